@@ -1,0 +1,100 @@
+"""Starts bqemulator the way this stack needs it: `python -m local._bqemulator`.
+
+Prints one line on stdout, `ready <port>`, once the REST port answers, and ends when its stdin closes: that happens when
+the parent stops it and when the parent dies, however it dies, on every operating system.
+"""
+
+import asyncio
+import gc
+import os
+import sys
+import threading
+from typing import Any
+
+import duckdb
+
+SPATIAL_MISSING = "BigQuery emulator: DuckDB's `spatial` extension could not be downloaded; everything but GEOGRAPHY works without it."
+SPATIAL_SECONDS = 20  # a few MB on a slow line; behind a firewall that drops packets nobody should wait longer
+
+
+class Spatial(threading.Thread):
+    """Puts DuckDB's `spatial` extension into its cache, while the main thread imports the emulator (two seconds each)."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.available = False
+
+    def run(self) -> None:
+        """Download only what the cache does not hold."""
+        connection = duckdb.connect()
+        try:
+            connection.execute("LOAD spatial")
+        except duckdb.Error:
+            self._install(connection)
+        else:
+            self.available = True
+
+    def _install(self, connection: duckdb.DuckDBPyConnection) -> None:
+        try:
+            connection.execute("INSTALL spatial")
+            self.available = True
+        except duckdb.Error:
+            self.available = False
+
+    def load_into(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Load the extension, or say once that there is none: the emulator itself would refuse to start."""
+        self.join(SPATIAL_SECONDS)
+        if self.available:
+            connection.execute("LOAD spatial")
+        else:
+            print(SPATIAL_MISSING, file=sys.stderr, flush=True)
+
+
+class _NoGrpc:
+    """Stands where the gRPC server would: the stack reads over REST only, and needs one port less."""
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def stop(self, grace: float) -> None:
+        """Nothing to stop."""
+
+
+async def _serve(spatial: Spatial) -> None:
+    from bqemulator.config import LogFormat, LogLevel, Settings
+    from bqemulator.observability.logging_ import configure_logging
+
+    configure_logging(level=LogLevel.ERROR, fmt=LogFormat.CONSOLE)  # first of all: importing the rest logs already
+    from bqemulator import server
+    from bqemulator.storage.engine import DuckDBEngine
+
+    patched_engine: Any = DuckDBEngine
+    patched_engine._load_spatial = lambda engine: spatial.load_into(engine.connection)
+    patched_server: Any = server
+    patched_server.build_grpc_server = lambda _context: (_NoGrpc(), 0)
+    settings = Settings(rest_port=0, enable_format_extensions=False, log_level=LogLevel.ERROR)
+    emulator = server.EmulatorServer(settings)
+    await emulator.start()
+    gc.freeze()
+    gc.enable()
+    print(f"ready {emulator.rest_port}", flush=True)
+    await asyncio.Event().wait()
+
+
+def _exit_with_parent() -> None:
+    """Block until stdin closes, then leave at once: everything is in memory, so there is nothing to tidy up."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def main() -> None:
+    """Run until stdin closes."""
+    gc.disable()  # nothing is dropped while modules load; saves a tenth of the start-up
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    spatial = Spatial()
+    spatial.start()
+    asyncio.run(_serve(spatial))
+
+
+if __name__ == "__main__":
+    main()
