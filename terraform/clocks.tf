@@ -1,0 +1,92 @@
+# Every clock in one place, and what happens when a night fails.
+#
+# A night, from the first second to the last resort:
+#   1. Cloud Scheduler calls the function (schedule.tf). The run stops itself at time_budget_seconds of the configuration,
+#      at a point where everything that was sent is booked.
+#   2. Not 2xx (out of time, Aito or BigQuery away, another run on the table): Scheduler calls again, up to
+#      scheduler_retries times, waiting 1 to 10 minutes. Each call goes on where the last one stopped.
+#   3. A table that failed is an alarm at once (alerts.tf, "a table failed"). Everything else that keeps rows from
+#      arriving is one too when stale_after_hours are over (alerts.tf, "stale data"): the hourly watch measures that,
+#      whether or not the night's run ever started.
+#   4. If the watch itself is silent for silence_seconds, that is the last alarm ("nothing logged").
+#   5. Nobody has to repair anything: the next night's run reads from the watermark in Aito, wherever that is.
+#      To run before that: `terraform output -raw run_now`.
+#
+# Why a budget below the acknowledgement deadline only when `topic` is set. Pub/Sub waits ack_seconds for an answer, then
+# delivers the message again. A second delivery does no harm: the lease answers 409 and Pub/Sub tries later. Without
+# `topic` that is even wanted: the message stays until the work is done, delivery by delivery. With `topic`, a run that is
+# out of time publishes a new message and answers 202. If that answer came after ack_seconds, it would not count: the old
+# message would stay as well as the new one, one more with every run of a long backfill, each collecting 409s until it is
+# a dead letter and an alarm about nothing. Below ack_seconds there is always exactly one message, and a backfill of days
+# is a chain of short runs.
+
+locals {
+  function_timeout_seconds = 1800 # as long as the longest caller waits (Scheduler); a function may have 3600
+  scheduler_deadline       = 1800 # Scheduler's maximum for HTTP
+  scheduler_retries        = 3    # of 5: after a bad two hours the next night is as good, and stale_after_hours tells
+  watch_deadline           = 300  # a few counts and job states
+  ack_seconds              = 600  # Pub/Sub's maximum for push, and the request's time-out
+  delivery_attempts        = 20   # at 60 s doubling to 600 s: about 2 h 45 min, longer than any run holds a lease
+  retry_minimum_seconds    = 60
+  retry_maximum_seconds    = 600
+  silence_seconds          = 10800 # three watches in a row
+
+  budget_seconds  = try(coalesce(local.config.time_budget_seconds), 1500)
+  request_seconds = try(coalesce(local.config.aito.timeout_seconds), 60)
+  # The budget is looked at between requests. What can still be under way when it ends: one request, and the look at
+  # what became of it.
+  longest_run = local.budget_seconds + 2 * local.request_seconds
+
+  cron         = split(" ", var.schedule)
+  cron_minutes = can(regex("^[0-9,]+$", local.cron[0])) ? sort(formatlist("%02d", [for m in split(",", local.cron[0]) : tonumber(m)])) : []
+  # Shortest time between two runs, in seconds.
+  cron_shortest = 60 * (
+    length(local.cron_minutes) == 1 ? 60 :
+    length(local.cron_minutes) > 1 ? min([for i, m in local.cron_minutes : (i + 1 < length(local.cron_minutes) ? tonumber(local.cron_minutes[i + 1]) : tonumber(local.cron_minutes[0]) + 60) - tonumber(m)]...) :
+    try(tonumber(regex("^\\*/([0-9]+)$", local.cron[0])[0]), 1)
+  )
+  # Longest time between two runs, in seconds, on the safe side.
+  cron_longest = 86400 * (
+    local.cron[3] != "*" ? 366 :
+    local.cron[2] != "*" ? 31 :
+    local.cron[4] == "*" ? 1 :
+    contains(["1-5", "MON-FRI"], upper(local.cron[4])) ? 3 : 7
+  )
+}
+
+resource "terraform_data" "clocks" {
+  lifecycle {
+    precondition {
+      condition     = local.longest_run <= local.scheduler_deadline
+      error_message = "${local.config_path}: time_budget_seconds ${local.budget_seconds} and two requests of ${local.request_seconds} s are ${local.longest_run} s, but Cloud Scheduler hangs up after ${local.scheduler_deadline} s. Set time_budget_seconds to at most ${local.scheduler_deadline - 2 * local.request_seconds}; a run that is out of time is continued."
+    }
+    precondition {
+      condition     = local.topic_setting == null || local.longest_run <= local.ack_seconds
+      error_message = "${local.config_path}: with a topic, time_budget_seconds ${local.budget_seconds} and two requests of ${local.request_seconds} s (${local.longest_run} s) must end before Pub/Sub delivers again after ${local.ack_seconds} s. Set time_budget_seconds to at most ${local.ack_seconds - 2 * local.request_seconds}, or leave topic out."
+    }
+    precondition {
+      condition     = local.scheduler_deadline <= local.function_timeout_seconds && local.watch_deadline <= local.function_timeout_seconds && local.ack_seconds <= local.function_timeout_seconds
+      error_message = "A caller waits longer (${local.scheduler_deadline} s, ${local.watch_deadline} s, ${local.ack_seconds} s) than the function may run (${local.function_timeout_seconds} s)."
+    }
+    precondition {
+      condition     = local.function_timeout_seconds <= 3600 && local.scheduler_deadline <= 1800 && local.ack_seconds <= 600
+      error_message = "Google's limits are 3600 s for the function (here ${local.function_timeout_seconds}), 1800 s for a Scheduler call (${local.scheduler_deadline}) and 600 s for a Pub/Sub acknowledgement (${local.ack_seconds})."
+    }
+    precondition {
+      condition     = local.retry_maximum_seconds * (local.delivery_attempts - 5) > local.function_timeout_seconds
+      error_message = "A message would be a dead letter (${local.delivery_attempts} attempts of up to ${local.retry_maximum_seconds} s) while one run (${local.function_timeout_seconds} s) still holds the lease."
+    }
+    precondition {
+      condition     = local.cron_shortest >= local.scheduler_deadline
+      error_message = "schedule \"${var.schedule}\" can start every ${local.cron_shortest / 60} minutes, but a run may take ${local.scheduler_deadline / 60}. Start at most every ${local.scheduler_deadline / 60} minutes: one minute (\"15 * * * *\"), or \"*/${local.scheduler_deadline / 60}\"."
+    }
+    precondition {
+      condition     = var.stale_after_hours * 3600 >= local.cron_longest + local.scheduler_deadline
+      error_message = "stale_after_hours is ${var.stale_after_hours}, but schedule \"${var.schedule}\" can leave up to ${local.cron_longest / 3600} hours between two runs: good data would raise the alarm. Set stale_after_hours to at least ${ceil((local.cron_longest + local.scheduler_deadline) / 3600)}."
+    }
+    precondition {
+      condition     = local.silence_seconds > 3600 && local.silence_seconds < 84600
+      error_message = "silence_seconds is ${local.silence_seconds}; the watch speaks once an hour, and Cloud Monitoring looks back 23.5 hours at most."
+    }
+  }
+}

@@ -1,0 +1,87 @@
+# What the sync is told, read from the same file that goes into the function. Terraform takes from it which datasets to
+# open, where the ledger is, which secret holds the key, and the clocks. It refuses here what could not work later:
+# preconditions fail the plan, so nothing has been made by then.
+
+locals {
+  config_path = coalesce(var.config_file, "${path.module}/../sync.yaml")
+  config      = yamldecode(file(local.config_path))
+
+  tables       = try(tolist(local.config.tables), [for t in local.config.tables : t], [])
+  table_names  = [for t in local.tables : try(t.name, "(a table without a name)")]
+  jobs_project = try(coalesce(local.config.bigquery.project), var.project_id)
+
+  # "dataset.table" or "project.dataset.table" -> "project.dataset"
+  sources       = { for t in local.tables : t.name => t.source if try(t.source, null) != null && try(t.name, null) != null }
+  bad_sources   = [for name, s in local.sources : "${name}: ${s}" if !can(regex("^([a-z][a-z0-9-]{4,28}[a-z0-9]\\.)?[A-Za-z0-9_]+\\.[^.`[:space:]]+$", s))]
+  from_tables   = [for s in values(local.sources) : length(split(".", s)) == 3 ? join(".", slice(split(".", s), 0, 2)) : "${local.jobs_project}.${split(".", s)[0]}"]
+  from_variable = [for d in var.source_datasets : length(split(".", d)) == 2 ? d : "${local.jobs_project}.${d}"]
+  read_datasets = toset(concat(local.from_tables, local.from_variable))
+
+  queries      = [for t in local.tables : try(t.name, "?") if try(t.query, null) != null]
+  not_one      = [for t in local.tables : try(t.name, "?") if(try(t.source, null) != null) == (try(t.query, null) != null)]
+  doubled      = distinct([for n in local.table_names : n if length([for m in local.table_names : m if m == n]) > 1])
+  broken_links = flatten([for t in local.tables : [for c, d in try(coalesce(t.columns), {}) : "${try(t.name, "?")}.${c} -> ${d.link}" if try(d.link, null) != null && !contains(local.table_names, try(split(".", d.link)[0], ""))]])
+
+  ledger         = try(coalesce(local.config.ledger), "aito_sync")
+  ledger_project = length(split(".", local.ledger)) == 2 ? split(".", local.ledger)[0] : local.jobs_project
+  ledger_dataset = reverse(split(".", local.ledger))[0]
+
+  # An id is a secret that Terraform makes. A full name is one that exists already: it is only opened to the function.
+  secret_setting = try(coalesce(local.config.aito.api_key_secret), "aito-api-key")
+  secret_name    = try(regex("^projects/(?P<project>[^/]+)/secrets/(?P<id>[^/]+)(?:/versions/[^/]+)?$", local.secret_setting), null)
+  secret_is_ours = local.secret_name == null
+  secret_project = local.secret_is_ours ? var.project_id : local.secret_name.project
+  secret_id      = local.secret_is_ours ? local.secret_setting : local.secret_name.id
+
+  topic_setting = try(coalesce(local.config.topic), null)
+  topic_name    = "projects/${var.project_id}/topics/${var.name}"
+}
+
+resource "terraform_data" "configuration" {
+  lifecycle {
+    precondition {
+      condition     = length(local.tables) > 0
+      error_message = "${local.config_path} has no tables; a sync of nothing would only cost money."
+    }
+    precondition {
+      condition     = alltrue([for t in local.tables : try(t.name, null) != null])
+      error_message = "${local.config_path} has a table without a name."
+    }
+    precondition {
+      condition     = length(local.doubled) == 0
+      error_message = "${local.config_path} names these Aito tables twice: ${join(", ", local.doubled)}. Each table has one entry."
+    }
+    precondition {
+      condition     = length(local.not_one) == 0
+      error_message = "${local.config_path}: ${join(", ", local.not_one)} must have either `source` or `query`, and not both."
+    }
+    precondition {
+      condition     = length(local.bad_sources) == 0
+      error_message = "${local.config_path}: ${join("; ", local.bad_sources)}. A source is \"dataset.table\" or \"project.dataset.table\"."
+    }
+    precondition {
+      condition     = length(local.broken_links) == 0
+      error_message = "${local.config_path}: ${join("; ", local.broken_links)}. A link needs its target among the configured tables."
+    }
+    precondition {
+      condition     = length(local.queries) == 0 || length(var.source_datasets) > 0
+      error_message = "${local.config_path}: ${join(", ", local.queries)} read by `query:`, and Terraform does not read SQL. Name the datasets that the queries read in source_datasets."
+    }
+    precondition {
+      condition     = can(regex("^([a-z][a-z0-9-]{4,28}[a-z0-9]\\.)?[A-Za-z0-9_]+$", local.ledger))
+      error_message = "${local.config_path}: ledger is \"${local.ledger}\"; it must be \"dataset\" or \"project.dataset\"."
+    }
+    precondition {
+      condition     = !contains(local.read_datasets, "${local.ledger_project}.${local.ledger_dataset}")
+      error_message = "${local.config_path}: ${local.ledger_project}.${local.ledger_dataset} is both a source and the ledger. The function may write to the ledger and must never be able to write to a source: give the ledger a dataset of its own."
+    }
+    precondition {
+      condition     = !local.secret_is_ours || can(regex("^[A-Za-z0-9_-]{1,255}$", local.secret_setting))
+      error_message = "${local.config_path}: aito.api_key_secret must be a secret's id (letters, digits, _ and -), or projects/P/secrets/S. It is the name of the secret, never the key."
+    }
+    precondition {
+      condition     = local.topic_setting == null || local.topic_setting == local.topic_name
+      error_message = "${local.config_path}: topic is \"${coalesce(local.topic_setting, "null")}\", but what is delivered to the function is ${local.topic_name}. Write that, or leave topic out."
+    }
+  }
+}

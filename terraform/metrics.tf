@@ -1,0 +1,78 @@
+# Numbers out of the log lines, for the dashboard and the alarm on silence. Every line is one JSON object with an `event`
+# and its fields; gen2 functions log as their Cloud Run service.
+
+locals {
+  log_base = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.name}\""
+
+  # field of an event -> a distribution; its mean over an hour is the number itself, as each table writes one line a run
+  measures = {
+    accuracy         = { event = "evaluation_finished", field = "accuracy", unit = "1", labels = ["table", "name"] }
+    bytes_processed  = { event = "table_done", field = "bytes_processed", unit = "By", labels = ["table"] }
+    data_age_seconds = { event = "freshness", field = "age_seconds", unit = "s", labels = ["table"] }
+    purged           = { event = "table_done", field = "purged", unit = "1", labels = ["table"] }
+    rejected         = { event = "table_done", field = "rejected", unit = "1", labels = ["table"] }
+    run_age_seconds  = { event = "freshness", field = "ok_age_seconds", unit = "s", labels = ["table"] }
+    seconds          = { event = "table_done", field = "seconds", unit = "s", labels = ["table"] }
+    uploaded         = { event = "table_done", field = "uploaded", unit = "1", labels = ["table"] }
+  }
+
+  # lines -> a count
+  counts = {
+    errors      = { filter = "severity>=ERROR", labels = ["event"] }
+    tables_done = { filter = "jsonPayload.event=\"table_done\"", labels = ["table", "status"] }
+    watches     = { filter = "jsonPayload.event=\"freshness\"", labels = ["table"] }
+  }
+}
+
+resource "google_logging_metric" "measure" {
+  for_each = local.measures
+
+  name            = "${var.name}-${each.key}"
+  description     = "${each.value.field} of ${each.value.event}"
+  filter          = "${local.log_base} AND jsonPayload.event=\"${each.value.event}\" AND jsonPayload.${each.value.field}>=0"
+  value_extractor = "EXTRACT(jsonPayload.${each.value.field})"
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "DISTRIBUTION"
+    unit        = each.value.unit
+
+    dynamic "labels" {
+      for_each = each.value.labels
+      content {
+        key        = labels.value
+        value_type = "STRING"
+      }
+    }
+  }
+
+  label_extractors = { for label in each.value.labels : label => "EXTRACT(jsonPayload.${label})" }
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_logging_metric" "count" {
+  for_each = local.counts
+
+  name        = "${var.name}-${each.key}"
+  description = "Lines where ${each.value.filter}"
+  filter      = "${local.log_base} AND ${each.value.filter}"
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+    unit        = "1"
+
+    dynamic "labels" {
+      for_each = each.value.labels
+      content {
+        key        = labels.value
+        value_type = "STRING"
+      }
+    }
+  }
+
+  label_extractors = { for label in each.value.labels : label => "EXTRACT(jsonPayload.${label})" }
+
+  depends_on = [google_project_service.this]
+}

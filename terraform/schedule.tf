@@ -1,0 +1,63 @@
+# When the function is called: every night to sync, every hour to look. The numbers are in clocks.tf, who may call in
+# function.tf. Success is 2xx; anything else is tried again.
+
+resource "google_cloud_scheduler_job" "sync" {
+  name             = "${var.name}-sync"
+  description      = "Load, purge, start evaluations"
+  region           = var.region
+  schedule         = var.schedule
+  time_zone        = var.time_zone
+  attempt_deadline = "${local.scheduler_deadline}s"
+
+  retry_config {
+    retry_count          = local.scheduler_retries
+    min_backoff_duration = "60s"
+    max_backoff_duration = "600s"
+    max_doublings        = 3
+  }
+
+  http_target {
+    http_method = "POST"
+    uri         = google_cloudfunctions2_function.sync.service_config[0].uri
+    headers     = { "Content-Type" = "application/json" }
+    body        = base64encode(jsonencode({ action = "sync" }))
+
+    oidc_token {
+      service_account_email = google_service_account.invoker.email
+      audience              = google_cloudfunctions2_function.sync.service_config[0].uri
+    }
+  }
+
+  depends_on = [google_cloud_run_v2_service_iam_member.invoker]
+}
+
+# The gauge behind the alarms for stale data and for silence, at a quarter to every hour.
+resource "google_cloud_scheduler_job" "watch" {
+  name             = "${var.name}-watch"
+  description      = "Collect finished evaluations, report freshness"
+  region           = var.region
+  schedule         = "45 * * * *"
+  time_zone        = "Etc/UTC"
+  attempt_deadline = "${local.watch_deadline}s"
+
+  retry_config {
+    retry_count          = 2
+    min_backoff_duration = "30s"
+    max_backoff_duration = "300s"
+    max_doublings        = 3
+  }
+
+  http_target {
+    http_method = "POST"
+    uri         = google_cloudfunctions2_function.sync.service_config[0].uri
+    headers     = { "Content-Type" = "application/json" }
+    body        = base64encode(jsonencode({ action = "watch" }))
+
+    oidc_token {
+      service_account_email = google_service_account.invoker.email
+      audience              = google_cloudfunctions2_function.sync.service_config[0].uri
+    }
+  }
+
+  depends_on = [google_cloud_run_v2_service_iam_member.invoker]
+}

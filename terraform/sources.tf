@@ -1,0 +1,17 @@
+# What the function may read: the datasets that the configuration names and var.source_datasets, each by itself.
+
+resource "google_bigquery_dataset_iam_member" "read" {
+  for_each = local.read_datasets
+
+  project    = split(".", each.value)[0]
+  dataset_id = split(".", each.value)[1]
+  role       = "roles/bigquery.dataViewer"
+  member     = google_service_account.runtime.member
+}
+
+# Running a query is a permission of the project that pays, and opens no data.
+resource "google_project_iam_member" "runtime_jobs" {
+  project = local.jobs_project
+  role    = "roles/bigquery.jobUser"
+  member  = google_service_account.runtime.member
+}
