@@ -11,9 +11,9 @@ locals {
   jobs_project = try(coalesce(local.config.bigquery.project), var.project_id)
 
   # "dataset.table" or "project.dataset.table" -> "project.dataset"
-  sources       = { for t in local.tables : t.name => t.source if try(t.source, null) != null && try(t.name, null) != null }
-  bad_sources   = [for name, s in local.sources : "${name}: ${s}" if !can(regex("^([a-z][a-z0-9-]{4,28}[a-z0-9]\\.)?[A-Za-z0-9_]+\\.[^.`[:space:]]+$", s))]
-  from_tables   = [for s in values(local.sources) : length(split(".", s)) == 3 ? join(".", slice(split(".", s), 0, 2)) : "${local.jobs_project}.${split(".", s)[0]}"]
+  sources       = [for t in local.tables : { table = try(t.name, "?"), source = t.source } if try(t.source, null) != null]
+  bad_sources   = [for s in local.sources : "${s.table}: ${s.source}" if !can(regex("^([a-z][a-z0-9-]{4,28}[a-z0-9]\\.)?[A-Za-z0-9_]+\\.[^.`[:space:]]+$", s.source))]
+  from_tables   = [for s in local.sources[*].source : length(split(".", s)) == 3 ? join(".", slice(split(".", s), 0, 2)) : "${local.jobs_project}.${split(".", s)[0]}"]
   from_variable = [for d in var.source_datasets : length(split(".", d)) == 2 ? d : "${local.jobs_project}.${d}"]
   read_datasets = toset(concat(local.from_tables, local.from_variable))
 

@@ -1,0 +1,148 @@
+# Each optional part, switched on.
+
+mock_provider "google" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+variables {
+  project_id  = "example-project"
+  alert_email = "data-team@example.com"
+}
+
+run "continuation_by_topic" {
+  command = plan
+  variables {
+    config_file = "tests/configs/topic.yaml"
+  }
+
+  assert {
+    condition     = google_pubsub_topic_iam_member.runs_runtime[0].role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.runs_runtime[0].member == google_service_account.runtime.member
+    error_message = "a function that is told the topic may publish to it"
+  }
+}
+
+run "existing_secret" {
+  command = plan
+  variables {
+    config_file = "tests/configs/existing_secret.yaml"
+  }
+
+  assert {
+    condition     = length(google_secret_manager_secret.key) == 0
+    error_message = "a secret named in full is not made"
+  }
+  assert {
+    condition     = google_secret_manager_secret_iam_member.runtime.project == "vault-project" && google_secret_manager_secret_iam_member.runtime.secret_id == "aito-key"
+    error_message = "it is only opened to the function"
+  }
+  assert {
+    condition     = strcontains(output.add_key, "versions add aito-key --project=vault-project")
+    error_message = "the line to paste names the existing secret"
+  }
+}
+
+run "other_projects" {
+  command = plan
+  variables {
+    config_file     = "tests/configs/other_projects.yaml"
+    source_datasets = ["raw_events", "third-project.views"]
+  }
+
+  assert {
+    condition     = toset(keys(google_bigquery_dataset_iam_member.read)) == toset(["warehouse-project.shop", "paying-project.web", "paying-project.raw_events", "third-project.views"])
+    error_message = "a dataset without a project is the paying project's; source_datasets are added"
+  }
+  assert {
+    condition     = google_project_iam_member.runtime_jobs.project == "paying-project"
+    error_message = "jobs run where bigquery.project says"
+  }
+  assert {
+    condition     = google_bigquery_dataset.ledger.project == "books-project" && google_bigquery_dataset.ledger.dataset_id == "sync_books" && google_bigquery_dataset.ledger.location == "US"
+    error_message = "the ledger may live in another project; without a location it is BigQuery's default"
+  }
+}
+
+run "private_network" {
+  command = plan
+  variables {
+    private_network = { subnetwork = "projects/net-project/regions/europe-west1/subnetworks/egress", tags = ["aito"] }
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.sync.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
+    error_message = "with a private network, calls come from inside"
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.sync.service_config[0].direct_vpc_egress == "VPC_EGRESS_ALL_TRAFFIC" && google_cloudfunctions2_function.sync.service_config[0].direct_vpc_network_interface[0].subnetwork == "projects/net-project/regions/europe-west1/subnetworks/egress"
+    error_message = "with a private network, everything goes out through the subnetwork"
+  }
+}
+
+run "callers" {
+  command = plan
+  variables {
+    callers = ["user:ann@example.com", "group:data-team@example.com"]
+  }
+
+  assert {
+    condition     = toset(keys(google_cloud_run_v2_service_iam_member.callers)) == toset(["user:ann@example.com", "group:data-team@example.com"]) && alltrue([for g in google_cloud_run_v2_service_iam_member.callers : g.role == "roles/run.invoker"])
+    error_message = "named people may call, and only call"
+  }
+}
+
+run "weekly" {
+  command = plan
+  variables {
+    schedule          = "15 3 * * 1"
+    stale_after_hours = 170
+    time_zone         = "Europe/Helsinki"
+  }
+
+  assert {
+    condition     = google_cloud_scheduler_job.sync.schedule == "15 3 * * 1" && google_cloud_scheduler_job.sync.time_zone == "Europe/Helsinki"
+    error_message = "another schedule and time zone"
+  }
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.line["stale"].conditions[0].condition_matched_log[0].filter, "jsonPayload.age_seconds>612000")
+    error_message = "the alarm follows stale_after_hours"
+  }
+}
+
+run "often" {
+  command = plan
+  variables {
+    schedule = "*/30 * * * *"
+    memory   = "2Gi"
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.sync.service_config[0].available_memory == "2Gi"
+    error_message = "more memory"
+  }
+}
+
+run "half_hourly_by_list" {
+  command = plan
+  variables {
+    schedule = "40,10 * * * *"
+  }
+
+  assert {
+    condition     = google_cloud_scheduler_job.sync.schedule == "40,10 * * * *"
+    error_message = "two minutes of the hour, half an hour apart, are allowed in any order"
+  }
+}
+
+run "another_name" {
+  command = plan
+  variables {
+    name   = "shop-to-aito"
+    labels = { team = "data", cost_center = "4711" }
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.sync.name == "shop-to-aito" && google_service_account.runtime.account_id == "shop-to-aito-run" && google_pubsub_topic.runs.name == "shop-to-aito" && google_cloud_scheduler_job.sync.name == "shop-to-aito-sync"
+    error_message = "every name begins with var.name"
+  }
+}

@@ -1,0 +1,323 @@
+# Each refusal: what cannot work is refused in the plan, by the variable or the check that knows why.
+
+mock_provider "google" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+variables {
+  project_id  = "example-project"
+  alert_email = "data-team@example.com"
+}
+
+run "project_id_is_a_number" {
+  command = plan
+  variables {
+    project_id = "123456789"
+  }
+  expect_failures = [var.project_id]
+}
+
+run "alert_email_is_a_name" {
+  command = plan
+  variables {
+    alert_email = "data-team"
+  }
+  expect_failures = [var.alert_email]
+}
+
+run "callers_are_everybody" {
+  command = plan
+  variables {
+    callers = ["allUsers"]
+  }
+  expect_failures = [var.callers]
+}
+
+run "callers_are_every_google_account" {
+  command = plan
+  variables {
+    callers = ["allAuthenticatedUsers"]
+  }
+  expect_failures = [var.callers]
+}
+
+run "callers_are_a_domain" {
+  command = plan
+  variables {
+    callers = ["domain:example.com"]
+  }
+  expect_failures = [var.callers]
+}
+
+run "caller_without_kind" {
+  command = plan
+  variables {
+    callers = ["ann@example.com"]
+  }
+  expect_failures = [var.callers]
+}
+
+run "config_file_is_missing" {
+  command = plan
+  variables {
+    config_file = "tests/configs/nowhere.yaml"
+  }
+  expect_failures = [var.config_file]
+}
+
+run "config_file_is_no_yaml" {
+  command = plan
+  variables {
+    config_file = "tests/configs/not_yaml.txt"
+  }
+  expect_failures = [var.config_file]
+}
+
+run "label_with_capitals" {
+  command = plan
+  variables {
+    labels = { Team = "data" }
+  }
+  expect_failures = [var.labels]
+}
+
+run "memory_without_unit" {
+  command = plan
+  variables {
+    memory = "1024"
+  }
+  expect_failures = [var.memory]
+}
+
+run "name_too_long" {
+  command = plan
+  variables {
+    name = "a-name-of-more-than-22-characters"
+  }
+  expect_failures = [var.name]
+}
+
+run "subnetwork_without_path" {
+  command = plan
+  variables {
+    private_network = { subnetwork = "egress" }
+  }
+  expect_failures = [var.private_network]
+}
+
+run "subnetwork_of_another_region" {
+  command = plan
+  variables {
+    private_network = { subnetwork = "projects/p/regions/us-east1/subnetworks/egress" }
+  }
+  expect_failures = [var.private_network]
+}
+
+run "region_is_a_zone" {
+  command = plan
+  variables {
+    region = "europe-west1-b"
+  }
+  expect_failures = [var.region]
+}
+
+run "region_is_a_multi_region" {
+  command = plan
+  variables {
+    region = "EU"
+  }
+  expect_failures = [var.region]
+}
+
+run "schedule_of_six_fields" {
+  command = plan
+  variables {
+    schedule = "0 15 3 * * *"
+  }
+  expect_failures = [var.schedule]
+}
+
+run "source_dataset_with_table" {
+  command = plan
+  variables {
+    source_datasets = ["p-project.d.t"]
+  }
+  expect_failures = [var.source_datasets]
+}
+
+run "stale_after_half_an_hour" {
+  command = plan
+  variables {
+    stale_after_hours = 0.5
+  }
+  expect_failures = [var.stale_after_hours]
+}
+
+run "time_zone_is_an_abbreviation" {
+  command = plan
+  variables {
+    time_zone = "CET"
+  }
+  expect_failures = [var.time_zone]
+}
+
+run "schedule_faster_than_a_run" {
+  command = plan
+  variables {
+    schedule = "*/10 * * * *"
+  }
+  expect_failures = [terraform_data.clocks]
+}
+
+run "schedule_every_minute" {
+  command = plan
+  variables {
+    schedule = "* * * * *"
+  }
+  expect_failures = [terraform_data.clocks]
+}
+
+run "schedule_minutes_too_close" {
+  command = plan
+  variables {
+    schedule = "0,10 * * * *"
+  }
+  expect_failures = [terraform_data.clocks]
+}
+
+run "schedule_weekly_with_daily_alarm" {
+  command = plan
+  variables {
+    schedule = "15 3 * * 1"
+  }
+  expect_failures = [terraform_data.clocks]
+}
+
+run "schedule_weekdays_with_daily_alarm" {
+  command = plan
+  variables {
+    schedule = "15 3 * * 1-5"
+  }
+  expect_failures = [terraform_data.clocks]
+}
+
+run "schedule_monthly_with_daily_alarm" {
+  command = plan
+  variables {
+    schedule = "15 3 1 * *"
+  }
+  expect_failures = [terraform_data.clocks]
+}
+
+run "budget_over_the_deadline" {
+  command = plan
+  variables {
+    config_file = "tests/configs/budget_over_deadline.yaml"
+  }
+  expect_failures = [terraform_data.clocks]
+}
+
+run "budget_over_the_acknowledgement" {
+  command = plan
+  variables {
+    config_file = "tests/configs/budget_over_ack.yaml"
+  }
+  expect_failures = [terraform_data.clocks]
+}
+
+run "no_tables" {
+  command = plan
+  variables {
+    config_file = "tests/configs/no_tables.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
+run "no_name" {
+  command = plan
+  variables {
+    config_file = "tests/configs/no_name.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
+run "doubled_table" {
+  command = plan
+  variables {
+    config_file = "tests/configs/doubled_table.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
+run "source_and_query" {
+  command = plan
+  variables {
+    config_file = "tests/configs/source_and_query.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
+run "no_source" {
+  command = plan
+  variables {
+    config_file = "tests/configs/no_source.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
+run "bad_source" {
+  command = plan
+  variables {
+    config_file = "tests/configs/bad_source.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
+run "broken_link" {
+  command = plan
+  variables {
+    config_file = "tests/configs/broken_link.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
+run "query" {
+  command = plan
+  variables {
+    config_file = "tests/configs/query.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
+run "bad_ledger" {
+  command = plan
+  variables {
+    config_file = "tests/configs/bad_ledger.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
+run "ledger_is_source" {
+  command = plan
+  variables {
+    config_file = "tests/configs/ledger_is_source.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
+run "key_instead_of_secret" {
+  command = plan
+  variables {
+    config_file = "tests/configs/key_instead_of_secret.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
+run "foreign_topic" {
+  command = plan
+  variables {
+    config_file = "tests/configs/foreign_topic.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
