@@ -13,12 +13,15 @@ from typing import Any
 
 import duckdb
 
-SPATIAL_MISSING = "BigQuery emulator: DuckDB's `spatial` extension could not be downloaded; everything but GEOGRAPHY works without it."
+SPATIAL_MISSING = (
+    "BigQuery emulator: DuckDB's `spatial` extension could not be downloaded; "
+    "everything but GEOGRAPHY works without it."
+)
 SPATIAL_SECONDS = 20  # a few MB on a slow line; behind a firewall that drops packets nobody should wait longer
 
 
 class Spatial(threading.Thread):
-    """Puts DuckDB's `spatial` extension into its cache, while the main thread imports the emulator (two seconds each)."""
+    """Puts DuckDB's `spatial` extension into its cache while the main thread imports the emulator: seconds each."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)

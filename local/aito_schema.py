@@ -1,0 +1,223 @@
+"""Tables, columns and types of the Aito stand-in: what a schema may say and what a value must look like.
+
+Strict like the engine: no coercion (a Boolean column refuses 1, an Int column refuses 1.0 and true; only Decimal takes
+JSON integers), Int is 32-bit signed, Long 64-bit, null or nothing only where `nullable`.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Json = Any  # what json.loads gives
+
+_NAME = re.compile(r'[^/".$\s]+')
+_COLUMN_KEYS = {"type", "nullable", "link", "analyzer"}
+SQL_TYPES = {"Int": "INTEGER", "Long": "INTEGER", "Boolean": "INTEGER", "Decimal": "REAL"}  # everything else is TEXT
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not an error of this program
+    """An answer other than success. `at`: text of the query the message points to; `code`: Aito's `error` field."""
+
+    def __init__(self, status: int, message: str, *, at: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.at, self.code = status, message, at, code
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column. `physical`: its name in SQLite, where names would not be case-sensitive."""
+
+    physical: str
+    type: str
+    nullable: bool = False
+    link: str | None = None
+    analyzer: Json = None
+
+    @property
+    def spec(self) -> dict[str, Json]:
+        """The column as the schema endpoints show it: defaults written out."""
+        shown = {"type": self.type, "nullable": self.nullable, "link": self.link, "analyzer": self.analyzer}
+        return {key: value for key, value in shown.items() if value is not None}
+
+    @property
+    def decode(self) -> Callable[[Any], Json] | None:
+        """From SQLite's value to JSON's; None where they are the same."""
+        if self.type == "Boolean":
+            return bool
+        return json.loads if _is_document(self.type) else None
+
+
+@dataclass
+class Table:
+    """A table: its name in SQLite, and its columns in the order in which they were made."""
+
+    physical: str
+    columns: dict[str, Column]
+
+    @property
+    def spec(self) -> dict[str, Json]:
+        """The table as the schema endpoints show it."""
+        return {"type": "table", "columns": {name: column.spec for name, column in self.columns.items()}}
+
+
+class Mismatch(Exception):  # noqa: N818 - as above
+    """A value that its column's type does not take."""
+
+
+def check_name(name: str) -> None:
+    """Refuse names with `/ " . $` or white space."""
+    if not _NAME.fullmatch(name):
+        raise Refusal(400, f"Invalid name '{name[:80]}': a name holds no / \" . $ and no white space")
+
+
+def parse_table(name: str, physical: str, spec: Json) -> Table:
+    """A table from the body of `PUT /schema/{table}`."""
+    check_name(name)
+    if not isinstance(spec, dict) or spec.get("type") != "table" or not isinstance(spec.get("columns"), dict):
+        raise Refusal(400, f'Table `{name}`: the schema must be {{"type": "table", "columns": {{...}}}}')
+    columns = spec["columns"]
+    return Table(physical, {key: parse_column(name, key, f"c{n}", columns[key]) for n, key in enumerate(columns)})
+
+
+def parse_column(table: str, name: str, physical: str, spec: Json) -> Column:
+    """A column from its JSON."""
+    check_name(name)
+    where = f"Column `{table}.{name}`"
+    if not isinstance(spec, dict) or spec.get("type") not in _CHECKS:
+        raise Refusal(400, f"{where}: the type must be one of {', '.join(_CHECKS)}")
+    if unknown := spec.keys() - _COLUMN_KEYS:
+        raise Refusal(400, f"{where}: unknown key {sorted(unknown)[0]!r}")
+    if not isinstance(spec.get("nullable", False), bool):
+        raise Refusal(400, f"{where}: nullable must be true or false")
+    return Column(physical, spec["type"], spec.get("nullable", False), spec.get("link"), _analyzer(where, spec))
+
+
+def _analyzer(where: str, spec: dict[str, Json]) -> Json:
+    if spec["type"] == "Text":
+        return spec.get("analyzer", "standard")
+    if "analyzer" in spec:
+        raise Refusal(400, f"{where}: only a Text column has an analyzer")
+    return None
+
+
+def encode_rows(name: str, table: Table, rows: Sequence[Json]) -> list[list[Any]]:
+    """JSON rows -> SQLite's rows, in the table's order of columns. Refuses them all when one is wrong."""
+    plan = [(key, _CHECKS[column.type], column.nullable) for key, column in table.columns.items()]
+    known = table.columns.keys()
+    encoded = []
+    for number, row in enumerate(rows):
+        if type(row) is not dict or not row.keys() <= known:
+            raise _wrong_row(name, table, number, row)
+        try:
+            encoded.append([None if (v := row.get(key)) is None and null else check(v) for key, check, null in plan])
+        except Mismatch:
+            raise _wrong_row(name, table, number, row) from None
+    return encoded
+
+
+def encode_value(column: Column, value: Json) -> Any:
+    """One value as SQLite keeps it. Raises Mismatch."""
+    return _CHECKS[column.type](value)
+
+
+def _wrong_row(name: str, table: Table, number: int, row: Json) -> Refusal:
+    """Say which column of which row is wrong. The second look costs nothing until something is."""
+    if not isinstance(row, dict):
+        return Refusal(400, f"Table `{name}`, entry {number}: an entry must be an object")
+    for key in row.keys() - table.columns.keys():
+        return Refusal(400, f"Table `{name}`, entry {number}: unknown column '{key[:80]}'")
+    for key, column in table.columns.items():
+        value = row.get(key)
+        if value is None and not column.nullable:
+            return Refusal(400, f"Table `{name}`, entry {number}: column '{key}' is not nullable and has no value")
+        if value is not None and not _fits(column, value):
+            said = f"expected {column.type}, got {_kind(value)}"
+            return Refusal(400, f"Table `{name}`, entry {number}: column '{key}': {said}")
+    raise AssertionError("a refused row must have a reason")
+
+
+def _fits(column: Column, value: Json) -> bool:
+    try:
+        encode_value(column, value)
+    except Mismatch:
+        return False
+    return True
+
+
+def _kind(value: Json) -> str:
+    names = {
+        bool: "a boolean",
+        int: "an integer",
+        float: "a number",
+        str: "a string",
+        list: "an array",
+        dict: "an object",
+    }
+    shown = names.get(type(value), "null")
+    return f"{shown} of {value.bit_length() + 1} bits" if type(value) is int else shown
+
+
+def _is_document(kind: str) -> bool:
+    return kind == "Json" or kind.endswith("[]")
+
+
+def _string(value: Json) -> str:
+    if type(value) is str:
+        return value
+    raise Mismatch
+
+
+def _whole(bits: int) -> Callable[[Json], int]:
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+    def check(value: Json) -> int:
+        if type(value) is int and low <= value <= high:
+            return value
+        raise Mismatch
+
+    return check
+
+
+def _decimal(value: Json) -> float:
+    if type(value) not in (int, float) or abs(value) > 1.7976931348623157e308 or math.isnan(value):
+        raise Mismatch
+    return float(value)
+
+
+def _boolean(value: Json) -> bool:
+    if type(value) is bool:
+        return value
+    raise Mismatch
+
+
+def _json(value: Json) -> str:
+    if value is None:
+        raise Mismatch
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _array(check: Callable[[Json], Any]) -> Callable[[Json], str]:
+    def check_all(value: Json) -> str:
+        if type(value) is not list:
+            raise Mismatch
+        return json.dumps([check(element) for element in value], ensure_ascii=False, separators=(",", ":"))
+
+    return check_all
+
+
+_CHECKS: dict[str, Callable[[Json], Any]] = {
+    "String": _string,
+    "Text": _string,
+    "Int": _whole(32),
+    "Long": _whole(64),
+    "Decimal": _decimal,
+    "Boolean": _boolean,
+    "Json": _json,
+    "String[]": _array(_string),
+    "Int[]": _array(_whole(32)),
+    "Decimal[]": _array(_decimal),
+    "Boolean[]": _array(_boolean),
+}
