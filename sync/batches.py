@@ -1,0 +1,75 @@
+"""A batch: JSON documents of finished text, sent as they are, and taken apart only when something is odd. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SEPARATOR = ",\n"  # JSON text holds no raw line feed: what BigQuery joined by it can be taken apart by it
+
+
+@dataclass(frozen=True)
+class Row:
+    """One document, read. `fault`: index of the reason why it may not be sent (sql.faults), None for a good one."""
+
+    document: str
+    values: dict[str, Any]
+    fault: int | None = None
+
+    def key(self, column: str | None) -> str | None:
+        """The key as text, as BigQuery's CAST to STRING gives it."""
+        value = self.values.get(column) if column else None
+        return None if value is None else str(value)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`text` is the JSON array of `rows` documents; `newest` the newest cursor among them, epoch seconds."""
+
+    text: str
+    rows: int
+    newest: int | None
+    flagged: int = 0
+
+    @property
+    def body(self) -> bytes:
+        """What is sent."""
+        return self.text.encode()
+
+    def documents(self) -> list[str]:
+        """The documents one by one, in order."""
+        return self.text[1:-1].split(SEPARATOR)
+
+    def read(self) -> list[Row]:
+        """The documents, parsed."""
+        return [_row(text) for text in self.documents()]
+
+
+def _row(text: str) -> Row:
+    if text[0] == "{":
+        return Row(text, json.loads(text))
+    index, document = text.split("\n", 1)
+    return Row(document, json.loads(document), int(index))
+
+
+def of(documents: Sequence[str], newest: int | None = None) -> Batch:
+    """A batch of finished documents."""
+    return Batch("[" + SEPARATOR.join(documents) + "]", len(documents), newest)
+
+
+def halves(batch: Batch) -> tuple[Batch, Batch]:
+    """Two batches of half the rows each, in order."""
+    documents = batch.documents()
+    middle = len(documents) // 2
+    return of(documents[:middle], batch.newest), of(documents[middle:], batch.newest)
+
+
+def within(batch: Batch, size: int) -> Iterator[Batch]:
+    """The batch in parts of at most `size` bytes, where a single document allows it."""
+    if batch.rows == 1 or len(batch.body) <= size:
+        yield batch
+        return
+    for half in halves(batch):
+        yield from within(half, size)

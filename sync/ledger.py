@@ -1,0 +1,174 @@
+"""The sync's own records in BigQuery: runs, rejects, evaluations, leases. Column definitions: ledger/*.json.
+
+Rows are appended by streaming inserts: visible at once, next to free, deduplicated by an id when repeated. A table that
+was made a moment ago may not take them yet, so a load job steps in. Leases are changed by DML alone.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from google.api_core import exceptions as google_errors
+from google.cloud import bigquery
+
+from sync.config import Settings
+from sync.errors import AccessDenied, Unavailable
+from sync.sql import Parameter, Query
+from sync.warehouse import REQUEST_SECONDS, RETRY, Missing, Warehouse, translated
+
+Kind = Literal["runs", "rejects", "evaluations", "leases"]
+DEFINITIONS = Path(__file__).parent / "ledger"
+PARTITIONED_BY: Mapping[str, str | None] = {
+    "runs": "started_at", "rejects": "rejected_at", "evaluations": "started_at", "leases": None,
+}  # fmt: skip
+INSERT_ROWS = 500  # Google's advice for one streaming insert
+
+
+def at(seconds: float) -> str:
+    """Epoch seconds as the text of a TIMESTAMP."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+class Ledger:
+    """The dataset of the sync's own tables; it is made when missing and allowed."""
+
+    def __init__(self, warehouse: Warehouse, settings: Settings) -> None:
+        self._warehouse = warehouse
+        self._client = warehouse.client
+        self._location = settings.bigquery.location
+        name = settings.ledger
+        self.dataset = name if "." in name else f"{self._client.project}.{name}"
+
+    def path(self, kind: Kind) -> str:
+        """project.dataset.table of one of the ledger's tables."""
+        return f"{self.dataset}.{kind}"
+
+    # -- appending
+
+    def append(self, kind: Kind, rows: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> None:
+        """Append rows, each with an id under which a repetition is recognised."""
+        for first in range(0, len(rows), INSERT_ROWS):
+            self._append(kind, rows[first : first + INSERT_ROWS], ids[first : first + INSERT_ROWS])
+
+    def _append(self, kind: Kind, rows: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> None:
+        with translated(f"ledger {self.path(kind)}"):
+            try:
+                errors = self._client.insert_rows_json(
+                    self.path(kind), rows, row_ids=list(ids), retry=RETRY, timeout=REQUEST_SECONDS
+                )
+            except google_errors.NotFound:
+                self.create()
+                self._load(kind, rows)
+                return
+        if errors:
+            raise Unavailable(f"ledger {self.path(kind)}: BigQuery refused {len(errors)} of {len(rows)} rows")
+
+    def _load(self, kind: Kind, rows: Sequence[Mapping[str, Any]]) -> None:
+        config = bigquery.LoadJobConfig(
+            source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
+            write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
+        )
+        lines = io.BytesIO("".join(json.dumps(row) + "\n" for row in rows).encode())
+        job = self._client.load_table_from_file(
+            lines, self.path(kind), job_config=config, location=self._location, timeout=REQUEST_SECONDS
+        )
+        job.result(retry=RETRY, timeout=REQUEST_SECONDS)
+
+    # -- reading
+
+    def rows(self, text: str, parameters: Sequence[Parameter] = ()) -> list[dict[str, Any]]:
+        """The rows of a query over the ledger; {runs}, {rejects}, {evaluations}, {leases} stand for its tables.
+
+        An empty list when the ledger does not exist yet.
+        """
+        try:
+            return [dict(row) for row in self._query(text, parameters)]
+        except Missing:
+            return []
+
+    def _query(self, text: str, parameters: Sequence[Parameter]) -> Any:
+        names = {kind: f"`{self.path(kind)}`" for kind in ("runs", "rejects", "evaluations", "leases")}
+        with translated(f"ledger {self.dataset}"):
+            return self._warehouse.query(Query(text.format(**names), tuple(parameters)), "ledger")
+
+    # -- leases
+
+    def lease(self, tables: Sequence[str], run_id: str, seconds: int) -> bool:
+        """Take the leases that are free or run out; whether all of `tables` are ours now."""
+        parameters = (
+            Parameter("tables", "ARRAY<STRING>", list(tables)),
+            Parameter("run_id", "STRING", run_id),
+            Parameter("seconds", "INT64", seconds),
+        )
+        try:
+            taken = self._query(TAKE, parameters).num_dml_affected_rows
+        except Missing:
+            self.create()
+            taken = self._query(TAKE, parameters).num_dml_affected_rows
+        return bool(taken == len(tables))
+
+    def renew(self, run_id: str, seconds: int) -> int:
+        """Prolong this run's leases; how many it still holds."""
+        parameters = (Parameter("run_id", "STRING", run_id), Parameter("seconds", "INT64", seconds))
+        return int(self._query(RENEW, parameters).num_dml_affected_rows or 0)
+
+    def release(self, run_id: str) -> None:
+        """Give this run's leases back."""
+        self._query("DELETE FROM {leases} WHERE run_id = @run_id", (Parameter("run_id", "STRING", run_id),))
+
+    def holders(self, tables: Sequence[str]) -> dict[str, tuple[str, float]]:
+        """(run, seconds until it expires) by table, of the leases that are held."""
+        found = self.rows(HOLDERS, (Parameter("tables", "ARRAY<STRING>", list(tables)),))
+        return {row["table"]: (row["run_id"], float(row["seconds_left"])) for row in found}
+
+    # -- making
+
+    def create(self) -> None:
+        """Make the dataset and the tables that are missing. Raises AccessDenied that says what to create."""
+        try:
+            dataset = bigquery.Dataset(self.dataset)
+            dataset.location = self._location
+            self._client.create_dataset(dataset, exists_ok=True, retry=RETRY, timeout=REQUEST_SECONDS)
+            for kind, column in PARTITIONED_BY.items():
+                self._client.create_table(self._table(kind, column), exists_ok=True, retry=RETRY, timeout=REQUEST_SECONDS)
+        except google_errors.Forbidden as error:
+            wanted = ", ".join(PARTITIONED_BY)
+            raise AccessDenied(
+                f"ledger {self.dataset}: the dataset or one of its tables ({wanted}) is missing and may not be made here; "
+                "create them with `terraform apply`, or grant roles/bigquery.dataEditor on the dataset"
+            ) from error
+
+    def _table(self, kind: str, partitioned_by: str | None) -> bigquery.Table:
+        table = bigquery.Table(f"{self.dataset}.{kind}", schema=schema(kind))
+        if partitioned_by:
+            table.time_partitioning = bigquery.TimePartitioning(field=partitioned_by)
+        return table
+
+
+def schema(kind: str) -> list[bigquery.SchemaField]:
+    """The columns of one of the ledger's tables."""
+    columns: Iterable[dict[str, Any]] = json.loads((DEFINITIONS / f"{kind}.json").read_text())
+    return [bigquery.SchemaField.from_api_repr(column) for column in columns]
+
+
+def row_ids(run_id: str, count: int) -> list[str]:
+    """Ids for rows written now by a run."""
+    return [f"{run_id}-{time.monotonic_ns()}-{i}" for i in range(count)]
+
+
+_EXPIRES = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL @seconds SECOND)"
+TAKE = f"""
+MERGE {{leases}} AS held USING (SELECT name FROM UNNEST(@tables) AS name) AS wanted ON held.`table` = wanted.name
+WHEN MATCHED AND (held.expires_at < CURRENT_TIMESTAMP() OR held.run_id = @run_id)
+  THEN UPDATE SET run_id = @run_id, expires_at = {_EXPIRES}
+WHEN NOT MATCHED THEN INSERT (`table`, run_id, expires_at) VALUES (wanted.name, @run_id, {_EXPIRES})"""
+RENEW = f"UPDATE {{leases}} SET expires_at = {_EXPIRES} WHERE run_id = @run_id"
+HOLDERS = """
+SELECT `table`, run_id, TIMESTAMP_DIFF(expires_at, CURRENT_TIMESTAMP(), MILLISECOND) / 1000 AS seconds_left
+FROM {leases} WHERE `table` IN UNNEST(@tables) AND expires_at >= CURRENT_TIMESTAMP()"""

@@ -1,0 +1,107 @@
+"""Which rows a run is about, in epoch seconds; every window and slice is half-open: [start, end).
+
+window: start = the watermark less the lookback, never before now - keep; on an empty table now - keep; end = now.
+slices: the window cut at the edges of histogram buckets into parts of about `rows` rows, in time's order, without gaps,
+so that what Aito holds and the source does not is seen as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+BEGINNING = -62_135_596_800  # 0001-01-01, the first moment BigQuery knows
+SLICE_ROWS = 50_000  # one worker sorts a slice: small enough to sort, large enough that its query's cost does not count
+SLICE_BYTES = 256_000_000  # the same bound for tables with large rows
+HEAVY = 4  # a bucket of over this many slices' rows is cut finer
+HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Window:
+    """[start, end) in epoch seconds."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """What the source holds in the hour, or the finer span, that begins at `start`.
+
+    winners: rows that are the newest of their key in the whole window; keyless: rows without a key;
+    reach: newest cursor of any of its keys; fingerprint: XOR over the winners' (key, cursor) up to the watermark.
+    """
+
+    start: int
+    rows: int
+    winners: int
+    keyless: int
+    reach: int
+    fingerprint: int
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A part of the window that is read, sent and verified as one. Counts as in Bucket."""
+
+    start: int
+    end: int
+    rows: int = 0
+    winners: int = 0
+    keyless: int = 0
+    fingerprint: int = 0
+    reach: int = BEGINNING  # rows at or after `end` hold newer versions of keys of this slice when reach >= end
+    parts: int = 1  # read in so many parts by a hash of the key: one second may hold more rows than one worker sorts
+
+    @property
+    def superseded_after(self) -> int | None:
+        """End of the range that holds newer versions of this slice's keys, or None when there are none."""
+        return self.reach + 1 if self.reach >= self.end else None
+
+
+def window(now: int, watermark: int | None, lookback: int, keep: int | None) -> Window:
+    """The window of a run; see the top of this module. Times in epoch seconds, spans in seconds."""
+    oldest = BEGINNING if keep is None else now - keep
+    start = oldest if watermark is None else max(oldest, watermark - lookback)
+    return Window(min(start, now), now)
+
+
+def slice_rows(row_bytes: float | None) -> int:
+    """How many rows a slice should hold, given a row's mean size in bytes when it is known."""
+    return SLICE_ROWS if not row_bytes else max(1, min(SLICE_ROWS, int(SLICE_BYTES / row_bytes)))
+
+
+def heavy(buckets: Iterable[Bucket], rows: int = SLICE_ROWS) -> list[int]:
+    """Starts of the hours to be counted again in finer buckets."""
+    return [b.start for b in buckets if b.rows > HEAVY * rows]
+
+
+def slices(span: Window, buckets: Sequence[Bucket], rows: int = SLICE_ROWS) -> list[Slice]:
+    """Cut `span` into slices. They tile it, whatever the buckets are, and come in time's order."""
+    groups: list[list[Bucket]] = []
+    for bucket in sorted(buckets, key=lambda b: b.start):
+        if groups and sum(b.rows for b in groups[-1]) + bucket.rows <= rows:
+            groups[-1].append(bucket)
+        else:
+            groups.append([bucket])
+    edges = [span.start, *(max(span.start, g[0].start) for g in groups[1:]), span.end]
+    return [_joined(start, end, group, rows)
+            for start, end, group in zip(edges, edges[1:], groups or [[]], strict=True)]  # fmt: skip
+
+
+def _joined(start: int, end: int, group: Sequence[Bucket], rows: int) -> Slice:
+    fingerprint = 0
+    for bucket in group:
+        fingerprint ^= bucket.fingerprint
+    total = sum(b.rows for b in group)
+    return Slice(
+        start=start,
+        end=end,
+        rows=total,
+        winners=sum(b.winners for b in group),
+        keyless=sum(b.keyless for b in group),
+        fingerprint=fingerprint,
+        reach=max((b.reach for b in group), default=BEGINNING),
+        parts=-(-total // rows) if total > HEAVY * rows else 1,
+    )
