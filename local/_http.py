@@ -9,6 +9,7 @@ import select
 import socket
 import struct
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,6 +53,11 @@ class Server:
         self._server = _Listener((HOST, port), handler)
         self.url = f"http://{HOST}:{self._server.server_address[1]}"
 
+    @property
+    def connections(self) -> int:
+        """How many connections clients have opened so far."""
+        return self._server.connections
+
     def start(self) -> None:
         """Begin to answer."""
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -70,6 +76,7 @@ class _Listener(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(address, handler)
         self._open: set[socket.socket] = set()
+        self.connections = 0
 
     def server_bind(self) -> None:
         # HTTPServer asks the resolver for this machine's name here, which can take seconds; nothing needs it.
@@ -78,6 +85,7 @@ class _Listener(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._open.add(request)
+        self.connections += 1
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
@@ -102,7 +110,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._write(Response(411))
             return
-        self._write(self.answer(self._request()))
+        request = self._request()
+        try:
+            response = self.answer(request)
+        except Exception:  # noqa: BLE001 - a mistake in a stand-in must be seen, and must not look like a lost answer
+            traceback.print_exc()
+            response = Response(500, b'{"message": "the stand-in itself failed; see its stderr", "status": 500}')
+        self._write(response)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = serve  # noqa: N815 - http.server calls them by these names
 

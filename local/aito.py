@@ -147,6 +147,11 @@ class Aito:
 
     # -- what came in -----------------------------------------------------------------------------------------------
 
+    @property
+    def connections(self) -> int:
+        """How many connections clients have opened so far."""
+        return self._server.connections
+
     def stats(self) -> dict[str, Tally]:
         """What came in since the last reset, by kind of call."""
         with self._lock:

@@ -7,6 +7,7 @@ status and body.
 
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -87,6 +88,9 @@ class Jobs:
 def _run(job: _Job, call: Callable[[], Outcome]) -> None:
     try:
         job.outcome = call()
+    except Exception:  # noqa: BLE001 - a job always ends
+        traceback.print_exc()
+        job.outcome = _failed()
     finally:
         job.done.set()
 

@@ -18,7 +18,7 @@ _COLUMN_KEYS = {"type", "nullable", "link", "analyzer"}
 SQL_TYPES = {"Int": "INTEGER", "Long": "INTEGER", "Boolean": "INTEGER", "Decimal": "REAL"}  # everything else is TEXT
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not an error of this program
+class Refusal(Exception):
     """An answer other than success. `at`: text of the query the message points to; `code`: Aito's `error` field."""
 
     def __init__(self, status: int, message: str, *, at: str | None = None, code: str | None = None) -> None:
@@ -63,7 +63,7 @@ class Table:
         return {"type": "table", "columns": {name: column.spec for name, column in self.columns.items()}}
 
 
-class Mismatch(Exception):  # noqa: N818 - as above
+class Mismatch(Exception):
     """A value that its column's type does not take."""
 
 

@@ -83,7 +83,7 @@ class BigQuery:
         """A client of the official library that talks to this emulator."""
         return bigquery.Client(
             project=project or self.project,
-            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]  # google.auth has none
+            credentials=AnonymousCredentials(),
             client_options=ClientOptions(api_endpoint=self.url),
         )
 
