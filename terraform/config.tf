@@ -10,24 +10,31 @@ locals {
   table_names  = [for t in local.tables : try(t.name, "(a table without a name)")]
   jobs_project = try(coalesce(local.config.bigquery.project), var.project_id)
 
-  # "dataset.table" or "project.dataset.table" -> "project.dataset"
-  sources       = [for t in local.tables : { table = try(t.name, "?"), source = t.source } if try(t.source, null) != null]
-  bad_sources   = [for s in local.sources : "${s.table}: ${s.source}" if !can(regex("^([a-z][a-z0-9-]{4,28}[a-z0-9]\\.)?[A-Za-z0-9_]+\\.[^.`[:space:]]+$", s.source))]
-  from_tables   = [for s in local.sources[*].source : length(split(".", s)) == 3 ? join(".", slice(split(".", s), 0, 2)) : "${local.jobs_project}.${split(".", s)[0]}"]
-  from_variable = [for d in var.source_datasets : length(split(".", d)) == 2 ? d : "${local.jobs_project}.${d}"]
-  read_datasets = toset(concat(local.from_tables, local.from_variable))
+  # The shapes of sync/settings.py; an old project may be "example.com:name".
+  dataset_shape = "^(?:(?P<project>(?:[A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*)\\.)?(?P<dataset>[A-Za-z0-9_]+)$"
+  source_shape  = "^(?:(?P<project>(?:[A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*)\\.)?(?P<dataset>[A-Za-z0-9_]+)\\.[^.`]+$"
+
+  sources     = [for t in local.tables : { table = try(t.name, "?"), source = t.source } if try(t.source, null) != null]
+  bad_sources = [for s in local.sources : "${s.table}: ${s.source}" if !can(regex(local.source_shape, s.source))]
+  read_pairs = concat(
+    [for s in local.sources : try(regex(local.source_shape, s.source), { project = "?", dataset = "?" })],
+    [for d in var.source_datasets : regex(local.dataset_shape, d)],
+  )
+  # "project.dataset" -> its two halves; each once
+  read_datasets = { for pair in distinct([for p in local.read_pairs : { project = coalesce(p.project, local.jobs_project), dataset = p.dataset }]) : "${pair.project}.${pair.dataset}" => pair }
 
   queries      = [for t in local.tables : try(t.name, "?") if try(t.query, null) != null]
   not_one      = [for t in local.tables : try(t.name, "?") if(try(t.source, null) != null) == (try(t.query, null) != null)]
   doubled      = distinct([for n in local.table_names : n if length([for m in local.table_names : m if m == n]) > 1])
   broken_links = flatten([for t in local.tables : [for c, d in try(coalesce(t.columns), {}) : "${try(t.name, "?")}.${c} -> ${d.link}" if try(d.link, null) != null && !contains(local.table_names, try(split(".", d.link)[0], ""))]])
 
-  ledger         = try(coalesce(local.config.ledger), "aito_sync")
-  ledger_project = length(split(".", local.ledger)) == 2 ? split(".", local.ledger)[0] : local.jobs_project
-  ledger_dataset = reverse(split(".", local.ledger))[0]
+  ledger         = try(coalesce(local.config.ledger), "(nothing)")
+  ledger_pair    = try(regex(local.dataset_shape, local.ledger), { project = "?", dataset = "?" })
+  ledger_project = coalesce(local.ledger_pair.project, local.jobs_project)
+  ledger_dataset = local.ledger_pair.dataset
 
   # An id is a secret that Terraform makes. A full name is one that exists already: it is only opened to the function.
-  secret_setting = try(coalesce(local.config.aito.api_key_secret), "aito-api-key")
+  secret_setting = try(coalesce(local.config.aito.api_key_secret), "")
   secret_name    = try(regex("^projects/(?P<project>[^/]+)/secrets/(?P<id>[^/]+)(?:/versions/[^/]+)?$", local.secret_setting), null)
   secret_is_ours = local.secret_name == null
   secret_project = local.secret_is_ours ? var.project_id : local.secret_name.project
@@ -68,16 +75,16 @@ resource "terraform_data" "configuration" {
       error_message = "${local.config_path}: ${join(", ", local.queries)} read by `query:`, and Terraform does not read SQL. Name the datasets that the queries read in source_datasets."
     }
     precondition {
-      condition     = can(regex("^([a-z][a-z0-9-]{4,28}[a-z0-9]\\.)?[A-Za-z0-9_]+$", local.ledger))
+      condition     = can(regex(local.dataset_shape, local.ledger))
       error_message = "${local.config_path}: ledger is \"${local.ledger}\"; it must be \"dataset\" or \"project.dataset\"."
     }
     precondition {
-      condition     = !contains(local.read_datasets, "${local.ledger_project}.${local.ledger_dataset}")
+      condition     = !contains(keys(local.read_datasets), "${local.ledger_project}.${local.ledger_dataset}")
       error_message = "${local.config_path}: ${local.ledger_project}.${local.ledger_dataset} is both a source and the ledger. The function may write to the ledger and must never be able to write to a source: give the ledger a dataset of its own."
     }
     precondition {
       condition     = !local.secret_is_ours || can(regex("^[A-Za-z0-9_-]{1,255}$", local.secret_setting))
-      error_message = "${local.config_path}: aito.api_key_secret must be a secret's id (letters, digits, _ and -), or projects/P/secrets/S. It is the name of the secret, never the key."
+      error_message = "${local.config_path}: aito.api_key_secret must be a secret's id (letters, digits, _ and -), or projects/P/secrets/S. It is the name of the secret, never the key; the function has no other way to it."
     }
     precondition {
       condition     = local.topic_setting == null || local.topic_setting == local.topic_name

@@ -3,8 +3,8 @@
 resource "google_bigquery_dataset_iam_member" "read" {
   for_each = local.read_datasets
 
-  project    = split(".", each.value)[0]
-  dataset_id = split(".", each.value)[1]
+  project    = each.value.project
+  dataset_id = each.value.dataset
   role       = "roles/bigquery.dataViewer"
   member     = google_service_account.runtime.member
 }

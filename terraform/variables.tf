@@ -125,8 +125,8 @@ variable "source_datasets" {
   default     = []
 
   validation {
-    condition     = alltrue([for d in var.source_datasets : can(regex("^([a-z][a-z0-9-]{4,28}[a-z0-9]\\.)?[A-Za-z0-9_]+$", d))])
-    error_message = "source_datasets holds ${join(", ", [for d in var.source_datasets : d if !can(regex("^([a-z][a-z0-9-]{4,28}[a-z0-9]\\.)?[A-Za-z0-9_]+$", d))])}; each must be \"dataset\" or \"project.dataset\", without a table."
+    condition     = alltrue([for d in var.source_datasets : can(regex(local.dataset_shape, d))])
+    error_message = "source_datasets holds ${join(", ", [for d in var.source_datasets : d if !can(regex(local.dataset_shape, d))])}; each must be \"dataset\" or \"project.dataset\", without a table."
   }
 }
 

@@ -226,6 +226,22 @@ run "budget_over_the_acknowledgement" {
   expect_failures = [terraform_data.clocks]
 }
 
+run "no_ledger" {
+  command = plan
+  variables {
+    config_file = "tests/configs/no_ledger.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
+run "no_secret" {
+  command = plan
+  variables {
+    config_file = "tests/configs/no_secret.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
 run "no_tables" {
   command = plan
   variables {

@@ -1,0 +1,82 @@
+"""The plan as JSON: what a `terraform apply` would make, held against the rules, for each example."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from terraform_rules import RULES, Rule
+from terraform_tools import EXAMPLE, ROOT, Plan, copy_to, give_up, offline, plan_script, read_plan, ready, terraform
+
+EXAMPLES = sorted(p.parent.name for p in (ROOT / "terraform" / "examples").glob("*/example.tfvars"))
+FILES = {"default": EXAMPLE, **{name: f"examples/{name}/example.tfvars" for name in EXAMPLES}}
+
+REFUSALS = {
+    "no_ledger": 'ledger is "(nothing)"',
+    "no_secret": "aito.api_key_secret must be a secret's id",
+    "no_tables": "has no tables",
+    "no_name": "has a table without a name",
+    "doubled_table": "names these Aito tables twice: users",
+    "source_and_query": "orders must have either `source` or `query`",
+    "no_source": "orders must have either `source` or `query`",
+    "bad_source": "orders: orders. A source is",
+    "broken_link": "orders.user -> user.id. A link needs its target",
+    "query": "orders read by `query:`",
+    "bad_ledger": 'ledger is "aito-sync"',
+    "ledger_is_source": "example-project.shop is both a source and the ledger",
+    "key_instead_of_secret": "It is the name of the secret, never the key",
+    "foreign_topic": "what is delivered to the function is projects/example-project/topics/aito-sync",
+    "budget_over_deadline": "Set time_budget_seconds to at most 1680",
+    "budget_over_ack": "Set time_budget_seconds to at most 480",
+}
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
+    """The plan of the default and of each example, made once."""
+    folder = copy_to(tmp_path_factory.mktemp("plan"))
+    ready(folder)
+    made = {}
+    for name, variables in FILES.items():
+        done = terraform(folder, plan_script(f"-var-file={variables}"))
+        assert done.returncode == 0, done.stdout + done.stderr
+        made[name] = read_plan(folder)
+    return made
+
+
+@pytest.mark.parametrize("example", list(FILES))
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.__name__)
+def test_every_plan_keeps_every_rule(plans: dict[str, Plan], example: str, rule: Rule) -> None:
+    """The default and each example keep each rule of terraform_rules.py."""
+    rule(plans[example])
+
+
+def test_the_existing_secret_is_not_made(plans: dict[str, Plan]) -> None:
+    """A secret that is named in full is only opened to the function."""
+    assert not plans["existing-secret"].of("google_secret_manager_secret")
+    assert plans["default"].of("google_secret_manager_secret")
+
+
+def test_the_private_network_closes_the_door(plans: dict[str, Plan]) -> None:
+    """With a private network the function takes calls from inside only, and sends everything through the subnetwork."""
+    config = plans["private-network"].one("google_cloudfunctions2_function.sync")["service_config"][0]
+    assert config["ingress_settings"] == "ALLOW_INTERNAL_ONLY"
+    assert config["direct_vpc_egress"] == "VPC_EGRESS_ALL_TRAFFIC"
+    assert config["direct_vpc_network_interface"][0]["subnetwork"].endswith("/aito-egress")
+
+
+@pytest.mark.slow
+def test_each_refusal_says_its_own_reason(tmp_path: Path) -> None:
+    """Every configuration that cannot work is refused in the plan, for its own reason and with what would be right."""
+    folder = copy_to(tmp_path)
+    ready(folder)
+    if not offline():
+        give_up("messages are read from a plan, which needs the offline check; terraform test covers that they refuse")
+    wrong = []
+    for name, reason in REFUSALS.items():
+        done = terraform(folder, plan_script(f"-var-file={EXAMPLE}", f"-var=config_file=tests/configs/{name}.yaml"))
+        said = " ".join((done.stdout + done.stderr).replace("│", " ").split())
+        if done.returncode == 0 or reason not in said:
+            wrong.append(f"{name}: {said[-400:]}")
+    assert not wrong, "\n".join(wrong)
