@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from sync import crosschecks, yamlfile
 from sync.errors import ConfigError
-from sync.mistakes import Mistake, Place, close, cut, suggest
+from sync.mistakes import Mistake, Place, close, quote, suggest
 from sync.settings import (
     AitoSettings,
     BatchSettings,
@@ -180,7 +180,10 @@ def _told(detail: ErrorDetails, place: Place) -> str:
         return _unknown_key(place)
     if kind == "value_error":
         return str(detail["ctx"]["error"])
-    text = WORDS[kind].format(**detail.get("ctx", {})) if kind in WORDS else detail["msg"]
+    limits = {
+        name: f"{limit:.15g}" if isinstance(limit, float) else limit for name, limit in detail.get("ctx", {}).items()
+    }
+    text = WORDS[kind].format(**limits) if kind in WORDS else detail["msg"]
     field = _model(place).model_fields.get(str(place[-1]))
     if kind == "missing" and field is not None:
         return f"{text}: {field.description}"
@@ -194,7 +197,7 @@ def _instead(detail: ErrorDetails) -> str:
         return ", not true or false (put it in quotes if it is a word)"
     if found is None:
         return ", and nothing stands there"
-    kinds = {int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
+    kinds = {int: "a number", float: "a fraction", str: "text", list: "a list", dict: "a mapping"}
     hint = " (put it in quotes)" if detail["type"] == "string_type" and isinstance(found, int | float) else ""
     return f", not {kinds.get(type(found), 'this')}{hint}"
 
@@ -203,7 +206,7 @@ def _unknown_key(place: Place) -> str:
     word = str(place[-1])
     if _looks_secret(word):
         return "unknown key; keys and passwords do not belong in this file: name the secret in aito.api_key_secret"
-    return f"unknown key '{cut(word, 60)}'; {suggest(word, _model(place).model_fields)}"
+    return f"unknown key {quote(word)}; {suggest(word, _model(place).model_fields)}"
 
 
 def _looks_secret(word: str) -> bool:

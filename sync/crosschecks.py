@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from sync.mistakes import Mistake, Place, cut, suggest
+from sync.mistakes import Mistake, Place, cut, quote, suggest
 from sync.settings import EvaluationSettings, Settings, TableSettings, spell_duration
 
 KEY_TYPES = {None, "String", "Int", "Long"}  # what a row can be found by: whole values that compare exactly
@@ -31,7 +31,7 @@ def _names_once(names: list[str], at: Place, what: str) -> Findings:
     for number, name in enumerate(names):
         first = names.index(name)
         if first < number:
-            text = f"{what} '{cut(name)}' is there twice, first as {at[-1]}[{first}]; give each a name of its own"
+            text = f"{what} {quote(name)} is there twice, first as {at[-1]}[{first}]; give each a name of its own"
             yield Mistake((*at, number, "name"), text, ((*at, number, "name"), (*at, first, "name")))
 
 
@@ -55,7 +55,7 @@ def _mode_has_what_it_needs(table: TableSettings, at: Place) -> Findings:
 def _replace_stands_alone(table: TableSettings, at: Place) -> Findings:
     reasons = {
         "cursor": "swaps the whole table, so there are no new rows to pick",
-        "keep": "swaps the whole table, so there is nothing to purge; leave old rows out with `query`",
+        "keep": "swaps the whole table, so there is nothing to purge",
         "lookback": "swaps the whole table, so there is no watermark to look behind",
     }
     for field, reason in reasons.items():
@@ -78,7 +78,7 @@ def _key_identifies(table: TableSettings, at: Place) -> Findings:
         return
     at_key, at_column = (*at, "key"), (*at, "columns", key)
     if key not in columns:
-        yield Mistake(at_key, f"'{cut(key)}' is not one of the columns; {suggest(key, columns)}", (at_key, at_column))
+        yield Mistake(at_key, f"{quote(key)} is not one of the columns; {suggest(key, columns)}", (at_key, at_column))
         return
     if columns[key].type not in KEY_TYPES:
         text = f"a {columns[key].type} column cannot be the key; right would be String, Int or Long"
@@ -139,7 +139,7 @@ def _has_column(settings: Settings, table: str, column: str, here: Place) -> Fin
     for number, other in enumerate(settings.tables):
         known = _known_columns(other)
         if other.name == table and known and column not in known:
-            text = f"table '{cut(table)}' has no column '{cut(column)}'; {suggest(column, known)}"
+            text = f"table {quote(table)} has no column {quote(column)}; {suggest(column, known)}"
             yield Mistake(here, text, (here, ("tables", number, "columns", column), ("tables", number, "cursor")))
 
 
@@ -189,7 +189,7 @@ def _evaluation(settings: Settings, table: TableSettings, evaluation: Evaluation
     for name, here in named:
         yield from _evaluated_column(settings, table, name, here)
     if evaluation.predict in evaluation.given:
-        text = f"'{cut(evaluation.predict or '')}' would be predicted from itself; take it out of `given`"
+        text = f"{quote(evaluation.predict or '')} would be predicted from itself; take it out of `given`"
         yield Mistake((*at, "given"), text, ((*at, "given"), (*at, "predict")))
 
 
@@ -226,10 +226,10 @@ def _evaluated_column(settings: Settings, table: TableSettings, name: str, here:
     known = _known_columns(table)
     at_columns = (*here[:2], "columns", own)
     if known and own not in known:
-        text = f"'{cut(own)}' is not one of the columns; {suggest(own, known)}"
+        text = f"{quote(own)} is not one of the columns; {suggest(own, known)}"
         yield Mistake(here, text, (here, at_columns, (*here[:2], "cursor")))
     elif known and behind and own not in table.links:
-        text = f"column '{cut(own)}' has no link to follow; give it one, or name a column of this table"
+        text = f"column {quote(own)} has no link to follow; give it one, or name a column of this table"
         yield Mistake(here, text, (here, at_columns))
     elif behind and own in table.links:
         yield from _has_column(settings, table.links[own][0], behind, here)

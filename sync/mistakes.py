@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 Place = tuple[str | int, ...]
 
-LONGEST_QUOTE = 24  # enough to recognise a value by; too little to give a key away
+LONGEST_QUOTE = 32  # enough to recognise a value by; too little to give a key away
+LONGEST_LIST = 16
 
 
 class Mistake(NamedTuple):
@@ -30,13 +31,13 @@ def related(one: Place, other: Place) -> bool:
 
 def spell(place: Place) -> str:
     """`("tables", 1, "cursor")` as people write it: `tables[1].cursor`."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{cut(part, 60)}" for part in place).lstrip(".")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{cut(part)}" for part in place).lstrip(".")
 
 
-def cut(text: str, longest: int = LONGEST_QUOTE) -> str:
+def cut(text: str) -> str:
     """The text on one line and no longer than it takes to recognise it."""
     line = text if text.isprintable() else ascii(text)[1:-1]
-    return line if len(line) <= longest else line[: longest - 1] + "…"
+    return line if len(line) <= LONGEST_QUOTE else line[: LONGEST_QUOTE - 1] + "…"
 
 
 def quote(value: str) -> str:
@@ -57,4 +58,7 @@ def suggest(word: str, words: Iterable[str]) -> str:
     """`did you mean 'x'?`, or what there is to choose from."""
     words = list(words)
     meant = close(word, words)
-    return f"did you mean '{meant}'?" if meant else f"known here: {', '.join(words)}"
+    if meant:
+        return f"did you mean {quote(meant)}?"
+    more = ", …" if len(words) > LONGEST_LIST else ""
+    return f"known here: {', '.join(cut(known) for known in words[:LONGEST_LIST])}{more}"

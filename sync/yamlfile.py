@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sync.errors import ConfigError
-from sync.mistakes import Mistake, Place, cut, spell
+from sync.mistakes import Mistake, Place, cut, quote, spell
 
 if TYPE_CHECKING:
     import yaml
@@ -49,14 +49,15 @@ class Document:
 
     def _tell(self, mistake: Mistake) -> str:
         table = self._table(mistake.place)
-        return f"{spell(mistake.place)}{f' (table {table})' if table else ''}: {mistake.text}"
+        shown = f" (table '{table}')" if table else ""
+        return f"{spell(mistake.place)}{shown}: {mistake.text}"
 
     def _table(self, place: Place) -> str | None:
         if len(place) < 2 or place[0] != "tables" or not isinstance(place[1], int):
             return None
         entry = self.data["tables"][place[1]]
         name = entry.get("name") if isinstance(entry, dict) else None
-        return cut(name, 60) if isinstance(name, str) else None
+        return cut(name) if isinstance(name, str) else None
 
 
 def text_of(path: str | os.PathLike[str]) -> str:
@@ -109,7 +110,7 @@ def _syntax(error: yaml.YAMLError, text: str) -> str:
     place = f"line {mark.line + 1}, column {mark.column + 1}"
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return f"{place}: a tab; YAML is indented with spaces"
-    problem = str(getattr(error, "problem", None) or "not YAML").split("'")[0].strip()
+    problem = re.sub(r"(alias|anchor|handle) '.*'", r"\1", str(getattr(error, "problem", "")))
     return f"{place}: not YAML: {problem}; look for wrong indentation, or a colon or quote too many or too few"
 
 
@@ -144,6 +145,7 @@ def _scalar(node: yaml.Node) -> Iterator[tuple[int, str]]:
         yield _line(node), "a YAML tag (!...) has no meaning here; leave it out"
     if node.tag == TAG + "float" and node.value.lower().endswith(("nan", "inf")):
         yield _line(node), "must be a finite number"
+        node.tag, node.value = TAG + "int", "1"  # any number will do to read on
     if node.tag not in JSON_TAGS - {TAG + "timestamp"}:  # a date is text to us: JSON has no dates
         node.tag = TAG + "str"
 
@@ -158,11 +160,11 @@ def _keys(node: yaml.Node) -> Iterator[tuple[int, str]]:
     first: dict[str, int] = {}
     for key, _ in list(node.value):
         if key.tag == TAG + "str" and key.value in first:
-            yield _line(key), f"the key '{cut(key.value, 60)}' is written twice, first on line {first[key.value]}"
+            yield _line(key), f"the key {quote(key.value)} is written twice, first on line {first[key.value]}"
         elif key.tag == TAG + "str":
             first[key.value] = _line(key)
         elif key.tag != TAG + "merge":
-            shown = f"'{cut(key.value, 60)}'" if isinstance(key.value, str) else "a list or mapping"
+            shown = quote(key.value) if isinstance(key.value, str) else "a list or mapping"
             yield _line(key), f"a key must be text, and YAML reads {shown} as something else; put it in quotes"
     node.value = [pair for pair in node.value if pair[0].tag in {TAG + "str", TAG + "merge"}]
 
