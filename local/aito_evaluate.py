@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.aito_schema import Column, Json, Refusal
-from local.aito_store import Store
+from local.aito_store import Store, number
 
 NOTE = "local stand-in: naive Bayes, not Aito's predictions"
 _NOBODY = "NaN"  # how Aito writes a figure that does not exist
@@ -93,7 +93,7 @@ def predict(store: Store, body: Json) -> dict[str, Json]:
     model = NaiveBayes([read.sample(values) for _, values in rows])
     given = read.features([constant for _, constant in task.given])
     hits = [{"$p": p, "field": task.predict, "feature": each} for each, p in model.ranked(given)]
-    offset, limit = body.get("offset", 0), body.get("limit", 10)
+    offset, limit = number(body, "offset", 0), number(body, "limit", 10)
     return {"offset": offset, "total": len(hits), "hits": hits[offset : offset + limit]}
 
 
@@ -169,7 +169,7 @@ def _tokens(column: Column, value: Json) -> list[Hashable]:
         return []
     if column.type == "Text":
         return list(dict.fromkeys(re.findall(r"\w+", str(value).lower())))
-    return [_hashable(each) for each in (value if column.type.endswith("[]") else [value])]
+    return [_hashable(each) for each in (value if isinstance(value, list) and column.type.endswith("[]") else [value])]
 
 
 def _hashable(value: Json) -> Hashable:
@@ -305,4 +305,4 @@ def _chosen(answer: dict[str, Json], select: Any) -> dict[str, Json]:
         return answer
     if not isinstance(select, list):
         raise Refusal(400, "select takes an array", at="select")
-    return {name: answer[name] for name in select if name in answer}
+    return {name: answer[name] for name in select if isinstance(name, str) and name in answer}

@@ -79,6 +79,8 @@ def parse_table(name: str, physical: str, spec: Json) -> Table:
     if not isinstance(spec, dict) or spec.get("type") != "table" or not isinstance(spec.get("columns"), dict):
         raise Refusal(400, f'Table `{name}`: the schema must be {{"type": "table", "columns": {{...}}}}')
     columns = spec["columns"]
+    if not columns:
+        raise Refusal(400, f"Table `{name}`: a table has at least one column")
     return Table(physical, {key: parse_column(name, key, f"c{n}", columns[key]) for n, key in enumerate(columns)})
 
 
@@ -86,12 +88,14 @@ def parse_column(table: str, name: str, physical: str, spec: Json) -> Column:
     """A column from its JSON."""
     check_name(name)
     where = f"Column `{table}.{name}`"
-    if not isinstance(spec, dict) or spec.get("type") not in _CHECKS:
+    if not isinstance(spec, dict) or str(spec.get("type")) not in _CHECKS:
         raise Refusal(400, f"{where}: the type must be one of {', '.join(_CHECKS)}")
     if unknown := spec.keys() - _COLUMN_KEYS:
         raise Refusal(400, f"{where}: unknown key {sorted(unknown)[0]!r}")
     if not isinstance(spec.get("nullable", False), bool):
         raise Refusal(400, f"{where}: nullable must be true or false")
+    if not isinstance(spec.get("link", ""), str):
+        raise Refusal(400, f"{where}: link must be a string, table.column")
     return Column(physical, spec["type"], spec.get("nullable", False), spec.get("link"), _analyzer(where, spec))
 
 

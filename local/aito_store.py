@@ -14,12 +14,23 @@ from itertools import count
 from typing import Any
 
 from local.aito_query import TRUE, Field, Scope, Sql, order, selected
-from local.aito_schema import SQL_TYPES, Column, Json, Refusal, Table, encode_rows, parse_column, parse_table
+from local.aito_schema import (
+    SQL_TYPES,
+    Column,
+    Json,
+    Refusal,
+    Table,
+    check_name,
+    encode_rows,
+    parse_column,
+    parse_table,
+)
 
 Document = dict[str, Json]
 
 _QUERY_KEYS = {"from", "where", "orderBy", "select", "offset", "limit"}
 _AGGREGATES = {"$mean": "AVG", "$sum": "SUM", "$min": "MIN", "$max": "MAX"}
+_ALL = 2**31 - 1  # more rows than fit
 _NUMBERS = {"Int", "Long", "Decimal"}
 
 
@@ -72,6 +83,7 @@ class Store:
             made = {name: self._parsed(name, spec) for name, spec in specs.items()}
             for name, table in made.items():
                 self._check_links(name, table, self._tables | made)
+                self._check_linked(name, table)
             for name, table in made.items():
                 self._replace(name, table)
 
@@ -80,6 +92,7 @@ class Store:
         with self._lock:
             table = self._parsed(name, spec)
             self._check_links(name, table, self._tables | {name: table})
+            self._check_linked(name, table)
             self._replace(name, table)
 
     def put_column(self, table: str, name: str, spec: Json) -> None:
@@ -127,7 +140,10 @@ class Store:
         """`_rename`: atomic, rows and all; with `replace` it takes the place of the table that is there."""
         with self._lock:
             table = self.table(old)
-            self._make_room(old, new, replace)
+            if new == old:
+                return
+            self._check_unlinked(old)
+            self._make_room(new, table, replace)
             del self._tables[old]
             self._tables[new] = table
 
@@ -135,7 +151,9 @@ class Store:
         """`_copy`: schema and rows under a second name."""
         with self._lock:
             source = self.table(old)
-            self._make_room(old, new, replace)
+            if new == old:
+                raise Refusal(400, f"Table `{old}` cannot be copied onto itself")
+            self._make_room(new, source, replace)
             table = Table(self._physical(), dict(source.columns))
             self._create(new, table)
             columns = ", ".join(column.physical for column in source.columns.values())
@@ -159,7 +177,7 @@ class Store:
 
     def _create(self, name: str, table: Table) -> None:
         columns = ", ".join(_declared(column) for column in table.columns.values())
-        self._db.execute(f"CREATE TABLE {table.physical} ({columns or 'nothing'})")
+        self._db.execute(f"CREATE TABLE {table.physical} ({columns})")
         self._tables[name] = table
 
     def _check_links(self, name: str, table: Table, tables: dict[str, Table]) -> None:
@@ -174,7 +192,12 @@ class Store:
         for name, table in self._tables.items():
             for key, column in table.columns.items():
                 if f"{column.link}.".startswith(f"{target}.") and name != target.partition(".")[0]:
-                    raise Refusal(400, f"Cannot delete `{target}`: column `{name}.{key}` links to it")
+                    raise Refusal(400, f"Cannot remove `{target}`: column `{name}.{key}` links to it")
+
+    def _check_linked(self, name: str, table: Table) -> None:
+        """What takes the place of a table must have the columns that others link to."""
+        for column in self._tables[name].columns.keys() - table.columns.keys() if name in self._tables else ():
+            self._check_unlinked(f"{name}.{column}")
 
     def _check_column_change(self, table: str, name: str, before: Column | None, column: Column) -> None:
         if not self.count(table):
@@ -189,12 +212,15 @@ class Store:
         self._db.execute(f"DROP INDEX IF EXISTS {_index_name(table.physical, column.physical)}")
         self._db.execute(f"ALTER TABLE {table.physical} DROP COLUMN {column.physical}")
 
-    def _make_room(self, old: str, new: str, replace: bool) -> None:
-        if new not in self._tables or new == old:
+    def _make_room(self, name: str, table: Table, replace: bool) -> None:
+        """Drop the table whose place another one takes."""
+        check_name(name)
+        if name not in self._tables:
             return
         if not replace:
-            raise Refusal(400, f"Table `{new}` already exists")
-        self._db.execute(f"DROP TABLE {self._tables.pop(new).physical}")
+            raise Refusal(400, f"Table `{name}` already exists")
+        self._check_linked(name, table)
+        self._db.execute(f"DROP TABLE {self._tables.pop(name).physical}")
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
@@ -220,7 +246,7 @@ class Store:
         with self._lock:
             scope = self._scope(query, _QUERY_KEYS)
             condition = scope.condition(query.get("where", {}))
-            offset, limit = _number(query, "offset", 0), _number(query, "limit", 10)
+            offset, limit = number(query, "offset", 0), number(query, "limit", 10)
             fields, ordering = selected(scope, query.get("select")), order(scope, query.get("orderBy"))
             total = self._count(scope, condition)
             hits = self._documents(scope, condition, fields, ordering, limit, offset) if limit else []
@@ -232,7 +258,7 @@ class Store:
             scope = Scope(query["from"], self._tables)
             condition = scope.condition(query.get("where", {}))
             shown = [scope.field(name) for name in fields]
-            limit, offset = _number(query, "limit", 2**62), _number(query, "offset", 0)
+            limit, offset = number(query, "limit", _ALL), number(query, "offset", 0)
             rows = self._select(scope, condition, ["m.rowid - 1", *(f.sql for f in shown)], "m.rowid", limit, offset)
             return [(row[0], _decoded(shown, row[1:])) for row in rows]
 
@@ -247,7 +273,8 @@ class Store:
             scope = self._scope(query, {"from", "where", "aggregate"})
             condition = scope.condition(query.get("where", {}))
             asked = query.get("aggregate")
-            asked = asked if isinstance(asked, list) else [asked]
+            if not isinstance(asked, list) or not asked:
+                raise Refusal(400, 'aggregate takes an array such as ["field.$max"]', at="aggregate")
             row = next(self._select(scope, condition, [_aggregate(scope, each) for each in asked], "1", 1, 0))
             return dict(zip(asked, row, strict=True))
 
@@ -269,7 +296,9 @@ class Store:
                 return Changes(inserted=self.insert(name, rows if isinstance(rows, list) else [rows]))
             case {"from": str(name), "delete": where, **rest} if not rest:
                 return Changes(deleted=self.delete(name, where))
-            case {"update": str(name), "where": where, "set": dict(values), **rest} if rest.keys() <= {"upsert"}:
+            case {"update": str(name), "where": where, "set": dict(values), **rest} if values and rest.keys() <= {
+                "upsert"
+            }:
                 return self._update(name, where, values, rest.get("upsert") is True)
         raise Refusal(400, "An operation is one of into/insert, update/where/set and from/delete")
 
@@ -311,11 +340,11 @@ class Store:
         self._index(scope)
         text = f"SELECT {', '.join(columns)} FROM {scope.table.physical} m WHERE {condition.text}"
         values = [*condition.values, limit, offset]
-        return iter(self._db.execute(f"{text} ORDER BY {ordering} LIMIT ? OFFSET ?", values))
+        return iter(self._run(f"{text} ORDER BY {ordering} LIMIT ? OFFSET ?", values))
 
     def _change(self, scope: Scope, statement: str, values: tuple[Any, ...], condition: Sql) -> int:
         self._index(scope)
-        return self._db.execute(f"{statement} WHERE {condition.text}", [*values, *condition.values]).rowcount
+        return self._run(f"{statement} WHERE {condition.text}", [*values, *condition.values]).rowcount
 
     def _index(self, scope: Scope) -> None:
         """Make the indexes a statement would like, once: the engine has every column indexed."""
@@ -323,11 +352,13 @@ class Store:
             self._db.execute(f"CREATE INDEX IF NOT EXISTS {_index_name(table, column)} ON {table} ({column})")
         scope.indexes.clear()
 
+    def _run(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        with _storable():
+            return self._db.execute(statement, values)
+
     def _many(self, statement: str, rows: list[list[Any]]) -> None:
-        try:
+        with _storable():
             self._db.executemany(statement, rows)
-        except UnicodeEncodeError:
-            raise Refusal(400, "Invalid text: a half of a surrogate pair is not a character") from None
 
     @contextmanager
     def _atomic(self) -> Iterator[None]:
@@ -360,6 +391,17 @@ class Store:
             return self._change(scope, f"INSERT INTO {physical} SELECT m.* FROM {physical} m", (), condition)
 
 
+@contextmanager
+def _storable() -> Iterator[None]:
+    """Values that no column could hold are the client's mistake."""
+    try:
+        yield
+    except UnicodeEncodeError:
+        raise Refusal(400, "Invalid text: a half of a surrogate pair is not a character") from None
+    except OverflowError:
+        raise Refusal(400, "Invalid number: beyond 64 bits") from None
+
+
 def _declared(column: Column) -> str:
     return f"{column.physical} {SQL_TYPES.get(column.type, 'TEXT')}"
 
@@ -375,9 +417,10 @@ def _decoded(fields: Sequence[Field], row: Sequence[Any]) -> list[Json]:
     ]
 
 
-def _number(query: Document, key: str, default: int) -> int:
+def number(query: Document, key: str, default: int) -> int:
+    """A count in a query, such as its limit."""
     value = query.get(key, default)
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value <= _ALL:
         raise Refusal(400, f"{key} must be a whole number from 0", at=key)
     return value
 

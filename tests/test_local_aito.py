@@ -200,6 +200,14 @@ def test_rename_over_a_table_keeps_rows_and_links(aito: Aito, call: Caller) -> N
     assert call.total({"user.device": "watch"}) == 10
 
 
+def test_linked_tables_stay(aito: Aito, call: Caller) -> None:
+    """A linked table is not renamed away, nor replaced by one without the linked column."""
+    assert call("POST", "schema/_rename", {"from": "users", "rename": "fresh"})[0] == 400
+    aito.create_table("fresh", {"key": {"type": "String"}})
+    assert call("POST", "schema/_rename", {"from": "fresh", "rename": "users", "replace": True})[0] == 400
+    assert (aito.count("users"), aito.count("fresh")) == (3, 0)
+
+
 def test_copy_is_independent(aito: Aito, call: Caller) -> None:
     """A copy has the rows, and a life of its own."""
     assert call("POST", "schema/_copy", {"from": "users", "copy": "copy"})[0] == 200
