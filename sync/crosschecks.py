@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from sync.mistakes import Mistake, Place, cut, quote, suggest
+from sync.mistakes import Mistake, Place, close, cut, quote, suggest
 from sync.settings import EvaluationSettings, Settings, TableSettings, spell_duration
 
 KEY_TYPES = {None, "String", "Int", "Long"}  # what a row can be found by: whole values that compare exactly
@@ -223,13 +223,19 @@ def _newest_rows(table: TableSettings, evaluation: EvaluationSettings, at: Place
 def _evaluated_column(settings: Settings, table: TableSettings, name: str, here: Place) -> Findings:
     """A column of the table, or of the table behind one of its links."""
     own, _, behind = name.partition(".")
-    known = _known_columns(table)
-    at_columns = (*here[:2], "columns", own)
-    if known and own not in known:
-        text = f"{quote(own)} is not one of the columns; {suggest(own, known)}"
-        yield Mistake(here, text, (here, at_columns, (*here[:2], "cursor")))
-    elif known and behind and own not in table.links:
+    columns = table.columns or {}
+    at_column = (*here[:2], "columns", own)
+    if behind and own in columns and own not in table.links:
         text = f"column {quote(own)} has no link to follow; give it one, or name a column of this table"
-        yield Mistake(here, text, (here, at_columns))
-    elif behind and own in table.links:
-        yield from _has_column(settings, table.links[own][0], behind, here)
+        yield Mistake(here, text, (here, at_column))
+    yield from _slip(own, _known_columns(table), here, at_column)
+    for number, parent in enumerate(settings.tables):
+        if behind and own in table.links and parent.name == table.links[own][0]:
+            yield from _slip(behind, _known_columns(parent), here, ("tables", number, "columns", behind))
+
+
+def _slip(name: str, known: list[str], here: Place, at_column: Place) -> Findings:
+    """A name that is almost a declared one. Any other may be a column that Aito has without this file's doing."""
+    if name not in known and close(name, known):
+        text = f"{quote(name)} is not one of the columns; {suggest(name, known)}"
+        yield Mistake(here, text, (here, at_column))

@@ -152,7 +152,7 @@ Source = Annotated[
     Matches(SOURCE, "'dataset.table' or 'project.dataset.table', without backticks (for anything else use `query`)"),
 ]
 SourceColumn = Annotated[
-    str, Matches(SOURCE_COLUMN, "the name of one column of the source (for an expression use `query`)")
+    str, Matches(rf"^{SOURCE_COLUMN}$", "the name of one column of the source (for an expression use `query`)")
 ]
 Ledger = Annotated[str, Matches(LEDGER, "'dataset' or 'project.dataset'")]
 Project = Annotated[str, Matches(rf"^{PROJECT}$", "a project id")]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import jsonschema
 import pydantic
 import pytest
@@ -20,6 +21,7 @@ from sync import config
 from sync.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
+unhurried = hypothesis.settings(deadline=None)  # a busy machine is no mistake of the code
 
 # A file without a mistake, as parts that a test can exchange.
 FILE = {"aito": "{url: https://my-db.aito.app, api_key_secret: aito-api-key}", "ledger": "aito_sync"}
@@ -110,6 +112,59 @@ tables:
 """
 
 
+DOCUMENTED = """
+aito:
+  url: https://my-db.aito.app
+  api_key_secret: aito-api-key
+  requests_per_second: 10
+  timeout_seconds: 60
+bigquery:
+  project: my-project
+  location: EU
+  max_bytes_billed: 10737418240
+ledger: aito_sync
+batch: {rows: 1000, bytes: 5000000}
+time_budget_seconds: 1500
+topic: projects/P/topics/T
+tables:
+  - name: aito_segment_user
+    source: aito_ai_website.users_view
+    mode: merge
+    key: id
+    cursor: {source: received_at, column: updated_unix}
+  - name: aito_segment_web
+    source: aito_ai_website.pages
+    key: id
+    cursor:
+      source: timestamp
+      column: unix_timestamp
+    columns:
+      id:
+      anonymous_id: {link: aito_segment_user.id}
+      search: {type: Text, analyzer: en}
+      page: {sql: "LOWER(context_page_path)", type: String, nullable: true}
+    lookback: 1h
+    keep: 90d
+    purge: {max_share: 0.5}
+    rejects: {max_share: 0.01}
+    evaluate:
+      - name: campaign-source
+        predict: context_campaign_source
+        given: [context_page_path, referrer]
+        test: {$index: {$mod: [10, 0]}}
+        min_accuracy: 0.6
+      - name: raw
+        query: {test: {...}, evaluate: {...}}
+"""
+
+
+def test_the_documented_example_is_valid() -> None:
+    """The example that explains the file can be copied as it is; parents come first."""
+    settings = config.parse(DOCUMENTED)
+    assert [table.name for table in settings.parents_first()] == ["aito_segment_user", "aito_segment_web"]
+    assert settings.table("aito_segment_web").links == {"anonymous_id": ("aito_segment_user", "id")}
+
+
 def test_every_key_is_read() -> None:
     """What the file says is what the settings hold; durations become seconds."""
     settings = config.parse(EVERYTHING)
@@ -175,6 +230,7 @@ ACCEPTED = {
     "replace without key": in_table(mode="replace", key=None, cursor=None),
     "replace with key": in_table(mode="replace", cursor=None),
     "given may be the cursor": in_table(columns="{id: , a: }", evaluate="[{name: e, predict: a, given: [at_unix]}]"),
+    "evaluates a column made elsewhere": in_table(columns="{id: }", evaluate="[{name: e, predict: referrer}]"),
     "analyzer as mapping": in_table(columns="{id: , a: {type: Text, analyzer: {type: delimiter, delimiter: '|'}}}"),
     "link to a table elsewhere": in_table(columns="{id: , a: {link: other.id}}"),
     "YAML 1.1 words": in_table(columns="{id: , a: {nullable: yes}}"),
@@ -215,6 +271,7 @@ def test_durations(text: str, seconds: int) -> None:
     assert config.duration(text) == seconds
 
 
+@unhurried
 @given(st.text(max_size=8).filter(lambda text: not re.fullmatch("[0-9]+[dhms]", text)))
 def test_other_text_is_no_duration(text: str) -> None:
     """Whatever is not a number and a unit is refused, digits of other scripts too."""
@@ -222,6 +279,7 @@ def test_other_text_is_no_duration(text: str) -> None:
         config.duration(text)
 
 
+@unhurried
 @given(st.integers(min_value=0, max_value=36_500), st.sampled_from("dhms"))
 def test_units_agree(number: int, unit: str) -> None:
     """A duration is its number times the length of its unit."""
@@ -245,6 +303,7 @@ def test_the_order_of_the_file_is_kept() -> None:
     assert [table.name for table in settings.parents_first()] == ["c", "a", "b"]
 
 
+@unhurried
 @given(st.permutations(["a", "b", "c", "d", "e"]))
 def test_any_order_is_put_right(names: list[str]) -> None:
     """A chain of links comes out the same however it is shuffled."""
@@ -429,8 +488,23 @@ BROKEN = [
     Broken("predict no column", columns("{id: , page: }", evaluate="[{name: e, predict: pgae}]"), ("mean 'page'?",)),
     Broken(
         "given no column",
-        columns("{id: , a: }", evaluate="[{name: e, predict: a, given: [id, b]}]"),
-        ("tables[0].evaluate[0].given[1]", "'b' is not one of the columns"),
+        columns("{id: , a: , page: }", evaluate="[{name: e, predict: a, given: [id, paeg]}]"),
+        ("tables[0].evaluate[0].given[1]", "'paeg' is not one of the columns; did you mean 'page'?"),
+    ),
+    Broken(
+        "given no column of the linked table",
+        in_file(
+            tables="""
+  - {name: user, source: d.u, key: id, cursor: {source: t, column: u}, columns: {id: , device: }}
+  - name: web
+    source: d.w
+    key: id
+    cursor: {source: t, column: u}
+    columns: {id: , who: {link: user.id}, a: }
+    evaluate: [{name: e, predict: a, given: [who.divice]}]
+"""
+        ),
+        ("line 10", "evaluate[0].given[0] (table 'web')", "'divice' is not one", "did you mean 'device'?"),
     ),
     Broken(
         "given behind no link",
@@ -531,6 +605,7 @@ def test_an_api_key_is_told_where_to_go() -> None:
     assert "api_key_secret" in told
 
 
+@unhurried
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5), lambda inner: (
     st.lists(inner, max_size=3)
     | st.dictionaries(st.sampled_from([*config.Settings.model_fields, *config.TableSettings.model_fields]), inner)
@@ -601,7 +676,7 @@ def test_the_schema_is_valid() -> None:
     jsonschema.Draft202012Validator.check_schema(config.json_schema())
 
 
-@pytest.mark.parametrize("text", [(ROOT / "sync.yaml").read_text(), EVERYTHING, *ACCEPTED.values()])
+@pytest.mark.parametrize("text", [(ROOT / "sync.yaml").read_text(), DOCUMENTED, EVERYTHING, *ACCEPTED.values()])
 def test_the_schema_accepts_what_the_model_accepts(text: str) -> None:
     """An editor does not mark what is right."""
     validator().validate(yaml.safe_load(text))
