@@ -18,6 +18,11 @@ class Row:
     values: dict[str, Any]
     fault: int | None = None
 
+    @property
+    def text(self) -> str:
+        """The row as it stands in a batch."""
+        return self.document if self.fault is None else f"{self.fault}\n{self.document}"
+
     def key(self, column: str | None) -> str | None:
         """The key as text, as BigQuery's CAST to STRING gives it."""
         value = self.values.get(column) if column else None
@@ -55,8 +60,9 @@ def _row(text: str) -> Row:
 
 
 def of(documents: Sequence[str], newest: int | None = None) -> Batch:
-    """A batch of finished documents."""
-    return Batch("[" + SEPARATOR.join(documents) + "]", len(documents), newest)
+    """A batch of finished documents, flagged ones among them or not."""
+    flagged = sum(not document.startswith("{") for document in documents)
+    return Batch("[" + SEPARATOR.join(documents) + "]", len(documents), newest, flagged)
 
 
 def halves(batch: Batch) -> tuple[Batch, Batch]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from sync.errors import OutOfTime
 
@@ -16,6 +17,10 @@ class Clock:
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+
+    def timestamp(self) -> str:
+        """Now, as the text of a TIMESTAMP."""
+        return datetime.fromtimestamp(self.now(), UTC).isoformat()
 
 
 @dataclass(frozen=True)

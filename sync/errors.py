@@ -58,11 +58,12 @@ class PurgeRefused(NeedsPerson):
 
 
 class Refused(NeedsPerson):
-    """Aito said no to a request and stored nothing of it."""
+    """Aito said no to a request and stored nothing of it. `reason`, its own words, may quote a row: not for logs."""
 
-    def __init__(self, message: str, http_status: int) -> None:
+    def __init__(self, message: str, http_status: int, reason: str = "") -> None:
         super().__init__(message)
         self.http_status = http_status
+        self.reason = reason
 
 
 class Busy(SyncError):
@@ -82,7 +83,15 @@ class Unavailable(SyncError):
 
 
 class OutcomeUnknown(Unavailable):
-    """The request was sent and no trustworthy answer came: it may have been applied. Look before sending again."""
+    """The request was sent and no trustworthy answer came: it may have been applied. Look before sending again.
+
+    `http_status` is 0 when nothing came at all; `reason`, Aito's own words, may quote a row: not for logs.
+    """
+
+    def __init__(self, message: str, http_status: int = 0, reason: str = "") -> None:
+        super().__init__(message)
+        self.http_status = http_status
+        self.reason = reason
 
 
 class OutOfTime(Unavailable):

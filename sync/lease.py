@@ -58,7 +58,9 @@ class Lease:
     def check(self) -> None:
         """Raises LeaseLost when nothing more may be written."""
         if self._clock.monotonic() > self._until - MARGIN:
-            raise LeaseLost("the lease ran out or was taken by another run; nothing more is written, the next run continues")
+            raise LeaseLost(
+                "the lease ran out or was taken by another run; nothing more is written, the next run continues"
+            )
 
     def renew(self) -> None:
         """Prolong the leases once. Any failure is left to `check`, which sees the time run out."""

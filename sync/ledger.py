@@ -136,7 +136,9 @@ class Ledger:
             dataset.location = self._location
             self._client.create_dataset(dataset, exists_ok=True, retry=RETRY, timeout=REQUEST_SECONDS)
             for kind, column in PARTITIONED_BY.items():
-                self._client.create_table(self._table(kind, column), exists_ok=True, retry=RETRY, timeout=REQUEST_SECONDS)
+                self._client.create_table(
+                    self._table(kind, column), exists_ok=True, retry=RETRY, timeout=REQUEST_SECONDS
+                )
         except google_errors.Forbidden as error:
             wanted = ", ".join(PARTITIONED_BY)
             raise AccessDenied(

@@ -54,7 +54,9 @@ def version(name: str | None, project: str | None) -> str:
         raise AccessDenied("no Aito key: set aito.api_key_secret in the configuration, or AITO_API_KEY on a laptop")
     if not name.startswith("projects/"):
         if not project:
-            raise AccessDenied(f"secret {name}: no project; set GOOGLE_CLOUD_PROJECT or write projects/P/secrets/{name}")
+            raise AccessDenied(
+                f"secret {name}: no project; set GOOGLE_CLOUD_PROJECT or write projects/P/secrets/{name}"
+            )
         name = f"projects/{project}/secrets/{name}"
     return name if "/versions/" in name else f"{name}/versions/latest"
 
@@ -84,7 +86,9 @@ def _client() -> Any:
     if not host:
         return secretmanager.SecretManagerServiceClient()
     from google.auth.credentials import AnonymousCredentials
-    from google.cloud.secretmanager_v1.services.secret_manager_service.transports import SecretManagerServiceRestTransport  # fmt: skip  # noqa: E501
+    from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
+        SecretManagerServiceRestTransport,  # fmt: skip
+    )
 
     scheme, _, address = host.rpartition("://")
     transport = SecretManagerServiceRestTransport(

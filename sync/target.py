@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aito.v1.requests import BaseRequest, CreateJobRequest, GetJobResultRequest, GetJobStatusRequest
 
 from sync.batches import Batch
 from sync.errors import NeedsPerson, OutcomeUnknown, SyncError, Unavailable
+from sync.ports import Columns, Where, one_of
 from sync.transport import Transport
 
 PAGE = 10_000  # hits a request; Aito's own examples use it
-Where = Mapping[str, Any]
-
-
-def between(cursor: str, start: int, end: int) -> Where:
-    """Rows whose cursor lies in [start, end)."""
-    return {"$and": [{cursor: {"$gte": start}}, {cursor: {"$lt": end}}]}
-
-
-def one_of(column: str, values: Iterable[Any]) -> Where:
-    """Rows whose column holds one of the values."""
-    return {column: {"$or": list(values)}}
 
 
 class Target:
@@ -43,7 +33,7 @@ class Target:
         tables = answer.get("schema", {})
         return {name: table.get("columns", {}) for name, table in tables.items() if table.get("type") == "table"}
 
-    def create(self, table: str, columns: Mapping[str, Mapping[str, Any]]) -> None:
+    def create(self, table: str, columns: Columns) -> None:
         """Make a table; the tables that its links point to must be there."""
         body = json.dumps({"type": "table", "columns": columns}).encode()
         self._transport.send("PUT", f"/api/v1/schema/{table}", body)
@@ -104,10 +94,15 @@ class Target:
             raise OutcomeUnknown(f"Aito: POST /api/v1/data/{table}/batch: {batch.rows} rows sent, {stored} confirmed")
 
     def replace(self, table: str, key: str, values: Sequence[Any], batch: Batch | None) -> None:
-        """In one step delete the rows with these keys and store the batch: harmless to repeat."""
+        """In one step delete the rows with these keys and store the batch, so that repeating it is harmless.
+
+        Raises OutcomeUnknown all the same: a server error that repeats means a bad row, and the caller halves.
+        """
         delete = json.dumps({"from": table, "delete": one_of(key, values)})
         insert = f', {{"into": {json.dumps(table)}, "insert": {batch.text}}}' if batch else ""
-        self._transport.send("POST", "/api/v1/data/_modify", f'{{"operations": [{delete}{insert}]}}'.encode())
+        self._transport.send(
+            "POST", "/api/v1/data/_modify", f'{{"operations": [{delete}{insert}]}}'.encode(), once=True
+        )
 
     def delete(self, table: str, where: Where) -> int:
         """Delete the rows that match and return how many that were. Believes the count after, not the answer."""

@@ -83,7 +83,9 @@ class Answer:
         if self.status < 300:
             return Reaction.DONE if self.body is not None else Reaction.UNKNOWN
         if self.status == 409:
-            return {"write.contention": Reaction.REPEAT, "env.migrating": Reaction.LATER}.get(self.code, Reaction.PERSON)
+            return {"write.contention": Reaction.REPEAT, "env.migrating": Reaction.LATER}.get(
+                self.code, Reaction.PERSON
+            )
         if self.status == 429:
             final = "quota" in self.cause.lower() or self.code == "row_limit_exceeded"
             return Reaction.PERSON if final else Reaction.REPEAT
@@ -91,12 +93,14 @@ class Answer:
             return Reaction.DENIED
         return Reaction.REFUSED if self.status < 500 else Reaction.UNKNOWN
 
-    def __str__(self) -> str:
-        if self.status == 0:
-            return self.cause
+    @property
+    def reason(self) -> str:
+        """Aito's own words. After a write they may quote a row's value."""
         message = self.body.get("message") if isinstance(self.body, dict) else None
-        text = f"{self.status} {self.code} {self.cause} {message or ''}"
-        return " ".join(text.split())[:300]
+        return " ".join(str(message or self).split())[:500]
+
+    def __str__(self) -> str:
+        return " ".join(f"{self.status or ''} {self.code} {self.cause}".split())
 
 
 NOT_SENT = "it could not be reached"
@@ -221,12 +225,12 @@ def _read(response: requests.Response) -> Answer:
 
 
 def _error(what: str, answer: Answer) -> SyncError:
-    text = f"Aito: {what}: {answer}"
+    text = f"Aito: {what}: {answer}" if "/data/" in what else f"Aito: {what}: {answer} {answer.reason}"
     match answer.reaction:
         case Reaction.UNKNOWN:
-            return OutcomeUnknown(text)
+            return OutcomeUnknown(text, answer.status, answer.reason)
         case Reaction.REFUSED:
-            return Refused(text, answer.status)
+            return Refused(text, answer.status, answer.reason)
         case Reaction.DENIED:
             return AccessDenied(f"{text}; check that the secret holds this database's read-write key")
         case Reaction.PERSON:

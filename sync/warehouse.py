@@ -51,7 +51,10 @@ def client(settings: BigQuerySettings) -> bigquery.Client:
             return bigquery.Client(project=project, location=settings.location)
     options = ClientOptions(api_endpoint=emulator if "://" in emulator else f"http://{emulator}")
     return bigquery.Client(
-        project=project or "local", location=settings.location, credentials=AnonymousCredentials(), client_options=options
+        project=project or "local",
+        location=settings.location,
+        credentials=AnonymousCredentials(),
+        client_options=options,
     )
 
 

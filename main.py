@@ -1,0 +1,58 @@
+"""The door: a request or an event -> run -> answer. Nothing else."""
+
+from __future__ import annotations
+
+import functools
+
+import flask
+import functions_framework
+
+from sync import request as requests
+from sync.errors import BadRequest, SyncError
+from sync.report import Request, RunReport
+from sync.run import Services, run, unforeseen
+from sync.termination import Termination
+
+services = functools.cache(Services.from_environment)  # made when first needed; a mistake is not kept
+termination = functools.cache(Termination)
+
+
+@functions_framework.http
+def sync(request: flask.Request) -> flask.Response:
+    """Answer one HTTP request: POST runs, GET shows."""
+    try:
+        if request.path != "/":
+            return _answer(404, {"error": f"nothing at {request.path[:80]!r}; POST / runs, GET / shows the status"})
+        if request.method == "POST":
+            return _run(request)
+        return _answer(405, {"error": f"{request.method} is not known here; POST / runs, GET / shows the status"})
+    except BadRequest as error:
+        return _answer(error.status, {"error": str(error)})
+    except SyncError as error:
+        return _not_run(error)
+    except Exception as error:  # the edge: no traceback reaches a caller
+        return _not_run(unforeseen(error))
+
+
+def _run(request: flask.Request) -> flask.Response:
+    body = request.get_data()
+    requests.parse(
+        request.headers, body
+    )  # a wrong request is the caller's to mend, even when the configuration is wrong too
+    settings = services().settings
+    asked = requests.parse(request.headers, body, [t.name for t in settings.tables])
+    report = run(services(), asked, stopped=termination())
+    return _answer(report.http_status, report.to_json(), report.retry_after)
+
+
+def _not_run(error: SyncError) -> flask.Response:
+    report = RunReport("", Request(), [], error=str(error))
+    return _answer(error.status, report.to_json())
+
+
+def _answer(status: int, body: object, retry_after: int | None = None) -> flask.Response:
+    response = flask.jsonify(body)
+    response.status_code = status
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response

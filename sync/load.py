@@ -1,0 +1,150 @@
+"""Loads one table: slice by slice in the cursor's order, skipping what Aito holds, and verifies what arrived.
+
+In order, so that the newest cursor in Aito is always a truthful watermark; a crash costs at most one batch, which the
+next run's lookback finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from sync import batches, reconcile
+from sync.batches import Batch, Row
+from sync.plan import Plan
+from sync.ports import Work, one_of
+from sync.reconcile import Held
+from sync.send import Sender
+from sync.sql import faults
+from sync.window import Slice
+
+T = TypeVar("T")
+
+
+def load(work: Work, plan: Plan) -> None:
+    """Bring the window's rows into Aito. Raises OutOfTime at a batch's edge, with the state good."""
+    sender = Sender(work, faults(plan.origin.columns), sum(part.rows for part in plan.slices))
+    Loader(work, plan, sender).load()
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items; the next one is made while the caller works on this one."""
+    end = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
+        upcoming = reader.submit(next, items, end)
+        while (item := upcoming.result()) is not end:
+            upcoming = reader.submit(next, items, end)
+            yield item  # type: ignore[misc]  # not the sentinel
+
+
+class Loader:
+    """The slices of one plan, loaded through one sender."""
+
+    def __init__(self, work: Work, plan: Plan, sender: Sender) -> None:
+        self._work = work
+        self._plan = plan
+        self._sender = sender
+        # Rows whose content may have changed are compared whole; rows that never change, by key and cursor.
+        self._by_content = work.table.mode == "merge" or work.request.full_refresh
+
+    def load(self) -> None:
+        """All slices, then the comparison of both ends over the whole window."""
+        self._count_cursorless()
+        done = [self._slice(part) for part in self._plan.slices]
+        self._sender.finish()
+        reconcile.settle(self._work, self._plan, self._sender, done)
+        if self._work.rejected_keys:  # the newest row may be among them
+            end = self._plan.span.end
+            self._work.report.watermark_after, _ = self._work.target.newest(
+                self._work.table.name, self._work.cursor, end
+            )
+
+    def _count_cursorless(self) -> None:
+        """Rows without a cursor belong to no window: they are counted and reported each time, never left out in silence."""
+        count, report = self._plan.cursorless, self._work.report
+        if count:
+            report.fetched += count
+            report.rejected += count
+            entry = {"run_id": self._work.run_id, "table": report.table, "key": None, "cursor": None, "document": None,
+                     "reason": f"{count} rows have no cursor ({self._work.cursor} would be NULL) and are not loaded",
+                     "rejected_at": self._work.clock.timestamp()}  # fmt: skip
+            self._work.ledger.append("rejects", [entry], [f"{self._work.run_id}-{report.table}-cursorless"])
+
+    def _slice(self, part: Slice) -> reconcile.Settled:
+        report, rejected = self._work.report, len(self._work.rejected_keys)
+        held = self._held(part)
+        if held is None or not self._in_place(part, held):
+            for batch in ahead(self._work.source.batches(self._plan.origin, part, *self._batch_size())):
+                self._batch(part, batch, held)
+        else:
+            report.fetched += part.rows
+            report.skipped += part.rows
+        settled = reconcile.Settled(part, len(self._work.rejected_keys) - rejected)
+        settled = reconcile.complete(self._work, self._plan, self._sender, settled)
+        report.slices_done += 1
+        self._work.log("slice_done", f"{report.table}: {report.slices_done} of {report.slices_planned} slices",
+                       table=report.table, slice_start=part.start, slice_end=part.end, **report.counts())  # fmt: skip
+        return settled
+
+    def _batch_size(self) -> tuple[int, int]:
+        return self._work.settings.batch.rows, self._work.settings.batch.bytes
+
+    def _overlaps(self, part: Slice) -> bool:
+        """Whether Aito may hold rows of the slice: everything after the watermark is new to it."""
+        return self._plan.watermark is not None and part.start <= self._plan.watermark
+
+    def _held(self, part: Slice) -> Held | None:
+        """Keys and cursors of the slice's rows in Aito, where that is what rows are compared by."""
+        if not self._overlaps(part) or self._by_content or part.parts > 1:
+            return None
+        return reconcile.held(self._work, part)
+
+    def _in_place(self, part: Slice, held: Held) -> bool:
+        """Whether Aito holds exactly the slice's rows already: a night with nothing new ends here."""
+        return not part.keyless and reconcile.matches(part, held)
+
+    def _batch(self, part: Slice, batch: Batch, held: Held | None) -> None:
+        report = self._work.report
+        if report.uploaded or report.skipped:  # at least one batch a run, however little time there is: no standstill
+            self._work.deadline.check(report.table)
+        report.fetched += batch.rows
+        if self._overlaps(part):
+            self._send_new(batch, held)
+        else:
+            self._sender.send(batch, replace=self._work.table.mode == "merge" and self._plan.total > 0)
+        if batch.newest is not None:
+            report.watermark_after = max(batch.newest, report.watermark_after or batch.newest)
+
+    def _send_new(self, batch: Batch, held: Held | None) -> None:
+        """Send the rows that Aito lacks, replace those it holds in another state, skip the others."""
+        rows = batch.read()
+        good = [row for row in rows if row.fault is None]
+        here = self._by_key(good, held) if held is not None else self._by_whole_row(good)
+        new = [row.text for row in rows if here.get(str(row.key(self._work.key))) is None]
+        stale = [row.text for row in good if here[str(row.key(self._work.key))] is False]
+        self._work.report.skipped += len(rows) - len(new) - len(stale)
+        self._sender.send(batches.of(new, batch.newest))
+        self._sender.send(batches.of(stale, batch.newest), replace=True)
+
+    def _by_key(self, rows: list[Row], held: Held) -> dict[str, bool | None]:
+        """By key: True when Aito holds the row as it is, False when otherwise, None when not at all."""
+        found = {str(row.key(self._work.key)): held.get(str(row.key(self._work.key))) for row in rows}
+        cursors = {str(row.key(self._work.key)): [row.values[self._work.cursor]] for row in rows}
+        return {key: None if there is None else there == cursors[key] for key, there in found.items()}
+
+    def _by_whole_row(self, rows: list[Row]) -> dict[str, bool | None]:
+        """The same by the rows' whole content, which is fetched for this batch alone."""
+        wanted = {str(row.key(self._work.key)): row.values for row in rows}
+        there: dict[str, list[dict[str, object]]] = {}
+        if rows:
+            where = one_of(self._work.key, [row.values[self._work.key] for row in rows])
+            columns = [column.name for column in self._plan.origin.columns]
+            for hit in self._work.target.rows(self._work.table.name, where, self._work.key, columns):
+                there.setdefault(str(hit[self._work.key]), []).append(hit)
+        return {key: None if key not in there else there[key] == [_present(values)] for key, values in wanted.items()}
+
+
+def _present(values: dict[str, object]) -> dict[str, object]:
+    """A document as Aito shows it: absent instead of null."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,265 @@
+"""One run over all tables: order, lease, time budget, report. The only place where the adapters meet the verbs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from google.cloud import bigquery
+
+from sync import config, topic, warehouse
+from sync.clock import Clock, Deadline
+from sync.config import Settings, TableSettings
+from sync.errors import Busy, LeaseLost, NeedsPerson, OutOfTime, SyncError
+from sync.lease import Lease
+from sync.ledger import Ledger
+from sync.load import load
+from sync.log import Log, Sink, to_stdout
+from sync.plan import plan
+from sync.ports import Work
+from sync.purge import purge
+from sync.reconcile import reconcile
+from sync.replace import replace
+from sync.report import Request, RunReport, TableReport
+from sync.secret import Secret, secret
+from sync.source import Source
+from sync.target import Target
+from sync.transport import Pace, Transport
+
+RETRY_AFTER = 60  # seconds until an upstream that failed is worth another try
+DEFAULT_CONFIG = Path(__file__).parent.parent / "sync.yaml"
+
+
+@dataclass(frozen=True)
+class Services:
+    """What lives as long as the process: settings, clients, the key, the pace of requests."""
+
+    settings: Settings
+    bigquery: bigquery.Client
+    secret: Secret
+    pace: Pace
+    clock: Clock
+
+    @classmethod
+    def from_environment(cls, clock: Clock | None = None) -> Services:
+        """Read the configuration and make the clients. Raises ConfigError, AccessDenied."""
+        clock = clock or Clock()
+        settings = config.load(os.environ.get("SYNC_CONFIG") or DEFAULT_CONFIG)
+        client = warehouse.client(settings.bigquery)
+        key = secret(settings.aito.api_key_secret, os.environ.get("GOOGLE_CLOUD_PROJECT") or client.project)
+        return cls(settings, client, key, Pace(settings.aito.requests_per_second, clock), clock)
+
+
+def run(
+    services: Services, request: Request, sink: Sink = to_stdout, stopped: Callable[[], bool] = lambda: False
+) -> RunReport:
+    """Do what was asked for and tell what was done. Errors end in the report, not in an exception."""
+    run_id = f"{datetime.fromtimestamp(services.clock.now(), UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    return Run(services, request, run_id, Log(run_id, sink), stopped).report()
+
+
+class Run:
+    """The state of one run."""
+
+    def __init__(
+        self, services: Services, request: Request, run_id: str, log: Log, stopped: Callable[[], bool]
+    ) -> None:
+        self._services = services
+        self._request = request
+        self._run_id = run_id
+        self._log = log
+        self._clock = services.clock
+        self._started = self._clock.monotonic()
+        settings = services.settings
+        self._deadline = Deadline.after(self._clock, settings.time_budget_seconds, stopped)
+        self._now = int(self._clock.now())
+        self._warehouse = warehouse.Warehouse(services.bigquery, settings.bigquery, run_id, request.action)
+        self._ledger = Ledger(self._warehouse, settings)
+        self._lease = Lease(self._ledger, run_id, self._clock)
+        transport = Transport(
+            settings.aito.url,
+            services.secret,
+            settings.aito.timeout_seconds,
+            services.pace,
+            self._deadline,
+            self._repeated,
+        )
+        self._target = Target(transport)
+        chosen = [t for t in settings.parents_first() if request.tables is None or t.name in request.tables]
+        self._works = [self._work(table) for table in chosen]
+
+    def _repeated(self, what: str, answer: str, attempt: int) -> None:
+        self._log("batch_retried", f"{what}: {answer}; sending it again", "WARNING", attempt=attempt)
+
+    def _work(self, table: TableSettings) -> Work:
+        return Work(
+            run_id=self._run_id, request=self._request, settings=self._services.settings, table=table,
+            source=Source(self._warehouse, self._services.bigquery.project), target=self._target, ledger=self._ledger,
+            lease=self._lease, log=self._log, clock=self._clock, deadline=self._deadline, report=TableReport(table.name),
+            schema={},
+        )  # fmt: skip
+
+    def report(self) -> RunReport:
+        """Run, and tell."""
+        tables = [work.report for work in self._works]
+        self._log("run_started", f"{self._request.action} of {len(tables)} tables", action=self._request.action,
+                  tables=[t.table for t in tables], dry_run=self._request.dry_run)  # fmt: skip
+        report = RunReport(self._run_id, self._request, tables)
+        if self._request.dry_run:
+            self._tables(self._works)
+        else:
+            self._under_lease()
+            self._ask_for_the_rest(report)
+        report.seconds = self._clock.monotonic() - self._started
+        severity = "ERROR" if report.status == "failed" else "INFO"
+        self._log("run_done", f"{self._request.action}: {report.status}", severity, action=self._request.action,
+                  status=report.status, http_status=report.http_status, seconds=round(report.seconds, 3))  # fmt: skip
+        return report
+
+    def _under_lease(self) -> None:
+        with self._all_fail_together(self._works) as free:
+            busy = self._lease.take([work.table.name for work in self._works])
+            for work in self._works:
+                if error := busy.get(work.table.name):
+                    _failed(work.report, error)
+                    self._done(work)
+                else:
+                    free.append(work)
+        if free:
+            with self._lease.kept():
+                self._tables(free)
+
+    def _tables(self, works: Sequence[Work]) -> None:
+        ready: list[Work] = []
+        with self._all_fail_together(works):
+            schema = self._target.schema()
+            for work in works:
+                work.schema = schema
+            ready.extend(works)
+        for work in ready:
+            with self._guarded(work):
+                self._load(work)
+        if self._request.action == "sync":
+            for work in reversed(ready):
+                if work.report.status == "ok" and work.table.cursor:
+                    with self._guarded(work):
+                        purge(work, self._now)
+        for work in works:
+            self._finish(work)
+
+    def _load(self, work: Work) -> None:
+        if work.table.mode == "replace":
+            replace(work)
+            return
+        planned = plan(work, self._now)
+        if self._request.action == "reconcile":
+            reconcile(work, planned)
+        elif not self._request.dry_run:
+            load(work, planned)
+
+    def _finish(self, work: Work) -> None:
+        """What comes after the rows: settle Aito's segments, evaluate, write the ledger."""
+        report = work.report
+        if self._request.dry_run:
+            self._done(work)
+            return
+        if report.uploaded or report.purged or report.repaired:
+            self._optimize(work)
+        self._done(work)
+
+    def _optimize(self, work: Work) -> None:
+        """A table that is not optimized is slower, not wrong: a failure is said and forgotten."""
+        try:
+            work.lease.check()
+            work.target.optimize(work.table.name)
+        except SyncError as error:
+            self._log("batch_retried", f"{work.table.name}: optimize failed, the next run does it: {error}", "WARNING",
+                      table=work.table.name)  # fmt: skip
+
+    def _done(self, work: Work) -> None:
+        report = work.report
+        report.bytes_processed = work.source.bytes
+        if not self._request.dry_run:
+            with self._guarded(work):
+                self._ledger.append("runs", [self._row(work)], [f"{self._run_id}-{report.table}"])
+        severity = {"ok": "INFO", "failed": "ERROR"}.get(report.status, "WARNING")
+        body = {
+            name: value for name, value in report.to_json().items() if name not in ("window", "watermark", "slices")
+        }
+        self._log("table_done", f"{report.table}: {report.status}{f', {report.error}' if report.error else ''}", severity,  # type: ignore[arg-type]  # one of Severity
+                  action=self._request.action, watermark=report.watermark_after, **body)  # fmt: skip
+
+    def _row(self, work: Work) -> dict[str, object]:
+        report = work.report
+        return {
+            "run_id": self._run_id, "table": report.table, "action": self._request.action, "status": report.status,
+            "started_at": datetime.fromtimestamp(self._now, UTC).isoformat(), "finished_at": self._clock.timestamp(),
+            "window_start": report.start, "window_end": report.end, **report.counts(),
+            "watermark_after": report.watermark_after, "bytes_processed": report.bytes_processed, "error": report.error,
+        }  # fmt: skip
+
+    @contextmanager
+    def _guarded(self, work: Work) -> Iterator[None]:
+        """One bad table does not stop the others: what goes wrong in the body is the table's own report."""
+        begun = self._clock.monotonic()
+        try:
+            yield
+        except SyncError as error:
+            _failed(work.report, error)
+        except Exception as error:  # the edge: an unforeseen error is a table's failure, never a traceback
+            _failed(work.report, unforeseen(error))
+        finally:
+            work.report.seconds += self._clock.monotonic() - begun
+
+    @contextmanager
+    def _all_fail_together(self, works: Sequence[Work]) -> Iterator[list[Work]]:
+        try:
+            yield []
+        except SyncError as error:
+            for work in works:
+                _failed(work.report, error)
+            for work in works if not self._request.dry_run else ():
+                pass
+
+    def _ask_for_the_rest(self, report: RunReport) -> None:
+        rest = [t for t in report.tables if t.status == "partial"]
+        if not rest or not self._services.settings.topic:
+            return
+        asked = {"action": self._request.action, "tables": [t.table for t in rest]}
+        flags = {name: True for name in ("full_refresh", "deep") if getattr(self._request, name)}
+        try:
+            topic.publish(self._services.settings.topic, {**asked, **flags})
+            report.continued = True
+        except SyncError as error:
+            self._log("batch_retried", str(error), "WARNING")
+
+
+def _failed(report: TableReport, error: SyncError) -> None:
+    """Write an error into a table's report."""
+    report.error = str(error)
+    report.http_status = error.status
+    if isinstance(error, Busy):
+        report.status, report.retry_after = "busy", error.retry_after
+    elif isinstance(error, OutOfTime | LeaseLost):
+        report.status, report.retry_after = "partial", 1
+    else:
+        report.status = "failed"
+        report.retry_after = RETRY_AFTER if error.status == 503 else None
+
+
+def unforeseen(error: Exception) -> SyncError:
+    """An error nobody thought of, without its message, which may hold a row's value."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "?"
+    return NeedsPerson(f"internal error: {type(error).__name__} at {where}; please report it")
+
+
+__all__ = ["Run", "Services", "dataclasses", "run", "unforeseen"]

@@ -1,0 +1,179 @@
+"""Sends batches to one Aito table so that each row arrives once, or is recorded as a reject. Nothing else writes rows.
+
+Every answer of an insert has its consequence here:
+    done       the rows count as uploaded
+    unknown    look which keys are there, send only the others
+    refused    halve the batch down to the rows at fault, record them, send the rest; 413 halves the batch size, too
+    500 again  like refused, but a row is only blamed once another was taken: else it is Aito that is ill
+A reject is in the ledger before any later row is sent: the watermark never passes a row that nobody knows of.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from sync import batches
+from sync.batches import Batch, Row
+from sync.errors import OutcomeUnknown, Refused, TooManyRejects, Unavailable
+from sync.ports import Work, one_of
+
+ATTEMPTS = 5
+PAUSE_SECONDS = 0.5  # doubles with each attempt
+SUSPECTS = 3  # so many rows refused with 500 and none taken: not the rows are bad
+TOO_LARGE = 413
+
+
+class Sender:
+    """The way into one Aito table for one run. `table`: its name there, for `replace` not the configured one."""
+
+    def __init__(
+        self, work: Work, columns_faults: Sequence[tuple[str, str]], planned: int, table: str | None = None
+    ) -> None:
+        self._work = work
+        self._faults = columns_faults
+        self._planned = planned
+        self._table = table or work.table.name
+        self._size = work.settings.batch.bytes
+        self._suspects: list[tuple[Row, str]] = []
+
+    def send(self, batch: Batch, *, replace: bool = False) -> None:
+        """Deliver a batch. replace: what Aito holds under the same keys goes in the same step.
+
+        Raises TooManyRejects, LeaseLost, Unavailable, AccessDenied.
+        """
+        if batch.flagged:
+            batch = self._without_flagged(batch, replace)
+        for piece in batches.within(batch, self._size):
+            self._deliver(piece, replace)
+
+    def finish(self) -> None:
+        """Settle rows that were refused with a server error and never cleared by a success. Raises Unavailable."""
+        if self._suspects:
+            raise Unavailable(
+                f"{self._table}: Aito answers 500 to {len(self._suspects)} rows and took no other; try again"
+            )
+
+    def _without_flagged(self, batch: Batch, replace: bool) -> Batch:
+        rows = batch.read()
+        for row in rows:
+            if row.fault is not None:
+                self._reject(row, self._faults[row.fault][1], replace)
+        return batches.of([row.document for row in rows if row.fault is None], batch.newest)
+
+    def _deliver(self, batch: Batch, replace: bool) -> None:
+        if not batch.rows:
+            return
+        for attempt in range(1, ATTEMPTS + 1):
+            self._work.lease.check()
+            try:
+                self._write(batch, replace)
+            except Refused as error:
+                self._halve(batch, error, replace)
+                return
+            except OutcomeUnknown as error:
+                left = batch if replace else self._missing(batch)
+                if left.rows == batch.rows and error.http_status == 500 and attempt > 1:
+                    self._halve(batch, error, replace)
+                    return
+                batch = left
+                if attempt == ATTEMPTS or not self._pause(attempt, error):
+                    raise
+            else:
+                self._took(batch.rows)
+                return
+            if not batch.rows:
+                return
+
+    def _write(self, batch: Batch, replace: bool) -> None:
+        if replace:
+            keys = [row.values[self._work.key] for row in batch.read()]
+            self._work.target.replace(self._table, self._work.key, keys, batch)
+        else:
+            self._work.target.insert(self._table, batch)
+
+    def _took(self, rows: int) -> None:
+        self._work.report.uploaded += rows
+        for row, reason in self._suspects:
+            self._record(row, reason)
+        self._suspects.clear()
+
+    def _missing(self, batch: Batch) -> Batch:
+        """What of a batch with an unknown outcome is not in Aito. What is there counts as uploaded."""
+        if self._work.table.key is None:
+            raise Unavailable(
+                f"{self._table}: the outcome of an insert is unknown, and without a key nothing can be looked up"
+            )
+        rows = batch.read()
+        columns = [self._work.key] + ([self._work.cursor] if self._work.table.cursor else [])
+        keys = [row.values[self._work.key] for row in rows]
+        hits = self._work.target.rows(self._table, one_of(self._work.key, keys), self._work.key, columns)
+        there = {tuple(hit.get(c) for c in columns) for hit in hits}
+        left = [row.document for row in rows if tuple(row.values.get(c) for c in columns) not in there]
+        if len(left) < batch.rows:
+            self._took(batch.rows - len(left))
+        return batches.of(left, batch.newest)
+
+    def _pause(self, attempt: int, error: OutcomeUnknown) -> bool:
+        pause = PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
+        if pause >= self._work.deadline.left:
+            return False
+        self._work.log("batch_retried", f"{self._table}: {error}; looked, and sending what is missing", "WARNING",
+                       table=self._work.table.name, attempt=attempt)  # fmt: skip
+        self._work.clock.sleep(pause)
+        return True
+
+    def _halve(self, batch: Batch, error: Refused | OutcomeUnknown, replace: bool) -> None:
+        if error.http_status == TOO_LARGE:
+            self._size = max(1, len(batch.body) // 2)
+        if batch.rows > 1:
+            for half in batches.halves(batch):
+                self._deliver(half, replace)
+            return
+        (row,) = batch.read()
+        if isinstance(error, Refused):
+            self._reject(row, error.reason, replace)
+        else:
+            self._suspect(row, error, replace)
+
+    def _suspect(self, row: Row, error: OutcomeUnknown, replace: bool) -> None:
+        self._suspects.append((row, error.reason))
+        if len(self._suspects) >= SUSPECTS:
+            raise Unavailable(f"{self._table}: Aito answers 500 to every row; try again later") from error
+        if replace:
+            self._forget(row)
+
+    def _reject(self, row: Row, reason: str, replace: bool) -> None:
+        self._record(row, reason)
+        if replace:
+            self._forget(row)
+
+    def _forget(self, row: Row) -> None:
+        """Remove what Aito holds under a rejected row's key: an outdated row is worse than none."""
+        if (key := row.values.get(self._work.key)) is not None:
+            self._work.target.delete(self._table, one_of(self._work.key, [key]))
+
+    def _record(self, row: Row, reason: str) -> None:
+        work, report = self._work, self._work.report
+        key = row.key(work.table.key)
+        report.rejected += 1
+        if key is not None:
+            work.rejected_keys.add(key)
+        cursor = row.values.get(work.cursor) if work.table.cursor else None
+        entry = {"run_id": work.run_id, "table": work.table.name, "key": key, "cursor": cursor,
+                 "document": row.document, "reason": reason, "rejected_at": work.clock.timestamp()}  # fmt: skip
+        work.ledger.append("rejects", [entry], [f"{work.run_id}-{report.table}-{report.rejected}"])
+        work.log("row_rejected", f"{report.table}: a row was rejected; its reason is in the rejects ledger", "WARNING",
+                 table=report.table, rejected=report.rejected)  # fmt: skip
+        allowed = work.table.rejects.max_share * max(self._planned, report.fetched)
+        if self._planned and report.rejected > allowed:
+            raise TooManyRejects(too_many(work, report.rejected, max(self._planned, report.fetched)))
+
+
+def too_many(work: Work, rejected: int, rows: int) -> str:
+    """The message of a table that is stopped for its rejects."""
+    return (
+        f"{work.table.name}: {rejected} of {rows} rows were rejected, more than rejects.max_share "
+        f"{work.table.rejects.max_share:g} allows; see the rejects ledger for the reasons, mend the source, "
+        "or raise rejects.max_share"
+    )
