@@ -23,7 +23,7 @@ from local._http import Request, Response, Server
 from local.aito_api import VERSION, Api, Call, Result, below_prefix, find, refused
 from local.aito_faults import Fault, Faults, first_half
 from local.aito_schema import Json, Refusal
-from local.aito_store import Document
+from local.aito_tables import Document
 
 KEY = "local-read-write-key"
 READ_ONLY_KEY = "local-read-only-key"
