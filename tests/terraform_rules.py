@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import hashlib
+import io
 import json
 import re
 import zipfile
@@ -12,9 +13,9 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import yaml
+from terraform_tools import ROOT, Plan
 
 from sync.log import Event
-from terraform_tools import ROOT, Plan
 
 Rule = Callable[[Plan], None]
 RULES: list[Rule] = []
@@ -26,7 +27,7 @@ FRAMEWORK_VARIABLES = {"LOG_EXECUTION_ID": "functions-framework marks every line
 
 # Read by us or by Google's clients, and never set in the cloud.
 LAPTOP_VARIABLES = {
-    "AITO_API_KEY": "the key itself: in the cloud it comes from Secret Manager, an environment shows it to every viewer",
+    "AITO_API_KEY": "the key itself: in the cloud it comes from Secret Manager",
     "BIGQUERY_EMULATOR_HOST": "switches to an emulator with anonymous credentials",
     "PUBSUB_EMULATOR_HOST": "switches Google's Pub/Sub client to an emulator",
     "SECRET_MANAGER_EMULATOR_HOST": "switches to a stand-in with anonymous credentials",
@@ -154,7 +155,7 @@ def accounts_are_our_own(plan: Plan) -> None:
 
 @rule
 def environment_is_what_the_code_reads(plan: Plan) -> None:
-    """Every variable set is read by main.py, sync/ or the framework, and every variable read is set or only for laptops."""
+    """What is set is read by main.py, sync/ or the framework; what is read is set, or only for laptops."""
     given, read = set(service(plan)["environment_variables"] or {}), variables_read()
     assert not given & set(LAPTOP_VARIABLES), f"for laptops only: {given & set(LAPTOP_VARIABLES)}"
     unread = given - set(FRAMEWORK_VARIABLES) - read
@@ -165,7 +166,7 @@ def environment_is_what_the_code_reads(plan: Plan) -> None:
 
 @rule
 def no_key_anywhere(plan: Plan) -> None:
-    """No secret version is made here, and the function's environment refers to no secret: the key is never in a state."""
+    """No secret version is made here, and the function's environment refers to no secret."""
     assert not plan.of("google_secret_manager_secret_version"), "a version holds the key"
     assert not service(plan).get("secret_environment_variables"), "a secret in the environment"
     assert not service(plan).get("secret_volumes"), "a secret as a file"
@@ -185,7 +186,7 @@ def one_reader_of_the_secret(plan: Plan) -> None:
 
 @rule
 def callers_are_named(plan: Plan) -> None:
-    """run.invoker goes to the invoker account and to var.callers, on the service; each grant outlives a new function."""
+    """run.invoker goes to the invoker account and to var.callers, on the service."""
     grants = plan.of("google_cloud_run_v2_service_iam_member")
     assert {g.name for g in grants} <= {"invoker", "callers"}
     assert "invoker" in {g.name for g in grants}, "nobody may call"
@@ -250,18 +251,16 @@ def messages_are_pushed_and_never_lost(plan: Plan) -> None:
 
 @rule
 def data_is_opened_set_by_set(plan: Plan) -> None:
-    """dataViewer on the datasets of the configuration's sources, dataEditor on the ledger, and no other BigQuery grant."""
+    """dataViewer on the configured sources' datasets, dataEditor on the ledger, and no other BigQuery grant."""
     config = configuration(plan)
-    default = (config.get("bigquery") or {}).get("project") or plan.one("google_project_iam_member.runtime_jobs")[
-        "project"
-    ]
+    jobs = plan.one("google_project_iam_member.runtime_jobs")["project"]
+    default = (config.get("bigquery") or {}).get("project") or jobs
     sources = [t["source"].split(".") for t in config["tables"] if t.get("source")]
     wanted = {(s[0], s[1]) if len(s) == 3 else (default, s[0]) for s in sources}
-    grants = [r for r in plan.resources if r.type.startswith("google_bigquery_dataset_iam")]
-    viewed = {
-        (g.values["project"], g.values["dataset_id"]) for g in grants if g.values["role"] == "roles/bigquery.dataViewer"
-    }
     extra = {tuple(d.split(".")) if "." in d else (default, d) for d in _variable(plan, "source_datasets") or []}
+    grants = [r for r in plan.resources if r.type.startswith("google_bigquery_dataset_iam")]
+    viewers = [g.values for g in grants if g.values["role"] == "roles/bigquery.dataViewer"]
+    viewed = {(g["project"], g["dataset_id"]) for g in viewers}
     assert viewed == wanted | extra, f"readable: {viewed}; configured: {wanted | extra}"
     edited = {(g.name, g.values["dataset_id"]) for g in grants if g.values["role"] != "roles/bigquery.dataViewer"}
     assert edited == {("ledger_runtime", config.get("ledger", "aito_sync").split(".")[-1])}, edited
@@ -287,13 +286,12 @@ def ledger_is_the_columns_of_the_code(plan: Plan) -> None:
 
 @rule
 def the_zip_holds_what_runs(plan: Plan) -> None:
-    """main.py, sync/, requirements.txt and the configuration are in the zip, nothing else is, and its hash is its name."""
-    path = plan.folder / ".terraform" / "source.zip"
-    names = set(zipfile.ZipFile(path).namelist())
+    """main.py, sync/, requirements.txt and the configuration are in the zip, and its hash is its name."""
+    names = set(zipfile.ZipFile(io.BytesIO(plan.zip)).namelist())
     code = {n for n in names if n.startswith("sync/")}
     assert names - code == {"main.py", "requirements.txt", "sync.yaml"}, f"in the zip: {sorted(names - code)[:8]}"
     assert "sync/config.py" in code, "sync/ is not in the zip"
-    made = hashlib.sha256(path.read_bytes()).hexdigest()
+    made = hashlib.sha256(plan.zip).hexdigest()
     assert plan.one("google_storage_bucket_object.source")["name"] == f"{made}.zip", "the hash is not in the name"
 
 

@@ -1,9 +1,9 @@
 """Runs Terraform for the tests: the real thing, with the real provider's schema, and no cloud.
 
 Two ways to the providers. An offline check (a folder with a `provider_stub.py`, named by OFFLINE_CHECK or standing at
-../shared/terraform) serves their schemas and the API's limits; otherwise `terraform init` gets them from the registry, and
-plans are made by `terraform test` with mocks, which needs no credentials. With neither, or without a terraform, the tests
-are skipped with the reason, or fail with it when TERRAFORM_REQUIRED is set (as terraform/check.sh does).
+../shared/terraform) serves their schemas and the API's limits; otherwise `terraform init` gets them from the registry,
+and plans are made by `terraform test` with mocks, which needs no credentials. With neither, or without a terraform, the
+tests are skipped with the reason, or fail with it when TERRAFORM_REQUIRED is set (as terraform/check.sh does).
 """
 
 from __future__ import annotations
@@ -27,6 +27,14 @@ COPIED = ("main.py", "requirements.txt", "sync.yaml", "sync", "terraform")
 EXAMPLE = "tests/example.tfvars"
 
 INIT = "terraform init -input=false -no-color >init.log 2>&1 || { cat init.log; exit 1; }"
+MOCKED_PLAN = """mock_provider "google" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+run "plan" {
+  command = plan
+}
+"""
 LOCAL_STATE = 'terraform {\n  backend "local" {}\n}\n'
 
 
@@ -43,10 +51,10 @@ class Resource:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the rules look at: the resources, the whole document, and the folder (the zip is in it)."""
+    """What the rules look at: the resources, the whole document, and the zip."""
 
     document: dict[str, Any]
-    folder: Path
+    zip: bytes
 
     @functools.cached_property
     def resources(self) -> list[Resource]:
@@ -159,18 +167,19 @@ def plan_script(*arguments: str) -> str:
             "{ cat plan.txt; exit 1; }; terraform show -json plan.bin >plan.json"
         )
     return (
-        "mkdir -p tests && printf '%s\\n' 'mock_provider \"google\" {' '  source = \"./tests/mocks\"' '  override_during = "
-        "plan' '}' 'run \"plan\" {' '  command = plan' '}' >tests/zz_plan.tftest.hcl; "
-        f"terraform test -json -verbose -filter=tests/zz_plan.tftest.hcl {options} >plan.jsonl || {{ cat plan.jsonl; exit 1; }}"
+        f"printf '%s' '{MOCKED_PLAN}' >tests/zz_plan.tftest.hcl\n"
+        f"terraform test -json -verbose -filter=tests/zz_plan.tftest.hcl {options} >plan.jsonl || "
+        "{ cat plan.jsonl; exit 1; }"
     )
 
 
 def read_plan(folder: Path) -> Plan:
     """What plan_script left."""
+    zipped = (folder / ".terraform" / "source.zip").read_bytes()
     if (folder / "plan.json").exists():
-        return Plan(json.loads((folder / "plan.json").read_text()), folder)
+        return Plan(json.loads((folder / "plan.json").read_text()), zipped)
     lines = [json.loads(line) for line in (folder / "plan.jsonl").read_text().splitlines()]
-    return Plan(next(line["test_plan"] for line in lines if line["type"] == "test_plan"), folder)
+    return Plan(next(line["test_plan"] for line in lines if line["type"] == "test_plan"), zipped)
 
 
 def plan(folder: Path, *arguments: str) -> Plan:

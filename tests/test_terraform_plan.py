@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from terraform_rules import RULES, Rule
 from terraform_tools import EXAMPLE, ROOT, Plan, copy_to, give_up, offline, plan_script, read_plan, ready, terraform
 

@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from sync import config
 from terraform_tools import EXAMPLE, ROOT, copy_to, give_up, offline, plan, ready, terraform
 
+from sync import config
+
 MARKER = "MARKER-rw-key-that-nobody-may-ever-see-0123456789"
-APPLY = f"terraform apply -input=false -no-color -auto-approve -var-file={EXAMPLE} >apply.txt 2>&1 || {{ cat apply.txt; exit 1; }}"
+QUIET = f"-input=false -no-color -var-file={EXAMPLE}"
+APPLY = f"terraform apply {QUIET} -auto-approve >apply.txt 2>&1 || {{ cat apply.txt; exit 1; }}"
 CHANGES = (
-    f"terraform plan -input=false -no-color -out=next.bin -var-file={EXAMPLE} >next.txt 2>&1 || {{ cat next.txt; exit 1; }};"
+    f"terraform plan {QUIET} -out=next.bin >next.txt 2>&1 || {{ cat next.txt; exit 1; }}\n"
     "terraform show -json next.bin >plan.json"
 )
+EXAMPLES = sorted((ROOT / "terraform" / "examples").glob("*/sync.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -78,20 +80,11 @@ def test_terraform_and_the_code_know_the_same_defaults() -> None:
 
 def changed(folder: Path) -> dict[str, list[str]]:
     """Address -> actions, of everything the next apply would do."""
-    document = plan_after_apply(folder)
-    return {
-        c["address"]: c["change"]["actions"] for c in document if c["change"]["actions"] not in (["no-op"], ["read"])
-    }
-
-
-def plan_after_apply(folder: Path) -> list[dict[str, dict[str, list[str]]]]:
-    """The changes that a plan over an applied state finds."""
     done = terraform(folder, CHANGES)
     assert done.returncode == 0, done.stdout + done.stderr
-    found: list[dict[str, dict[str, list[str]]]] = json.loads((folder / "plan.json").read_text()).get(
-        "resource_changes", []
-    )
-    return found
+    changes = json.loads((folder / "plan.json").read_text()).get("resource_changes", [])
+    found = {c["address"]: c["change"]["actions"] for c in changes}
+    return {address: actions for address, actions in found.items() if actions not in (["no-op"], ["read"])}
 
 
 def applied(folder: Path) -> Path:
@@ -105,6 +98,7 @@ def applied(folder: Path) -> Path:
     return work
 
 
+@pytest.mark.slow
 def test_a_changed_line_deploys_and_a_changed_readme_does_not(tmp_path: Path) -> None:
     """One line of sync/ changes the object's name and the function; a README, a test or a note changes nothing."""
     folder = applied(tmp_path)
@@ -124,6 +118,7 @@ def test_a_changed_line_deploys_and_a_changed_readme_does_not(tmp_path: Path) ->
     }
 
 
+@pytest.mark.slow
 def test_a_changed_configuration_deploys(tmp_path: Path) -> None:
     """A new table in the configuration is a new zip, and opens its dataset."""
     folder = applied(tmp_path)
@@ -134,6 +129,7 @@ def test_a_changed_configuration_deploys(tmp_path: Path) -> None:
     assert found["google_cloudfunctions2_function.sync"] == ["update"]
 
 
+@pytest.mark.slow
 def test_the_key_is_in_no_state_plan_zip_or_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that lies about in the environment and in files beside the code gets into nothing that Terraform makes."""
     monkeypatch.setenv("AITO_API_KEY", MARKER)
@@ -153,7 +149,8 @@ def test_the_key_is_in_no_state_plan_zip_or_log(tmp_path: Path, monkeypatch: pyt
     made = [p for p in tmp_path.rglob("*") if p.is_file() and not p.name.startswith((".env", "aito.key", "key.txt"))]
     names = {p.name for p in made}
     assert {"state.json", "terraform.tfstate", "plan.json", "next.bin", "source.zip", "terraform.log"} <= names
-    assert [] == [(p.name, inner) for p in made for inner, content in contents(p) if MARKER.encode() in content]
+    leaks = [(p.name, inner) for p in made for inner, content in contents(p) if MARKER.encode() in content]
+    assert not leaks
     assert MARKER.encode() in contents(folder / ".env")[0][1], "the search finds what is there"
     assert MARKER not in done.stdout + done.stderr
 
