@@ -6,9 +6,11 @@ the parent stops it and when the parent dies, however it dies, on every operatin
 
 import asyncio
 import gc
+import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import duckdb
@@ -63,24 +65,44 @@ class _NoGrpc:
         """Nothing to stop."""
 
 
+class _Brief(logging.Formatter):
+    """An error of the emulator in one line: its tracebacks through the web framework run to hundreds."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return f"{ei[0].__name__}: {ei[1]}"
+
+
+def _tolerant(read: Callable[..., Any]) -> Callable[..., Any]:
+    """A null in a dataset's JSON means that it is not there, as in all of Google's APIs; the emulator answers 500."""
+
+    def read_without_nulls(project: str, body: dict[str, Any], *rest: Any, **named: Any) -> Any:
+        return read(project, {key: value for key, value in body.items() if value is not None}, *rest, **named)
+
+    return read_without_nulls
+
+
 async def _serve(spatial: Spatial) -> None:
     from bqemulator.config import LogFormat, LogLevel, Settings
     from bqemulator.observability.logging_ import configure_logging
 
-    configure_logging(level=LogLevel.ERROR, fmt=LogFormat.CONSOLE)  # first of all: importing the rest logs already
+    configure_logging(level=LogLevel.CRITICAL, fmt=LogFormat.CONSOLE)  # first of all: importing the rest logs already
     from bqemulator import server
+    from bqemulator.api.routes import datasets
     from bqemulator.storage.engine import DuckDBEngine
 
     patched_engine: Any = DuckDBEngine
     patched_engine._load_spatial = lambda engine: spatial.load_into(engine.connection)
     patched_server: Any = server
     patched_server.build_grpc_server = lambda _context: (_NoGrpc(), 0)
-    settings = Settings(rest_port=0, enable_format_extensions=False, log_level=LogLevel.ERROR)
+    patched_datasets: Any = datasets
+    patched_datasets._rest_to_dataset_meta = _tolerant(datasets._rest_to_dataset_meta)
+    settings = Settings(rest_port=0, enable_format_extensions=False, log_level=LogLevel.CRITICAL)
     emulator = server.EmulatorServer(settings)
     await emulator.start()
     gc.freeze()
     gc.enable()
     print(f"ready {emulator.rest_port}", flush=True)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads stdout from here on, and a full pipe would block
     await asyncio.Event().wait()
 
 
@@ -92,6 +114,9 @@ def _exit_with_parent() -> None:
 
 def main() -> None:
     """Run until stdin closes."""
+    brief = logging.StreamHandler()
+    brief.setFormatter(_Brief("BigQuery emulator: %(message)s"))
+    logging.getLogger("uvicorn").addHandler(brief)
     gc.disable()  # nothing is dropped while modules load; saves a tenth of the start-up
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     spatial = Spatial()

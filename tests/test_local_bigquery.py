@@ -40,6 +40,13 @@ def test_rows_come_back(client: bigquery.Client) -> None:
     assert sql(client, "SELECT COUNT(*) AS n FROM a.t") == [{"n": 3}]
 
 
+def test_dataset_without_location(client: bigquery.Client) -> None:
+    """A null where the default is meant is no error."""
+    dataset = bigquery.Dataset(f"{client.project}.nowhere")
+    dataset.location = None
+    assert client.create_dataset(dataset, timeout=10).location == "US"
+
+
 def test_awkward_text_survives_loading(client: bigquery.Client) -> None:
     """Quotes, line ends, separators and emoji, null and the empty string."""
     texts = ['"', "\\", "a\nb\r\n\t", "\u2028", "🙂", "", None, "NULL", "x" * 100_000]
