@@ -35,5 +35,8 @@ fmt: $(STAMP)  ## put the code into shape
 serve: $(STAMP)  ## the function on http://127.0.0.1:8080, with the configuration in sync.yaml
 	@$(VENV)/bin/functions-framework --target sync --source main.py --host 127.0.0.1 --port 8080
 
+schema: $(STAMP)  ## write sync.schema.json, which editors read, from the settings
+	@$(PY) -m sync.config > sync.schema.json
+
 clean:  ## remove what was made here
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -30,17 +30,15 @@ def sync(request: flask.Request) -> flask.Response:
         return _answer(error.status, {"error": str(error)})
     except SyncError as error:
         return _not_run(error)
-    except Exception as error:  # the edge: no traceback reaches a caller
+    except Exception as error:  # noqa: BLE001 - the edge: no traceback reaches a caller
         return _not_run(unforeseen(error))
 
 
 def _run(request: flask.Request) -> flask.Response:
     body = request.get_data()
-    requests.parse(
-        request.headers, body
-    )  # a wrong request is the caller's to mend, even when the configuration is wrong too
+    requests.parse(dict(request.headers), body)  # the caller's mistake is told before the configuration's
     settings = services().settings
-    asked = requests.parse(request.headers, body, [t.name for t in settings.tables])
+    asked = requests.parse(dict(request.headers), body, [t.name for t in settings.tables])
     report = run(services(), asked, stopped=termination())
     return _answer(report.http_status, report.to_json(), report.retry_after)
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from google.api_core import exceptions as google_errors
 from google.cloud import bigquery
+from google.cloud.bigquery.table import RowIterator
 
 from sync.config import Settings
 from sync.errors import AccessDenied, Unavailable
@@ -24,7 +25,7 @@ from sync.warehouse import REQUEST_SECONDS, RETRY, Missing, Warehouse, translate
 
 Kind = Literal["runs", "rejects", "evaluations", "leases"]
 DEFINITIONS = Path(__file__).parent / "ledger"
-PARTITIONED_BY: Mapping[str, str | None] = {
+PARTITIONED_BY: Mapping[Kind, str | None] = {
     "runs": "started_at", "rejects": "rejected_at", "evaluations": "started_at", "leases": None,
 }  # fmt: skip
 INSERT_ROWS = 500  # Google's advice for one streaming insert
@@ -92,10 +93,15 @@ class Ledger:
         except Missing:
             return []
 
-    def _query(self, text: str, parameters: Sequence[Parameter]) -> Any:
-        names = {kind: f"`{self.path(kind)}`" for kind in ("runs", "rejects", "evaluations", "leases")}
-        with translated(f"ledger {self.dataset}"):
-            return self._warehouse.query(Query(text.format(**names), tuple(parameters)), "ledger")
+    def _query(self, text: str, parameters: Sequence[Parameter]) -> RowIterator:
+        return self._warehouse.query(self._named(text, parameters), f"ledger {self.dataset}")
+
+    def _change(self, text: str, parameters: Sequence[Parameter]) -> int:
+        return self._warehouse.change(self._named(text, parameters), f"ledger {self.dataset}")
+
+    def _named(self, text: str, parameters: Sequence[Parameter]) -> Query:
+        names = {kind: f"`{self.path(kind)}`" for kind in PARTITIONED_BY}
+        return Query(text.format(**names), tuple(parameters))
 
     # -- leases
 
@@ -107,20 +113,20 @@ class Ledger:
             Parameter("seconds", "INT64", seconds),
         )
         try:
-            taken = self._query(TAKE, parameters).num_dml_affected_rows
+            taken = self._change(TAKE, parameters)
         except Missing:
             self.create()
-            taken = self._query(TAKE, parameters).num_dml_affected_rows
-        return bool(taken == len(tables))
+            taken = self._change(TAKE, parameters)
+        return taken == len(tables)
 
     def renew(self, run_id: str, seconds: int) -> int:
         """Prolong this run's leases; how many it still holds."""
         parameters = (Parameter("run_id", "STRING", run_id), Parameter("seconds", "INT64", seconds))
-        return int(self._query(RENEW, parameters).num_dml_affected_rows or 0)
+        return self._change(RENEW, parameters)
 
     def release(self, run_id: str) -> None:
         """Give this run's leases back."""
-        self._query("DELETE FROM {leases} WHERE run_id = @run_id", (Parameter("run_id", "STRING", run_id),))
+        self._change("DELETE FROM {leases} WHERE run_id = @run_id", (Parameter("run_id", "STRING", run_id),))
 
     def holders(self, tables: Sequence[str]) -> dict[str, tuple[str, float]]:
         """(run, seconds until it expires) by table, of the leases that are held."""
@@ -133,7 +139,8 @@ class Ledger:
         """Make the dataset and the tables that are missing. Raises AccessDenied that says what to create."""
         try:
             dataset = bigquery.Dataset(self.dataset)
-            dataset.location = self._location
+            if self._location:
+                dataset.location = self._location
             self._client.create_dataset(dataset, exists_ok=True, retry=RETRY, timeout=REQUEST_SECONDS)
             for kind, column in PARTITIONED_BY.items():
                 self._client.create_table(
@@ -142,8 +149,8 @@ class Ledger:
         except google_errors.Forbidden as error:
             wanted = ", ".join(PARTITIONED_BY)
             raise AccessDenied(
-                f"ledger {self.dataset}: the dataset or one of its tables ({wanted}) is missing and may not be made here; "
-                "create them with `terraform apply`, or grant roles/bigquery.dataEditor on the dataset"
+                f"ledger {self.dataset}: the dataset or one of its tables ({wanted}) is missing and may not be made "
+                "here; create them with `terraform apply`, or grant roles/bigquery.dataEditor on the dataset"
             ) from error
 
     def _table(self, kind: str, partitioned_by: str | None) -> bigquery.Table:

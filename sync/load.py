@@ -61,7 +61,7 @@ class Loader:
             )
 
     def _count_cursorless(self) -> None:
-        """Rows without a cursor belong to no window: they are counted and reported each time, never left out in silence."""
+        """Rows without a cursor belong to no window: each run counts and reports them, none is left out in silence."""
         count, report = self._plan.cursorless, self._work.report
         if count:
             report.fetched += count

@@ -28,8 +28,8 @@ def _refuse_too_many(work: Work, old: int, total: int) -> None:
     if old <= share * total:
         return
     text = (
-        f"{work.table.name}: {old} of {total} rows are older than keep, more than purge.max_share {share:g} allows to delete "
-        "in one run; nothing was purged; if that is right, raise purge.max_share or purge by hand"
+        f"{work.table.name}: {old} of {total} rows are older than keep, more than purge.max_share {share:g} "
+        "allows to delete in one run; nothing was purged; if that is right, raise purge.max_share or purge by hand"
     )
     work.log("purge_refused", text, "ERROR", table=work.table.name, old=old, total=total, max_share=share)
     raise PurgeRefused(text)

@@ -1,4 +1,4 @@
-"""Compares both ends and repairs: missing rows are sent, doubled or outdated ones replaced, rows gone from the source deleted.
+"""Compares both ends and repairs: sends what is missing, replaces what is doubled or outdated, deletes what is gone.
 
 Counts first, keys where they differ: a count is one cheap request. `settle` is how every load ends; `reconcile` is the
 same over the whole keep range, without loading first.
@@ -108,7 +108,7 @@ def _reconciled(work: Work, plan: Plan, sender: Sender, part: Slice) -> Settled:
 def repaired(work: Work, plan: Plan, sender: Sender, state: Settled, *, delete: bool) -> Settled:
     """Make Aito's rows of one slice what the source's are, and count again.
 
-    delete: also remove rows that the source does not have. Raises PurgeRefused, and Unavailable when both ends differ still.
+    delete: also remove rows that the source does not have. Raises PurgeRefused; Unavailable when both ends differ.
     """
     rejected = len(work.rejected_keys)
     extra = _send_differences(work, plan, sender, state.part)
@@ -157,8 +157,8 @@ def _delete(work: Work, plan: Plan, extra: Held) -> None:
     allowed = work.table.purge.max_share * max(plan.total, 1)
     if rows > allowed:
         raise PurgeRefused(
-            f"{work.table.name}: {rows} of {plan.total} rows in Aito are gone from the source, more than purge.max_share "
-            f"{work.table.purge.max_share:g} allows to delete; if that is right, raise purge.max_share"
+            f"{work.table.name}: {rows} of {plan.total} rows in Aito are gone from the source, more than "
+            f"purge.max_share {work.table.purge.max_share:g} allows to delete; if that is right, raise purge.max_share"
         )
     if not work.request.dry_run:
         keys = [int(k) if work.schema[work.table.name][work.key]["type"] in ("Int", "Long") else k for k in extra]

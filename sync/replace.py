@@ -1,4 +1,4 @@
-"""Swaps a small table as a whole: load a fresh one beside it, verify it, rename it over the old. Never empty in between."""
+"""Swaps a small table as a whole: loads a fresh one beside it, verifies it, renames it over the old."""
 
 from __future__ import annotations
 

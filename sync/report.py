@@ -64,7 +64,7 @@ class TableReport:
         }
         return body if self.estimate is None else {**body, "estimate": self.estimate}
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, Any]:
         """The rows, by what became of them."""
         return {
             name: getattr(self, name) for name in ("fetched", "uploaded", "skipped", "rejected", "repaired", "purged")

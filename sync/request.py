@@ -40,7 +40,7 @@ def _event_data(headers: Mapping[str, str], body: bytes) -> bytes:
     from cloudevents.http import from_http
 
     try:
-        data = from_http(dict(headers), body).data  # type: ignore[arg-type]  # its own headers type is a plain dict
+        data = from_http(dict(headers), body).data
     except (GenericException, ValueError, TypeError) as error:
         raise BadRequest(f"the CloudEvent cannot be read: {type(error).__name__}; send specversion, id, source, type, data") from error  # fmt: skip  # noqa: E501
     return data if isinstance(data, bytes) else json.dumps(data or {}).encode()

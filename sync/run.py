@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from sync.errors import Busy, LeaseLost, NeedsPerson, OutOfTime, SyncError
 from sync.lease import Lease
 from sync.ledger import Ledger
 from sync.load import load
-from sync.log import Log, Sink, to_stdout
+from sync.log import Log, Severity, Sink, to_stdout
 from sync.plan import plan
 from sync.ports import Work
 from sync.purge import purge
@@ -101,8 +100,8 @@ class Run:
         return Work(
             run_id=self._run_id, request=self._request, settings=self._services.settings, table=table,
             source=Source(self._warehouse, self._services.bigquery.project), target=self._target, ledger=self._ledger,
-            lease=self._lease, log=self._log, clock=self._clock, deadline=self._deadline, report=TableReport(table.name),
-            schema={},
+            lease=self._lease, log=self._log, clock=self._clock, deadline=self._deadline,
+            report=TableReport(table.name), schema={},
         )  # fmt: skip
 
     def report(self) -> RunReport:
@@ -117,13 +116,14 @@ class Run:
             self._under_lease()
             self._ask_for_the_rest(report)
         report.seconds = self._clock.monotonic() - self._started
-        severity = "ERROR" if report.status == "failed" else "INFO"
+        severity: Severity = "ERROR" if report.status == "failed" else "INFO"
         self._log("run_done", f"{self._request.action}: {report.status}", severity, action=self._request.action,
                   status=report.status, http_status=report.http_status, seconds=round(report.seconds, 3))  # fmt: skip
         return report
 
     def _under_lease(self) -> None:
-        with self._all_fail_together(self._works) as free:
+        free: list[Work] = []
+        with self._all_fail_together(self._works):
             busy = self._lease.take([work.table.name for work in self._works])
             for work in self._works:
                 if error := busy.get(work.table.name):
@@ -136,22 +136,19 @@ class Run:
                 self._tables(free)
 
     def _tables(self, works: Sequence[Work]) -> None:
-        ready: list[Work] = []
+        """Load parents first, purge children first, then finish each table."""
         with self._all_fail_together(works):
             schema = self._target.schema()
             for work in works:
                 work.schema = schema
-            ready.extend(works)
-        for work in ready:
-            with self._guarded(work):
-                self._load(work)
-        if self._request.action == "sync":
-            for work in reversed(ready):
-                if work.report.status == "ok" and work.table.cursor:
+                with self._guarded(work):
+                    self._load(work)
+            for work in reversed(works):
+                if work.report.status == "ok" and work.table.cursor and self._request.action == "sync":
                     with self._guarded(work):
                         purge(work, self._now)
-        for work in works:
-            self._finish(work)
+            for work in works:
+                self._finish(work)
 
     def _load(self, work: Work) -> None:
         if work.table.mode == "replace":
@@ -164,12 +161,9 @@ class Run:
             load(work, planned)
 
     def _finish(self, work: Work) -> None:
-        """What comes after the rows: settle Aito's segments, evaluate, write the ledger."""
+        """What comes after the rows: settle Aito's segments, write the ledger, tell."""
         report = work.report
-        if self._request.dry_run:
-            self._done(work)
-            return
-        if report.uploaded or report.purged or report.repaired:
+        if (report.uploaded or report.purged or report.repaired) and not self._request.dry_run:
             self._optimize(work)
         self._done(work)
 
@@ -188,12 +182,13 @@ class Run:
         if not self._request.dry_run:
             with self._guarded(work):
                 self._ledger.append("runs", [self._row(work)], [f"{self._run_id}-{report.table}"])
-        severity = {"ok": "INFO", "failed": "ERROR"}.get(report.status, "WARNING")
-        body = {
-            name: value for name, value in report.to_json().items() if name not in ("window", "watermark", "slices")
-        }
-        self._log("table_done", f"{report.table}: {report.status}{f', {report.error}' if report.error else ''}", severity,  # type: ignore[arg-type]  # one of Severity
-                  action=self._request.action, watermark=report.watermark_after, **body)  # fmt: skip
+        severity: Severity = "INFO" if report.status == "ok" else "ERROR" if report.status == "failed" else "WARNING"
+        nested = ("window", "watermark", "slices")
+        body = {name: value for name, value in report.to_json().items() if name not in nested}
+        message = f"{report.table}: {report.status}" + (f", {report.error}" if report.error else "")
+        self._log(
+            "table_done", message, severity, action=self._request.action, watermark=report.watermark_after, **body
+        )
 
     def _row(self, work: Work) -> dict[str, object]:
         report = work.report
@@ -212,20 +207,20 @@ class Run:
             yield
         except SyncError as error:
             _failed(work.report, error)
-        except Exception as error:  # the edge: an unforeseen error is a table's failure, never a traceback
+        except Exception as error:  # noqa: BLE001 - the edge: a table's failure, never a traceback
             _failed(work.report, unforeseen(error))
         finally:
             work.report.seconds += self._clock.monotonic() - begun
 
     @contextmanager
-    def _all_fail_together(self, works: Sequence[Work]) -> Iterator[list[Work]]:
+    def _all_fail_together(self, works: Sequence[Work]) -> Iterator[None]:
+        """What goes wrong in the body itself, before any table's turn, is every table's failure."""
         try:
-            yield []
+            yield
         except SyncError as error:
             for work in works:
                 _failed(work.report, error)
-            for work in works if not self._request.dry_run else ():
-                pass
+                self._done(work)
 
     def _ask_for_the_rest(self, report: RunReport) -> None:
         rest = [t for t in report.tables if t.status == "partial"]
@@ -260,6 +255,3 @@ def unforeseen(error: Exception) -> SyncError:
         frame = frame.tb_next
     where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "?"
     return NeedsPerson(f"internal error: {type(error).__name__} at {where}; please report it")
-
-
-__all__ = ["Run", "Services", "dataclasses", "run", "unforeseen"]

@@ -1,4 +1,4 @@
-"""BigQuery columns and the configuration -> Aito columns, the SQL that makes them, and every difference to what Aito has.
+"""BigQuery columns and the configuration -> Aito columns, the SQL that makes them, and differences to what Aito has.
 
 Pure: no client, no clock. Each BigQuery type has one written conversion to each Aito type it may become, so that no
 value hangs on TO_JSON_STRING's own conventions (it quotes integers beyond 2^53, NaN and infinities, for instance).
@@ -32,7 +32,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Column:
-    """An Aito column: `value` is the SQL of its value over the source column, `faults` what makes a row unfit for it."""
+    """An Aito column: `value` is the SQL of its value over the source column, `faults` what makes a row unfit."""
 
     name: str
     type: str
@@ -234,7 +234,7 @@ def _same(wanted: Column, held: Mapping[str, Any]) -> list[str]:
 
 
 def missing_columns(table: str, wanted: Iterable[Column], held: Mapping[str, Mapping[str, Any]]) -> list[Column]:
-    """The columns to add to Aito's table. Raises SchemaMismatch with every difference that cannot be mended by adding."""
+    """The columns to add to Aito's table. Raises SchemaMismatch with every other difference."""
     wanted = list(wanted)
     problems = [f"{c.name}: {d}" for c in wanted if c.name in held for d in _same(c, held[c.name])]
     missing = [c for c in wanted if c.name not in held]

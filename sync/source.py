@@ -23,7 +23,7 @@ FINE_HOURS = 100  # up to so many heavy hours are counted by the second, more by
 
 @dataclass(frozen=True)
 class Histogram:
-    """A window's buckets; `cursorless`: rows that have no cursor and so no place in time; bytes BigQuery read for it."""
+    """A window's buckets; `cursorless`: rows without a cursor and so without a place in time; bytes read for it."""
 
     buckets: tuple[Bucket, ...]
     cursorless: int

@@ -157,7 +157,7 @@ def shape(origin: Origin) -> Query:
     return Query(f"SELECT *{cursor} {_from(origin)} {_where(predicates)}", tuple(parameters))
 
 
-HASH = "CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({0})), 1, 15)) AS INT64)"  # 60 bits: any client can make them, none is negative
+HASH = "CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({0})), 1, 15)) AS INT64)"  # 60 bits: never negative
 KEY_OR_NOTHING = "IFNULL(sync_key, '')"
 KEY_AND_SECOND = "CONCAT(sync_key, ' ', CAST(sync_second AS STRING))"
 
@@ -229,26 +229,26 @@ def batches(origin: Origin, part: Slice | None, rows: int, size: int, which: int
     document = ", ".join(f"{c.value} AS {quoted(c.name)}" for c in origin.columns)
     names = [c.name for c in origin.columns if not (origin.table.cursor and c.name == origin.table.cursor.column)]
     mine = f"WHERE MOD({HASH.format(KEY_OR_NOTHING)}, @parts) = @part" if part and part.parts > 1 else ""
-    newest = "PARTITION BY sync_key ORDER BY sync_cursor DESC, sync_document DESC" if origin.table.cursor else (
-        "PARTITION BY sync_key ORDER BY sync_document DESC")  # fmt: skip
+    cursor, by_cursor = ("sync_cursor, ", "sync_cursor DESC, ") if origin.table.cursor else ("", "")
     text = f"""
 WITH {later}picked AS ({_picked(origin, names, [*inside, *partition])}),
 timed AS ({_timed(origin)}),
-made AS (SELECT sync_key, sync_second, {"sync_cursor, " if origin.table.cursor else ""}{_problem(origin.columns)} AS sync_problem,
+made AS (SELECT sync_key, sync_second, {cursor}{_problem(origin.columns)} AS sync_problem,
   TO_JSON_STRING(STRUCT({document})) AS sync_document FROM timed {mine}),
 chosen AS (SELECT * FROM made WHERE TRUE
-  QUALIFY sync_key IS NULL OR ROW_NUMBER() OVER ({newest}) = 1),
+  QUALIFY sync_key IS NULL OR ROW_NUMBER() OVER (
+    PARTITION BY sync_key ORDER BY {by_cursor}sync_document DESC) = 1),
 kept AS (SELECT sync_key, sync_second, sync_problem,
   IF(sync_problem IS NULL, sync_document, CONCAT(CAST(sync_problem AS STRING), '\\n', sync_document)) AS sync_text
   FROM chosen {unless_later}),
-numbered AS (SELECT sync_key, sync_second, sync_problem, sync_text,
+numbered AS (SELECT sync_second, sync_problem, sync_text,
   ROW_NUMBER() OVER (ORDER BY sync_second, sync_key, sync_text) - 1 AS place,
   SUM(BYTE_LENGTH(sync_text)) OVER (ORDER BY sync_second, sync_key, sync_text ROWS UNBOUNDED PRECEDING) AS bytes_so_far
-  FROM kept)
-SELECT DIV(place, @batch_rows) AS by_rows, DIV(bytes_so_far, @batch_bytes) AS by_bytes,
-  COUNT(*) AS n_rows, COUNT(sync_problem) AS flagged, MAX(sync_second) AS newest,
+  FROM kept),
+batched AS (SELECT *, DIV(place, @batch_rows) AS by_rows, DIV(bytes_so_far, @batch_bytes) AS by_bytes FROM numbered)
+SELECT COUNT(*) AS n_rows, COUNT(sync_problem) AS flagged, MAX(sync_second) AS newest,
   CONCAT('[', STRING_AGG(sync_text, ',\\n' ORDER BY place), ']') AS documents
-FROM numbered GROUP BY by_rows, by_bytes ORDER BY by_rows, by_bytes"""
+FROM batched GROUP BY by_rows, by_bytes ORDER BY by_rows, by_bytes"""
     typed = [Parameter("batch_rows", "INT64", rows), Parameter("batch_bytes", "INT64", size)]
     if mine and part:
         typed += [Parameter("parts", "INT64", part.parts), Parameter("part", "INT64", which)]

@@ -12,9 +12,9 @@ PUBLISH_SECONDS = 15.0
 
 def publish(topic: str, message: dict[str, Any]) -> None:
     """Publish one message (JSON) and wait until it is taken. Raises Unavailable."""
-    from google.cloud import pubsub_v1  # only a run that is out of time needs it
+    from google.cloud.pubsub_v1 import PublisherClient  # only a run that is out of time needs it
 
-    client = pubsub_v1.PublisherClient()
+    client = PublisherClient()
     try:
         client.publish(topic, json.dumps(message).encode()).result(timeout=PUBLISH_SECONDS)
     except Exception as error:

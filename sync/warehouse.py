@@ -111,18 +111,28 @@ class Warehouse:
         )
 
     def query(self, query: Query, table: str, page_size: int | None = None) -> RowIterator:
-        """Run a query and wait for its first page; the others are fetched as they are asked for."""
-        config = self._config(query, table, maximum_bytes_billed=self._settings.max_bytes_billed)
+        """Run a query and wait for it; its pages are fetched as they are asked for."""
         with translated(table, running=True):
-            return self.client.query_and_wait(
-                query.text,
-                job_config=config,
-                location=self._settings.location,
-                api_timeout=REQUEST_SECONDS,
-                retry=RETRY,
-                job_retry=RETRY,
-                page_size=page_size,
-            )
+            return self._run(query, table).result(page_size=page_size, retry=RETRY, job_retry=None)
+
+    def change(self, query: Query, table: str) -> int:
+        """Run a DML statement; how many rows it touched."""
+        with translated(table, running=True):
+            job = self._run(query, table)
+            job.result(retry=RETRY, job_retry=None)
+            return int(job.num_dml_affected_rows or 0)
+
+    def _run(self, query: Query, table: str) -> bigquery.QueryJob:
+        """Start a job. By jobs.insert: a failure is then an error of the job, never an empty answer."""
+        config = self._config(query, table, maximum_bytes_billed=self._settings.max_bytes_billed)
+        return self.client.query(
+            query.text,
+            job_config=config,
+            location=self._settings.location,
+            timeout=REQUEST_SECONDS,
+            retry=RETRY,
+            job_retry=None,
+        )
 
     def describe(self, query: Query, table: str) -> tuple[list[bigquery.SchemaField], int]:
         """Result columns and estimated bytes of a query, by a dry run: free, and nothing is read."""

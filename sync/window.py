@@ -7,6 +7,7 @@ so that what Aito holds and the source does not is seen as well.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -86,8 +87,8 @@ def slices(span: Window, buckets: Sequence[Bucket], rows: int = SLICE_ROWS) -> l
         else:
             groups.append([bucket])
     edges = [span.start, *(max(span.start, g[0].start) for g in groups[1:]), span.end]
-    return [_joined(start, end, group, rows)
-            for start, end, group in zip(edges, edges[1:], groups or [[]], strict=True)]  # fmt: skip
+    spans = itertools.pairwise(edges)
+    return [_joined(start, end, group, rows) for (start, end), group in zip(spans, groups or [[]], strict=True)]
 
 
 def _joined(start: int, end: int, group: Sequence[Bucket], rows: int) -> Slice:
