@@ -113,6 +113,7 @@ class Loader:
             self._send_new(batch, held)
         else:
             self._sender.send(batch, replace=self._work.table.mode == "merge" and self._plan.total > 0)
+        self._work.log.progress(report.table, report.fetched)
         if batch.newest is not None:
             report.watermark_after = max(batch.newest, report.watermark_after or batch.newest)
 

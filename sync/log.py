@@ -28,6 +28,7 @@ Event = Literal[
 ]
 Severity = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Sink = Callable[[dict[str, Any]], None]
+Watcher = Callable[[str, int], None]  # (table, rows read so far), for a person who waits
 
 _one_line_at_a_time = threading.Lock()
 
@@ -43,10 +44,16 @@ def to_stdout(record: dict[str, Any]) -> None:
 class Log:
     """The log of one run: every line carries its `run_id`."""
 
-    def __init__(self, run_id: str, sink: Sink = to_stdout) -> None:
+    def __init__(self, run_id: str, sink: Sink = to_stdout, watcher: Watcher | None = None) -> None:
         self._run_id = run_id
         self._sink = sink
+        self._watcher = watcher
 
     def __call__(self, event: Event, message: str, severity: Severity = "INFO", **fields: Any) -> None:
         """Emit one event; `fields` are numbers, names and texts of ours, never a row's values."""
         self._sink({"severity": severity, "message": message, "event": event, "run_id": self._run_id, **fields})
+
+    def progress(self, table: str, rows: int) -> None:
+        """Tell whoever waits how many rows were read so far. No event: nothing is logged."""
+        if self._watcher:
+            self._watcher(table, rows)

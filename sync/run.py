@@ -19,7 +19,7 @@ from sync.errors import Busy, LeaseLost, NeedsPerson, OutOfTime, SyncError
 from sync.lease import Lease
 from sync.ledger import Ledger
 from sync.load import load
-from sync.log import Log, Severity, Sink, to_stdout
+from sync.log import Log, Severity, Sink, Watcher, to_stdout
 from sync.plan import plan
 from sync.ports import Work
 from sync.purge import purge
@@ -56,11 +56,18 @@ class Services:
 
 
 def run(
-    services: Services, request: Request, sink: Sink = to_stdout, stopped: Callable[[], bool] = lambda: False
+    services: Services,
+    request: Request,
+    sink: Sink = to_stdout,
+    stopped: Callable[[], bool] = lambda: False,
+    watcher: Watcher | None = None,
 ) -> RunReport:
-    """Do what was asked for and tell what was done. Errors end in the report, not in an exception."""
+    """Do what was asked for and tell what was done. Errors end in the report, not in an exception.
+
+    sink: takes the log; stopped: whether to end at the next batch; watcher: hears of progress.
+    """
     run_id = f"{datetime.fromtimestamp(services.clock.now(), UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    return Run(services, request, run_id, Log(run_id, sink), stopped).report()
+    return Run(services, request, run_id, Log(run_id, sink, watcher), stopped).report()
 
 
 class Run:
