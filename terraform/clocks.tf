@@ -48,7 +48,7 @@ locals {
   # Longest time between two runs, in seconds, on the safe side.
   cron_longest = 86400 * (
     local.cron[3] != "*" ? 366 :
-    local.cron[2] != "*" ? 31 :
+    local.cron[2] != "*" ? try(tonumber(regex("^\\*/([0-9]+)$", local.cron[2])[0]), 31) :
     local.cron[4] == "*" ? 1 :
     contains(["1-5", "MON-FRI"], upper(local.cron[4])) ? 3 : 7
   )

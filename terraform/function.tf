@@ -46,6 +46,7 @@ resource "google_cloudfunctions2_function" "sync" {
     # A sync, the hourly watch, somebody at the page, and one to spare.
     max_instance_request_concurrency = 4
 
+    # Open to the internet means: IAM answers there. Scheduler and Pub/Sub of this project count as inside.
     ingress_settings = var.private_network == null ? "ALLOW_ALL" : "ALLOW_INTERNAL_ONLY"
 
     direct_vpc_egress = var.private_network == null ? null : "VPC_EGRESS_ALL_TRAFFIC"

@@ -2,7 +2,7 @@
 
 output "add_key" {
   description = "Add the Aito key, now and at every rotation: asks for it, so that it is in no file and no shell history."
-  value       = "read -rsp 'Aito read-write key: ' k && printf %s \"$k\" | gcloud secrets versions add ${local.secret_id} --project=${local.secret_project} --data-file=-; unset k"
+  value       = "bash -c 'read -rsp \"Aito read-write key: \" k && printf %s \"$k\" | gcloud secrets versions add ${local.secret_id} --project=${local.secret_project} --data-file=-'"
 }
 
 output "dashboard" {

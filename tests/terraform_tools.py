@@ -51,10 +51,11 @@ class Resource:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the rules look at: the resources, the whole document, and the zip."""
+    """What the rules look at: the resources, the whole document, the zip, and the text it was made from."""
 
     document: dict[str, Any]
     zip: bytes
+    source: str
 
     @functools.cached_property
     def resources(self) -> list[Resource]:
@@ -93,6 +94,12 @@ def give_up(reason: str) -> NoReturn:
     if os.environ.get("TERRAFORM_REQUIRED"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def need_offline(reason: str) -> None:
+    """Skip what the registry's provider cannot do without a cloud, and say why."""
+    if not offline():
+        pytest.skip(f"needs the offline check: {reason}")
 
 
 def copy_to(folder: Path) -> Path:
@@ -176,10 +183,11 @@ def plan_script(*arguments: str) -> str:
 def read_plan(folder: Path) -> Plan:
     """What plan_script left."""
     zipped = (folder / ".terraform" / "source.zip").read_bytes()
+    source = "\n".join(path.read_text() for path in sorted(folder.glob("*.tf")))
     if (folder / "plan.json").exists():
-        return Plan(json.loads((folder / "plan.json").read_text()), zipped)
+        return Plan(json.loads((folder / "plan.json").read_text()), zipped, source)
     lines = [json.loads(line) for line in (folder / "plan.jsonl").read_text().splitlines()]
-    return Plan(next(line["test_plan"] for line in lines if line["type"] == "test_plan"), zipped)
+    return Plan(next(line["test_plan"] for line in lines if line["type"] == "test_plan"), zipped, source)
 
 
 def plan(folder: Path, *arguments: str) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from terraform_tools import EXAMPLE, copy_to, plan
 
 from local import sample
 from local.stack import Function, Stack
+from tests.terraform_tools import EXAMPLE, copy_to, plan
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +72,7 @@ def test_the_unpacked_zip_serves_a_sync(tmp_path: Path, monkeypatch: pytest.Monk
             function.start()
         try:
             status, answer = function.post({"action": "sync"})
-            assert (status, answer["status"]) == (200, "ok"), answer
+            assert (status, answer["status"]) == (200, "ok"), json.dumps(answer)
             assert answer["tables"][0]["uploaded"] == len({u["id"] for u in visits.users})
             assert {"run_started", "table_done", "run_done"} <= {line.get("event") for line in function.logs}
         finally:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
-from terraform_rules import RULES, Rule
-from terraform_tools import EXAMPLE, ROOT, Plan, copy_to, give_up, offline, plan_script, read_plan, ready, terraform
+
+from tests.terraform_rules import RULES, Rule
+from tests.terraform_tools import EXAMPLE, ROOT, Plan, copy_to, need_offline, plan_script, read_plan, ready, terraform
 
 EXAMPLES = sorted(p.parent.name for p in (ROOT / "terraform" / "examples").glob("*/example.tfvars"))
 FILES = {"default": EXAMPLE, **{name: f"examples/{name}/example.tfvars" for name in EXAMPLES}}
@@ -65,13 +68,30 @@ def test_the_private_network_closes_the_door(plans: dict[str, Plan]) -> None:
     assert config["direct_vpc_network_interface"][0]["subnetwork"].endswith("/aito-egress")
 
 
+def test_the_key_is_added_without_showing_it(plans: dict[str, Plan], tmp_path: Path) -> None:
+    """The line to paste asks for the key and hands it to gcloud by its input: it is in no argument and no output."""
+    (tmp_path / "gcloud").write_text('#!/bin/sh\necho "$@" >arguments; cat >input\n')
+    (tmp_path / "gcloud").chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", plans["existing-secret"].document["output_changes"]["add_key"]["after"]],
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        input="the key\n",
+        text=True,
+        capture_output=True,
+    )
+    assert (tmp_path / "input").read_text() == "the key", done.stderr
+    arguments = "secrets versions add aito-key --project=vault-project --data-file=-\n"
+    assert (tmp_path / "arguments").read_text() == arguments
+    assert "the key" not in done.stdout + done.stderr
+
+
 @pytest.mark.slow
 def test_each_refusal_says_its_own_reason(tmp_path: Path) -> None:
     """Every configuration that cannot work is refused in the plan, for its own reason and with what would be right."""
+    need_offline("it reads what a plan says; that each is refused, terraform test shows too")
     folder = copy_to(tmp_path)
     ready(folder)
-    if not offline():
-        give_up("messages are read from a plan, which needs the offline check; terraform test covers that they refuse")
     wrong = []
     for name, reason in REFUSALS.items():
         done = terraform(folder, plan_script(f"-var-file={EXAMPLE}", f"-var=config_file=tests/configs/{name}.yaml"))

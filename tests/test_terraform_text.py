@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-from terraform_tools import ROOT
+
+from sync import config
+from tests.terraform_tools import ROOT
 
 FOLDER = ROOT / "terraform"
 README = (FOLDER / "README.md").read_text()
@@ -134,3 +136,23 @@ def test_without_terraform_the_check_fails_and_says_so(tmp_path: Path) -> None:
     )
     assert done.returncode != 0
     assert "no terraform on PATH" in done.stderr
+
+
+def test_without_providers_the_check_fails_and_says_so(tmp_path: Path) -> None:
+    """When neither the registry nor an offline check can be used, nothing was checked, and check.sh does not pass."""
+    (tmp_path / "terraform").write_text('#!/bin/sh\n[ "$1" != init ] || { echo no registry; exit 1; }\n')
+    (tmp_path / "terraform").chmod(0o755)
+    done = subprocess.run(
+        ["sh", str(FOLDER / "check.sh")],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "OFFLINE_CHECK": str(tmp_path / "nowhere")},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode != 0
+    assert "nothing was checked" in done.stderr
+    assert "no registry" in done.stdout
+
+
+def test_the_configuration_of_the_repository_is_understood() -> None:
+    """What is about to be deployed is a configuration that the function takes (also where there is no terraform)."""
+    assert config.load(ROOT / "sync.yaml").tables

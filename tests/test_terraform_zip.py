@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from terraform_tools import EXAMPLE, ROOT, copy_to, give_up, offline, plan, ready, terraform
 
 from sync import config
+from tests.terraform_tools import EXAMPLE, ROOT, copy_to, need_offline, plan, ready, terraform
 
 MARKER = "MARKER-rw-key-that-nobody-may-ever-see-0123456789"
 QUIET = f"-input=false -no-color -var-file={EXAMPLE}"
@@ -89,8 +89,7 @@ def changed(folder: Path) -> dict[str, list[str]]:
 
 def applied(folder: Path) -> Path:
     """A copy that was applied, to the stub's made-up cloud."""
-    if not offline():
-        give_up("an apply without a cloud needs the offline check")
+    need_offline("it applies, to a made-up cloud")
     work = copy_to(folder)
     ready(work)
     done = terraform(work, APPLY)
@@ -135,8 +134,7 @@ def test_the_key_is_in_no_state_plan_zip_or_log(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("AITO_API_KEY", MARKER)
     monkeypatch.setenv("TF_LOG", "TRACE")
     monkeypatch.setenv("TF_LOG_PATH", str(tmp_path / "terraform.log"))
-    if not offline():
-        give_up("an apply without a cloud needs the offline check")
+    need_offline("it applies, to a made-up cloud")
     folder = copy_to(tmp_path / "repository")
     for name in (".env", "sync/.env", "sync/aito.key", "sync/key.txt", "terraform/.env"):
         (folder.parent / name).write_text(f"AITO_API_KEY={MARKER}\n")
