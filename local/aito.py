@@ -187,6 +187,10 @@ class Aito:
         """Make a table."""
         self._api.store.put_table(table, {"type": "table", "columns": columns})
 
+    def drop_table(self, table: str) -> None:
+        """Remove a table that no other links to."""
+        self._api.store.drop_table(table)
+
     def insert(self, table: str, rows: Sequence[Document]) -> int:
         """Add rows. -> how many."""
         return self._api.store.insert(table, rows)
