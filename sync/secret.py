@@ -70,9 +70,9 @@ def _access(name: str) -> str:
         answer = _client().access_secret_version(name=name, retry=repeat, timeout=FETCH_SECONDS)
     except exceptions.NotFound as error:
         raise AccessDenied(f"secret {name} is not there, or has no version: add one with `gcloud secrets versions add`") from error  # fmt: skip  # noqa: E501
-    except (exceptions.PermissionDenied, exceptions.Unauthenticated) as error:
+    except (exceptions.Forbidden, exceptions.Unauthorized) as error:
         raise AccessDenied(f"secret {name} may not be read: grant roles/secretmanager.secretAccessor on it") from error
-    except exceptions.FailedPrecondition as error:
+    except exceptions.BadRequest as error:
         raise AccessDenied(f"secret {name} is disabled or destroyed: add a version") from error
     except (exceptions.GoogleAPIError, GoogleAuthError, OSError) as error:
         raise Unavailable(f"secret {name}: Secret Manager did not answer ({type(error).__name__})") from error
