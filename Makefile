@@ -38,5 +38,14 @@ serve: $(STAMP)  ## the function on http://127.0.0.1:8080, with the configuratio
 schema: $(STAMP)  ## write sync.schema.json, which editors read, from the settings
 	@$(PY) -m sync.config > sync.schema.json
 
+chaos: $(STAMP)  ## random data, faults, kills and triggers, then equality (ROUNDS=300 SEED=...)
+	@$(PY) -m tests.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
+
+bench: $(STAMP)  ## this function against the classic script, dlt and the floors; minutes
+	@$(PY) -m benchmarks $(ARGS)
+
+terraform: $(STAMP)  ## validate, test and plan the deployment, and check the plan
+	@terraform/check.sh
+
 clean:  ## remove what was made here
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis

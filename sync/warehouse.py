@@ -34,6 +34,7 @@ TRANSIENT = (
 )
 RETRY = Retry(predicate=if_exception_type(*TRANSIENT), initial=0.3, maximum=4.0, multiplier=2.0, timeout=15.0)
 REQUEST_SECONDS = 60.0
+JOB_SECONDS = 300.0  # for a query to wait for a slot and finish; without it the client waits for ever
 # Reasons whose message speaks of limits and names. Any other failure of a running query may quote a row's value.
 SPEAKS_OF_NAMES = {"bytesBilledLimitExceeded", "quotaExceeded", "rateLimitExceeded", "notFound", "accessDenied", "responseTooLarge"}  # fmt: skip  # noqa: E501
 
@@ -113,13 +114,13 @@ class Warehouse:
     def query(self, query: Query, table: str, page_size: int | None = None) -> RowIterator:
         """Run a query and wait for it; its pages are fetched as they are asked for."""
         with translated(table, running=True):
-            return self._run(query, table).result(page_size=page_size, retry=RETRY, job_retry=None)
+            return self._run(query, table).result(page_size=page_size, retry=RETRY, timeout=JOB_SECONDS, job_retry=None)
 
     def change(self, query: Query, table: str) -> int:
         """Run a DML statement; how many rows it touched."""
         with translated(table, running=True):
             job = self._run(query, table)
-            job.result(retry=RETRY, job_retry=None)
+            job.result(retry=RETRY, timeout=JOB_SECONDS, job_retry=None)
             return int(job.num_dml_affected_rows or 0)
 
     def _run(self, query: Query, table: str) -> bigquery.QueryJob:
