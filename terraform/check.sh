@@ -51,4 +51,5 @@ fi
 
 say "plan, zip, mistakes"
 cd "$root"
+[ $# -gt 0 ] || set -- -n 2
 TERRAFORM_REQUIRED=1 "$python" -m pytest -p no:cacheprovider -m 'slow or not slow' -rs tests/test_terraform*.py "$@"

@@ -186,13 +186,14 @@ def one_reader_of_the_secret(plan: Plan) -> None:
 
 @rule
 def callers_are_named(plan: Plan) -> None:
-    """run.invoker goes to the invoker account and to var.callers, on the service."""
+    """run.invoker goes to the invoker account and to var.callers, on the service, and again to a function made anew."""
     grants = plan.of("google_cloud_run_v2_service_iam_member")
     assert {g.name for g in grants} <= {"invoker", "callers"}
     assert "invoker" in {g.name for g in grants}, "nobody may call"
     assert {g.values["role"] for g in grants} == {"roles/run.invoker"}, "a caller needs run.invoker, and only that"
     used = _references(plan, "google_cloud_run_v2_service_iam_member.invoker")
     assert "google_service_account.invoker.member" in used, "the invoker is not the invoker account"
+    assert "google_cloudfunctions2_function.sync.id" in used, "a function made anew would be called by nobody"
 
 
 @rule

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from local import sample
 from local.stack import Function, Stack
-from tests.terraform_tools import EXAMPLE, copy_to, plan
+from tests.terraform_tools import EXAMPLE, Plan, copy_to, plan
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +44,13 @@ def clean_environment(folder: Path, requirements: Path) -> Path:
         done = subprocess.run(command, text=True, capture_output=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     return python
+
+
+def fields_read(made: Plan, event: str) -> set[str]:
+    """The fields of an event's line that metrics and alarms read."""
+    settings = [r.values for r in made.resources if r.type.startswith(("google_logging_", "google_monitoring_alert_"))]
+    about = [text for text in (json.dumps(s).replace("\\", "") for s in settings) if f'event="{event}"' in text]
+    return {field for text in about for field in re.findall(r"jsonPayload\.(\w+)", text)}
 
 
 def test_the_unpacked_zip_serves_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,6 +83,8 @@ def test_the_unpacked_zip_serves_a_sync(tmp_path: Path, monkeypatch: pytest.Monk
             assert (status, answer["status"]) == (200, "ok"), json.dumps(answer)
             assert answer["tables"][0]["uploaded"] == len({u["id"] for u in visits.users})
             assert {"run_started", "table_done", "run_done"} <= {line.get("event") for line in function.logs}
+            done = next(line for line in function.logs if line.get("event") == "table_done")
+            assert fields_read(made, "table_done") <= set(done), "the metrics read what the line has"
         finally:
             function.terminate()
         assert stack.aito.api_key not in "".join([*function.lines, *function.errors])
