@@ -1,0 +1,97 @@
+"""The door: statuses and bodies that a caller may rely on, and never a traceback."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.cloud.bigquery import SchemaField
+
+from local import bigquery
+from local.stack import Function, Stack
+
+SCHEMA = [SchemaField("id", "STRING"), SchemaField("happened", "TIMESTAMP")]
+ROWS = [{"id": str(i), "happened": f"2024-01-0{i + 1}T00:00:00Z"} for i in range(3)]
+
+
+def table(name: str, source: str, **more: Any) -> dict[str, Any]:
+    """A table's settings."""
+    return {"name": name, "source": source, "key": "id", "cursor": {"source": "happened", "column": "unix"}, **more}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the function reads its configuration; tests write it."""
+    return tmp_path_factory.mktemp("main") / "sync.yaml"
+
+
+@pytest.fixture
+def write(stack: Stack, config: Path) -> Any:
+    """Writes a configuration over the stack and loads three rows."""
+
+    def write(*tables: dict[str, Any], **settings: Any) -> None:
+        bigquery.load(stack.bigquery.client(), "door.rows", SCHEMA, ROWS, truncate=True)
+        made = stack.configure(name="door.yaml", tables=list(tables), ledger="door_ledger", **settings)
+        config.write_text(made.read_text())
+
+    return write
+
+
+@pytest.fixture
+def function(stack: Stack, config: Path, write: Any) -> Iterator[Function]:
+    """A fresh process of the function."""
+    write(table("door_good", "door.rows"))
+    with Function(stack.environ(config)) as running:
+        yield running
+
+
+def test_one_bad_table_does_not_stop_the_others(stack: Stack, function: Function, write: Any) -> None:
+    """The status is the worst of all tables; the good one is loaded all the same, and each says how it ended."""
+    write(table("door_bad", "door.nothing"), table("door_good", "door.rows"))
+    status, answer = function.post({})
+    by_name = {t["table"]: t for t in answer["tables"]}
+    assert (status, answer["status"]) == (500, "failed")
+    assert by_name["door_good"]["status"] == "ok"
+    assert stack.aito.count("door_good") == 3
+    assert "door.nothing" in by_name["door_bad"]["error"] or "nothing" in by_name["door_bad"]["error"]
+    runs = stack.bigquery.client().query("SELECT `table`, status FROM door_ledger.runs").result()
+    assert {(row["table"], row["status"]) for row in runs} >= {("door_bad", "failed"), ("door_good", "ok")}
+
+
+def test_a_broken_configuration_is_told_until_it_is_mended(function: Function, config: Path, write: Any) -> None:
+    """Every mistake in the answer, status 500, no traceback; once mended, the same process goes on."""
+    config.write_text("aito: {}\nledger: 7\ntables: []\nmore: 1\n")
+    status, answer = function.post({})
+    assert status == 500
+    assert answer["status"] == "failed"
+    assert all(word in answer["error"] for word in ("aito", "ledger", "tables", "more"))
+    status, answer = function.post({"tables": 7})
+    assert (status, list(answer)) == (400, ["error"]), "the caller's own mistake comes first"
+    write(table("door_good", "door.rows"))
+    assert function.post({})[0] == 200
+    assert "Traceback" not in "".join(function.errors + function.lines)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/elsewhere", 404), ("/favicon.ico", 404)])
+def test_nothing_elsewhere(function: Function, path: str, status: int) -> None:
+    """There is one address."""
+    assert function.get(path)[0] == status
+
+
+def test_no_package_is_called_as_ours_is() -> None:
+    """The framework appends the source folder to the path: an installed package called `sync` would win."""
+    provided = importlib.metadata.packages_distributions()
+    assert "sync" not in provided
+    assert "main" not in provided
+
+
+def test_the_key_may_come_from_the_environment(stack: Stack, config: Path, write: Any) -> None:
+    """AITO_API_KEY is used instead of Secret Manager, which is then not asked."""
+    write(table("door_good", "door.rows"))
+    before = stack.secrets.accesses
+    with Function({**stack.environ(config), "AITO_API_KEY": stack.aito.api_key}) as function:
+        assert function.post(b"")[0] == 200
+    assert stack.secrets.accesses == before
