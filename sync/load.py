@@ -51,10 +51,10 @@ class Loader:
     def load(self) -> None:
         """All slices, then the comparison of both ends over the whole window."""
         self._count_cursorless()
-        done = [self._slice(part) for part in self._plan.slices]
-        self._sender.finish()
-        reconcile.settle(self._work, self._plan, self._sender, done)
-        if self._work.rejected_keys:  # the newest row may be among them
+        for part in self._plan.slices:
+            self._slice(part)
+        reconcile.settle(self._work, self._plan, self._sender)
+        if self._work.rejected:  # the newest row may be among them
             end = self._plan.span.end
             self._work.report.watermark_after, _ = self._work.target.newest(
                 self._work.table.name, self._work.cursor, end
@@ -71,8 +71,8 @@ class Loader:
                      "rejected_at": self._work.clock.timestamp()}  # fmt: skip
             self._work.ledger.append("rejects", [entry], [f"{self._work.run_id}-{report.table}-cursorless"])
 
-    def _slice(self, part: Slice) -> reconcile.Settled:
-        report, rejected = self._work.report, len(self._work.rejected_keys)
+    def _slice(self, part: Slice) -> None:
+        report = self._work.report
         held = self._held(part)
         if held is None or not self._in_place(part, held):
             for batch in ahead(self._work.source.batches(self._plan.origin, part, *self._batch_size())):
@@ -80,12 +80,11 @@ class Loader:
         else:
             report.fetched += part.rows
             report.skipped += part.rows
-        settled = reconcile.Settled(part, len(self._work.rejected_keys) - rejected)
-        settled = reconcile.complete(self._work, self._plan, self._sender, settled)
+        self._sender.finish()
+        reconcile.complete(self._work, self._plan, self._sender, part)
         report.slices_done += 1
         self._work.log("slice_done", f"{report.table}: {report.slices_done} of {report.slices_planned} slices",
                        table=report.table, slice_start=part.start, slice_end=part.end, **report.counts())  # fmt: skip
-        return settled
 
     def _batch_size(self) -> tuple[int, int]:
         return self._work.settings.batch.rows, self._work.settings.batch.bytes
@@ -106,7 +105,8 @@ class Loader:
 
     def _batch(self, part: Slice, batch: Batch, held: Held | None) -> None:
         report = self._work.report
-        if report.uploaded or report.skipped:  # at least one batch a run, however little time there is: no standstill
+        # At least one batch of news a run, however little time there is: no standstill behind a long lookback.
+        if report.uploaded or (report.skipped and self._work.request.full_refresh):
             self._work.deadline.check(report.table)
         report.fetched += batch.rows
         if self._overlaps(part):
@@ -118,15 +118,19 @@ class Loader:
             report.watermark_after = max(batch.newest, report.watermark_after or batch.newest)
 
     def _send_new(self, batch: Batch, held: Held | None) -> None:
-        """Send the rows that Aito lacks, replace those it holds in another state, skip the others."""
+        """Send the rows that Aito lacks, replace those it holds in another state, skip the others.
+
+        All in one order: were the new ones sent first, a crash would leave the others behind the watermark.
+        """
         rows = batch.read()
         good = [row for row in rows if row.fault is None]
         here = self._by_key(good, held) if held is not None else self._by_whole_row(good)
-        new = [row.text for row in rows if here.get(str(row.key(self._work.key))) is None]
-        stale = [row.text for row in good if here[str(row.key(self._work.key))] is False]
-        self._work.report.skipped += len(rows) - len(new) - len(stale)
-        self._sender.send(batches.of(new, batch.newest))
-        self._sender.send(batches.of(stale, batch.newest), replace=True)
+        left = [row.text for row in rows if not here.get(str(row.key(self._work.key)))]
+        self._work.report.skipped += len(rows) - len(left)
+        stale = any(there is False for there in here.values())
+        if known := [row.document for row in good if here[str(row.key(self._work.key))]]:
+            self._sender.vouch(known[-1])
+        self._sender.send(batches.of(left, batch.newest), replace=stale or self._work.table.mode == "merge")
 
     def _by_key(self, rows: list[Row], held: Held) -> dict[str, bool | None]:
         """By key: True when Aito holds the row as it is, False when otherwise, None when not at all."""

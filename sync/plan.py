@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sync import schema, window
 from sync.errors import NeedsPerson
@@ -24,6 +24,7 @@ class Plan:
     total: int = 0
     slices: tuple[Slice, ...] = ()
     cursorless: int = 0
+    slice_rows: int = window.SLICE_ROWS
 
 
 def plan(work: Work, now: int) -> Plan:
@@ -40,9 +41,15 @@ def plan(work: Work, now: int) -> Plan:
     rows = window.slice_rows(row_bytes)
     counted = work.source.histogram(origin, span, known_until, rows)
     parts = tuple(window.slices(span, counted.buckets, rows))
-    made = Plan(origin, exists, span, watermark, total, parts, counted.cursorless)
+    made = Plan(origin, exists, span, watermark, total, parts, counted.cursorless, slice_rows=rows)
     _tell(work, made)
     return made
+
+
+def recounted(work: Work, plan: Plan) -> Plan:
+    """The plan with the source counted anew: it may have moved on meanwhile."""
+    counted = work.source.histogram(plan.origin, plan.span, plan.span.end, plan.slice_rows)
+    return replace(plan, slices=tuple(window.slices(plan.span, counted.buckets, plan.slice_rows)))
 
 
 def prepare(work: Work, origin: Origin) -> bool:

@@ -98,7 +98,9 @@ class Work:
     deadline: Deadline
     report: TableReport
     schema: dict[str, dict[str, Any]]  # Aito's tables and columns, as far as the run knows
-    rejected_keys: set[str] = field(default_factory=set)
+    rejected: set[tuple[str, int]] = field(default_factory=set)  # key and cursor of each row rejected in this run
+    inherited: bool = False  # a run before this one did not finish: what it did is counted again
+    deleted: int = 0  # rows removed, or about to be, because the source no longer has them
 
     @property
     def key(self) -> str:

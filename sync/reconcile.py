@@ -7,37 +7,29 @@ same over the whole keep range, without loading first.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
 from sync import batches
 from sync.errors import PurgeRefused, Unavailable
-from sync.plan import Plan
-from sync.ports import Work, between, one_of
+from sync.plan import Plan, recounted
+from sync.ports import Where, Work, between, one_of
 from sync.send import Sender
 from sync.sql import faults
 from sync.window import Slice
 
 Held = dict[str, list[int]]  # cursors of the rows in Aito, by key
 DELETE_KEYS = 500  # keys in the condition of one delete
-
-
-@dataclass(frozen=True)
-class Settled:
-    """A slice that was loaded, the rows of it that were rejected, and Aito's count when it was last taken."""
-
-    part: Slice
-    rejected: int
-    count: int = -1
-
-    @property
-    def expected(self) -> int:
-        """How many rows Aito should hold of the slice."""
-        return self.part.winners - self.rejected
+ROUNDS = 3  # the source may move while it is compared: so often it is counted anew
 
 
 def count(work: Work, part: Slice) -> int:
     """Aito's rows in the slice."""
     return work.target.count(work.table.name, between(work.cursor, part.start, part.end))
+
+
+def expected(work: Work, part: Slice) -> int:
+    """How many rows Aito should hold of the slice."""
+    return part.winners - sum(part.start <= cursor < part.end for _, cursor in work.rejected)
 
 
 def held(work: Work, part: Slice) -> Held:
@@ -61,67 +53,61 @@ def matches(part: Slice, found: Held) -> bool:
     return fingerprint == part.fingerprint
 
 
-def complete(work: Work, plan: Plan, sender: Sender, settled: Settled) -> Settled:
+def complete(work: Work, plan: Plan, sender: Sender, part: Slice) -> None:
     """After a slice: send what is missing. Too many is no fault yet: a later slice may replace the rows."""
-    settled = replace(settled, count=count(work, settled.part))
-    if settled.count >= settled.expected:
-        return settled
-    return repaired(work, plan, sender, settled, delete=False)
+    if count(work, part) < expected(work, part):
+        repair(work, plan, sender, part, delete=False)
 
 
-def settle(work: Work, plan: Plan, sender: Sender, done: list[Settled]) -> None:
-    """After all slices: both ends agree over the whole window, or are made to. Sets `verified`."""
-    total = count(work, Slice(plan.span.start, plan.span.end)) if len(done) > 1 else sum(s.count for s in done)
-    if total != sum(s.expected for s in done):
-        for settled in done:
-            latest = replace(settled, count=count(work, settled.part))
-            if latest.count != latest.expected:
-                repaired(work, plan, sender, latest, delete=True)
-    work.report.verified = True
+def settle(work: Work, plan: Plan, sender: Sender) -> None:
+    """After all slices: both ends agree over the whole window, or are made to. Sets `verified`.
+
+    Raises Unavailable when they never do.
+    """
+    for _ in range(ROUNDS):
+        if _agree(work, plan):
+            work.report.verified = True
+            return
+        plan = recounted(work, plan)
+        for part in plan.slices:
+            if count(work, part) != expected(work, part):
+                repair(work, plan, sender, part)
+    raise Unavailable(f"{work.table.name}: BigQuery and Aito still differ after {ROUNDS} repairs; try again later")
+
+
+def _agree(work: Work, plan: Plan) -> bool:
+    found = count(work, Slice(plan.span.start, plan.span.end))
+    return found == sum(expected(work, part) for part in plan.slices)
 
 
 def reconcile(work: Work, plan: Plan) -> None:
     """Compare every slice of the plan, by counts and, where they differ or `deep` is asked for, by keys; repair."""
     sender = Sender(work, faults(plan.origin.columns), sum(part.rows for part in plan.slices))
-    settled = []
     for part in plan.slices:
-        settled.append(_reconciled(work, plan, sender, part))
+        _reconcile(work, plan, sender, part)
+        sender.finish()
         work.report.slices_done += 1
         work.log("slice_done", f"{work.table.name}: {work.report.slices_done} of {work.report.slices_planned} slices",
                  table=work.table.name, slice_start=part.start, slice_end=part.end, **work.report.counts())  # fmt: skip
         work.deadline.check(work.table.name)
-    sender.finish()
     if not work.request.dry_run:
-        settle(work, plan, sender, settled)
+        settle(work, plan, sender)
 
 
-def _reconciled(work: Work, plan: Plan, sender: Sender, part: Slice) -> Settled:
+def _reconcile(work: Work, plan: Plan, sender: Sender, part: Slice) -> None:
     work.report.fetched += part.rows
     found = count(work, part) if plan.exists else 0
-    state = Settled(part, 0, found)
     if found == part.winners and not (work.request.deep and not matches(part, held(work, part))):
         work.report.skipped += part.rows
-        return state
-    return repaired(work, plan, sender, state, delete=True)
+    else:
+        repair(work, plan, sender, part)
 
 
-def repaired(work: Work, plan: Plan, sender: Sender, state: Settled, *, delete: bool) -> Settled:
-    """Make Aito's rows of one slice what the source's are, and count again.
-
-    delete: also remove rows that the source does not have. Raises PurgeRefused; Unavailable when both ends differ.
-    """
-    rejected = len(work.rejected_keys)
-    extra = _send_differences(work, plan, sender, state.part)
-    if delete:
-        _delete(work, plan, extra)
-    if work.request.dry_run:
-        return state
-    state = replace(state, rejected=state.rejected + len(work.rejected_keys) - rejected, count=count(work, state.part))
-    if state.count < state.expected or (delete and state.count != state.expected):
-        raise Unavailable(
-            f"{work.table.name}: Aito holds {state.count} rows where {state.expected} are expected, after a repair"
-        )
-    return state
+def repair(work: Work, plan: Plan, sender: Sender, part: Slice, *, delete: bool = True) -> None:
+    """Make Aito's rows of one slice what the source's are. delete: also remove rows that the source does not have."""
+    extra = _send_differences(work, plan, sender, part)
+    if delete and extra:
+        _delete(work, part, extra)
 
 
 def _send_differences(work: Work, plan: Plan, sender: Sender, part: Slice) -> Held:
@@ -129,40 +115,50 @@ def _send_differences(work: Work, plan: Plan, sender: Sender, part: Slice) -> He
     found = held(work, part) if plan.exists else {}
     size = work.settings.batch
     for batch in work.source.batches(plan.origin, part, size.rows, size.bytes):
-        missing, wrong = [], []
+        different, replace = [], work.table.mode == "merge"
         for row in batch.read():
-            key = row.key(work.key)
-            if key is None or key in work.rejected_keys:
+            key, cursor = row.key(work.key), row.values[work.cursor]
+            if key is None or (key, cursor) in work.rejected:
                 continue
             cursors = found.pop(key, None)
-            if cursors is None:
-                missing.append(row.text)
-            elif cursors != [row.values[work.cursor]]:
-                wrong.append(row.text)
-        _repair(work, sender, missing, wrong)
+            if cursors != [cursor]:
+                different.append(row.text)
+                replace = replace or cursors is not None
+        _repair(work, sender, different, replace)
     return found
 
 
-def _repair(work: Work, sender: Sender, missing: list[str], wrong: list[str]) -> None:
+def _repair(work: Work, sender: Sender, different: list[str], replace: bool) -> None:
     before = work.report.rejected
-    if not work.request.dry_run:
-        sender.send(batches.of(missing), replace=work.table.mode == "merge")
-        sender.send(batches.of(wrong), replace=True)
-    work.report.repaired += len(missing) + len(wrong) - (work.report.rejected - before)
+    if different and not work.request.dry_run:
+        sender.send(batches.of(different), replace=replace)
+    work.report.repaired += len(different) - (work.report.rejected - before)
 
 
-def _delete(work: Work, plan: Plan, extra: Held) -> None:
-    """Remove rows that the source no longer has, but never a large share of the table: that is the source's fault."""
+def _delete(work: Work, part: Slice, extra: Held) -> None:
+    """Remove rows of a slice that the source no longer has, but never a large share of the table."""
     rows = sum(len(cursors) for cursors in extra.values())
-    allowed = work.table.purge.max_share * max(plan.total, 1)
-    if rows > allowed:
-        raise PurgeRefused(
-            f"{work.table.name}: {rows} of {plan.total} rows in Aito are gone from the source, more than "
-            f"purge.max_share {work.table.purge.max_share:g} allows to delete; if that is right, raise purge.max_share"
-        )
+    _refuse_too_many(work, rows)
     if not work.request.dry_run:
-        keys = [int(k) if work.schema[work.table.name][work.key]["type"] in ("Int", "Long") else k for k in extra]
+        kind = work.schema[work.table.name][work.key]["type"]
+        keys = [int(key) if kind in ("Int", "Long") else key for key in extra]
         for first in range(0, len(keys), DELETE_KEYS):
             work.lease.check()
-            work.target.delete(work.table.name, one_of(work.key, keys[first : first + DELETE_KEYS]))
+            work.target.delete(work.table.name, _inside(work, part, keys[first : first + DELETE_KEYS]))
     work.report.repaired += rows
+
+
+def _inside(work: Work, part: Slice, keys: Sequence[str | int]) -> Where:
+    """Rows with these keys, and of this slice alone: in another one the same key may be just right."""
+    return {"$and": [one_of(work.key, keys), {work.cursor: {"$gte": part.start}}, {work.cursor: {"$lt": part.end}}]}
+
+
+def _refuse_too_many(work: Work, rows: int) -> None:
+    """A large share of the table gone from the source is the source's fault: bounded over the whole run."""
+    total = work.target.count(work.table.name) + (0 if work.request.dry_run else work.deleted)
+    work.deleted += rows
+    if work.deleted > work.table.purge.max_share * total:
+        raise PurgeRefused(
+            f"{work.table.name}: {work.deleted} of {total} rows in Aito are gone from the source, more than "
+            f"purge.max_share {work.table.purge.max_share:g} allows to delete; if that is right, raise purge.max_share"
+        )

@@ -5,7 +5,7 @@ Every answer of an insert has its consequence here:
     unknown    look which keys are there, send only the others
     refused    halve the batch down to the rows at fault, record them, send the rest; 413 halves the batch size, too
     500 again  like refused, but a row is only blamed once another was taken: else it is Aito that is ill
-A reject is in the ledger before any later row is sent: the watermark never passes a row that nobody knows of.
+A refused row is in the ledger before any later row is sent: the watermark never passes a row that nobody knows of.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from sync import batches
 from sync.batches import Batch, Row
 from sync.errors import OutcomeUnknown, Refused, TooManyRejects, Unavailable
 from sync.ports import Work, one_of
+from sync.sql import Parameter
+from sync.window import BEGINNING
 
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.5  # doubles with each attempt
 SUSPECTS = 3  # so many rows refused with 500 and none taken: not the rows are bad
 TOO_LARGE = 413
+ABOUT_ROWS = (400, TOO_LARGE, 422)  # any other refusal is about the table or the address, and blames no row
+KNOWN = "SELECT DISTINCT key, cursor FROM {rejects} WHERE `table` = @table AND cursor >= @start"
 
 
 class Sender:
@@ -36,6 +40,10 @@ class Sender:
         self._table = table or work.table.name
         self._size = work.settings.batch.bytes
         self._suspects: list[tuple[Row, str]] = []
+        self._taken = 0  # rows that Aito took
+        self._witness: str | None = None  # a document that Aito holds
+        self._known: set[tuple[str | None, int | None]] | None = None
+        self._counted = 0  # rejects of this run that no run before had
 
     def send(self, batch: Batch, *, replace: bool = False) -> None:
         """Deliver a batch. replace: what Aito holds under the same keys goes in the same step.
@@ -47,12 +55,24 @@ class Sender:
         for piece in batches.within(batch, self._size):
             self._deliver(piece, replace)
 
+    def vouch(self, document: str) -> None:
+        """Tell of a document that Aito holds just so."""
+        self._witness = document
+
     def finish(self) -> None:
-        """Settle rows that were refused with a server error and never cleared by a success. Raises Unavailable."""
-        if self._suspects:
+        """Settle rows that were refused with a server error, no row being taken after them. Raises Unavailable.
+
+        A row that Aito holds is put in its own place once more: if that is taken, the others are to blame.
+        """
+        if not self._suspects:
+            return
+        if self._witness is None or self._work.table.key is None:
             raise Unavailable(
                 f"{self._table}: Aito answers 500 to {len(self._suspects)} rows and took no other; try again"
             )
+        self._work.lease.check()
+        self._write(batches.of([self._witness]), replace=True)
+        self._blame()
 
     def _without_flagged(self, batch: Batch, replace: bool) -> Batch:
         rows = batch.read()
@@ -61,26 +81,30 @@ class Sender:
                 self._reject(row, self._faults[row.fault][1], replace)
         return batches.of([row.document for row in rows if row.fault is None], batch.newest)
 
-    def _deliver(self, batch: Batch, replace: bool) -> None:
+    def _deliver(self, batch: Batch, replace: bool, taken: int | None = None) -> None:
+        """taken: how many rows Aito had taken when it first refused a batch that this one is a part of."""
         if not batch.rows:
             return
+        taken = self._taken if taken is None else taken
         for attempt in range(1, ATTEMPTS + 1):
             self._work.lease.check()
             try:
                 self._write(batch, replace)
             except Refused as error:
-                self._halve(batch, error, replace)
+                if error.http_status not in ABOUT_ROWS:
+                    raise Unavailable(f"{self._table}: {error}; the next run looks at the table again") from error
+                self._halve(batch, error, replace, taken)
                 return
             except OutcomeUnknown as error:
                 left = batch if replace else self._missing(batch)
                 if left.rows == batch.rows and error.http_status == 500 and attempt > 1:
-                    self._halve(batch, error, replace)
+                    self._halve(batch, error, replace, taken)
                     return
                 batch = left
                 if attempt == ATTEMPTS or not self._pause(attempt, error):
                     raise
             else:
-                self._took(batch.rows)
+                self._took(batch.rows, batch.documents()[-1])
                 return
             if not batch.rows:
                 return
@@ -92,8 +116,13 @@ class Sender:
         else:
             self._work.target.insert(self._table, batch)
 
-    def _took(self, rows: int) -> None:
+    def _took(self, rows: int, last: str) -> None:
         self._work.report.uploaded += rows
+        self._taken += rows
+        self._witness = last
+        self._blame()
+
+    def _blame(self) -> None:
         for row, reason in self._suspects:
             self._record(row, reason)
         self._suspects.clear()
@@ -109,9 +138,10 @@ class Sender:
         keys = [row.values[self._work.key] for row in rows]
         hits = self._work.target.rows(self._table, one_of(self._work.key, keys), self._work.key, columns)
         there = {tuple(hit.get(c) for c in columns) for hit in hits}
+        here = [row.document for row in rows if tuple(row.values.get(c) for c in columns) in there]
         left = [row.document for row in rows if tuple(row.values.get(c) for c in columns) not in there]
-        if len(left) < batch.rows:
-            self._took(batch.rows - len(left))
+        if here:
+            self._took(len(here), here[-1])
         return batches.of(left, batch.newest)
 
     def _pause(self, attempt: int, error: OutcomeUnknown) -> bool:
@@ -123,15 +153,15 @@ class Sender:
         self._work.clock.sleep(pause)
         return True
 
-    def _halve(self, batch: Batch, error: Refused | OutcomeUnknown, replace: bool) -> None:
+    def _halve(self, batch: Batch, error: Refused | OutcomeUnknown, replace: bool, taken: int) -> None:
         if error.http_status == TOO_LARGE:
             self._size = max(1, len(batch.body) // 2)
         if batch.rows > 1:
             for half in batches.halves(batch):
-                self._deliver(half, replace)
+                self._deliver(half, replace, taken)
             return
         (row,) = batch.read()
-        if isinstance(error, Refused):
+        if isinstance(error, Refused) or self._taken > taken:
             self._reject(row, error.reason, replace)
         else:
             self._suspect(row, error, replace)
@@ -156,18 +186,30 @@ class Sender:
     def _record(self, row: Row, reason: str) -> None:
         work, report = self._work, self._work.report
         key = row.key(work.table.key)
-        report.rejected += 1
-        if key is not None:
-            work.rejected_keys.add(key)
         cursor = row.values.get(work.cursor) if work.table.cursor else None
+        report.rejected += 1
+        if key is not None and cursor is not None:
+            work.rejected.add((key, cursor))
+        if (key, cursor) in self._known_rejects():  # told before, and no sign that the source got worse
+            return
+        self._counted += 1
         entry = {"run_id": work.run_id, "table": work.table.name, "key": key, "cursor": cursor,
                  "document": row.document, "reason": reason, "rejected_at": work.clock.timestamp()}  # fmt: skip
         work.ledger.append("rejects", [entry], [f"{work.run_id}-{report.table}-{report.rejected}"])
         work.log("row_rejected", f"{report.table}: a row was rejected; its reason is in the rejects ledger", "WARNING",
                  table=report.table, rejected=report.rejected)  # fmt: skip
         allowed = work.table.rejects.max_share * max(self._planned, report.fetched)
-        if self._planned and report.rejected > allowed:
-            raise TooManyRejects(too_many(work, report.rejected, max(self._planned, report.fetched)))
+        if self._planned and self._counted > allowed:
+            raise TooManyRejects(too_many(work, self._counted, max(self._planned, report.fetched)))
+
+    def _known_rejects(self) -> set[tuple[str | None, int | None]]:
+        """Key and cursor of rows that a run before this one has rejected already: the lookback reads them again."""
+        if self._known is None:
+            work = self._work
+            start = Parameter("start", "INT64", work.report.start or BEGINNING)
+            found = work.ledger.rows(KNOWN, (Parameter("table", "STRING", work.table.name), start))
+            self._known = {(row["key"], row["cursor"]) for row in found if row["key"] is not None}
+        return self._known
 
 
 def too_many(work: Work, rejected: int, rows: int) -> str:
