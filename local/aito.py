@@ -14,7 +14,7 @@ import argparse
 import json
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from types import TracebackType
 from typing import Any, Self
@@ -104,6 +104,10 @@ class Aito:
     @refusal_status.setter
     def refusal_status(self, status: int) -> None:
         self._api.refusal_status = status
+
+    def refuse(self, objection: Callable[[Document], str | None] | None) -> None:
+        """Refuse rows that their schema allows: what a real engine may do for reasons of its own. None = none."""
+        self._api.store.objection = objection
 
     @property
     def job_seconds(self) -> float:

@@ -1,7 +1,7 @@
 """The rows of the Aito stand-in: stored, found, counted, changed and removed."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,17 +28,25 @@ class Changes:
 
 
 class Store(Tables):
-    """A database: the rows in its tables."""
+    """A database: the rows in its tables. `objection`: why a row is refused that its schema allows, None for most."""
+
+    objection: Callable[[Document], str | None] | None = None
 
     def insert(self, name: str, rows: Sequence[Json]) -> int:
         """Add rows, all or none. -> how many. Nothing is unique: a row sent twice is there twice."""
         with self._lock:
             table = self.table(name)
             encoded = encode_rows(name, table, rows)
+            self._check_objections(name, rows)
             marks = ", ".join("?" * len(table.columns))
             with self._atomic():
                 self._many(f"INSERT INTO {table.physical} VALUES ({marks})", encoded)
             return len(rows)
+
+    def _check_objections(self, name: str, rows: Sequence[Document]) -> None:
+        for number, row in enumerate(rows) if self.objection else ():
+            if self.objection and (why := self.objection(row)):
+                raise Refusal(400, f"Table `{name}`, entry {number}: {why}")
 
     def count(self, name: str, where: Json = None) -> int:
         """How many rows match."""
