@@ -21,9 +21,9 @@ MARGIN = 10  # a write that begins this long before the end is over before anoth
 class Book(Protocol):
     """What a lease needs of the ledger."""
 
-    def lease(self, tables: Sequence[str], run_id: str, seconds: int) -> bool: ...
+    def lease(self, tables: Sequence[str], run_id: str, seconds: int) -> tuple[int, int]: ...
     def renew(self, run_id: str, seconds: int) -> int: ...
-    def release(self, run_id: str) -> None: ...
+    def release(self, run_id: str, unfinished: Sequence[str]) -> None: ...
     def holders(self, tables: Sequence[str]) -> dict[str, tuple[str, float]]: ...
 
 
@@ -37,13 +37,16 @@ class Lease:
         self._seconds = seconds
         self._until = 0.0
         self._count = 0
+        self.inherited = False  # whether a run before this one ended without having finished
+        self.unfinished: list[str] = []  # tables to be left to the next run as such
         self._done = threading.Event()
 
     def take(self, tables: Sequence[str]) -> dict[str, Busy]:
         """Take the leases of `tables`; the error of each that another run holds."""
         asked = self._clock.monotonic()
-        all_ours = self._book.lease(tables, self._run_id, self._seconds)
-        busy = {} if all_ours else self._held_by_others(tables)
+        free, expired = self._book.lease(tables, self._run_id, self._seconds)
+        busy = {} if free + expired == len(tables) else self._held_by_others(tables)
+        self.inherited = expired > 0
         self._until = asked + self._seconds
         self._count = len(tables) - len(busy)
         return busy
@@ -89,7 +92,7 @@ class Lease:
 
     def _release(self) -> None:
         try:
-            self._book.release(self._run_id)
+            self._book.release(self._run_id, self.unfinished)
         except SyncError:
             return  # it expires by itself
 

@@ -105,28 +105,32 @@ class Ledger:
 
     # -- leases
 
-    def lease(self, tables: Sequence[str], run_id: str, seconds: int) -> bool:
-        """Take the leases that are free or run out; whether all of `tables` are ours now."""
+    def lease(self, tables: Sequence[str], run_id: str, seconds: int) -> tuple[int, int]:
+        """Take leases. Returns how many were free, and how many others had run out without having been given back.
+
+        A row stays when its lease is given back, so that taking it is an UPDATE always: BigQuery serialises those.
+        """
         parameters = (
             Parameter("tables", "ARRAY<STRING>", list(tables)),
             Parameter("run_id", "STRING", run_id),
             Parameter("seconds", "INT64", seconds),
         )
         try:
-            taken = self._change(TAKE, parameters)
+            free = self._change(TAKE_FREE, parameters)
         except Missing:
             self.create()
-            taken = self._change(TAKE, parameters)
-        return taken == len(tables)
+            free = self._change(TAKE_FREE, parameters)
+        return free, 0 if free == len(tables) else self._change(TAKE_EXPIRED, parameters)
 
     def renew(self, run_id: str, seconds: int) -> int:
         """Prolong this run's leases; how many it still holds."""
         parameters = (Parameter("run_id", "STRING", run_id), Parameter("seconds", "INT64", seconds))
         return self._change(RENEW, parameters)
 
-    def release(self, run_id: str) -> None:
-        """Give this run's leases back."""
-        self._change("DELETE FROM {leases} WHERE run_id = @run_id", (Parameter("run_id", "STRING", run_id),))
+    def release(self, run_id: str, unfinished: Sequence[str]) -> None:
+        """Give this run's leases back; those of `unfinished` tables as run out, for the next run to see."""
+        parameters = (Parameter("run_id", "STRING", run_id), Parameter("unfinished", "ARRAY<STRING>", list(unfinished)))
+        self._change(RELEASE, parameters)
 
     def holders(self, tables: Sequence[str]) -> dict[str, tuple[str, float]]:
         """(run, seconds until it expires) by table, of the leases that are held."""
@@ -172,12 +176,19 @@ def row_ids(run_id: str, count: int) -> list[str]:
 
 
 _EXPIRES = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL @seconds SECOND)"
-TAKE = f"""
+_GIVEN_BACK = "TIMESTAMP_SECONDS(0)"  # expires_at of a lease that its holder gave back with everything done
+_TAKE = f"UPDATE SET run_id = @run_id, expires_at = {_EXPIRES}"
+TAKE_FREE = f"""
 MERGE {{leases}} AS held USING (SELECT name FROM UNNEST(@tables) AS name) AS wanted ON held.`table` = wanted.name
-WHEN MATCHED AND (held.expires_at < CURRENT_TIMESTAMP() OR held.run_id = @run_id)
-  THEN UPDATE SET run_id = @run_id, expires_at = {_EXPIRES}
+WHEN MATCHED AND held.expires_at = {_GIVEN_BACK} THEN {_TAKE}
 WHEN NOT MATCHED THEN INSERT (`table`, run_id, expires_at) VALUES (wanted.name, @run_id, {_EXPIRES})"""
-RENEW = f"UPDATE {{leases}} SET expires_at = {_EXPIRES} WHERE run_id = @run_id"
+TAKE_EXPIRED = f"""
+UPDATE {{leases}} SET run_id = @run_id, expires_at = {_EXPIRES}
+WHERE `table` IN UNNEST(@tables) AND expires_at > {_GIVEN_BACK} AND expires_at < CURRENT_TIMESTAMP()"""
+RENEW = f"UPDATE {{leases}} SET expires_at = {_EXPIRES} WHERE run_id = @run_id AND expires_at > {_GIVEN_BACK}"
+RELEASE = f"""
+UPDATE {{leases}} SET expires_at = IF(`table` IN UNNEST(@unfinished), TIMESTAMP_SECONDS(1), {_GIVEN_BACK})
+WHERE run_id = @run_id"""
 HOLDERS = """
 SELECT `table`, run_id, TIMESTAMP_DIFF(expires_at, CURRENT_TIMESTAMP(), MILLISECOND) / 1000 AS seconds_left
 FROM {leases} WHERE `table` IN UNNEST(@tables) AND expires_at >= CURRENT_TIMESTAMP()"""

@@ -46,10 +46,11 @@ def plan(work: Work, now: int) -> Plan:
     return made
 
 
-def recounted(work: Work, plan: Plan) -> Plan:
-    """The plan with the source counted anew: it may have moved on meanwhile."""
-    counted = work.source.histogram(plan.origin, plan.span, plan.span.end, plan.slice_rows)
-    return replace(plan, slices=tuple(window.slices(plan.span, counted.buckets, plan.slice_rows)))
+def recounted(work: Work, plan: Plan, start: int | None = None) -> Plan:
+    """The plan with the source counted anew, as it may have moved on meanwhile; `start`: from an earlier second on."""
+    span = plan.span if start is None else Window(start, plan.span.end)
+    counted = work.source.histogram(plan.origin, span, span.end, plan.slice_rows)
+    return replace(plan, span=span, slices=tuple(window.slices(span, counted.buckets, plan.slice_rows)))
 
 
 def prepare(work: Work, origin: Origin) -> bool:

@@ -14,10 +14,13 @@ from sync.errors import PurgeRefused, Unavailable
 from sync.plan import Plan, recounted
 from sync.ports import Where, Work, between, one_of
 from sync.send import Sender
-from sync.sql import faults
-from sync.window import Slice
+from sync.sql import Parameter, faults
+from sync.window import Slice, window
 
 Held = dict[str, list[int]]  # cursors of the rows in Aito, by key
+LAST_OK = """
+SELECT watermark_after FROM {runs} WHERE `table` = @table AND status = 'ok' AND action = 'sync'
+  AND watermark_after IS NOT NULL ORDER BY finished_at DESC LIMIT 1"""
 DELETE_KEYS = 500  # keys in the condition of one delete
 ROUNDS = 3  # the source may move while it is compared: so often it is counted anew
 
@@ -62,8 +65,11 @@ def complete(work: Work, plan: Plan, sender: Sender, part: Slice) -> None:
 def settle(work: Work, plan: Plan, sender: Sender) -> None:
     """After all slices: both ends agree over the whole window, or are made to. Sets `verified`.
 
-    Raises Unavailable when they never do.
+    After a run that did not finish the window begins where both ends were last found equal: what a crash or a late
+    answer left behind further back than the lookback, no window would see again. Raises Unavailable when they differ.
     """
+    if work.inherited and (since := _unproven(work, plan)) < plan.span.start:
+        plan = recounted(work, plan, since)
     for _ in range(ROUNDS):
         if _agree(work, plan):
             work.report.verified = True
@@ -73,6 +79,15 @@ def settle(work: Work, plan: Plan, sender: Sender) -> None:
             if count(work, part) != expected(work, part):
                 repair(work, plan, sender, part)
     raise Unavailable(f"{work.table.name}: BigQuery and Aito still differ after {ROUNDS} repairs; try again later")
+
+
+def _unproven(work: Work, plan: Plan) -> int:
+    """Start of what no run has found equal yet, as far back as the table's rows are kept."""
+    last = work.ledger.rows(LAST_OK, (Parameter("table", "STRING", work.table.name),))
+    proven = last[0]["watermark_after"] if last else None
+    if proven is not None and plan.watermark is not None and proven > plan.watermark:
+        proven = None  # Aito's table was made anew since
+    return window(plan.span.end, proven, work.table.lookback, work.table.keep).start
 
 
 def _agree(work: Work, plan: Plan) -> bool:
