@@ -12,7 +12,7 @@ from pathlib import Path
 
 from google.cloud import bigquery
 
-from sync import config, topic, warehouse
+from sync import config, evaluation, topic, warehouse, watch
 from sync.clock import Clock, Deadline
 from sync.config import Settings, TableSettings
 from sync.errors import Busy, LeaseLost, NeedsPerson, OutOfTime, SyncError
@@ -99,6 +99,7 @@ class Run:
         self._target = Target(transport)
         chosen = [t for t in settings.parents_first() if request.tables is None or t.name in request.tables]
         self._works = [self._work(table) for table in chosen]
+        self._evaluations: evaluation.Known = None
 
     def _repeated(self, what: str, answer: str, attempt: int) -> None:
         self._log("batch_retried", f"{what}: {answer}; sending it again", "WARNING", attempt=attempt)
@@ -117,7 +118,9 @@ class Run:
         self._log("run_started", f"{self._request.action} of {len(tables)} tables", action=self._request.action,
                   tables=[t.table for t in tables], dry_run=self._request.dry_run)  # fmt: skip
         report = RunReport(self._run_id, self._request, tables)
-        if self._request.dry_run:
+        if self._request.action == "watch":
+            self._watch()
+        elif self._request.dry_run:
             self._tables(self._works)
         else:
             self._under_lease()
@@ -128,6 +131,34 @@ class Run:
                   status=report.status, http_status=report.http_status, seconds=round(report.seconds, 3))  # fmt: skip
         return report
 
+    def _watch(self) -> None:
+        """Collect, and tell how fresh each table is. Takes no lease, loads nothing, and leaves no row in `runs`."""
+        with self._all_fail_together(self._works):
+            if not self._request.dry_run:
+                self._collect(self._works)
+            schema, ended = self._target.schema(), watch.last_ok(self._works)
+            for work in self._works:
+                work.schema = schema
+                with self._guarded(work):
+                    watch.tell(work, ended.get(work.table.name))
+                self._done(work)
+
+    @property
+    def _evaluating(self) -> bool:
+        return self._request.action == "sync" and not self._request.dry_run
+
+    def _collect(self, works: Sequence[Work]) -> None:
+        with self._harmless():
+            self._evaluations = evaluation.collect(works, everything=self._request.tables is None)
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        """No evaluation stops a sync, not even by an error nobody thought of."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - what is measured must not be stopped by the measuring
+            self._log("evaluation_failed", str(unforeseen(error)), "ERROR")
+
     def _under_lease(self) -> None:
         free: list[Work] = []
         with self._all_fail_together(self._works):
@@ -137,14 +168,18 @@ class Run:
                     _failed(work.report, error)
                     self._done(work)
                 else:
+                    work.inherited = self._lease.inherited
                     free.append(work)
         if free:
             with self._lease.kept():
                 self._tables(free)
+                self._lease.unfinished = [work.table.name for work in free if work.report.status != "ok"]
 
     def _tables(self, works: Sequence[Work]) -> None:
         """Load parents first, purge children first, then finish each table."""
         with self._all_fail_together(works):
+            if self._evaluating:
+                self._collect(works)
             schema = self._target.schema()
             for work in works:
                 work.schema = schema
@@ -168,10 +203,13 @@ class Run:
             load(work, planned)
 
     def _finish(self, work: Work) -> None:
-        """What comes after the rows: settle Aito's segments, write the ledger, tell."""
+        """What comes after the rows: settle Aito's segments, start evaluations, write the ledger, tell."""
         report = work.report
         if (report.uploaded or report.purged or report.repaired) and not self._request.dry_run:
             self._optimize(work)
+        if report.status == "ok" and self._evaluating:
+            with self._harmless():
+                evaluation.launch(work, self._evaluations)
         self._done(work)
 
     def _optimize(self, work: Work) -> None:

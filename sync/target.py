@@ -134,10 +134,14 @@ class Target:
         return str(answer["id"])
 
     def job(self, job_id: str) -> Mapping[str, Any]:
-        """A job's status; `finishedAt` is there when it has ended."""
-        return dict(self._transport.request(request_obj=GetJobStatusRequest(job_id)).json)
+        """A job's status; `finishedAt` is there when it has ended. Asked once: who watches a job asks again anyway."""
+        request = GetJobStatusRequest(job_id)
+        answer = self._transport.send(request.method, request.endpoint, once=True)
+        if not isinstance(answer, dict):
+            raise OutcomeUnknown(f"Aito: GET {request.endpoint}: the answer is no job's status", 200)
+        return answer
 
     def job_result(self, job_id: str) -> Any:
-        """What a finished job's query answered."""
+        """What a finished job's query answered, its errors included, which is why a 500 is not asked for again."""
         request = GetJobResultRequest(job_id)
-        return self._transport.send(request.method, request.endpoint)
+        return self._transport.send(request.method, request.endpoint, once=True)
