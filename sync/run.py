@@ -102,6 +102,9 @@ class Run:
         self._evaluations: evaluation.Known = None
 
     def _repeated(self, what: str, answer: str, attempt: int) -> None:
+        """Before a request is sent once more: time has passed, and with it perhaps the lease."""
+        if not self._request.dry_run and self._request.action != "watch":
+            self._lease.check()
         self._log("batch_retried", f"{what}: {answer}; sending it again", "WARNING", attempt=attempt)
 
     def _work(self, table: TableSettings) -> Work:

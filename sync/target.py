@@ -9,11 +9,12 @@ from typing import Any
 from aito.v1.requests import BaseRequest, CreateJobRequest, GetJobResultRequest, GetJobStatusRequest
 
 from sync.batches import Batch
-from sync.errors import NeedsPerson, OutcomeUnknown, SyncError, Unavailable
+from sync.errors import NeedsPerson, OutcomeUnknown, Refused, SyncError, Unavailable
 from sync.ports import Columns, Where, one_of
 from sync.transport import Transport
 
 PAGE = 10_000  # hits a request; Aito's own examples use it
+NOT_FOUND = 404
 
 
 class Target:
@@ -43,8 +44,12 @@ class Target:
         self._transport.send("PUT", f"/api/v1/schema/{table}/{name}", json.dumps(column).encode())
 
     def drop(self, table: str) -> None:
-        """Remove a table and its rows."""
-        self._transport.send("DELETE", f"/api/v1/schema/{table}")
+        """Remove a table and its rows. That it is not there is no error: an answer lost before may have done it."""
+        try:
+            self._transport.send("DELETE", f"/api/v1/schema/{table}")
+        except Refused as error:
+            if error.http_status != NOT_FOUND:
+                raise
 
     def rename(self, table: str, new: str) -> None:
         """Rename a table over another, which is gone then. Not repeated blindly: the second time it is not there."""

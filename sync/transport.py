@@ -40,7 +40,7 @@ from sync.clock import Clock, Deadline
 from sync.errors import AccessDenied, NeedsPerson, OutcomeUnknown, Refused, SyncError, Unavailable
 from sync.secret import Secret
 
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 3.0  # five attempts and their pauses: within 30 s a run says that Aito cannot be reached
 ATTEMPTS = 5  # with the pauses below about eight seconds: a hiccup passes, an outage is the next run's
 PAUSE_SECONDS = 0.5  # doubles with each attempt, with full jitter
 LONGEST_PAUSE = 15.0  # and the most that a Retry-After is obeyed
@@ -128,7 +128,7 @@ class Pace:
 
 
 class Transport(AitoClient):  # type: ignore[misc]  # the SDK ships no types
-    """See the top of this module. `on_repeat` hears of every repetition: (what, answer, attempt)."""
+    """See the top of this module. `on_repeat` hears of every repetition (what, answer, attempt) and may forbid it."""
 
     def __init__(
         self,
@@ -202,8 +202,8 @@ class Transport(AitoClient):  # type: ignore[misc]  # the SDK ships no types
         pause = min(pause, LONGEST_PAUSE)
         if pause >= self._deadline.left:
             return False
-        self._on_repeat(what, str(answer), attempt)
         self._deadline.clock.sleep(pause)
+        self._on_repeat(what, str(answer), attempt)
         return True
 
 
