@@ -9,11 +9,13 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import requests
+from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import Client, SchemaField
 
 from local import bigquery
@@ -142,9 +144,19 @@ class Ends:
                 return reports
         raise AssertionError(f"not ok after {calls} runs: {[(r.http_status, r.tables[0].error) for r in reports]}")
 
+    def begin_again(self, held: Iterable[Row]) -> None:
+        """Put other rows into Aito, and forget every run."""
+        if self.name in self.stack.aito.schema():
+            self.stack.aito.delete_rows(self.name, {})
+            self.stack.aito.insert(self.name, list(held))
+        for kind in ("runs", "rejects", "leases"):
+            self.sql(f"DELETE FROM `{self.ledger}.{kind}` WHERE TRUE")
+
     def expire_leases(self) -> None:
         """Let the time pass that a dead run's lease lasts."""
-        self.sql(f"UPDATE `{self.ledger}.leases` SET expires_at = TIMESTAMP '2000-01-01 00:00:00+00' WHERE TRUE")
+        with suppress(NotFound):  # it died before there was a lease
+            self.sql(f"UPDATE `{self.ledger}.leases` SET expires_at = TIMESTAMP '2000-01-01 00:00:00+00' "
+                     "WHERE expires_at > CURRENT_TIMESTAMP()")  # fmt: skip
 
     # -- what is right
 
@@ -205,15 +217,15 @@ class Killed(BaseException):
 
 
 class Wire:
-    """Every request of this process, on its way out: `sent` tells what went, in order.
+    """Every request of this process that may change something, on its way out: `sent` tells what went, in order.
 
-    die_at: the number of the request at which the process is dead: nothing of it reaches a server from then on.
-    after: that last request still reaches its server and has its effect.
+    die_at: the number of the request after which the process is dead: that one still reaches its server and has its
+    effect, its answer is never read, and nothing more is sent.
     """
 
-    def __init__(self, die_at: int | None = None, *, after: bool = False) -> None:
+    def __init__(self, die_at: int | None = None) -> None:
         self.sent: list[str] = []
-        self._die_at, self._after = die_at, after
+        self._die_at = die_at
         self._lock = threading.Lock()
 
     def __enter__(self) -> Wire:
@@ -224,7 +236,7 @@ class Wire:
             number = wire._number(request)
             if wire._die_at is None or number < wire._die_at:
                 return wire._send(session, request, **more)
-            if number == wire._die_at and wire._after:
+            if number == wire._die_at and request.method != "GET":
                 wire._send(session, request, **more)
             raise Killed
 
@@ -236,5 +248,7 @@ class Wire:
 
     def _number(self, request: requests.PreparedRequest) -> int:
         with self._lock:
+            if request.method == "GET":  # changes nothing: dying there is dying after the request before
+                return len(self.sent)
             self.sent.append(f"{request.method} {(request.url or '').partition('?')[0]}")
             return len(self.sent)
