@@ -89,7 +89,7 @@ CONVERSIONS: Mapping[tuple[str, str], str] = {
     **{(source, whole): sql for source, sql in _SECONDS.items() for whole in ("Int", "Long")},
     **{("JSON", text): "TO_JSON_STRING({0})" for text in ("String", "Text")},
     ("INTEGER", "Long"): _EXACT_INTEGER,
-    ("INTEGER", "Decimal"): "CAST({0} AS FLOAT64)",
+    ("INTEGER", "Decimal"): _EXACT_INTEGER,  # not by way of FLOAT64: a reject's document must show the true number
     ("INTEGER", "Json"): _EXACT_INTEGER,
 }  # fmt: skip
 
@@ -106,19 +106,26 @@ def _scalar(field: Field, expression: str, aito_type: str) -> str:
     return sql.format(expression)
 
 
-def _json(field: Field, expression: str) -> str:
+def _json(field: Field, expression: str, depth: int = 0) -> str:
     """SQL of a value inside a Json column: as its default, but integers are exact at any size."""
     if field.repeated:
-        return _array(_json(_element(field), "element"), expression)
+        return _array(_json(_element(field), _name(depth), depth + 1), expression, depth)
     if field.type == "RECORD":
-        members = ", ".join(f"{_json(f, f'{expression}.{quoted(f.name)}')} AS {quoted(f.name)}" for f in field.fields)
-        return f"IF({expression} IS NULL, NULL, STRUCT({members}))"
+        members = (f"{_json(f, f'{expression}.{quoted(f.name)}', depth)} AS {quoted(f.name)}" for f in field.fields)
+        return f"IF({expression} IS NULL, NULL, STRUCT({', '.join(members)}))"
     return _scalar(field, expression, "Json" if field.type == "INTEGER" else DEFAULTS[field.type][0])
 
 
-def _array(element: str, expression: str) -> str:
+def _name(depth: int) -> str:
+    """What an array's element is called; each depth has its own, for an array may stand inside another's element."""
+    return f"element{depth or ''}"
+
+
+def _array(element: str, expression: str, depth: int = 0) -> str:
     """SQL of an array, each element converted, in order; what converts to NULL (a NaN) is left out."""
-    return f"ARRAY(SELECT {element} FROM UNNEST({expression}) AS element WITH OFFSET AS place WHERE {element} IS NOT NULL ORDER BY place)"  # fmt: skip  # noqa: E501
+    name, place = _name(depth), f"place{depth or ''}"
+    rows = f"UNNEST({expression}) AS {name} WITH OFFSET AS {place}"
+    return f"ARRAY(SELECT {element} FROM {rows} WHERE {element} IS NOT NULL ORDER BY {place})"
 
 
 def _element(field: Field) -> Field:
@@ -149,7 +156,7 @@ def _value(field: Field, expression: str, aito_type: str) -> str:
     return _scalar(field, expression, aito_type)
 
 
-def _faults(field: Field, name: str, aito_type: str, nullable: bool) -> tuple[tuple[str, str], ...]:
+def _faults(field: Field, name: str, value: str, aito_type: str, nullable: bool) -> tuple[tuple[str, str], ...]:
     """What makes a row unfit, found where the value still is what it was: an integer is reported, never altered."""
     found = []
     scalar = aito_type.removesuffix("[]")
@@ -159,10 +166,10 @@ def _faults(field: Field, name: str, aito_type: str, nullable: bool) -> tuple[tu
         outside = f"{number} NOT BETWEEN {limits[0]} AND {limits[1]}"
         if field.repeated:
             outside = f"EXISTS(SELECT 1 FROM UNNEST({quoted(name)}) AS element WHERE {outside})"
-        wider = "Long" if scalar == "Int" and not field.repeated else "String"
+        wider = "String[]" if field.repeated else "Long" if scalar == "Int" else "String"
         found.append((outside, f"{name}: an integer that does not fit {aito_type}; declare `type: {wider}`"))
-    if not nullable:
-        found.append((f"{quoted(name)} IS NULL", f"{name}: NULL in a column that is not nullable"))
+    if not nullable and not field.repeated:  # an array that is NULL becomes an empty one
+        found.append((f"{value} IS NULL", f"{name}: NULL in a column that is not nullable"))
     return tuple(found)
 
 
@@ -180,7 +187,7 @@ def _column(name: str, field: Field, asked: ColumnSettings, is_key: bool) -> Col
         return f"{name}: {source} cannot become {aito_type}; leave `type` out for {default_type(field)}, or use `sql:`"
     nullable = False if is_key else asked.nullable if asked.nullable is not None else not field.required
     value = _value(field, quoted(name), aito_type)
-    return Column(name, aito_type, value, nullable, asked.link, asked.analyzer, _faults(field, name, aito_type, nullable))  # fmt: skip  # noqa: E501
+    return Column(name, aito_type, value, nullable, asked.link, asked.analyzer, _faults(field, name, value, aito_type, nullable))  # fmt: skip  # noqa: E501
 
 
 def _leaves(field: Field) -> Iterable[Field]:

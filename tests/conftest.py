@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from local.stack import Stack
+from tests.bench import Bench
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +23,12 @@ def stack(_running_stack: Stack) -> Iterator[Stack]:
     _heal(_running_stack)
     yield _running_stack
     _heal(_running_stack)
+
+
+@pytest.fixture
+def bench(stack: Stack, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Bench:
+    """A workbench on the stack, with a dataset named after the test."""
+    return Bench(stack, monkeypatch, re.sub(r"\W+", "_", request.node.name))
 
 
 def _heal(stack: Stack) -> None:
