@@ -1,0 +1,105 @@
+"""An Aito that only parses and counts, in a process of its own: `python -m benchmarks.sink` prints `ready <port>`.
+
+It keeps of each row the cursor alone, so that counts by range are true; keys and values are not kept. Whatever a
+first load does not ask is refused with 501. `/stats` tells and resets what came in; `pause` makes a batch take longer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from array import array
+from bisect import bisect_left
+from typing import Any
+
+from local._http import Request, Response, Server
+
+CURSOR = "unix_timestamp"
+
+
+class Sink:
+    """Counts by cursor, and what came over the wire."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.pause = 0.0  # seconds more for each batch, as if rows took work to store
+        self.reset()
+
+    def reset(self) -> dict[str, int]:
+        """Forget everything. -> what came in so far."""
+        before = {"requests": self.requests, "bytes": self.bytes, "rows": len(self.cursors)} if self.__dict__.get("tables") is not None else {}  # fmt: skip  # noqa: E501
+        self.requests = self.bytes = 0
+        self.cursors = array("q")
+        self.tables: dict[str, Any] = {}
+        return before
+
+    def answer(self, request: Request) -> Response:
+        """One request."""
+        path = request.path.removeprefix("/api/v1/")
+        if request.path == "/stats":
+            return self._stats(request)
+        with self._lock:
+            self.requests += 1
+            self.bytes += request.size
+        if path == "schema" or path.startswith("schema/"):
+            return self._schema(request, path)
+        if path.endswith("/batch"):
+            return self._insert(request)
+        if path == "_search":
+            return self._search(json.loads(request.body))
+        return _json({}) if path.endswith("/optimize") else _json({"message": "not here"}, 501)
+
+    def _stats(self, request: Request) -> Response:
+        if request.body:
+            self.pause = float(json.loads(request.body)["pause"])
+        return _json(self.reset())
+
+    def _schema(self, request: Request, path: str) -> Response:
+        name = path.removeprefix("schema").strip("/")
+        if request.method == "PUT" and "/" not in name:
+            self.tables[name] = json.loads(request.body)
+        return _json({"schema": self.tables} if not name else self.tables.get(name, {}))
+
+    def _insert(self, request: Request) -> Response:
+        rows = json.loads(request.body)
+        with self._lock:
+            self.cursors.extend([row[CURSOR] for row in rows])
+        threading.Event().wait(self.pause)
+        return _json({"entries": len(rows), "status": "ok"})
+
+    def _search(self, query: dict[str, Any]) -> Response:
+        if query.get("limit", 10) > 1:
+            return _json({"message": "only counts and the newest"}, 501)
+        first, end = self._range(query.get("where", {}))
+        hits = [{CURSOR: self.cursors[end - 1]}] if query["limit"] and end > first else []
+        return _json({"offset": 0, "total": end - first, "hits": hits})
+
+    def _range(self, where: dict[str, Any]) -> tuple[int, int]:
+        """Places in the sorted cursors between which every row matches."""
+        with self._lock:
+            self.cursors = array("q", sorted(self.cursors))
+        first, end = 0, len(self.cursors)
+        for condition in where.get("$and", [where] if where else []):
+            for operator, second in condition[CURSOR].items():
+                place = bisect_left(self.cursors, second)
+                first, end = (max(first, place), end) if operator == "$gte" else (first, min(end, place))
+        return first, max(first, end)
+
+
+def _json(body: Any, status: int = 200) -> Response:
+    return Response(status, json.dumps(body).encode())
+
+
+def main() -> None:
+    """Serve until stdin closes."""
+    server = Server(Sink().answer)
+    server.start()
+    print(f"ready {server.url.rpartition(':')[2]}", flush=True)
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
