@@ -6,7 +6,8 @@ themselves have swung by, such as weekends. What has shifted by more than Z such
 runs are held against: a drop is told in the night it is seen and not in the nights after.
 
     below min_accuracy         told every time; it is the user's own number
-    dropped                    told once: the run begins a new, lower level
+    dropped                    told once: the run begins a new, lower level; and not again soon when two of the last
+                               runs were as low, so that weekends are told of the first time
     no better than guessing    told once, until it has been clearly better again: the pooled runs do not beat the base
                                accuracy, and the cases are enough to show that they will not by much
 """
@@ -21,6 +22,8 @@ Z = 3.5  # errors that count as no chance: one night in 4,000 each way, and ever
 SPANS = (1, 2, 4)  # so many last runs are pooled: a drop that one night of 50 cases hides shows within a week
 REFERENCE = 10  # so many runs of the level are what the newer ones are held against
 SMALLEST_DROP = 0.01  # with a million cases every trifle is significant; a point is the least that is worth a mail
+REMEMBERED = 14  # an accuracy that two of so many last runs had is no news: two weeks of nights,
+KNOWN = 30  # if a drop was told within so many, or was known already: a month
 USEFUL_GAIN = 0.05  # guessing is said to be as good when a gain of this much can be ruled out
 
 
@@ -54,6 +57,8 @@ class _Level:
 
     def __init__(self) -> None:
         self._runs: list[Run] = []
+        self._late: list[Run] = []  # the last runs, whatever their level
+        self._since_told = KNOWN  # runs since a drop was told
         self._told_guessing = False
 
     def take(self, run: Run) -> list[str]:
@@ -61,6 +66,8 @@ class _Level:
         if run.test_samples <= 0:
             return []
         self._runs.append(run)
+        self._late = [*self._late, run][-REMEMBERED - max(SPANS) :]
+        self._since_told += 1
         return [finding for finding in (self._dropped(), self._guessing()) if finding]
 
     def _dropped(self) -> str | None:
@@ -69,9 +76,19 @@ class _Level:
             before, after = self._runs[:-span][-REFERENCE:], self._runs[-span:]
             if before and _shifted(before, after):
                 self._runs = after
-                fell = _accuracy(before) - _accuracy(after)
-                return _drop(before, after) if fell > 0 else None
+                return self._told_drop(before, after) if _accuracy(after) < _accuracy(before) else None
         return None
+
+    def _told_drop(self, before: Sequence[Run], after: Sequence[Run]) -> str | None:
+        known = self._since_told < KNOWN and self._was_as_low(after)
+        self._since_told = 0
+        return None if known else _drop(before, after)
+
+    def _was_as_low(self, after: Sequence[Run]) -> bool:
+        """Whether two of the runs before had about this accuracy too: it is known then, or one of those weekends."""
+        others = sorted(run.accuracy for run in self._late[: -len(after)][-REMEMBERED:])
+        now, error = _accuracy(after), _error(_accuracy(after), _cases(after))
+        return len(others) > 1 and now > others[1] - max(2 * error, SMALLEST_DROP)
 
     def _guessing(self) -> str | None:
         runs = self._runs[-REFERENCE:]
