@@ -45,7 +45,7 @@ class Batch:
 
     def documents(self) -> list[str]:
         """The documents one by one, in order."""
-        return self.text[1:-1].split(SEPARATOR)
+        return self.text[1:-1].split(SEPARATOR) if self.rows else []
 
     def read(self) -> list[Row]:
         """The documents, parsed."""
@@ -74,7 +74,7 @@ def halves(batch: Batch) -> tuple[Batch, Batch]:
 
 def within(batch: Batch, size: int) -> Iterator[Batch]:
     """The batch in parts of at most `size` bytes, where a single document allows it."""
-    if batch.rows == 1 or len(batch.body) <= size:
+    if batch.rows <= 1 or len(batch.body) <= size:
         yield batch
         return
     for half in halves(batch):

@@ -41,7 +41,7 @@ def _event_data(headers: Mapping[str, str], body: bytes) -> bytes:
 
     try:
         data = from_http(dict(headers), body).data
-    except (GenericException, ValueError, TypeError) as error:
+    except (GenericException, ValueError, TypeError, RecursionError) as error:
         raise BadRequest(f"the CloudEvent cannot be read: {type(error).__name__}; send specversion, id, source, type, data") from error  # fmt: skip  # noqa: E501
     return data if isinstance(data, bytes) else json.dumps(data or {}).encode()
 
@@ -51,6 +51,8 @@ def _json_object(text: bytes, what: str) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(text)
+    except RecursionError:
+        raise BadRequest(f'{what} is nested too deeply; send for example {{"action": "sync"}}') from None
     except ValueError as error:
         raise BadRequest(f'{what} is not JSON ({error}); send for example {{"action": "sync"}}') from None
     if not isinstance(found, dict):

@@ -6,16 +6,19 @@ value hangs on TO_JSON_STRING's own conventions (it quotes integers beyond 2^53,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sync.config import ColumnSettings, TableSettings
 from sync.errors import SchemaMismatch
+from sync.settings import NAME, NAME_RULE
 
 INT_32 = (-(2**31), 2**31 - 1)  # Aito's Int is 32-bit signed
 EXACT_FLOAT = (-(2**53), 2**53)  # beyond it a double no longer holds every integer
 CURSOR_TYPES = ("TIMESTAMP", "DATETIME", "DATE", "INTEGER")
+OUR_NAMES = {"sync_key", "sync_second", "sync_cursor", "sync_picked", "sync_timed"}  # what queries add to the columns
 LEGACY_NAMES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
 
 
@@ -41,6 +44,7 @@ class Column:
     link: str | None = None
     analyzer: Any = None
     faults: tuple[tuple[str, str], ...] = ()  # (SQL condition, reason for people)
+    text: str = ""  # of a key: the SQL of its value as text, the same text that a document's value has
 
     def definition(self) -> dict[str, Any]:
         """The column as Aito's schema API takes it."""
@@ -175,6 +179,9 @@ def _faults(field: Field, name: str, value: str, aito_type: str, nullable: bool)
 
 def _column(name: str, field: Field, asked: ColumnSettings, is_key: bool) -> Column | str:
     """One Aito column, or the sentence that says why it cannot be."""
+    if not re.fullmatch(NAME, name) or name.lower() in OUR_NAMES:
+        what = "a name of the sync's own" if name.lower() in OUR_NAMES else f"not {NAME_RULE}"
+        return f"{name}: {what}; list `columns` and give this one another name with `sql:`"
     if field.type == "RANGE":
         return f"{name}: RANGE has no counterpart in Aito; use `sql:` with RANGE_START or RANGE_END"
     if field.type not in DEFAULTS and field.type != "RECORD":
@@ -187,7 +194,15 @@ def _column(name: str, field: Field, asked: ColumnSettings, is_key: bool) -> Col
         return f"{name}: {source} cannot become {aito_type}; leave `type` out for {default_type(field)}, or use `sql:`"
     nullable = False if is_key else asked.nullable if asked.nullable is not None else not field.required
     value = _value(field, quoted(name), aito_type)
-    return Column(name, aito_type, value, nullable, asked.link, asked.analyzer, _faults(field, name, value, aito_type, nullable))  # fmt: skip  # noqa: E501
+    faults = _faults(field, name, value, aito_type, nullable)
+    text = _text(field, name, value, aito_type) if is_key else ""
+    return Column(name, aito_type, value, nullable, asked.link, asked.analyzer, faults, text)
+
+
+def _text(field: Field, name: str, value: str, aito_type: str) -> str:
+    """SQL of a key as text. Of a whole number from the number itself, for its value may be JSON."""
+    whole = aito_type in ("Int", "Long") and field.type in _SECONDS
+    return f"CAST({_SECONDS[field.type].format(quoted(name))} AS STRING)" if whole else value
 
 
 def _leaves(field: Field) -> Iterable[Field]:
@@ -203,12 +218,16 @@ def columns(table: TableSettings, fields: Iterable[Field]) -> tuple[Column, ...]
     fields: the columns of the source as the dry run gives them, named as in Aito.
     Raises SchemaMismatch with every column that cannot be made.
     """
-    asked = table.columns or {}
+    asked, fields = table.columns or {}, list(fields)
     cursor = table.cursor.column if table.cursor else None
     made = [_column(f.name, f, asked.get(f.name, ColumnSettings()), f.name == table.key)
             for f in fields if f.name != cursor]  # fmt: skip
     wrong = [f"  - {m}" for m in made if isinstance(m, str)]
     key = next((c for c in made if isinstance(c, Column) and c.name == table.key), None)
+    if table.key and table.key not in {f.name for f in fields}:
+        wrong.append(
+            f"  - {table.key}: the key is not a column of the source; it has {', '.join(f.name for f in fields)}"
+        )
     if key and key.type not in ("String", "Int", "Long"):
         wrong.append(f"  - {key.name}: a key must be String, Int or Long, not {key.type}; declare another `type`")
     if wrong:

@@ -1,8 +1,8 @@
 """The text of every query that reads a source, with typed parameters. Pure.
 
-All of them stand on the same first step, `picked`: the source's columns under their Aito names, filtered by predicates
-on the bare cursor and partition columns, so that BigQuery prunes. Values are parameters; identifiers are quoted; the
-only text of a user's that is pasted is what the configuration declares to be SQL (`query:` and `sql:`).
+All of them stand on the same first step, `sync_picked`: the source's columns under their Aito names, filtered by
+predicates on the bare cursor and partition columns, so that BigQuery prunes. Values are parameters; identifiers are
+quoted; the only text of a user's that is pasted is what the configuration declares to be SQL (`query:` and `sql:`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sync.schema import Column, Field, epoch_seconds, quoted
 from sync.window import BEGINNING, Slice, Window
 
 DAY = 86_400
+LEAST_INTEGER = -(2**63)  # of INT64: an integer partition column may hold anything
 PARTITION_SECONDS = {"HOUR": 3600, "DAY": DAY, "MONTH": 31 * DAY, "YEAR": 366 * DAY}
 # How much later than it arrived a row may be dated and still be found in an ingestion-partitioned table. What is dated
 # further ahead is found by `reconcile`, which does not prune.
@@ -117,7 +118,8 @@ def _partition(origin: Origin, start: int) -> tuple[list[str], list[Parameter]]:
     kind = parts.column.type if parts.column else "TIMESTAMP"
     arrives = origin.prune and parts.column is None and origin.table.mode == "append"
     since = start - AHEAD - PARTITION_SECONDS.get(parts.granularity, DAY) if arrives else BEGINNING
-    parameter = Parameter("partition_start", *_moment(kind, max(since, BEGINNING)))
+    since = LEAST_INTEGER if kind == "INTEGER" else max(since, BEGINNING)
+    parameter = Parameter("partition_start", *_moment(kind, since))
     return [f"({column} >= @partition_start OR {column} IS NULL)"], [parameter]
 
 
@@ -134,10 +136,14 @@ def _picked(origin: Origin, names: Iterable[str], predicates: Iterable[str]) -> 
 
 
 def _timed(origin: Origin) -> str:
-    """`picked` with the key as text and the cursor in epoch seconds."""
+    """`sync_picked` with the key as text and the cursor in epoch seconds."""
     second = epoch_seconds(origin.cursor, "sync_cursor") if origin.cursor else "0"
-    key = f"CAST({quoted(origin.table.key)} AS STRING)" if origin.table.key else "CAST(NULL AS STRING)"
-    return f"SELECT *, {key} AS sync_key, {second} AS sync_second FROM picked"
+    return f"SELECT *, {_key(origin)} AS sync_key, {second} AS sync_second FROM sync_picked"
+
+
+def _key(origin: Origin) -> str:
+    """The key as the text that it has in a document: a CAST of the source's value would not do for BYTES or times."""
+    return next((c.text for c in origin.columns if c.name == origin.table.key), "CAST(NULL AS STRING)")
 
 
 def declared(table: TableSettings) -> list[str]:
@@ -149,8 +155,8 @@ def declared(table: TableSettings) -> list[str]:
 def shape(origin: Origin) -> Query:
     """A query whose dry run tells the columns and, as `sync_cursor`, the cursor's type. Only ever run dry."""
     predicates, parameters = _partition(origin, BEGINNING)
-    if origin.partitioning and origin.partitioning.required and not predicates:
-        predicates = [f"{_cursor_name(origin)} IS NOT NULL"]
+    if origin.table.cursor:  # it may be the partition column, perhaps of a table behind a view, that must be filtered
+        predicates.append(f"{_cursor_name(origin)} IS NOT NULL")
     if origin.table.columns is not None:
         return Query(_picked(origin, declared(origin.table), predicates), tuple(parameters))
     cursor = f", {_cursor_name(origin)} AS sync_cursor" if origin.table.cursor else ""
@@ -172,9 +178,9 @@ def histogram(origin: Origin, span: Window, watermark: int, fine: Sequence[int] 
     absent = _where([f"{_cursor_name(origin)} IS NULL", *partition])
     assert origin.table.key
     text = f"""
-WITH picked AS ({_picked(origin, [origin.table.key], [*inside, *partition])}),
-timed AS ({_timed(origin)}),
-grouped AS (SELECT sync_key, sync_second, COUNT(*) AS n FROM timed GROUP BY sync_key, sync_second),
+WITH sync_picked AS ({_picked(origin, [origin.table.key], [*inside, *partition])}),
+sync_timed AS ({_timed(origin)}),
+grouped AS (SELECT sync_key, sync_second, COUNT(*) AS n FROM sync_timed GROUP BY sync_key, sync_second),
 ranked AS (SELECT sync_key, sync_second, n, MAX(sync_second) OVER (PARTITION BY sync_key) AS newest,
   UNIX_SECONDS(TIMESTAMP_TRUNC(TIMESTAMP_SECONDS(sync_second), HOUR)) AS sync_hour,
   UNIX_SECONDS(TIMESTAMP_TRUNC(TIMESTAMP_SECONDS(sync_second), {unit})) AS sync_unit FROM grouped),
@@ -197,8 +203,8 @@ def _later(origin: Origin, part: Slice) -> tuple[str, str, list[Parameter]]:
     inside, parameters = _range(origin, part.end, part.superseded_after, prefix="later_")
     partition, _ = _partition(origin, part.start)
     assert origin.table.key
-    key = f"CAST({_expression(origin, origin.table.key)} AS STRING)"
-    later = f"later AS (SELECT DISTINCT {key} AS later_key {_from(origin)} {_where([*inside, *partition])}),\n"
+    keys = _picked(origin, [origin.table.key], [*inside, *partition])
+    later = f"later AS (SELECT DISTINCT {_key(origin)} AS later_key FROM ({keys})),\n"
     return later, "LEFT JOIN later ON later_key = sync_key WHERE later_key IS NULL", parameters
 
 
@@ -231,10 +237,10 @@ def batches(origin: Origin, part: Slice | None, rows: int, size: int, which: int
     mine = f"WHERE MOD({HASH.format(KEY_OR_NOTHING)}, @parts) = @part" if part and part.parts > 1 else ""
     cursor, by_cursor = ("sync_cursor, ", "sync_cursor DESC, ") if origin.table.cursor else ("", "")
     text = f"""
-WITH {later}picked AS ({_picked(origin, names, [*inside, *partition])}),
-timed AS ({_timed(origin)}),
+WITH {later}sync_picked AS ({_picked(origin, names, [*inside, *partition])}),
+sync_timed AS ({_timed(origin)}),
 made AS (SELECT sync_key, sync_second, {cursor}{_problem(origin.columns)} AS sync_problem,
-  TO_JSON_STRING(STRUCT({document})) AS sync_document FROM timed {mine}),
+  TO_JSON_STRING(STRUCT({document})) AS sync_document FROM sync_timed {mine}),
 chosen AS (SELECT * FROM made WHERE TRUE
   QUALIFY sync_key IS NULL OR ROW_NUMBER() OVER (
     PARTITION BY sync_key ORDER BY {by_cursor}sync_document DESC) = 1),

@@ -153,7 +153,7 @@ def make(bench: Bench, source: str, columns: dict[str, str], rows: list[dict[str
     kinds = {"id": "INT64", "ts": "TIMESTAMP", **columns}
     path = f"{bench.client.project}.{bench.name}.{source}"
     bench.client.create_table(
-        bigquery.Table(path, [source_field(name, kind) for name, kind in kinds.items()]), retry=None
+        bigquery.Table(path, [source_field(name, kind) for name, kind in kinds.items()]), retry=QUICK
     )
     for number, row in enumerate(rows):
         values = {"id": str(number), "ts": "TIMESTAMP '2026-03-01 11:00:00+00'", **row}
