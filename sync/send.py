@@ -82,9 +82,10 @@ class Sender:
         return batches.of([row.document for row in rows if row.fault is None], batch.newest)
 
     def _deliver(self, batch: Batch, replace: bool, taken: int | None = None) -> None:
-        """taken: how many rows Aito had taken when it first refused a batch that this one is a part of."""
+        """taken: how many rows Aito had taken when it first refused a batch that this one is a part of, if it is one."""
         if not batch.rows:
             return
+        enough = 1 if taken is not None and batch.rows > 1 else 2  # server errors; the whole batch had its second chance
         taken = self._taken if taken is None else taken
         for attempt in range(1, ATTEMPTS + 1):
             self._work.lease.check()
@@ -97,14 +98,14 @@ class Sender:
                 return
             except OutcomeUnknown as error:
                 left = batch if replace else self._missing(batch)
-                if left.rows == batch.rows and error.http_status == 500 and attempt > 1:
+                if left.rows == batch.rows and error.http_status == 500 and attempt >= enough:
                     self._halve(batch, error, replace, taken)
                     return
                 batch = left
                 if attempt == ATTEMPTS or not self._pause(attempt, error):
                     raise
             else:
-                self._took(batch.rows, batch.documents()[-1])
+                self._took(batch.rows, batch.last)
                 return
             if not batch.rows:
                 return
