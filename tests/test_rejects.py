@@ -1,0 +1,159 @@
+"""Bad rows: found in few requests, recorded with their reason, and the rest loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+
+from local.stack import Stack
+from tests.ends import BAD, DAY, Ends, refuse_bad, row
+
+
+@pytest.fixture(autouse=True)
+def refusing(stack: Stack) -> Iterator[None]:
+    """The stand-in refuses rows that are marked; with 400, unless a test says otherwise."""
+    refuse_bad(stack.aito)
+    yield
+    stack.aito.refuse(None)
+    stack.aito.refusal_status = 400
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_three_among_fifty_thousand(stack: Stack, status: int) -> None:
+    """Three rejects with reasons, 49,997 rows stored, at most 120 requests more than without; told once only."""
+    stack.aito.refusal_status = status
+    ends = Ends(stack, f"rejects_few_{status}")
+    ends.put([row(f"k{i:05}", ends.now - 60 * i - 1, BAD if i in (7, 25_000, 49_999) else "v") for i in range(50_000)])
+    report = ends.ok()
+    assert (report.uploaded, report.rejected) == (49_997, 3)
+    rejects = ends.rejects()
+    assert sorted(r["key"] for r in rejects) == ["k00007", "k25000", "k49999"]
+    assert all(("the value is bad" in r["reason"]) and r["document"] and r["cursor"] for r in rejects)
+    assert len(ends.held()) == 49_997
+    assert stack.aito.total() - 50 <= 120 + 10, "fifty batches; ten for schema, counts and the like"
+    assert ends.ok().rejected == 1, "the one within the lookback is tried again"
+    assert len(ends.rejects()) == 3, "but not recorded again"
+
+
+@pytest.mark.parametrize(("size", "bad"), [(1000, 1), (1000, 3), (64, 64), (2, 1), (1, 1)])
+def test_the_cost_of_finding_them(stack: Stack, size: int, bad: int) -> None:
+    """k bad rows in a batch of n are found in O(k log n) requests."""
+    ends = Ends(stack, f"rejects_cost_{size}_{bad}", table={"rejects": {"max_share": 1.0}})
+    wrong = {n * (size // bad) for n in range(bad)}
+    ends.put([row(f"k{i:04}", ends.now - 9 - i, BAD if i in wrong else "v") for i in range(size)])
+    report = ends.ok()
+    assert report.rejected == bad
+    assert stack.aito.total(on="insert") <= 1 + 2 * bad * max(1, math.ceil(math.log2(size)))
+
+
+def test_too_many(stack: Stack) -> None:
+    """Two per cent are past rejects.max_share: the table fails, says so, and is not purged; mended, it goes on."""
+    ends = Ends(stack, "rejects_many", keep=10 * DAY)
+    ends.put([row(f"k{i:05}", ends.now - 60 * i - 1, BAD if i % 50 == 3 else "v") for i in range(5000)])
+    stack.aito.refuse(None)
+    ends.run(dry_run=True)
+    refuse_bad(stack.aito)
+    report = ends.run()
+    (table,) = report.tables
+    assert (report.http_status, table.status, table.purged) == (500, "failed", 0)
+    assert table.rejected == 51
+    assert "51 of 5000 rows were rejected, more than rejects.max_share 0.01 allows" in str(table.error)
+    old = {"id": "old", "at": "", "value": "", "unix": int(ends.now) - 11 * DAY}
+    stack.aito.insert(ends.name, [old])
+    assert ends.run().http_status == 500
+    assert "old" in {r["id"] for r in ends.held()}, "no purge after a failed load"
+    stack.aito.refuse(None)
+    ends.until_ok(1)
+    assert "old" not in {r["id"] for r in ends.held()}
+
+
+def test_a_message_that_is_too_large(stack: Stack) -> None:
+    """413 halves the batch, and the batches after it are smaller from the start."""
+    ends = Ends(stack, "rejects_413")
+    ends.put([row(f"k{i:04}", ends.now - 9 - i, "x" * 100) for i in range(4000)])
+    stack.aito.fail("too_large", on="insert", over_bytes=50_000, times=None)
+    assert ends.ok().rejected == 0
+    assert [entry.status for entry in stack.aito.log if entry.kind == "insert"].count(413) <= 4
+
+
+def test_a_row_that_no_message_holds(stack: Stack) -> None:
+    """A single row that is too large is a reject."""
+    ends = Ends(stack, "rejects_413_row", table={"rejects": {"max_share": 0.5}})
+    ends.put([row("big", ends.now - 20, "x" * 60_000), row("small", ends.now - 10)])
+    stack.aito.fail("too_large", on="insert", over_bytes=50_000, times=None)
+    assert ends.ok().rejected == 1
+
+
+def test_an_outage_is_blamed_on_no_row(stack: Stack) -> None:
+    """Aito answers 500 to every insert: 503, no reject, and not a request for each row."""
+    ends = Ends(stack, "rejects_outage")
+    ends.put([row(f"k{i:04}", ends.now - 9 - i) for i in range(3000)])
+    stack.aito.fail("error", on="insert", times=None)
+    report = ends.run()
+    assert (report.http_status, report.tables[0].rejected) == (503, 0)
+    assert stack.aito.total(on="insert") < 50
+    stack.aito.heal()
+    ends.ok()
+    assert ends.rejects() == []
+
+
+def test_a_bad_row_alone(stack: Stack) -> None:
+    """The only new row is refused with 500: a row that is there vouches for Aito, so that the row is to blame."""
+    ends = Ends(stack, "rejects_alone", table={"rejects": {"max_share": 0.5}})
+    ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(5)])
+    ends.ok()
+    ends.put([row("bad", ends.now - 10, BAD)])
+    stack.aito.refusal_status = 500
+    assert ends.ok().rejected == 1
+    assert ends.ok().rejected == 1, "and so it is every night, for as long as the lookback reads it"
+    assert [r["key"] for r in ends.rejects()] == ["bad"]
+
+
+def test_the_last_row_of_a_load_is_bad(stack: Stack) -> None:
+    """Nothing is sent after it, but what was sent beside it tells enough."""
+    stack.aito.refusal_status = 500
+    ends = Ends(stack, "rejects_last")
+    ends.put([row(f"k{i:04}", ends.now - 60 - i, BAD if i == 0 else "v") for i in range(500)])
+    assert ends.ok().rejected == 1
+
+
+@pytest.mark.parametrize("flagged", [False, True])
+def test_merge_removes_the_outdated(stack: Stack, flagged: bool) -> None:
+    """The newest row of a key is bad, found by Aito or by BigQuery: the older one goes, for it is no longer true."""
+    column = {"sql": "IF(value = 'much', 3000000000, 1)", "type": "Int"}
+    columns = {"id": None, "at": None, "value": None, **({"much": column} if flagged else {})}
+    ends = Ends(
+        stack,
+        f"rejects_merge_{flagged}".lower(),
+        "merge",
+        table={"columns": columns, "lookback": "60s", "rejects": {"max_share": 0.9}},
+    )
+    ends.put([row(f"k{i:03}", ends.now - 7200 - i) for i in range(200)])
+    assert ends.run().status == "ok"
+    ends.put([row("k150", ends.now - 30, "much" if flagged else BAD), row("new", ends.now - 20)])
+    assert ends.run(full_refresh=False).tables[0].rejected == 1
+    held = {r["id"] for r in ends.held()}
+    assert "new" in held
+    assert "k150" not in held
+
+
+def test_rows_without_key_or_cursor(stack: Stack) -> None:
+    """They cannot be told apart or placed in time: rejects with a reason, the rest is loaded."""
+    ends = Ends(stack, "rejects_nulls", table={"rejects": {"max_share": 0.5}})
+    ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(10)])
+    ends.sql(f"INSERT INTO `{ends.source}` SELECT NULL, `at`, 'no key' FROM `{ends.source}` LIMIT 1")
+    ends.sql(f"INSERT INTO `{ends.source}` VALUES ('no cursor', NULL, 'v')")
+    report = ends.ok()
+    assert (report.uploaded, report.rejected, report.fetched) == (10, 2, 12)
+    assert any("not nullable" in r["reason"] for r in ends.rejects())
+    assert any("no cursor" in r["reason"] for r in ends.rejects())
+
+
+def test_numbers_that_do_not_fit(stack: Stack) -> None:
+    """An integer beyond Aito's 32 bits is a reject and not a wrong number; it costs no request."""
+    ends = Ends(stack, "rejects_int", numbered=True, table={"rejects": {"max_share": 0.5}})
+    ends.put([row(i, ends.now - 60) for i in (1, 2, 3, 2**31, -(2**31))])
+    report = ends.ok()
+    assert (report.uploaded, report.rejected, stack.aito.total(on="insert")) == (4, 1, 1)
