@@ -227,7 +227,8 @@ class Run:
     def _done(self, work: Work) -> None:
         report = work.report
         report.bytes_processed = work.source.bytes
-        if not self._request.dry_run and report.status != "busy":  # a busy table has a row of the run that holds it
+        recorded = not self._request.dry_run and self._request.action != "watch"
+        if recorded and report.status != "busy":  # a busy table has a row of the run that holds it
             with self._guarded(work):
                 self._ledger.append("runs", [self._row(work)], [f"{self._run_id}-{report.table}"])
         severity: Severity = "INFO" if report.status == "ok" else "ERROR" if report.status == "failed" else "WARNING"
