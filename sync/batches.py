@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 SEPARATOR = ",\n"  # JSON text holds no raw line feed: what BigQuery joined by it can be taken apart by it
@@ -38,10 +39,15 @@ class Batch:
     newest: int | None
     flagged: int = 0
 
-    @property
+    @cached_property
     def body(self) -> bytes:
-        """What is sent."""
+        """What is sent, encoded once however often it is measured and sent."""
         return self.text.encode()
+
+    @property
+    def last(self) -> str:
+        """The last document, without taking the others apart."""
+        return self.text[max(1, self.text.rfind(SEPARATOR) + len(SEPARATOR)) : -1]
 
     def documents(self) -> list[str]:
         """The documents one by one, in order."""

@@ -6,7 +6,8 @@ next run's lookback finds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from sync.sql import faults
 from sync.window import Slice
 
 T = TypeVar("T")
+AHEAD = 2  # a page of batches (source.PAGE_BATCHES): the next is fetched while all of this one is sent
 
 
 def load(work: Work, plan: Plan) -> None:
@@ -28,14 +30,18 @@ def load(work: Work, plan: Plan) -> None:
     Loader(work, plan, sender).load()
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items; the next one is made while the caller works on this one."""
+def ahead(items: Iterator[T], depth: int = AHEAD) -> Iterator[T]:
+    """The same items; the next `depth` are made while the caller works on this one."""
     end = object()
     with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
-        upcoming = reader.submit(next, items, end)
-        while (item := upcoming.result()) is not end:
-            upcoming = reader.submit(next, items, end)
-            yield item  # type: ignore[misc]  # not the sentinel
+        upcoming = deque(reader.submit(next, items, end) for _ in range(depth))
+        try:
+            while (item := upcoming.popleft().result()) is not end:
+                upcoming.append(reader.submit(next, items, end))
+                yield item  # type: ignore[misc]  # not the sentinel
+        finally:
+            for asked in upcoming:
+                asked.cancel()
 
 
 class Loader:
@@ -51,8 +57,14 @@ class Loader:
     def load(self) -> None:
         """All slices, then the comparison of both ends over the whole window."""
         self._count_cursorless()
-        for part in self._plan.slices:
-            self._slice(part)
+        known = [part for part in self._plan.slices if self._overlaps(part)]
+        for part in known:
+            self._known(part)
+        for part, batch in ahead(self._fresh(self._plan.slices[len(known) :])):
+            if batch:
+                self._batch(part, batch, None)
+            else:
+                self._completed(part)
         reconcile.settle(self._work, self._plan, self._sender)
         if self._work.rejected:  # the newest row may be among them
             end = self._plan.span.end
@@ -71,23 +83,39 @@ class Loader:
                      "rejected_at": self._work.clock.timestamp()}  # fmt: skip
             self._work.ledger.append("rejects", [entry], [f"{self._work.run_id}-{report.table}-cursorless"])
 
-    def _slice(self, part: Slice) -> None:
+    def _fresh(self, parts: Sequence[Slice]) -> Iterator[tuple[Slice, Batch | None]]:
+        """The batches of slices of which Aito holds nothing, each slice ended by None.
+
+        As one sequence, so that a slice's query runs while the end of the slice before is sent and counted.
+        """
+        for part in parts:
+            for batch in self._read(part):
+                yield part, batch
+            yield part, None
+
+    def _read(self, part: Slice) -> Iterator[Batch]:
+        size = self._work.settings.batch
+        return self._work.source.batches(self._plan.origin, part, size.rows, size.bytes)
+
+    def _known(self, part: Slice) -> None:
+        """A slice of which Aito may hold rows."""
         report = self._work.report
         held = self._held(part)
         if held is None or not self._in_place(part, held):
-            for batch in ahead(self._work.source.batches(self._plan.origin, part, *self._batch_size())):
+            for batch in ahead(self._read(part)):
                 self._batch(part, batch, held)
         else:
             report.fetched += part.rows
             report.skipped += part.rows
+        self._completed(part)
+
+    def _completed(self, part: Slice) -> None:
+        report = self._work.report
         self._sender.finish()
         reconcile.complete(self._work, self._plan, self._sender, part)
         report.slices_done += 1
         self._work.log("slice_done", f"{report.table}: {report.slices_done} of {report.slices_planned} slices",
                        table=report.table, slice_start=part.start, slice_end=part.end, **report.counts())  # fmt: skip
-
-    def _batch_size(self) -> tuple[int, int]:
-        return self._work.settings.batch.rows, self._work.settings.batch.bytes
 
     def _overlaps(self, part: Slice) -> bool:
         """Whether Aito may hold rows of the slice: everything after the watermark is new to it."""
