@@ -23,6 +23,7 @@ print(
             "status": os.waitstatus_to_exitcode(status),
             "wall_seconds": seconds,
             "cpu_seconds": used.ru_utime + used.ru_stime,
+            "system_seconds": used.ru_stime,
             "peak_bytes": used.ru_maxrss * 1024,  # of the largest single process
         }
     ),

@@ -11,10 +11,11 @@ from local.bigquery import create
 
 DATASET = "web"
 PAGES, LARGE = f"{DATASET}.pages", f"{DATASET}.large"
-STRINGS = (
-    "id anonymous_id context_campaign_medium context_campaign_name context_campaign_source context_ip context_locale "
-    "context_page_path context_page_referrer context_page_title context_user_agent referrer search url"
-).split()
+STRINGS = [
+    "id", "anonymous_id", "context_campaign_medium", "context_campaign_name", "context_campaign_source", "context_ip",
+    "context_locale", "context_page_path", "context_page_referrer", "context_page_title", "context_user_agent",
+    "referrer", "search", "url",
+]  # fmt: skip
 SPAN = timedelta(days=60)  # the rows are spread evenly over it; its end is yesterday
 STEP = 100_000  # rows a statement
 CALL_SECONDS = 900
@@ -27,9 +28,11 @@ def _choice(divisor: int, *values: str | None) -> str:
 
 
 _PATH = _choice(1, "/", "/pricing", "/blog/churn", "/blog/fraud", "/docs/api", "/signup")
-_REFERRER = _choice(7, None, "https://www.google.com/", "https://news.ycombinator.com/", "https://www.linkedin.com/feed/")
+_REFERRER = _choice(
+    7, None, "https://www.google.com/", "https://news.ycombinator.com/", "https://www.linkedin.com/feed/"
+)
 _CAMPAIGN = _choice(11, None, "google", "newsletter", "linkedin")
-_SEARCH = _choice(17, None, None, None, "predictive database", "what is \"churn\"?", "päätöspuu 決定木")
+_SEARCH = _choice(17, None, None, None, "predictive database", 'what is "churn"?', "päätöspuu 決定木")
 _AGENT = _choice(
     19,
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
@@ -51,7 +54,7 @@ SELECT hash AS id, visitor AS anonymous_id,
   referred AS context_page_referrer, CONCAT('Example ', path) AS context_page_title, {_AGENT} AS context_user_agent,
   referred AS referrer, {_SEARCH} AS search, CONCAT('https://example.com', path) AS url,
   TIMESTAMP_ADD(@begin, INTERVAL DIV(n * @span, @rows) SECOND) AS timestamp
-FROM drawn"""  # noqa: S608
+FROM drawn"""
 _DOCUMENTS = """
 SELECT CAST(n AS STRING) AS id, REPEAT(TO_HEX(MD5(CAST(n AS STRING))), DIV(@bytes, 32)) AS body,
   TIMESTAMP_ADD(@begin, INTERVAL DIV(n * @span, @rows) SECOND) AS timestamp

@@ -30,10 +30,12 @@ def measured(
     told = _Told(starter)
     tree = _Memory(told.first()["pid"])
     tree.start()
-    if meanwhile:
-        meanwhile(tree.pid)
-    starter.wait()
-    tree.ended.set()
+    try:
+        if meanwhile:
+            meanwhile(tree.pid)
+    finally:
+        starter.wait()
+        tree.ended.set()
     used = told.last()
     if used["status"] != 0:
         raise SideFailed(f"{command}: exit status {used['status']}\n{told.errors()}")

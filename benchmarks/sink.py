@@ -1,7 +1,7 @@
 """An Aito that only parses and counts, in a process of its own: `python -m benchmarks.sink` prints `ready <port>`.
 
 It keeps of each row the cursor alone, so that counts by range are true; keys and values are not kept. Whatever a
-first load does not ask is refused with 501. `/stats` tells and resets what came in; `pause` makes a batch take longer.
+first load does not ask is refused with 501. `/stats` tells what came in and forgets it; `pause` makes a batch take longer.
 """
 
 from __future__ import annotations
@@ -25,15 +25,13 @@ class Sink:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.pause = 0.0  # seconds more for each batch, as if rows took work to store
-        self.reset()
+        self.forget()
 
-    def reset(self) -> dict[str, int]:
-        """Forget everything. -> what came in so far."""
-        before = {"requests": self.requests, "bytes": self.bytes, "rows": len(self.cursors)} if self.__dict__.get("tables") is not None else {}  # fmt: skip  # noqa: E501
+    def forget(self) -> None:
+        """Begin anew."""
         self.requests = self.bytes = 0
         self.cursors = array("q")
         self.tables: dict[str, Any] = {}
-        return before
 
     def answer(self, request: Request) -> Response:
         """One request."""
@@ -54,7 +52,9 @@ class Sink:
     def _stats(self, request: Request) -> Response:
         if request.body:
             self.pause = float(json.loads(request.body)["pause"])
-        return _json(self.reset())
+        told = {"requests": self.requests, "bytes": self.bytes, "rows": len(self.cursors)}
+        self.forget()
+        return _json(told)
 
     def _schema(self, request: Request, path: str) -> Response:
         name = path.removeprefix("schema").strip("/")

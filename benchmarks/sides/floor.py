@@ -2,10 +2,12 @@
 
 import itertools
 
-import common
 import requests
 
-documents = (row[0] for row in common.client().query(f"SELECT document FROM ({common.DOCUMENTS})").result(page_size=10_000))
+from benchmarks.sides import common
+
+pages = common.client().query(f"SELECT document FROM ({common.DOCUMENTS})").result(page_size=10_000)
+documents = (row[0] for row in pages)
 with requests.Session() as session:
     while batch := list(itertools.islice(documents, common.BATCH)):
         body = ("[" + ",".join(batch) + "]").encode()

@@ -2,8 +2,9 @@
 
 import os
 
-import common
 import requests
+
+from benchmarks.sides import common
 
 body = common.BATCH_FILE.read_bytes()
 with requests.Session() as session:

@@ -12,7 +12,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,8 +99,10 @@ def _function(stage: Stage, environ: dict[str, str]) -> dict[str, Any]:
     answers: list[dict[str, Any]] = []
 
     def call(pid: int) -> None:
-        answers.append(_post(port))
-        os.kill(pid, signal.SIGTERM)
+        try:
+            answers.append(_post(port))
+        finally:
+            os.kill(pid, signal.SIGTERM)
 
     command = [python("function"), "-m", "functions_framework", "--target", "sync", "--source", str(ROOT / "main.py")]
     used = measured([*command, "--host", "127.0.0.1", "--port", str(port)], environ, ROOT, call)
@@ -124,5 +125,4 @@ def _post(port: int, body: bytes = b"{}") -> dict[str, Any]:
         except OSError:
             if time.monotonic() > patience:
                 raise
-            with suppress(OSError):
-                time.sleep(0.01)
+            time.sleep(0.01)

@@ -1,0 +1,1 @@
+"""The other ways, each a script for a virtual environment of its own."""
