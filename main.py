@@ -10,7 +10,7 @@ import functions_framework
 from sync import request as requests
 from sync.errors import BadRequest, SyncError
 from sync.report import Request, RunReport
-from sync.run import Services, run, unforeseen
+from sync.run import Services, facts, run, unforeseen
 from sync.termination import Termination
 
 services = functools.cache(Services.from_environment)  # made when first needed; a mistake is not kept
@@ -25,6 +25,8 @@ def sync(request: flask.Request) -> flask.Response:
             return _answer(404, {"error": f"nothing at {request.path[:80]!r}; POST / runs, GET / shows the status"})
         if request.method == "POST":
             return _run(request)
+        if request.method in ("GET", "HEAD"):
+            return _show(request)
         return _answer(405, {"error": f"{request.method} is not known here; POST / runs, GET / shows the status"})
     except BadRequest as error:
         return _answer(error.status, {"error": str(error)})
@@ -41,6 +43,14 @@ def _run(request: flask.Request) -> flask.Response:
     asked = requests.parse(dict(request.headers), body, [t.name for t in settings.tables])
     report = run(services(), asked, stopped=termination())
     return _answer(report.http_status, report.to_json(), report.retry_after)
+
+
+def _show(request: flask.Request) -> flask.Response:
+    if request.args.get("format") == "json":
+        return _answer(200, facts(services()))
+    from sync import page  # its template engine is for those who look, not for every run
+
+    return flask.Response(page.render(facts(services())), headers=page.HEADERS)
 
 
 def _not_run(error: SyncError) -> flask.Response:

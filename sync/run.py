@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from google.cloud import bigquery
 
-from sync import config, evaluation, topic, warehouse, watch
+from sync import config, evaluation, status, topic, warehouse, watch
 from sync.clock import Clock, Deadline
 from sync.config import Settings, TableSettings
 from sync.errors import Busy, LeaseLost, NeedsPerson, OutOfTime, SyncError
@@ -68,6 +69,12 @@ def run(
     """
     run_id = f"{datetime.fromtimestamp(services.clock.now(), UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     return Run(services, request, run_id, Log(run_id, sink, watcher), stopped).report()
+
+
+def facts(services: Services) -> dict[str, Any]:
+    """What the status page shows, from the ledger alone."""
+    reader = warehouse.Warehouse(services.bigquery, services.settings.bigquery, "status", "status")
+    return status.facts(services.settings, Ledger(reader, services.settings), services.clock)
 
 
 class Run:
