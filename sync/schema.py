@@ -186,7 +186,7 @@ def _column(name: str, field: Field, asked: ColumnSettings, is_key: bool) -> Col
         return f"{name}: RANGE has no counterpart in Aito; use `sql:` with RANGE_START or RANGE_END"
     if field.type not in DEFAULTS and field.type != "RECORD":
         return f"{name}: BigQuery type {field.type} is not known; use `sql:` to convert it"
-    if unknown := [f.name for f in _leaves(field) if f.type not in DEFAULTS]:
+    if unknown := [f"{f.name} ({f.type})" for f in _leaves(field) if f.type not in DEFAULTS]:
         return f"{name}: {', '.join(unknown)} inside it cannot be converted; use `sql:`"
     aito_type = asked.type or ("Text" if asked.analyzer else default_type(field))
     if not _convertible(field, aito_type):
@@ -251,7 +251,7 @@ def _same(wanted: Column, held: Mapping[str, Any]) -> list[str]:
     if held.get("type") != wanted.type:
         differences.append(f"type is {held.get('type')} in Aito and {wanted.type} here")
     if held.get("link") != wanted.link:
-        differences.append(f"link is {held.get('link')} in Aito and {wanted.link} here")
+        differences.append(f"link is {held.get('link', 'none')} in Aito and {wanted.link or 'none'} here")
     if wanted.nullable and not held.get("nullable", False):
         differences.append("not nullable in Aito and nullable here")
     if wanted.type == "Text" and wanted.analyzer and held.get("analyzer", "standard") != wanted.analyzer:
