@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from sync import schema, window
 from sync.errors import NeedsPerson
-from sync.ports import Columns, Work
+from sync.ports import PAGE, Columns, Work
 from sync.sql import Origin
 from sync.window import BEGINNING, Slice, Window
 
@@ -39,6 +39,8 @@ def plan(work: Work, now: int) -> Plan:
     span = window.window(now, None if everything else watermark, work.table.lookback, work.table.keep)
     known_until = now if everything else BEGINNING - 1 if watermark is None else watermark
     rows = window.slice_rows(row_bytes)
+    if work.request.action == "reconcile":
+        rows = min(rows, PAGE)  # the keys of such a slice cost one request, as its count would
     counted = work.source.histogram(origin, span, known_until, rows)
     parts = tuple(window.slices(span, counted.buckets, rows))
     made = Plan(origin, exists, span, watermark, total, parts, counted.cursorless, slice_rows=rows)

@@ -17,6 +17,7 @@ from sync.report import Request, TableReport
 from sync.sql import Origin, Parameter
 from sync.window import Bucket, Slice, Window
 
+PAGE = 10_000  # Aito's hits a request; its own examples use it
 Where = Mapping[str, Any]
 Columns = Mapping[str, Mapping[str, Any]]
 

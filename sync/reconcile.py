@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from sync import batches
 from sync.errors import PurgeRefused, Unavailable
 from sync.plan import Plan, recounted
-from sync.ports import Where, Work, between, one_of
+from sync.ports import PAGE, Where, Work, between, one_of
 from sync.send import Sender
 from sync.sql import Parameter, faults
 from sync.window import Slice, window
@@ -96,7 +96,11 @@ def _agree(work: Work, plan: Plan) -> bool:
 
 
 def reconcile(work: Work, plan: Plan) -> None:
-    """Compare every slice of the plan, by counts and, where they differ or `deep` is asked for, by keys; repair."""
+    """Compare every slice of the plan and repair.
+
+    By keys where that costs no more than a count, which sees nothing when as many rows are missing as are doubled;
+    larger slices by counts, and by keys where they differ or `deep` is asked for.
+    """
     sender = Sender(work, faults(plan.origin.columns), sum(part.rows for part in plan.slices))
     for part in plan.slices:
         _reconcile(work, plan, sender, part)
@@ -111,11 +115,18 @@ def reconcile(work: Work, plan: Plan) -> None:
 
 def _reconcile(work: Work, plan: Plan, sender: Sender, part: Slice) -> None:
     work.report.fetched += part.rows
-    found = count(work, part) if plan.exists else 0
-    if found == part.winners and not (work.request.deep and not matches(part, held(work, part))):
+    if _equal(work, plan, part):
         work.report.skipped += part.rows
     else:
         repair(work, plan, sender, part)
+
+
+def _equal(work: Work, plan: Plan, part: Slice) -> bool:
+    if not plan.exists:
+        return part.winners == 0
+    if part.rows > PAGE and not work.request.deep:
+        return count(work, part) == part.winners
+    return matches(part, held(work, part))
 
 
 def repair(work: Work, plan: Plan, sender: Sender, part: Slice, *, delete: bool = True) -> None:

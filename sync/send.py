@@ -82,10 +82,10 @@ class Sender:
         return batches.of([row.document for row in rows if row.fault is None], batch.newest)
 
     def _deliver(self, batch: Batch, replace: bool, taken: int | None = None) -> None:
-        """taken: how many rows Aito had taken when it first refused a batch that this one is a part of, if it is one."""
+        """taken: of a part of a refused batch, how many rows Aito had taken when it first refused that."""
         if not batch.rows:
             return
-        enough = 1 if taken is not None and batch.rows > 1 else 2  # server errors; the whole batch had its second chance
+        enough = 1 if taken is not None and batch.rows > 1 else 2  # server errors; the whole had its second chance
         taken = self._taken if taken is None else taken
         for attempt in range(1, ATTEMPTS + 1):
             self._work.lease.check()

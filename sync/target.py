@@ -10,10 +10,9 @@ from aito.v1.requests import BaseRequest, CreateJobRequest, GetJobResultRequest,
 
 from sync.batches import Batch
 from sync.errors import NeedsPerson, OutcomeUnknown, Refused, SyncError, Unavailable
-from sync.ports import Columns, Where, one_of
+from sync.ports import PAGE, Columns, Where, one_of
 from sync.transport import Transport
 
-PAGE = 10_000  # hits a request; Aito's own examples use it
 NOT_FOUND = 404
 
 
