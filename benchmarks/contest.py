@@ -28,19 +28,20 @@ LONG = 3600
 
 @dataclass(frozen=True)
 class Side:
-    """One way to bring the rows across. sends: whether they arrive; script None: the function behind its door."""
+    """One way to bring the rows across. script None: the function behind its door; sends: whether the rows arrive."""
 
     name: str
     title: str
     venv: str
     script: str | None
+    sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     sends: bool = True
 
 
 SIDES = (
-    Side("function", "this function", "function", None),
+    Side("function", "this function", "function", None, (10_000, 100_000, 300_000, 600_000, 1_000_000)),
     Side("classic", "classic script (DataFrame, records, SDK upload)", "classic", "classic.py"),
-    Side("dlt_rows", "dlt, rows as dicts", "dlt", "dlt_rows.py"),
+    Side("dlt_rows", "dlt, rows as dicts", "dlt", "dlt_rows.py", (10_000, 100_000)),
     Side("dlt_arrow", "dlt, Arrow, documents joined as strings", "dlt", "dlt_arrow.py"),
     Side("floor", "plain code: pages of documents, one session", "function", "floor.py"),
     Side("reading", "reading alone (the function's queries)", "function", "reading.py", sends=False),
@@ -91,37 +92,48 @@ def play(side: Side, stage: Stage, *, pause: float = 0.0) -> dict[str, Any]:
     return used | (checked(side.name, got, stage.rows) if side.sends else {"requests": 0, "bytes_sent": 0})
 
 
-def _function(stage: Stage, environ: dict[str, str]) -> dict[str, Any]:
-    """functions-framework as in the cloud: it starts, answers one POST, and is told to stop."""
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    answers: list[dict[str, Any]] = []
+        return int(probe.getsockname()[1])
+
+
+def function_command(port: int) -> list[str]:
+    """functions-framework as in the cloud."""
+    source = ["--source", str(ROOT / "main.py"), "--host", "127.0.0.1", "--port", str(port)]
+    return [python("function"), "-m", "functions_framework", "--target", "sync", *source]
+
+
+def _function(stage: Stage, environ: dict[str, str]) -> dict[str, Any]:
+    """The function starts, answers one POST, and is told to stop."""
+    port = free_port()
+    answers: list[tuple[int, dict[str, Any]]] = []
 
     def call(pid: int) -> None:
         try:
-            answers.append(_post(port))
+            answers.append(post(port))
         finally:
             os.kill(pid, signal.SIGTERM)
 
-    command = [python("function"), "-m", "functions_framework", "--target", "sync", "--source", str(ROOT / "main.py")]
-    used = measured([*command, "--host", "127.0.0.1", "--port", str(port)], environ, ROOT, call)
-    (table,) = answers[0]["tables"]
-    if not (table["verified"] and table["uploaded"] == stage.rows):
-        raise RuntimeError(f"the function's answer: {answers[0]}")
-    return {**used, "run_seconds": answers[0]["seconds"]}
+    used = measured(function_command(port), environ, ROOT, call)
+    ((status, answer),) = answers
+    (table,) = answer["tables"]
+    if not (status == 200 and table["verified"] and table["uploaded"] == stage.rows):
+        raise RuntimeError(f"the function's answer: {status} {answer}")
+    return {**used, "run_seconds": answer["seconds"]}
 
 
-def _post(port: int, body: bytes = b"{}") -> dict[str, Any]:
+def post(port: int, body: bytes = b"{}") -> tuple[int, dict[str, Any]]:
     """The answer to one POST, as soon as anybody listens."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/", body, {"content-type": "application/json"})
     patience = time.monotonic() + START_SECONDS
     while True:
         try:
             with urllib.request.urlopen(request, timeout=LONG) as answer:
-                return dict(json.load(answer))
+                return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
-            raise RuntimeError(f"the function answered {error.code}: {error.read().decode()}") from error
+            return error.code, json.load(error)
         except OSError:
             if time.monotonic() > patience:
                 raise

@@ -1,7 +1,7 @@
 """An Aito that only parses and counts, in a process of its own: `python -m benchmarks.sink` prints `ready <port>`.
 
 It keeps of each row the cursor alone, so that counts by range are true; keys and values are not kept. Whatever a
-first load does not ask is refused with 501. `/stats` tells what came in and forgets it; `pause` makes a batch take longer.
+first load does not ask is refused with 501. `/stats` tells what came in and forgets it; `pause` slows each batch down.
 """
 
 from __future__ import annotations

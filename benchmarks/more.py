@@ -1,0 +1,86 @@
+"""Beside the contest: how well reading and sending overlap, memory with large documents, imports, the first answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks import contest
+from benchmarks.contest import SIDES, python
+from benchmarks.measure import measured
+from benchmarks.stage import BATCH, ROOT, Stage, stage
+
+OVERLAP_ROWS = 300_000
+LARGE = ((20, 1_000_000), (300, 1_000_000))  # documents, bytes each
+IMPORTS = 15
+# What main.py and sync/ import of others, the way they do; `pydantic` alone would load nothing until it is used.
+THIRD_PARTY = """
+import flask, functions_framework, google.cloud.bigquery, pydantic.fields, pydantic.types, requests, yaml
+from aito.v1 import AitoClient
+from pydantic import BaseModel"""
+_TIMED = """
+import json, time
+wall, cpu = time.perf_counter(), time.process_time()
+{0}
+print(json.dumps({{"wall_seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}}))"""
+_by_name = {side.name: side for side in SIDES}
+
+
+def overlap(runs: int) -> Iterator[dict[str, Any]]:
+    """The sink takes so long for each batch that sending alone takes about as long as reading alone."""
+    with stage(OVERLAP_ROWS) as here:
+        reading = contest.play(_by_name["reading"], here)["wall_seconds"]
+        sending = contest.play(_by_name["sending"], here)["wall_seconds"]
+        pause = max(0.0, (reading - sending) / (OVERLAP_ROWS / BATCH))
+        for run in range(runs):
+            for name in ("reading", "sending", "function"):
+                used = contest.play(_by_name[name], here, pause=pause)
+                yield {"side": name, "rows": OVERLAP_ROWS, "run": run, "pause": pause, **used}
+
+
+def large(runs: int) -> Iterator[dict[str, Any]]:
+    """The function with documents of a megabyte."""
+    for rows, size in LARGE:
+        with stage(rows, size) as here:
+            for run in range(runs):
+                used = contest.play(_by_name["function"], here)
+                yield {"side": "function", "rows": rows, "document_bytes": size, "run": run, **used}
+
+
+def imports() -> Iterator[dict[str, Any]]:
+    """`import main` and the same of its third-party packages alone, in turn, each in a process of its own."""
+    for run in range(-1, IMPORTS):  # the first pair warms up
+        for what, code in (("main", "import main"), ("packages", THIRD_PARTY)):
+            told = subprocess.run(
+                [python("function"), "-c", _TIMED.format(code)], cwd=ROOT, check=True, capture_output=True, text=True,
+                env={"PATH": os.environ["PATH"]},
+            )  # fmt: skip
+            if run >= 0:
+                yield {"what": what, "run": run, **json.loads(told.stdout)}
+
+
+def first_answer(runs: int) -> Iterator[dict[str, Any]]:
+    """From the start of the process to the first answer: one that needs no upstream, and a dry run."""
+    with stage(10) as here:
+        for run in range(runs):
+            for what, body in (("refused", b'{"action": "?"}'), ("dry_run", b'{"dry_run": true}')):
+                yield {"what": what, "run": run, **_answered(here, body)}
+
+
+def _answered(here: Stage, body: bytes) -> dict[str, Any]:
+    port, seconds, begun = contest.free_port(), [0.0], time.monotonic()
+
+    def call(pid: int) -> None:
+        try:
+            contest.post(port, body)
+        finally:
+            seconds[0] = time.monotonic() - begun
+            os.kill(pid, signal.SIGTERM)
+
+    used = measured(contest.function_command(port), here.environ, ROOT, call)
+    return {**used, "answer_seconds": seconds[0]}
