@@ -71,7 +71,8 @@ def _moment(kind: str, seconds: int) -> tuple[ParameterType, Any]:
         days = -(-seconds // DAY)
         return "DATE", date(1970, 1, 1) + timedelta(days=days)
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
-    return ("TIMESTAMP", at) if kind == "TIMESTAMP" else ("DATETIME", at.replace(tzinfo=None))
+    # As text, for the client library writes the year 1 of a datetime as `1`, which is none.
+    return ("TIMESTAMP", at) if kind == "TIMESTAMP" else ("DATETIME", at.replace(tzinfo=None).isoformat())
 
 
 def _from(origin: Origin) -> str:

@@ -174,7 +174,8 @@ def test_the_shape_of_a_filtered_table(parts: Partitioning | None) -> None:
     ("kind", "start", "end", "expected"),
     [
         ("TIMESTAMP", 0, 90_000, ("1970-01-01 00:00:00+00:00", "1970-01-02 01:00:00+00:00")),
-        ("DATETIME", -1, 90_000, ("1969-12-31 23:59:59", "1970-01-02 01:00:00")),
+        ("DATETIME", -1, 90_000, ("1969-12-31T23:59:59", "1970-01-02T01:00:00")),
+        ("DATETIME", BEGINNING, 0, ("0001-01-01T00:00:00", "1970-01-01T00:00:00")),
         ("DATE", 0, DAY, ("1970-01-01", "1970-01-02")),
         ("DATE", 1, DAY + 1, ("1970-01-02", "1970-01-03")),  # a date is its midnight: [1, ...) begins at the next one
         ("DATE", -DAY, -1, ("1969-12-31", "1970-01-01")),

@@ -1,0 +1,243 @@
+"""Rows that are hard to load once each: ties, late ones, doubled ones, keyless ones, and runs that end half-way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from sync import window
+from sync.report import Request
+from tests.bench import DAY, NOW, Bench, civil, iso, table
+
+HOUR = 3600
+SCHEMA = {"id": "STRING", "ts": "TIMESTAMP", "n": "INT64"}
+
+
+def rows(*pairs: tuple[str | None, float | None], n: int = 0) -> list[dict[str, Any]]:
+    """Rows of (key, epoch seconds)."""
+    return [{"id": key, "ts": None if at is None else iso(at), "n": n} for key, at in pairs]
+
+
+def many(bench: Bench, count: int, at: str) -> None:
+    """So many rows in `rows`, made by SQL; `at` is the SQL of their time over `i`."""
+    bench.load("rows", SCHEMA, [])
+    bench.sql(f"""INSERT INTO {{d}}.rows (id, ts, n)
+      SELECT CONCAT('k', CAST(i AS STRING)), {at}, i FROM UNNEST(GENERATE_ARRAY(1, {count})) AS i""")
+
+
+def once(bench: Bench, name: str, count: int) -> None:
+    """Aito holds so many rows, no key twice."""
+    held = Counter(row["id"] for row in bench.aito.rows(name))
+    assert [key for key, times in held.items() if times > 1] == []
+    assert len(held) == count
+
+
+def test_one_second_with_30_000_rows_killed_half_way(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bulk load stamps them all alike. Slices and batches are smaller than that, the first run dies: each is once."""
+    monkeypatch.setattr(window, "SLICE_ROWS", 5000)
+    many(bench, 30_000, "TIMESTAMP_SECONDS(1772360000)")
+    asked = table("load_second", f"{bench.name}.rows", lookback="0s")
+    bench.aito.fail("cut", on="insert", apply="half", times=None, skip=13)
+    report = bench.run(asked, batch={"rows": 1000})
+    assert (report.status, report.http_status) == ("failed", 503)
+    assert 13_000 < len(bench.aito.rows("load_second")) < 30_000
+    bench.aito.heal()
+    finished = bench.ok(asked, batch={"rows": 1000})
+    assert finished.verified
+    once(bench, "load_second", 30_000)
+    assert bench.ok(asked, batch={"rows": 1000}).uploaded == 0
+    once(bench, "load_second", 30_000)
+
+
+def test_20_000_rows_in_7_slices(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of a hundred; then ties with the last second, late rows, and doubled keys: exactly those are new."""
+    monkeypatch.setattr(window, "SLICE_ROWS", 3000)
+    first = NOW - 7 * HOUR
+    many(bench, 20_000, f"TIMESTAMP_SECONDS({first} + DIV((i - 1) * {7 * HOUR - 1}, 19999))")
+    asked = table("load_slices", f"{bench.name}.rows", lookback="2h")
+    report = bench.ok(asked, batch={"rows": 100})
+    assert (report.slices_planned, report.slices_done, report.uploaded) == (7, 7, 20_000)
+    assert report.watermark_after == NOW - 1
+    done = [event for event in bench.events if event["event"] == "slice_done"]
+    assert [e["slice_start"] for e in done] == sorted(e["slice_start"] for e in done)
+    assert bench.ok(asked, batch={"rows": 100}).uploaded == 0
+    ties = [(f"tie{n}", NOW - 1.0) for n in range(150)]
+    late = [(f"late{n}", NOW - 2 * HOUR + 10.0 + n) for n in range(150)]
+    bench.load("rows", SCHEMA, rows(*ties, *late, *ties[:70], *late[:70]))
+    bench.now = NOW + 60
+    assert bench.ok(asked, batch={"rows": 100}).uploaded == 300
+    once(bench, "load_slices", 20_300)
+
+
+def test_rows_that_share_the_watermarks_second(bench: Bench) -> None:
+    """Those that come later are neither lost nor doubled, even without a lookback and with fractions of a second."""
+    asked = table("load_ties", f"{bench.name}.rows", lookback="0s")
+    bench.load("rows", SCHEMA, rows(("a", NOW - 50), ("b", NOW - 10), ("c", NOW - 10 + 0.75)))
+    assert bench.ok(asked).uploaded == 3
+    bench.load("rows", SCHEMA, rows(("d", NOW - 10), ("e", NOW - 10 + 0.5), ("f", NOW - 10 + 0.999999)))
+    report = bench.ok(asked)
+    assert (report.fetched, report.uploaded, report.skipped) == (5, 3, 2)
+    assert bench.keys("load_ties") == ["a", "b", "c", "d", "e", "f"]
+
+
+def test_rows_that_are_late(bench: Bench) -> None:
+    """By less than `lookback` they arrive with the next run; by more, with `reconcile`."""
+    asked = table("load_late", f"{bench.name}.rows", lookback="1h")
+    bench.load("rows", SCHEMA, rows(("a", NOW - DAY), ("b", NOW - 10)))
+    bench.ok(asked)
+    bench.load("rows", SCHEMA, rows(("edge", NOW - 10 - HOUR), ("late", NOW - 1000), ("lost", NOW - 11 - HOUR)))
+    assert bench.ok(asked).uploaded == 2
+    assert bench.keys("load_late") == ["a", "b", "edge", "late"]
+    assert bench.ok(asked, request=Request("reconcile")).repaired == 1
+    assert bench.keys("load_late") == ["a", "b", "edge", "late", "lost"]
+
+
+def test_doubled_keys(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest row of a key counts, in one slice and across slices; equal ones are one."""
+    monkeypatch.setattr(window, "SLICE_ROWS", 2)
+    bench.load("rows", SCHEMA, [*rows(("a", NOW - 5 * HOUR), ("b", NOW - 5 * HOUR), ("c", NOW - 3 * HOUR), n=1),
+                                *rows(("a", NOW - 100), ("b", NOW - 5 * HOUR + 1), n=2), *rows(("c", NOW - 3 * HOUR), n=1)])  # fmt: skip  # noqa: E501
+    asked = table("load_doubled", f"{bench.name}.rows")
+    report = bench.ok(asked)
+    assert report.slices_planned > 1
+    held = {row["id"]: (row["n"], row["at"]) for row in bench.aito.rows("load_doubled")}
+    assert held == {"a": (2, NOW - 100), "b": (2, NOW - 5 * HOUR + 1), "c": (1, NOW - 3 * HOUR)}
+    once(bench, "load_doubled", 3)
+    assert bench.ok(asked).uploaded == 0
+
+
+def test_rows_without_key_or_cursor(bench: Bench) -> None:
+    """Counted, said in the log and kept in the ledger: never left out in silence."""
+    good = [(f"k{n}", NOW - 100.0 - n) for n in range(20)]
+    bench.load("rows", SCHEMA, rows(*good, (None, NOW - 5), (None, NOW - 6), ("x", None), ("y", None), (None, None)))
+    asked = table("load_null", f"{bench.name}.rows", rejects={"max_share": 0.5})
+    report = bench.ok(asked)
+    assert (report.fetched, report.uploaded, report.rejected) == (25, 20, 5)
+    planned = bench.event("table_planned")
+    assert (planned["severity"], planned["keyless"], planned["cursorless"]) == ("WARNING", 2, 3)
+    reasons = Counter(entry["reason"] for entry in bench.ledger("rejects"))
+    assert reasons == {"id: NULL in a column that is not nullable": 2,
+                       "3 rows have no cursor (at would be NULL) and are not loaded": 1}  # fmt: skip
+    once(bench, "load_null", 20)
+
+
+def test_too_many_rows_without_a_key_stop_the_table(bench: Bench) -> None:
+    """Past rejects.max_share it is the source that is wrong: 500, with the figures and the remedy."""
+    bench.load("rows", SCHEMA, rows(("a", NOW - 9), *((None, NOW - 5.0 - n) for n in range(5))))
+    report = bench.run(table("load_stopped", f"{bench.name}.rows"))
+    assert report.http_status == 500
+    error = report.tables[0].error or ""
+    assert "rejects.max_share" in error
+    assert "raise" in error
+
+
+def test_rows_dated_in_the_future(bench: Bench) -> None:
+    """They wait until their time comes, and never move the watermark."""
+    asked = table("load_future", f"{bench.name}.rows")
+    bench.load("rows", SCHEMA, rows(("now", NOW - 1), ("this second", NOW), ("future", NOW + DAY)))
+    assert bench.ok(asked).watermark_after == NOW - 1
+    assert bench.keys("load_future") == ["now"]
+    bench.now = NOW + 10
+    assert bench.ok(asked).watermark_after == NOW
+    bench.load("rows", SCHEMA, rows(("b", NOW + 5)))
+    bench.now = NOW + DAY + 1
+    assert bench.ok(asked).uploaded == 2
+    assert bench.keys("load_future") == ["b", "future", "now", "this second"]
+
+
+CURSORS: dict[str, tuple[str, Any]] = {
+    "DATE": ("DATE", lambda at: civil(at)[:10]),
+    "DATETIME": ("DATETIME", civil),
+    "INT64": ("INT64", lambda at: at),
+    "TIMESTAMP": ("TIMESTAMP", iso),
+}
+
+
+@pytest.mark.parametrize("kind", CURSORS)
+def test_cursor_types(bench: Bench, kind: str) -> None:
+    """Each type of cursor, from before 1970 on; a second run brings what came since, and nothing else."""
+    sql_type, spelled = CURSORS[kind]
+    schema = {"id": "STRING", "ts": sql_type}
+    midnight = NOW - NOW % DAY
+    times = {"old": -30 * DAY, "y": midnight - DAY, "t": midnight, "future": midnight + DAY}
+    bench.load("rows", schema, [{"id": key, "ts": spelled(at)} for key, at in times.items()])
+    asked = table(f"load_{kind.lower()}", f"{bench.name}.rows", lookback="1d")
+    assert bench.ok(asked).uploaded == 3
+    held = {row["id"]: row["at"] for row in bench.aito.rows(asked["name"])}
+    assert held == {key: at for key, at in times.items() if key != "future"}
+    bench.load("rows", schema, [{"id": "tie", "ts": spelled(midnight)}, {"id": "late", "ts": spelled(midnight - DAY)}])
+    assert bench.ok(asked).uploaded == 2
+    assert bench.ok(asked).uploaded == 0
+    once(bench, asked["name"], 5)
+
+
+def test_a_table_partitioned_by_ingestion(bench: Bench) -> None:
+    """Segment's layout: rows are found by their own time, whatever day they arrived."""
+    bench.load("rows", SCHEMA, rows(("a", NOW - 40 * DAY), ("b", NOW - 10)), partition_by="")
+    asked = table("load_ingested", f"{bench.name}.rows")
+    assert bench.ok(asked).uploaded == 2
+    bench.load("rows", SCHEMA, rows(("c", NOW - 5)))
+    assert bench.ok(asked).uploaded == 1
+    once(bench, "load_ingested", 3)
+
+
+def test_a_table_partitioned_by_its_cursor(bench: Bench) -> None:
+    """The same by a column."""
+    bench.load("rows", SCHEMA, rows(("a", NOW - 40 * DAY), ("b", NOW - 10)), partition_by="ts")
+    assert bench.ok(table("load_partitioned", f"{bench.name}.rows", keep="30d")).uploaded == 1
+
+
+def test_a_view_and_a_query(bench: Bench) -> None:
+    """A view, and a query of the user's own that ends in a comment."""
+    bench.load("rows", SCHEMA, rows(("a", NOW - 10), ("b", NOW - 5)))
+    bench.sql("CREATE VIEW {d}.seen AS SELECT id, ts, n AS number FROM {d}.rows")
+    assert bench.ok(table("load_view", f"{bench.name}.seen")).uploaded == 2
+    asked = table("load_query", "")
+    del asked["source"]
+    query = f"SELECT UPPER(id) AS id, ts FROM {bench.name}.rows WHERE id != ';' -- no semicolons; no more"
+    assert bench.ok({**asked, "query": query}).uploaded == 2
+    assert bench.keys("load_query") == ["A", "B"]
+
+
+@pytest.mark.parametrize(("kind", "first", "second"), [("BYTES", "AP8=", "Cg=="), ("INT64", 2**62, -5)])
+def test_keys_of_other_types(bench: Bench, kind: str, first: Any, second: Any) -> None:
+    """A key is compared by what Aito holds of it; a second run knows every row again."""
+    column = {"type": "Long"} if kind == "INT64" else {}
+    bench.load("rows", {"id": kind, "ts": "TIMESTAMP"}, [])
+    for number, key in enumerate((first, second)):
+        value = f"FROM_BASE64('{key}')" if kind == "BYTES" else key
+        bench.sql(f"INSERT INTO {{d}}.rows (id, ts) SELECT {value}, TIMESTAMP_SECONDS({NOW - 10 - number})")
+    asked = table(f"load_key_{kind.lower()}", f"{bench.name}.rows", columns={"id": column})
+    assert bench.ok(asked).uploaded == 2
+    report = bench.ok(asked)
+    assert (report.uploaded, report.skipped) == (0, 2)
+    assert bench.keys(asked["name"]) == sorted([first, second])
+    assert bench.aito.total("requests", "insert") == 1
+
+
+def test_full_refresh(bench: Bench) -> None:
+    """The watermark is forgotten: what was lost long ago comes back, what changed is replaced."""
+    asked = table("load_again", f"{bench.name}.rows")
+    bench.load("rows", SCHEMA, rows(("a", NOW - 9 * DAY), ("b", NOW - 8 * DAY), ("c", NOW - 10)))
+    bench.ok(asked)
+    bench.aito.delete_rows("load_again", {"id": "a"})
+    bench.sql("UPDATE {d}.rows SET n = 7 WHERE id = 'b'")
+    assert bench.ok(asked).uploaded == 0
+    report = bench.ok(asked, request=Request(full_refresh=True))
+    assert report.uploaded == 2
+    assert {row["id"]: row["n"] for row in bench.aito.rows("load_again")} == {"a": 0, "b": 7, "c": 0}
+
+
+def test_out_of_time_is_partial_and_goes_on(bench: Bench) -> None:
+    """At least one batch a run, however little time: the state is good, the answer 503, and calling again continues."""
+    bench.load("rows", SCHEMA, rows(*((f"k{n}", NOW - 100.0 + n) for n in range(30))))
+    asked = table("load_slow", f"{bench.name}.rows")
+    bench.aito.fail("slow", on="insert", times=None, seconds=1.1)
+    report = bench.run(asked, batch={"rows": 10}, time_budget_seconds=1)
+    assert (report.status, report.http_status, report.retry_after is not None) == ("partial", 503, True)
+    assert 0 < len(bench.aito.rows("load_slow")) < 30
+    bench.aito.heal()
+    assert bench.ok(asked, batch={"rows": 10}).verified
+    once(bench, "load_slow", 30)
