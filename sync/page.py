@@ -103,7 +103,8 @@ def _bar(span: Fact, place: _Places, top: float) -> dict[str, Any]:
     odd = f", {span['not_ok']} of {span['runs']} runs not ok" if span["not_ok"] else ""
     title = f"{day(span['start'])}: {count(span['uploaded'] or 0)} uploaded"
     title += f", {count(span['rejected'])} rejected" if span["rejected"] else ""
-    return {"x": _short(place.left(span)), "width": _short(place.width * 0.8), "y": _short(HEIGHT - good),
+    return {"x": _short(place.left(span)), "width": _short(place.width * 0.8),
+            "middle": _short(place.left(span) + place.width * 0.4), "y": _short(HEIGHT - good),
             "height": _short(good), "bad_y": _short(HEIGHT - height), "bad_height": _short(height - good),
             "title": title + odd, "not_ok": bool(span["not_ok"])}  # fmt: skip
 
@@ -122,7 +123,8 @@ def accuracy_plot(points: Sequence[Fact], least: float | None) -> dict[str, Any]
     based = [(x, p["base_accuracy"]) for x, p in zip(middles, points, strict=True) if p["base_accuracy"] is not None]
     line = [(x, p["accuracy"]) for x, p in zip(middles, points, strict=True)]
     return {
-        "band": _line([*upper, *reversed(lower)]), "line": _line(line), "base": _line(based) if len(based) > 1 else None,
+        "band": _line([*upper, *reversed(lower)]), "line": _line(line),
+        "base": _line(based) if len(based) > 1 else None,
         "least": None if least is None else _short((1 - least) * HEIGHT),
         "dots": [(_short(x), _short((1 - y) * HEIGHT)) for x, y in line] if len(line) <= RECENT * 4 else [],
         "first": day(points[0]["start"]), "last": day(points[-1]["start"]), "told": _told(points),
@@ -161,9 +163,9 @@ def _short(number: float) -> str:
 
 
 def _nice(most: float) -> float:
-    """The end of an axis: 1, 2 or 5 times a power of ten, not below the most there is."""
+    """The end of an axis: a round number, not below the most there is."""
     power = 10 ** math.floor(math.log10(max(most, 1)))
-    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= most))
+    return float(next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if step * power >= most))
 
 
 # -- wording

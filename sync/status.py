@@ -34,20 +34,20 @@ SELECT `table`, run_id, action, status, started_at, finished_at, fetched, upload
 FROM {runs} WHERE started_at >= @since AND `table` IN UNNEST(@tables) AND status != 'busy'
 QUALIFY ROW_NUMBER() OVER (PARTITION BY `table` ORDER BY started_at DESC, finished_at DESC) = 1"""
 _BUCKETS = """
-span AS (SELECT DIV(@now - MIN(at), @points) AS least FROM chosen),
+span AS (SELECT (@now - MIN(moment)) / @points AS least FROM chosen),
 width AS (SELECT MIN(w) AS width FROM UNNEST(@widths) AS w CROSS JOIN span WHERE w >= least)"""
 ROWS = f"""
-WITH chosen AS (SELECT `table`, UNIX_SECONDS(started_at) AS at, status, uploaded, rejected, purged FROM {{runs}}
+WITH chosen AS (SELECT `table`, UNIX_SECONDS(started_at) AS moment, status, uploaded, rejected, purged FROM {{runs}}
   WHERE started_at >= @since AND `table` IN UNNEST(@tables) AND status != 'busy'),{_BUCKETS}
-SELECT `table`, width AS seconds, DIV(at, width) * width AS start, COUNT(*) AS runs, COUNTIF(status != 'ok') AS not_ok,
-  SUM(uploaded) AS uploaded, SUM(rejected) AS rejected, SUM(purged) AS purged
+SELECT `table`, width AS seconds, moment - MOD(moment, width) AS start, COUNT(*) AS runs,
+  COUNTIF(status != 'ok') AS not_ok, SUM(uploaded) AS uploaded, SUM(rejected) AS rejected, SUM(purged) AS purged
 FROM chosen CROSS JOIN width GROUP BY 1, 2, 3 ORDER BY 1, 3"""
 ACCURACY = f"""
-WITH chosen AS (SELECT `table`, name, UNIX_SECONDS(started_at) AS at, accuracy, base_accuracy, test_samples
+WITH chosen AS (SELECT `table`, name, UNIX_SECONDS(started_at) AS moment, accuracy, base_accuracy, test_samples
   FROM {{evaluations}}
   WHERE started_at >= @since AND `table` IN UNNEST(@tables) AND state = 'finished' AND test_samples > 0
   QUALIFY ROW_NUMBER() OVER (PARTITION BY evaluation_id ORDER BY finished_at) = 1),{_BUCKETS}
-SELECT `table`, name, width AS seconds, DIV(at, width) * width AS start, COUNT(*) AS runs,
+SELECT `table`, name, width AS seconds, moment - MOD(moment, width) AS start, COUNT(*) AS runs,
   AVG(accuracy) AS accuracy, AVG(base_accuracy) AS base_accuracy, AVG(test_samples) AS test_samples
 FROM chosen CROSS JOIN width GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4"""
 LAST_EVALUATIONS = """

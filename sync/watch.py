@@ -11,7 +11,7 @@ from sync.sql import Parameter
 
 MEMORY = timedelta(days=400)  # an older success is as good as none
 LAST_OK = """
-SELECT `table`, MAX(COALESCE(finished_at, started_at)) AS at FROM {runs}
+SELECT `table`, MAX(COALESCE(finished_at, started_at)) AS ended FROM {runs}
 WHERE started_at >= @since AND status = 'ok' AND action = 'sync' AND `table` IN UNNEST(@tables) GROUP BY `table`"""
 
 
@@ -21,7 +21,7 @@ def last_ok(works: Sequence[Work]) -> dict[str, datetime]:
     since = datetime.fromtimestamp(work.clock.now(), UTC) - MEMORY
     tables = Parameter("tables", "ARRAY<STRING>", [each.table.name for each in works])
     rows = work.ledger.rows(LAST_OK, [Parameter("since", "TIMESTAMP", since), tables])
-    return {row["table"]: row["at"] for row in rows}
+    return {row["table"]: row["ended"] for row in rows}
 
 
 def tell(work: Work, ended: datetime | None) -> None:
