@@ -24,6 +24,7 @@ def main() -> int:
     options = _parser().parse_args()
     path = RESULTS / "results.json"
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    results |= machine.described() | {"taken": datetime.now(UTC).date().isoformat()}
     measure: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
         "contest": lambda: race(options.rows, options.sides, options.runs),
         "overlap": lambda: more.overlap(options.runs),
@@ -32,10 +33,9 @@ def main() -> int:
         "first_answer": lambda: more.first_answer(options.runs),
     }
     for part in options.parts:
-        results[part] = [_told(part, entry) for entry in measure[part]()]
-        results["taken"] = datetime.now(UTC).date().isoformat()
-        results |= machine.described()
-        path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        for entry in measure[part]():
+            results[part] = [*_others(results.get(part, []), entry), _told(part, entry)]
+            path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     (RESULTS / "cost.svg").write_text(plot.drawn(results["contest"]))
     readme.PATH.write_text(readme.text(results))
     return 0
@@ -64,6 +64,12 @@ def race(rows: list[int] | None, names: list[str], runs: int) -> Iterator[dict[s
 
 def _played(side: Side, size: int, run: int, used: dict[str, Any]) -> dict[str, Any]:
     return {"side": side.name, "rows": size, "run": run, **used}
+
+
+def _others(known: list[dict[str, Any]], entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was found before, less what this entry replaces: the same run of the same."""
+    same = [name for name in ("side", "what", "rows", "run") if name in entry]
+    return [other for other in known if any(other[name] != entry[name] for name in same)]
 
 
 def _told(part: str, entry: dict[str, Any]) -> dict[str, Any]:

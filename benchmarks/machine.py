@@ -26,7 +26,7 @@ def described() -> dict[str, Any]:
 
 def _machine() -> dict[str, Any]:
     return {
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
         "processor": _field("/proc/cpuinfo", "model name"),
         "cores": os.cpu_count(),
         "memory": _field("/proc/meminfo", "MemTotal"),

@@ -184,7 +184,10 @@ Test = Annotated[
 class Frozen(BaseModel):
     """What is read once and never changes. Values are taken for what they are: "5" is no number, 1 is not true."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True,
+        defer_build=True,  # validators are built when a file is read, once for all parts of it, and not by an import
+    )  # fmt: skip
 
 
 class AitoSettings(Frozen):
