@@ -22,9 +22,10 @@ def parse(headers: Mapping[str, str], body: bytes, known: Collection[str] | None
 
     Raises BadRequest that names what is wrong and what would be right.
     """
+    what = "the body"
     if _is_cloud_event(headers):
-        body = _event_data(headers, body)
-    asked = _json_object(body, "the body")
+        what, body = "the CloudEvent's data", _event_data(headers, body)
+    asked = _json_object(body, what)
     if "message" in asked:
         asked = _pushed(asked)
     return request(asked, known)
