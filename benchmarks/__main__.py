@@ -22,6 +22,7 @@ WARM_UP = 10_000  # rows: files are read and byte code is compiled before anythi
 def main() -> int:
     """Measure what is asked for, keep the rest of what is known, and write it all down."""
     options = _parser().parse_args()
+    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / "results.json"
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     results |= machine.described() | {"taken": datetime.now(UTC).date().isoformat()}
