@@ -115,9 +115,12 @@ def _cursor(table: TableSettings, fields: Iterable[Field]) -> Field | None:
 
 
 def _partitioning(meta: bigquery.Table) -> Partitioning | None:
-    fields = {f.name: _field(f) for f in meta.schema}
+    """How a table is partitioned. BigQuery takes names of columns in any case, here and in the table's definition."""
+    fields = {f.name.lower(): _field(f) for f in meta.schema}
     time, span = meta.time_partitioning, meta.range_partitioning
-    required = bool(meta.require_partition_filter or (time and time.require_partition_filter))
+    of_old = time and time.to_api_repr().get("requirePartitionFilter")  # where it stood before it was the table's own
+    required = bool(meta.require_partition_filter or of_old)
     if time:
-        return Partitioning(fields[time.field] if time.field else None, time.type_ or "DAY", required)
-    return Partitioning(fields[span.field], "RANGE", required) if span else None
+        column = fields[time.field.lower()] if time.field else None
+        return Partitioning(column, time.type_ or "DAY", required)
+    return Partitioning(fields[span.field.lower()], "RANGE", required) if span else None

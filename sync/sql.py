@@ -111,7 +111,7 @@ def _partition(origin: Origin, start: int) -> tuple[list[str], list[Parameter]]:
     time of ingestion does: a row that never changes arrived at most AHEAD before the time it is dated.
     """
     parts, cursor = origin.partitioning, origin.table.cursor
-    if parts is None or (parts.column and cursor and parts.column.name == cursor.source):
+    if parts is None or (parts.column and cursor and parts.column.name.lower() == cursor.source.lower()):
         return [], []
     if parts.column and not parts.required:
         return [], []

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import sqlglot
+from google.cloud import bigquery
 from sqlglot import exp
 
-from sync import schema, sql
+from sync import schema, source, sql
 from sync.config import TableSettings, parse
 from sync.schema import Field
 from sync.sql import Origin, Parameter, Partitioning, Query
@@ -213,6 +214,31 @@ def test_integer_ranges_are_not_times() -> None:
     """Nothing of an integer-partitioned table is left out."""
     parameters = sql.batches(origin(parts=ON_RANGE), PART, 1, 1).parameters
     assert Parameter("partition_start", "INT64", -(2**63)) in parameters
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        ({"timePartitioning": {"type": "HOUR", "field": "TS"}}, Partitioning(Field("ts", "TIMESTAMP"), "HOUR", True)),
+        ({"timePartitioning": {"type": "DAY"}}, Partitioning(None, "DAY", True)),
+        ({"rangePartitioning": {"field": "N", "range": {}}}, Partitioning(Field("n", "INTEGER"), "RANGE", True)),
+    ],
+)
+def test_layouts_as_bigquery_tells_them(layout: dict[str, Any], expected: Partitioning, old: bool) -> None:
+    """A required filter is said by the table, or by the partitioning of older ones; names come in any case."""
+    time = {**layout.get("timePartitioning", {}), "requirePartitionFilter": True}
+    said = {"timePartitioning": time} if old and "timePartitioning" in layout else {"requirePartitionFilter": True}
+    fields = [{"name": "ts", "type": "TIMESTAMP"}, {"name": "n", "type": "INT64"}]
+    reference = {"projectId": "p", "datasetId": "d", "tableId": "t"}
+    meta = bigquery.Table.from_api_repr({"tableReference": reference, "schema": {"fields": fields}, **layout, **said})
+    assert source._partitioning(meta) == expected
+
+
+def test_the_cursor_in_another_case() -> None:
+    """It is the partition column all the same, and needs no second predicate."""
+    parts = dataclasses.replace(ON_CURSOR, column=Field("TS", "TIMESTAMP"))
+    assert "partition_start" not in sql.batches(origin(parts=parts), PART, 1, 1).text
 
 
 def test_a_query_keeps_its_comment_to_itself() -> None:
