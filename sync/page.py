@@ -49,15 +49,16 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"ago": ago, "moment": moment, "count": count, "percent": percent, "day": day}
+    environment.filters |= {"ago": ago, "age": age, "moment": moment, "count": count, "percent": percent, "day": day}
     return environment.from_string((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
 
 
 def _table(table: Fact) -> dict[str, Any]:
     evaluations = [_evaluation(each) for each in table["evaluations"]]
+    wrong = table["state"] in ("failed", "partial") or table["freshness"]["stale"]
     return {
         **table, "word": STATES.get(table["state"], table["state"]), "mark": MARKS.get(table["state"], "?"),
-        "attention": table["state"] in ("failed", "partial") or any(each["low"] for each in evaluations),
+        "attention": wrong or any(each["low"] for each in evaluations),
         "plot": rows_plot(table["rows"]), "recent": table["rows"][: -RECENT - 1 : -1], "evaluations": evaluations,
     }  # fmt: skip
 
@@ -172,11 +173,14 @@ def _nice(most: float) -> float:
 
 
 def ago(seconds: int | None) -> str:
-    """An age in its largest two units, roughly."""
-    if seconds is None:
-        return "never"
+    """An age for people."""
+    return "never" if seconds is None else f"{age(seconds)} ago"
+
+
+def age(seconds: int) -> str:
+    """A length of time in the largest unit that does it justice."""
     size, unit = next(((s, u) for s, u in SPANS if abs(seconds) >= 2 * s), SPANS[-1])
-    return f"{seconds // size} {unit} ago"
+    return f"{seconds // size} {unit}"
 
 
 def _span(seconds: int) -> str:

@@ -7,6 +7,8 @@ are counted by their reasons, without what a reason may quote.
 
 from __future__ import annotations
 
+import itertools
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -77,8 +79,8 @@ def facts(settings: Settings, ledger: LedgerPort, clock: Clock) -> dict[str, Any
         "generated_at": _iso(datetime.fromtimestamp(now, UTC)),
         "tables": [
             {
-                **_table(table.name, runs, leases, now),
-                "rows": [_without(row, "table") for row in rows if row["table"] == table.name],
+                **_table(table.name, runs, leases, now, spans := _of(rows, table.name)),
+                "rows": spans,
                 "evaluations": [
                     _evaluation(table, asked, evaluations, accuracy, now)
                     for asked in table.evaluate
@@ -103,12 +105,19 @@ def _asked(ledger: LedgerPort, names: Sequence[str], now: float) -> list[list[di
         return list(pool.map(lambda asked: ledger.rows(*asked), queries))
 
 
-def _table(name: str, runs: Iterable[Row], leases: Iterable[Row], now: float) -> dict[str, Any]:
+def _of(rows: Iterable[Row], table: str) -> list[dict[str, Any]]:
+    return [_without(row, "table") for row in rows if row["table"] == table]
+
+
+def _table(
+    name: str, runs: Iterable[Row], leases: Iterable[Row], now: float, spans: Sequence[Row]
+) -> dict[str, Any]:  # fmt: skip
     """State, last run and freshness."""
     last = next((row for row in runs if row["table"] == name), None)
     running = next((row["run_id"] for row in leases if row["table"] == name), None)
     state = "running" if running else last["status"] if last else "never"
-    fresh: dict[str, Any] = {"newest_row_at": None, "age_seconds": None, "ok_at": None, "ok_age_seconds": None}
+    fresh: dict[str, Any] = {"newest_row_at": None, "age_seconds": None, "ok_at": None, "ok_age_seconds": None,
+                             "stale": False}  # fmt: skip
     if last is None:
         return {"table": name, "state": state, "running": running, "last_run": None, "freshness": fresh}
     if last["newest"] is not None:
@@ -116,8 +125,15 @@ def _table(name: str, runs: Iterable[Row], leases: Iterable[Row], now: float) ->
         fresh |= {"newest_row_at": _iso(newest), "age_seconds": int(now - last["newest"])}
     if last["ok_at"] is not None:
         fresh |= {"ok_at": _iso(last["ok_at"]), "ok_age_seconds": int(now - last["ok_at"].timestamp())}
+    fresh["stale"] = fresh["ok_at"] is None or fresh["ok_age_seconds"] > _patience(spans)
     shown = {name: _iso(value) for name, value in _without(last, "table", "newest", "ok_at").items()}
     return {"table": name, "state": state, "running": running, "last_run": shown, "freshness": fresh}
+
+
+def _patience(spans: Sequence[Row]) -> float:
+    """How long a table may go without a good sync: three times as long as usual, and two days at least."""
+    gaps = [after["start"] - before["start"] for before, after in itertools.pairwise(spans)]
+    return max(2 * DAY, 3 * statistics.median(gaps)) if gaps else 2 * DAY
 
 
 def _evaluation(

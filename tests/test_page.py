@@ -90,6 +90,20 @@ def test_a_failure_and_a_run_at_work(bench: Bench) -> None:
     assert (found["state"], found["running"]) == ("running", "r1")
 
 
+def test_a_schedule_that_stopped(bench: Bench) -> None:
+    """A table that was well and has not been synced for longer than it used to be needs a look."""
+    bench.load("rows", COLUMNS, rows(10))
+    plain = table(f"{bench.name}_web", f"{bench.name}.rows")
+    for _ in range(3):
+        bench.ok(plain)
+        bench.now += DAY
+    assert "The table is well" in page.render(facts(bench, plain))
+    bench.now += 2 * DAY + 1
+    stopped = page.render(facts(bench, plain))
+    assert "The table needs a look" in stopped
+    assert "No sync has ended well for 3 d" in stopped
+
+
 def test_before_the_first_run(bench: Bench) -> None:
     """Without a ledger the page is friendly and says how to begin; nothing is made by looking."""
     found = facts(bench, web(bench))
@@ -138,12 +152,18 @@ def test_three_years(bench: Bench) -> None:
     tables = [table(name, f"{bench.name}.rows", evaluate=asked) for name in names]
     services = bench.services(*tables)
     fill(bench, names)
-    run.facts(services)  # the first query of a client opens its connection
-    began = time.monotonic()
-    shown = page.render(run.facts(services))
-    assert time.monotonic() - began < 1
+    seconds: list[float] = []
+    while len(seconds) < 6 and min(seconds, default=9) >= 1:  # the machine may be busy, and the emulator shares it
+        asked_at = time.monotonic()
+        found_all = run.facts(services)
+        began, busy = time.monotonic(), time.process_time()
+        shown = page.render(found_all)
+        assert time.process_time() - busy < 0.5
+        seconds.append(time.monotonic() - asked_at)
+        assert time.monotonic() - began < 1
+    assert min(seconds) < 2, seconds
     assert len(shown.encode()) < 300_000
-    found = run.facts(services)["tables"][0]
+    found = found_all["tables"][0]
     assert len(found["rows"]) <= 90
     assert sum(span["runs"] for span in found["rows"]) == 1096
     assert sum(span["uploaded"] for span in found["rows"]) == sum(range(1096))
@@ -254,7 +274,7 @@ def example(name: str = "aito_segment_web", **more: Any) -> dict[str, Any]:
                      "finished_at": None, "fetched": 10, "uploaded": 9, "skipped": 1, "rejected": 0, "repaired": 0,
                      "purged": 0, "error": name},
         "freshness": {"newest_row_at": "2026-03-01T01:59:00+00:00", "age_seconds": 36_060,
-                      "ok_at": "2026-02-28T02:03:00+00:00", "ok_age_seconds": 122_220},
+                      "ok_at": "2026-02-28T02:03:00+00:00", "ok_age_seconds": 122_220, "stale": False},
         "evaluations": [{"name": name, "predict": name, "min_accuracy": 0.9,
                          "running": {"started_at": "2026-03-01T02:03:00+00:00", "job_id": "j"},
                          "latest": {"started_at": "2026-02-28T02:03:00+00:00", "accuracy": 0.78, "base_accuracy": 0.42,
@@ -297,7 +317,7 @@ def test_odd_facts_are_drawn_too() -> None:
     first["rows"] = [{**first["rows"][0], "uploaded": None, "rejected": None, "purged": None}]
     first["evaluations"][0]["accuracy"] = [{**first["evaluations"][0]["accuracy"][0], "base_accuracy": None}]
     first["evaluations"][0]["latest"] |= {"accuracy": None, "test_samples": 0}
-    first["freshness"] = dict.fromkeys(first["freshness"])
+    first["freshness"] = {**dict.fromkeys(first["freshness"]), "stale": True}
     first["last_run"] |= dict.fromkeys(("fetched", "uploaded", "skipped", "rejected", "repaired", "purged"))
     assert "1 of 2 tables needs a look" in page.render(odd)
 
