@@ -81,11 +81,14 @@ def heavy(buckets: Iterable[Bucket], rows: int = SLICE_ROWS) -> list[int]:
 def slices(span: Window, buckets: Sequence[Bucket], rows: int = SLICE_ROWS) -> list[Slice]:
     """Cut `span` into slices. They tile it, whatever the buckets are, and come in time's order."""
     groups: list[list[Bucket]] = []
+    held = 0  # rows of the last group
     for bucket in sorted(buckets, key=lambda b: b.start):
-        if groups and sum(b.rows for b in groups[-1]) + bucket.rows <= rows:
+        held += bucket.rows
+        if groups and held <= rows:
             groups[-1].append(bucket)
         else:
             groups.append([bucket])
+            held = bucket.rows
     edges = [span.start, *(max(span.start, g[0].start) for g in groups[1:]), span.end]
     spans = itertools.pairwise(edges)
     return [_joined(start, end, group, rows) for (start, end), group in zip(spans, groups or [[]], strict=True)]
