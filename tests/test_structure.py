@@ -16,7 +16,7 @@ LAYERS = {
     "settings": ("settings", "crosschecks", "yamlfile", "config"),
     "pure": ("window", "schema", "sql", "batches", "report", "request", "judgement", "question", "reasons"),
     "ports": ("ports",),
-    "adapters": ("warehouse", "source", "secret", "transport", "target", "ledger", "topic"),
+    "adapters": ("wire", "warehouse", "source", "secret", "transport", "target", "ledger", "topic"),
     "verbs": ("lease", "plan", "send", "reconcile", "load", "purge", "replace", "evaluation", "watch", "status"),
     "page": ("page",),
     "run": ("run",),
@@ -26,7 +26,7 @@ LAYERS = {
 FOREIGN = {
     "google": {"warehouse", "source", "ledger", "secret", "topic", "run"},  # one service each; run names the client
     "aito": {"transport", "target"},  # the client, and the classes of its requests
-    "requests": {"transport", "warehouse"},  # warehouse: BigQuery's client raises its exceptions
+    "requests": {"transport", "wire", "warehouse"},  # BigQuery's client sends by it and raises its exceptions
     "urllib3": {"transport"},
     "google_crc32c": {"secret"},
     "pydantic": {"settings", "config"},
