@@ -58,6 +58,11 @@ class Lease:
             table: _busy(table, *holders.get(table, ("another", 1.0))) for table in tables if table not in mine
         }  # fmt: skip
 
+    @property
+    def taken(self) -> bool:
+        """Whether this run has ever held a lease."""
+        return self._count > 0
+
     def check(self) -> None:
         """Raises LeaseLost when nothing more may be written."""
         if self._clock.monotonic() > self._until - MARGIN:

@@ -21,7 +21,7 @@ from google.cloud.bigquery.table import RowIterator
 from sync.config import Settings
 from sync.errors import AccessDenied, Unavailable
 from sync.sql import Parameter, Query
-from sync.warehouse import REQUEST_SECONDS, RETRY, Missing, Warehouse, translated
+from sync.warehouse import CALL_SECONDS, REQUEST_SECONDS, RETRY, Missing, Warehouse, translated
 
 Kind = Literal["runs", "rejects", "evaluations", "leases"]
 DEFINITIONS = Path(__file__).parent / "ledger"
@@ -61,7 +61,7 @@ class Ledger:
         with translated(f"ledger {self.path(kind)}"):
             try:
                 errors = self._client.insert_rows_json(
-                    self.path(kind), rows, row_ids=list(ids), retry=RETRY, timeout=REQUEST_SECONDS
+                    self.path(kind), rows, row_ids=list(ids), retry=RETRY, timeout=CALL_SECONDS
                 )
             except google_errors.NotFound:
                 self.create()
@@ -145,11 +145,9 @@ class Ledger:
             dataset = bigquery.Dataset(self.dataset)
             if self._location:
                 dataset.location = self._location
-            self._client.create_dataset(dataset, exists_ok=True, retry=RETRY, timeout=REQUEST_SECONDS)
+            self._client.create_dataset(dataset, exists_ok=True, retry=RETRY, timeout=CALL_SECONDS)
             for kind, column in PARTITIONED_BY.items():
-                self._client.create_table(
-                    self._table(kind, column), exists_ok=True, retry=RETRY, timeout=REQUEST_SECONDS
-                )
+                self._client.create_table(self._table(kind, column), exists_ok=True, retry=RETRY, timeout=CALL_SECONDS)
         except google_errors.Forbidden as error:
             wanted = ", ".join(PARTITIONED_BY)
             raise AccessDenied(

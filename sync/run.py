@@ -234,7 +234,8 @@ class Run:
     def _done(self, work: Work) -> None:
         report = work.report
         report.bytes_processed = work.source.bytes
-        recorded = not self._request.dry_run and self._request.action != "watch"
+        # A table whose lease could not be had leaves no row: the ledger is out of reach, or holds another run's.
+        recorded = self._lease.taken and not self._request.dry_run and self._request.action != "watch"
         if recorded and report.status != "busy":  # a busy table has a row of the run that holds it
             with self._guarded(work):
                 self._ledger.append("runs", [self._row(work)], [f"{self._run_id}-{report.table}"])

@@ -35,6 +35,7 @@ TRANSIENT = (
 )
 RETRY = Retry(predicate=if_exception_type(*TRANSIENT), initial=0.3, maximum=4.0, multiplier=2.0, timeout=15.0)
 REQUEST_SECONDS = 60.0
+CALL_SECONDS = (3.0, REQUEST_SECONDS)  # to connect and to be answered: who is out of reach is told of within 30 s
 JOB_SECONDS = 300.0  # for a query to wait for a slot and finish; without it the client waits for ever
 # Reasons whose message speaks of limits and names. Any other failure of a running query may quote a row's value.
 SPEAKS_OF_NAMES = {"bytesBilledLimitExceeded", "quotaExceeded", "rateLimitExceeded", "notFound", "accessDenied", "responseTooLarge"}  # fmt: skip  # noqa: E501
@@ -139,7 +140,7 @@ class Warehouse:
             query.text,
             job_config=config,
             location=self._settings.location,
-            timeout=REQUEST_SECONDS,
+            timeout=CALL_SECONDS,
             retry=RETRY,
             job_retry=None,
         )
@@ -149,7 +150,7 @@ class Warehouse:
         config = self._config(query, table, dry_run=True, use_query_cache=False)
         with translated(table):
             job = self.client.query(
-                query.text, job_config=config, location=self._settings.location, timeout=REQUEST_SECONDS, retry=RETRY
+                query.text, job_config=config, location=self._settings.location, timeout=CALL_SECONDS, retry=RETRY
             )
             if job.statement_type not in (None, "SELECT"):
                 raise NeedsPerson(f"{table}: `query` must be one SELECT, not {job.statement_type}")
@@ -158,7 +159,7 @@ class Warehouse:
     def table(self, path: str, table: str) -> bigquery.Table:
         """A source table's metadata."""
         with translated(f"{table}: source {path}"):
-            return self.client.get_table(path, retry=RETRY, timeout=REQUEST_SECONDS)
+            return self.client.get_table(path, retry=RETRY, timeout=CALL_SECONDS)
 
 
 def _parameter(parameter: Parameter) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
