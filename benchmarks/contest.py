@@ -39,7 +39,7 @@ class Side:
 
 
 SIDES = (
-    Side("function", "this function", "function", None, (10_000, 100_000, 300_000, 600_000, 1_000_000)),
+    Side("function", "this function", "function", None, (10_000, 100_000, 300_000, 1_000_000)),
     Side("classic", "classic script (DataFrame, records, SDK upload)", "classic", "classic.py"),
     Side("dlt_rows", "dlt, rows as dicts", "dlt", "dlt_rows.py", (10_000, 100_000)),
     Side("dlt_arrow", "dlt, Arrow, documents joined as strings", "dlt", "dlt_arrow.py"),
