@@ -22,7 +22,7 @@ from sync.window import BEGINNING
 
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.5  # doubles with each attempt
-SUSPECTS = 3  # so many rows refused with 500 and none taken: not the rows are bad
+SUSPECTS = 10  # so many rows refused with 500, none taken and none there yet: not the rows are bad
 TOO_LARGE = 413
 ABOUT_ROWS = (400, TOO_LARGE, 422)  # any other refusal is about the table or the address, and blames no row
 KNOWN = "SELECT DISTINCT key, cursor FROM {rejects} WHERE `table` = @table AND cursor >= @start"
@@ -169,7 +169,9 @@ class Sender:
 
     def _suspect(self, row: Row, error: OutcomeUnknown, replace: bool) -> None:
         self._suspects.append((row, error.reason))
-        if len(self._suspects) >= SUSPECTS:
+        if self._witness is not None:
+            self.finish()
+        elif len(self._suspects) >= SUSPECTS:
             raise Unavailable(f"{self._table}: Aito answers 500 to every row; try again later") from error
         if replace:
             self._forget(row)
