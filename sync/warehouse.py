@@ -35,7 +35,8 @@ TRANSIENT = (
 )
 RETRY = Retry(predicate=if_exception_type(*TRANSIENT), initial=0.3, maximum=4.0, multiplier=2.0, timeout=15.0)
 REQUEST_SECONDS = 60.0
-CALL_SECONDS = (3.0, REQUEST_SECONDS)  # to connect and to be answered: who is out of reach is told of within 30 s
+# To connect and to be answered: who is out of reach is told of within 30 s. The client's types know no such pair.
+CALL_SECONDS: Any = (3.0, REQUEST_SECONDS)
 JOB_SECONDS = 300.0  # for a query to wait for a slot and finish; without it the client waits for ever
 # Reasons whose message speaks of limits and names. Any other failure of a running query may quote a row's value.
 SPEAKS_OF_NAMES = {"bytesBilledLimitExceeded", "quotaExceeded", "rateLimitExceeded", "notFound", "accessDenied", "responseTooLarge"}  # fmt: skip  # noqa: E501
