@@ -63,6 +63,7 @@ class Ends:
     numbered: bool = False
     table: Row | None = None  # more of the table's configuration
     settings: Row | None = None  # more of the configuration
+    shared_ledger: str | None = None
 
     def __post_init__(self) -> None:
         self.now = self.now or datetime.now(UTC).timestamp() // 1
@@ -80,7 +81,7 @@ class Ends:
 
     @property
     def ledger(self) -> str:
-        return f"{self.name}_ledger"
+        return self.shared_ledger or f"{self.name}_ledger"
 
     @property
     def schema(self) -> list[SchemaField]:
@@ -104,14 +105,21 @@ class Ends:
 
     # -- runs
 
-    def write_config(self) -> Any:
-        more = dict(self.settings or {})
+    def described(self) -> Row:
+        """The table in the configuration."""
         table: Row = {"name": self.name, "source": self.source, "mode": self.mode, "key": "id", **(self.table or {})}
         if self.mode != "replace":
             table |= {"cursor": {"source": "at", "column": "unix"}}
             table |= {} if self.keep is None else {"keep": f"{int(self.keep)}s"}
+        return table
+
+    def write_config(self) -> Any:
+        """Write the configuration. -> its path."""
+        more = dict(self.settings or {})
         aito = {"requests_per_second": 100_000, "timeout_seconds": 5, **more.pop("aito", {})}
-        return self.stack.configure(name=f"{self.name}.yaml", ledger=self.ledger, aito=aito, tables=[table], **more)
+        return self.stack.configure(
+            name=f"{self.name}.yaml", ledger=self.ledger, aito=aito, tables=[self.described()], **more
+        )
 
     def services(self, clock: Clock | None = None) -> Services:
         """What `Services.from_environment` makes, without the environment; sleeping is skipped."""

@@ -91,8 +91,12 @@ def test_the_old_table_stays_until_the_new_one_is_whole(stack: Stack) -> None:
     assert len(ends.held()) == 10
     ends.ok()
     ends.put([row("c", ends.now)])
-    stack.aito.refuse(lambda document: stack.aito.insert(f"{ends.name}__fresh", [{**document, "id": "x"}]) and None
-                      if document["id"] == "k0" else None)  # fmt: skip
+
+    def double(document: dict[str, Any]) -> None:
+        if document["id"] == "k0":
+            stack.aito.insert(f"{ends.name}__fresh", [{**document, "id": "x"}])
+
+    stack.aito.refuse(double)
     report = ends.run()
     stack.aito.refuse(None)
     assert report.http_status == 503
