@@ -17,7 +17,7 @@ PIECE_BYTES = 1_000_000
 
 class _Answer(requests.Response):
     def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:
-        pieces: Iterator[Any] = super().iter_content(max(chunk_size or 0, PIECE_BYTES), decode_unicode)  # type: ignore[call-overload]  # one of two
+        pieces: Iterator[Any] = super().iter_content(max(chunk_size or 0, PIECE_BYTES), decode_unicode)
         return pieces
 
 
