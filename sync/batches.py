@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 SEPARATOR = ",\n"  # JSON text holds no raw line feed: what BigQuery joined by it can be taken apart by it
@@ -32,22 +31,26 @@ class Row:
 
 @dataclass(frozen=True)
 class Batch:
-    """`text` is the JSON array of `rows` documents; `newest` the newest cursor among them, epoch seconds."""
+    """`body` is the JSON array of `rows` documents; `newest` the newest cursor among them, epoch seconds.
 
-    text: str
+    Held as the bytes that are sent: as text, one emoji would make four bytes of each character.
+    """
+
+    body: bytes
     rows: int
     newest: int | None
     flagged: int = 0
 
-    @cached_property
-    def body(self) -> bytes:
-        """What is sent, encoded once however often it is measured and sent."""
-        return self.text.encode()
+    @property
+    def text(self) -> str:
+        """The array as text."""
+        return self.body.decode()
 
     @property
     def last(self) -> str:
         """The last document, without taking the others apart."""
-        return self.text[max(1, self.text.rfind(SEPARATOR) + len(SEPARATOR)) : -1]
+        separator = SEPARATOR.encode()
+        return self.body[max(1, self.body.rfind(separator) + len(separator)) : -1].decode()
 
     def documents(self) -> list[str]:
         """The documents one by one, in order."""
@@ -68,7 +71,7 @@ def _row(text: str) -> Row:
 def of(documents: Sequence[str], newest: int | None = None) -> Batch:
     """A batch of finished documents, flagged ones among them or not."""
     flagged = sum(not document.startswith("{") for document in documents)
-    return Batch("[" + SEPARATOR.join(documents) + "]", len(documents), newest, flagged)
+    return Batch(f"[{SEPARATOR.join(documents)}]".encode(), len(documents), newest, flagged)
 
 
 def halves(batch: Batch) -> tuple[Batch, Batch]:

@@ -21,7 +21,7 @@ from sync.sql import faults
 from sync.window import Slice
 
 T = TypeVar("T")
-AHEAD = 2  # a page of batches (source.PAGE_BATCHES): the next is fetched while all of this one is sent
+AHEAD = 2  # batches: one that waits and one that is fetched, so that neither side waits for the other's hiccups
 
 
 def load(work: Work, plan: Plan) -> None:

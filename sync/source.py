@@ -17,7 +17,7 @@ from sync.sql import Origin, Partitioning
 from sync.warehouse import Warehouse, translated
 from sync.window import Bucket, Slice, Window
 
-PAGE_BATCHES = 2  # result rows a page: a batch may be megabytes, and memory must not grow with the table
+PAGE_BATCHES = 1  # result rows a page: a batch may be 5 MB, and four times that while it is text with an emoji in it
 FINE_HOURS = 100  # up to so many heavy hours are counted by the second, more by the minute
 
 
@@ -91,7 +91,7 @@ class Source:
             result = self._warehouse.query(query, table, PAGE_BATCHES)
             self.bytes += result.total_bytes_processed or 0
             for row in result:
-                yield Batch(row["documents"], row["n_rows"], row["newest"], row["flagged"])
+                yield Batch(row["documents"].encode(), row["n_rows"], row["newest"], row["flagged"])
 
     def estimate(self, origin: Origin, span: Window) -> int:
         """Bytes that BigQuery would read to load the whole window, by a dry run."""

@@ -23,7 +23,7 @@ from google.cloud.bigquery.table import RowIterator
 from sync.config import BigQuerySettings
 from sync.errors import AccessDenied, NeedsPerson, Unavailable
 from sync.sql import Parameter, Query
-from sync.wire import LargePieces
+from sync.wire import LargePieces, give_memory_back
 
 TRANSIENT = (
     google_errors.ServerError,  # 5xx
@@ -53,6 +53,7 @@ def client(settings: BigQuerySettings) -> bigquery.Client:
     if not session.is_mtls:  # else it holds an adapter with the client's certificate
         session.mount("https://", LargePieces())
         session.mount("http://", LargePieces())
+    give_memory_back()
     return made
 
 

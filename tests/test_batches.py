@@ -99,6 +99,6 @@ def test_body_is_utf8() -> None:
 )
 def test_keys_as_text(document: str, key: str | None) -> None:
     """As BigQuery's CAST to STRING gives them."""
-    (row,) = Batch(f"[{document}]", 1, None).read()
+    (row,) = Batch(f"[{document}]".encode(), 1, None).read()
     assert row.key("id") == key
     assert row.key(None) is None
