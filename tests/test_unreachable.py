@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -45,8 +46,7 @@ def deaf() -> Iterator[str]:
 @pytest.fixture
 def ends(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Ends]:
     """A table, and a key that must not be told."""
-    name = request.node.name.replace("[", "_").replace("]", "")
-    made = Ends(stack, name[5:])
+    made = Ends(stack, re.sub(r"\W+", "_", request.node.name))
     made.put([row("a", made.now - 60)])
     before, stack.aito.api_key = stack.aito.api_key, KEY
     yield made
