@@ -31,6 +31,7 @@ def _machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory": _field("/proc/meminfo", "MemTotal"),
         "python": platform.python_version(),
+        "load": round(os.getloadavg()[1], 1),  # of the last five minutes, before anything was started: 0 is idle
     }
 
 
