@@ -153,7 +153,7 @@ def _machine(results: dict[str, Any]) -> str:
     lines = [f"- {name}: {', '.join(f'{p} {v}' for p, v in held.items())}" for name, held in versions.items()]
     return (
         f"## Machine and versions\n{machine['processor']}, {machine['cores']} cores, {machine['memory']}, "
-        f"{machine['system']}, Python {machine['python']}; measured {results['taken']}. Before the last part began, the "
+        f"{machine['system']}, Python {machine['python']}; measured {results['taken']}. Before the last part the "
         f"machine's load was {machine['load']:g}; what exceeds 0 was others' and lengthens wall times.\n\n"
         + "\n".join(lines)
         + "\n"
