@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 
 import flask
 import functions_framework
@@ -64,3 +65,6 @@ def _answer(status: int, body: object, retry_after: int | None = None) -> flask.
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
     return response
+
+
+gc.freeze()  # imports live for ever: the server forks after them, and a collector that touches them would copy them

@@ -15,7 +15,7 @@ from benchmarks.contest import SIDES, python
 from benchmarks.measure import measured
 from benchmarks.stage import BATCH, ROOT, Stage, stage
 
-OVERLAP_ROWS = 300_000
+OVERLAP_ROWS = 1_000_000
 LARGE = ((20, 1_000_000), (300, 1_000_000))  # documents, bytes each
 IMPORTS = 15
 # What main.py and sync/ import of others, the way they do; `pydantic` alone would load nothing until it is used.

@@ -6,12 +6,11 @@ next run's lookback finds.
 
 from __future__ import annotations
 
-from collections import deque
+import itertools
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 from sync import batches, reconcile
+from sync.ahead import ahead, room
 from sync.batches import Batch, Row
 from sync.plan import Plan
 from sync.ports import Work, one_of
@@ -20,28 +19,11 @@ from sync.send import Sender
 from sync.sql import faults
 from sync.window import Slice
 
-T = TypeVar("T")
-AHEAD = 2  # batches: one that waits and one that is fetched, so that neither side waits for the other's hiccups
-
 
 def load(work: Work, plan: Plan) -> None:
     """Bring the window's rows into Aito. Raises OutOfTime at a batch's edge, with the state good."""
     sender = Sender(work, faults(plan.origin.columns), sum(part.rows for part in plan.slices))
     Loader(work, plan, sender).load()
-
-
-def ahead(items: Iterator[T], depth: int = AHEAD) -> Iterator[T]:
-    """The same items; the next `depth` are made while the caller works on this one."""
-    end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
-        upcoming = deque(reader.submit(next, items, end) for _ in range(depth))
-        try:
-            while (item := upcoming.popleft().result()) is not end:
-                upcoming.append(reader.submit(next, items, end))
-                yield item  # type: ignore[misc]  # not the sentinel
-        finally:
-            for asked in upcoming:
-                asked.cancel()
 
 
 class Loader:
@@ -59,7 +41,7 @@ class Loader:
         self._count_cursorless()
         known = [part for part in self._plan.slices if self._overlaps(part)]
         in_place = [self._known(part) for part in known]
-        for part, batch in ahead(self._fresh(self._plan.slices[len(known) :])):
+        for part, batch in ahead(self._fresh(self._plan.slices[len(known) :]), lambda each: room(each[1])):
             if batch:
                 self._batch(part, batch, None)
             else:
@@ -89,12 +71,17 @@ class Loader:
     def _fresh(self, parts: Sequence[Slice]) -> Iterator[tuple[Slice, Batch | None]]:
         """The batches of slices of which Aito holds nothing, each slice ended by None.
 
-        As one sequence, so that a slice's query runs while the end of the slice before is sent and counted.
+        As one sequence, and each begun while the one before is sent: a query takes seconds in which nothing comes.
         """
-        for part in parts:
-            for batch in self._read(part):
+        for part, found in ahead(map(self._begun, parts)):
+            for batch in found:
                 yield part, batch
             yield part, None
+
+    def _begun(self, part: Slice) -> tuple[Slice, Iterator[Batch]]:
+        """A slice and its batches, of which the first is here already."""
+        found = self._read(part)
+        return part, itertools.chain(list(itertools.islice(found, 1)), found)
 
     def _read(self, part: Slice) -> Iterator[Batch]:
         size = self._work.settings.batch
@@ -109,7 +96,7 @@ class Loader:
             report.skipped += part.rows
             self._told(part)
             return True
-        for batch in ahead(self._read(part)):
+        for batch in ahead(self._read(part), room):
             self._batch(part, batch, held)
         self._completed(part)
         return False

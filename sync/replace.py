@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sync.ahead import ahead, room
 from sync.errors import NeedsPerson, OutcomeUnknown, TooManyRejects, Unavailable
-from sync.load import ahead
 from sync.plan import definition
 from sync.ports import Work
 from sync.send import Sender, too_many
@@ -46,7 +46,7 @@ def _fill(work: Work, origin: Origin, fresh: str) -> int:
     report, size = work.report, work.settings.batch
     sender = Sender(work, faults(origin.columns), 0, fresh)
     report.slices_planned = 1
-    for batch in ahead(work.source.batches(origin, None, size.rows, size.bytes)):
+    for batch in ahead(work.source.batches(origin, None, size.rows, size.bytes), room):
         work.deadline.check(report.table)
         report.fetched += batch.rows
         sender.send(batch)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "ground": ("errors", "log", "clock", "termination", "mistakes"),
     "settings": ("settings", "crosschecks", "yamlfile", "config"),
-    "pure": ("window", "schema", "sql", "batches", "report", "request", "judgement", "question", "reasons"),
+    "pure": ("window", "schema", "sql", "batches", "ahead", "report", "request", "judgement", "question", "reasons"),
     "ports": ("ports",),
     "adapters": ("wire", "warehouse", "source", "secret", "transport", "target", "ledger", "topic"),
     "verbs": ("lease", "plan", "send", "reconcile", "load", "purge", "replace", "evaluation", "watch", "status"),
