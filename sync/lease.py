@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +14,9 @@ from typing import Protocol
 from sync.clock import Clock
 from sync.errors import Busy, LeaseLost, SyncError
 
-SECONDS = 90  # a killed run blocks its tables for this long
 RENEW_SECONDS = 30
-MARGIN = 10  # a write that begins this long before the end is over before another run can begin
+SPARE_SECONDS = 80  # so long a run goes on while it cannot renew: two renewals may fail
+MARGIN_SECONDS = 10  # more than the longest write may take: it is over before another run can begin
 
 
 class Book(Protocol):
@@ -28,13 +29,17 @@ class Book(Protocol):
 
 
 class Lease:
-    """Leases of some tables, held by one run."""
+    """Leases of some tables, held by one run. longest_write: seconds until a request to Aito is given up.
 
-    def __init__(self, book: Book, run_id: str, clock: Clock, seconds: int = SECONDS) -> None:
+    A run that was killed blocks its tables for at most SPARE_SECONDS, MARGIN_SECONDS and the longest write together.
+    """
+
+    def __init__(self, book: Book, run_id: str, clock: Clock, longest_write: float) -> None:
         self._book = book
         self._run_id = run_id
         self._clock = clock
-        self._seconds = seconds
+        self._margin = longest_write + MARGIN_SECONDS
+        self._seconds = math.ceil(SPARE_SECONDS + self._margin)
         self._until = 0.0
         self._count = 0
         self.inherited = False  # whether a run before this one ended without having finished
@@ -65,7 +70,7 @@ class Lease:
 
     def check(self) -> None:
         """Raises LeaseLost when nothing more may be written."""
-        if self._clock.monotonic() > self._until - MARGIN:
+        if self._clock.monotonic() > self._until - self._margin:
             raise LeaseLost(
                 "the lease ran out or was taken by another run; nothing more is written, the next run continues"
             )
@@ -92,7 +97,7 @@ class Lease:
             self._release()
 
     def _keep(self) -> None:
-        while not self._done.wait(min(RENEW_SECONDS, self._seconds / 3)):
+        while not self._done.wait(RENEW_SECONDS):
             self.renew()
 
     def _release(self) -> None:

@@ -108,7 +108,7 @@ class Ledger:
     def lease(self, tables: Sequence[str], run_id: str, seconds: int) -> tuple[int, int]:
         """Take leases. Returns how many were free, and how many others had run out without having been given back.
 
-        A row stays when its lease is given back, so that taking it is an UPDATE always: BigQuery serialises those.
+        A row stays when its lease is given back, so that taking it is an UPDATE, which BigQuery serialises.
         """
         parameters = (
             Parameter("tables", "ARRAY<STRING>", list(tables)),
@@ -119,8 +119,19 @@ class Ledger:
             free = self._change(TAKE_FREE, parameters)
         except Missing:
             self.create()
-            free = self._change(TAKE_FREE, parameters)
-        return free, 0 if free == len(tables) else self._change(TAKE_EXPIRED, parameters)
+            free = 0
+        if free == len(tables):
+            return free, 0
+        expired = self._change(TAKE_EXPIRED, parameters)
+        return free + (0 if free + expired == len(tables) else self._first(parameters)), expired
+
+    def _first(self, parameters: Sequence[Parameter]) -> int:
+        """Take leases of tables that no run has had before; how many. Two runs may insert at the same time.
+
+        Each looks after its own row is there, so the later one sees both rows, and takes its own back.
+        """
+        made = self._change(TAKE_FIRST, parameters)
+        return made - (self._change(TAKE_BACK, parameters[:2]) if made else 0)
 
     def renew(self, run_id: str, seconds: int) -> int:
         """Prolong this run's leases; how many it still holds."""
@@ -175,14 +186,15 @@ def row_ids(run_id: str, count: int) -> list[str]:
 
 _EXPIRES = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL @seconds SECOND)"
 _GIVEN_BACK = "TIMESTAMP_SECONDS(0)"  # expires_at of a lease that its holder gave back with everything done
-_TAKE = f"UPDATE SET run_id = @run_id, expires_at = {_EXPIRES}"
-TAKE_FREE = f"""
-MERGE {{leases}} AS held USING (SELECT name FROM UNNEST(@tables) AS name) AS wanted ON held.`table` = wanted.name
-WHEN MATCHED AND held.expires_at = {_GIVEN_BACK} THEN {_TAKE}
-WHEN NOT MATCHED THEN INSERT (`table`, run_id, expires_at) VALUES (wanted.name, @run_id, {_EXPIRES})"""
-TAKE_EXPIRED = f"""
-UPDATE {{leases}} SET run_id = @run_id, expires_at = {_EXPIRES}
-WHERE `table` IN UNNEST(@tables) AND expires_at > {_GIVEN_BACK} AND expires_at < CURRENT_TIMESTAMP()"""
+_TAKE = f"UPDATE {{leases}} SET run_id = @run_id, expires_at = {_EXPIRES} WHERE `table` IN UNNEST(@tables)"
+TAKE_FREE = f"{_TAKE} AND expires_at = {_GIVEN_BACK}"
+TAKE_EXPIRED = f"{_TAKE} AND expires_at > {_GIVEN_BACK} AND expires_at < CURRENT_TIMESTAMP()"
+TAKE_FIRST = f"""
+INSERT INTO {{leases}} (`table`, run_id, expires_at)
+SELECT name, @run_id, {_EXPIRES} FROM UNNEST(@tables) AS name WHERE name NOT IN (SELECT `table` FROM {{leases}})"""
+TAKE_BACK = """
+DELETE FROM {leases} WHERE run_id = @run_id AND `table` IN UNNEST(@tables)
+  AND `table` IN (SELECT `table` FROM {leases} WHERE run_id != @run_id)"""
 RENEW = f"UPDATE {{leases}} SET expires_at = {_EXPIRES} WHERE run_id = @run_id AND expires_at > {_GIVEN_BACK}"
 RELEASE = f"""
 UPDATE {{leases}} SET expires_at = IF(`table` IN UNNEST(@unfinished), TIMESTAMP_SECONDS(1), {_GIVEN_BACK})

@@ -94,7 +94,7 @@ class Run:
         self._now = int(self._clock.now())
         self._warehouse = warehouse.Warehouse(services.bigquery, settings.bigquery, run_id, request.action)
         self._ledger = Ledger(self._warehouse, settings)
-        self._lease = Lease(self._ledger, run_id, self._clock)
+        self._lease = Lease(self._ledger, run_id, self._clock, settings.aito.timeout_seconds)
         transport = Transport(
             settings.aito.url,
             services.secret,

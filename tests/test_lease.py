@@ -13,9 +13,12 @@ from local.stack import Function, Stack
 from sync import lease as leases
 from sync.clock import Clock
 from sync.errors import LeaseLost, Unavailable
-from sync.lease import MARGIN, SECONDS, Lease
+from sync.lease import SPARE_SECONDS, Lease
+from sync.ledger import TAKE_FIRST, Ledger
+from sync.sql import Parameter
 from tests.ends import Ends, row
 
+LONGEST_WRITE = 60
 FAR = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)"
 
 
@@ -25,9 +28,11 @@ class Book:
     def __init__(self, free: int = 1, expired: int = 0) -> None:
         self.free, self.expired, self.held = free, expired, free + expired
         self.down = False
+        self.asked_for = 0
         self.released: list[list[str]] = []
 
     def lease(self, tables: Sequence[str], run_id: str, seconds: int) -> tuple[int, int]:
+        self.asked_for = seconds
         return self.free, self.expired
 
     def renew(self, run_id: str, seconds: int) -> int:
@@ -54,16 +59,17 @@ class Seconds:
 
 
 def taken(book: Book, seconds: Seconds) -> Lease:
-    lease = Lease(book, "mine", seconds.clock)
+    lease = Lease(book, "mine", seconds.clock, LONGEST_WRITE)
     assert lease.take(["t"]) == {}
     return lease
 
 
 def test_it_runs_out() -> None:
-    """Without renewal writing ends some time before another run may begin."""
-    seconds = Seconds()
-    lease = taken(Book(), seconds)
-    seconds.at = SECONDS - MARGIN
+    """Without renewal writing ends so long before another run may begin that the last write is over by then."""
+    book, seconds = Book(), Seconds()
+    lease = taken(book, seconds)
+    assert book.asked_for > SPARE_SECONDS + LONGEST_WRITE
+    seconds.at = SPARE_SECONDS
     lease.check()
     seconds.at += 0.1
     with pytest.raises(LeaseLost):
@@ -75,7 +81,7 @@ def test_renewal_prolongs_it() -> None:
     seconds = Seconds()
     lease = taken(Book(), seconds)
     for _ in range(10):
-        seconds.at += SECONDS / 2
+        seconds.at += SPARE_SECONDS / 2
         lease.renew()
         lease.check()
 
@@ -87,7 +93,7 @@ def test_a_renewal_that_fails_changes_nothing() -> None:
     book.down, seconds.at = True, 60
     lease.renew()
     lease.check()
-    seconds.at = SECONDS
+    seconds.at = SPARE_SECONDS + 1
     with pytest.raises(LeaseLost):
         lease.check()
 
@@ -104,7 +110,7 @@ def test_a_lease_that_another_run_took_is_lost_at_once() -> None:
 
 def test_busy_tells_by_whom_and_for_how_long() -> None:
     """The error names the run and the seconds; there is nothing to write for this run."""
-    lease = Lease(Book(free=0), "mine", Seconds().clock)
+    lease = Lease(Book(free=0), "mine", Seconds().clock, LONGEST_WRITE)
     busy = lease.take(["t"])
     assert (busy["t"].status, busy["t"].retry_after) == (409, 13)
     assert "run other is at work on it" in str(busy["t"])
@@ -130,6 +136,29 @@ def test_held_expired_and_given_back(stack: Stack) -> None:
     ends.ok()
     ends.ok()
     assert len(ends.sql(f"SELECT * FROM `{ends.ledger}.leases`")) == 1
+
+
+def test_two_very_first_runs(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BigQuery does not serialise INSERTs: of two rows made at once, whoever looks last takes its own back."""
+    ends = Ends(stack, "lease_first")
+    ends.put([row("a", ends.now - 5)])
+    change = Ledger._change
+
+    def beside(self: Ledger, text: str, parameters: Sequence[Parameter]) -> int:
+        done = change(self, text, parameters)
+        if text == TAKE_FIRST:  # the other's row, which the statement above did not see
+            ends.sql(f"INSERT INTO `{ends.ledger}.leases` VALUES ('{ends.name}', 'other', {FAR})")
+        return done
+
+    monkeypatch.setattr(Ledger, "_change", beside)
+    report = ends.run()
+    assert (report.http_status, report.tables[0].status) == (409, "busy")
+    assert "run other is at work on it" in str(report.tables[0].error)
+    monkeypatch.undo()
+    assert [r["run_id"] for r in ends.sql(f"SELECT run_id FROM `{ends.ledger}.leases`")] == ["other"]
+    assert ends.held() == []
+    ends.expire_leases()
+    ends.ok()
 
 
 def test_stolen_in_the_middle(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
