@@ -17,7 +17,7 @@ from sync.ports import Work, one_of
 from sync.reconcile import Held
 from sync.send import Sender
 from sync.sql import faults
-from sync.window import Slice
+from sync.window import BEGINNING, Slice
 
 
 def load(work: Work, plan: Plan) -> None:
@@ -104,6 +104,8 @@ class Loader:
     def _completed(self, part: Slice) -> None:
         self._sender.finish()
         reconcile.complete(self._work, self._plan, self._sender, part)
+        if self._work.request.full_refresh:
+            self._work.report.covered = part.end
         self._told(part)
 
     def _told(self, part: Slice) -> None:
@@ -129,7 +131,7 @@ class Loader:
     def _batch(self, part: Slice, batch: Batch, held: Held | None) -> None:
         report = self._work.report
         # At least one batch of news a run, however little time there is: no standstill behind a long lookback.
-        if report.uploaded or (report.skipped and self._work.request.full_refresh):
+        if report.uploaded or (report.covered or BEGINNING) > self._plan.span.start:
             self._work.deadline.check(report.table)
         report.fetched += batch.rows
         if self._overlaps(part):
@@ -139,6 +141,8 @@ class Loader:
         self._work.log.progress(report.table, report.fetched)
         if batch.newest is not None:
             report.watermark_after = max(batch.newest, report.watermark_after or batch.newest)
+            if self._work.request.full_refresh and part.parts == 1:  # else the slice is not read in order
+                report.covered = batch.newest
 
     def _send_new(self, batch: Batch, held: Held | None) -> None:
         """Send the rows that Aito lacks, replace those it holds in another state, skip the others.

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from sync import schema, window
 from sync.errors import NeedsPerson
 from sync.ports import PAGE, Columns, Work
-from sync.sql import Origin
+from sync.sql import Origin, Parameter
 from sync.window import BEGINNING, Slice, Window
 
+CONTINUED_SECONDS = 86_400  # what was gone through longer ago is gone through again
+LAST = """
+SELECT run_id, status, window_end FROM {runs} WHERE `table` = @table AND action = @action AND started_at >= @since
+ORDER BY finished_at DESC LIMIT 1"""
 USD_PER_TIB = 6.25  # BigQuery on demand, https://cloud.google.com/bigquery/pricing
 
 
@@ -32,11 +37,13 @@ def plan(work: Work, now: int) -> Plan:
 
     Raises SchemaMismatch with every difference before anything is written.
     """
-    everything = work.request.full_refresh or work.request.action == "reconcile"
+    everything = work.request.everything
     origin, row_bytes = work.source.origin(work.table, prune=not everything)
     exists = prepare(work, origin)
     watermark, total = work.target.newest(work.table.name, work.cursor, now) if exists else (None, 0)
     span = window.window(now, None if everything else watermark, work.table.lookback, work.table.keep)
+    if everything and not work.request.dry_run:
+        span = _continued(work, span)
     known_until = now if everything else BEGINNING - 1 if watermark is None else watermark
     rows = window.slice_rows(row_bytes)
     if work.request.action == "reconcile":
@@ -46,6 +53,16 @@ def plan(work: Work, now: int) -> Plan:
     made = Plan(origin, exists, span, watermark, total, parts, counted.cursorless, slice_rows=rows)
     _tell(work, made)
     return made
+
+
+def _continued(work: Work, span: Window) -> Window:
+    """The window less what the call before has gone through, if that one was asked the same and ran out of time."""
+    asked = Parameter("action", "STRING", work.request.action)
+    since = Parameter("since", "TIMESTAMP", datetime.fromtimestamp(span.end - CONTINUED_SECONDS, UTC))
+    found = work.ledger.rows(LAST, (Parameter("table", "STRING", work.table.name), asked, since))
+    same = found and found[0]["status"] == "partial" and found[0]["run_id"].endswith(work.request.mark(work.settings))
+    work.report.covered = max(span.start, found[0]["window_end"]) if same else span.start
+    return Window(min(work.report.covered, span.end), span.end)
 
 
 def recounted(work: Work, plan: Plan, start: int | None = None) -> Plan:

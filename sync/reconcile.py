@@ -103,12 +103,14 @@ def reconcile(work: Work, plan: Plan) -> None:
     """
     sender = Sender(work, faults(plan.origin.columns), sum(part.rows for part in plan.slices))
     for part in plan.slices:
+        if work.report.slices_done:
+            work.deadline.check(work.table.name)
         _reconcile(work, plan, sender, part)
         sender.finish()
         work.report.slices_done += 1
+        work.report.covered = part.end
         work.log("slice_done", f"{work.table.name}: {work.report.slices_done} of {work.report.slices_planned} slices",
                  table=work.table.name, slice_start=part.start, slice_end=part.end, **work.report.counts())  # fmt: skip
-        work.deadline.check(work.table.name)
     if not work.request.dry_run:
         settle(work, plan, sender)
 

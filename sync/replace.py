@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from sync.ahead import ahead, room
-from sync.errors import NeedsPerson, OutcomeUnknown, TooManyRejects, Unavailable
+from sync.errors import NeedsPerson, OutcomeUnknown, OutOfTime, TooManyRejects, Unavailable
 from sync.plan import definition
 from sync.ports import Work
 from sync.send import Sender, too_many
 from sync.sql import Origin, faults
 
 SUFFIX = "__fresh"
+WHOLE = 0.9  # of the time budget: a table that had so much of it and did not fit will not fit the next time
 
 
 def replace(work: Work) -> None:
@@ -19,12 +20,26 @@ def replace(work: Work) -> None:
         return
     fresh = work.table.name + SUFFIX
     _make(work, origin, fresh)
-    sent = _fill(work, origin, fresh)
+    whole = work.deadline.left > WHOLE * work.settings.time_budget_seconds
+    try:
+        sent = _fill(work, origin, fresh)
+    except OutOfTime as error:
+        if not whole or work.deadline.stopped():
+            raise
+        raise NeedsPerson(_too_long(work)) from error
     _verify(work, fresh, sent)
     work.lease.check()
     _swap(work, fresh)
     work.schema[work.table.name] = {name: dict(column) for name, column in definition(origin).items()}
     work.report.verified = True
+
+
+def _too_long(work: Work) -> str:
+    return (
+        f"{work.table.name}: time_budget_seconds {work.settings.time_budget_seconds:g} was spent after "
+        f"{work.report.fetched} rows; a table of mode replace is loaded in one go, so calling again would not end "
+        "otherwise; the old rows stay; raise time_budget_seconds, or give the table a cursor and mode merge"
+    )
 
 
 def _make(work: Work, origin: Origin, fresh: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from sync.config import Settings
 
 Action = Literal["sync", "reconcile", "watch"]
 Status = Literal["ok", "partial", "failed", "busy"]
@@ -19,6 +22,15 @@ class Request:
     full_refresh: bool = False
     deep: bool = False
 
+    @property
+    def everything(self) -> bool:
+        """Whether the whole keep range is gone through, whatever the watermark."""
+        return self.full_refresh or self.action == "reconcile"
+
+    def mark(self, settings: Settings) -> str:
+        """The end of the run_id of a run through everything: the same when the same is asked of the same settings."""
+        return f"-{zlib.crc32(f'{self.full_refresh} {self.deep} {settings!r}'.encode()):08x}" if self.everything else ""
+
 
 @dataclass
 class TableReport:
@@ -31,6 +43,7 @@ class TableReport:
     retry_after: int | None = None
     start: int | None = None
     end: int | None = None
+    covered: int | None = None  # of a run through everything: how far it came, for the call that goes on from there
     fetched: int = 0
     uploaded: int = 0
     skipped: int = 0

@@ -67,7 +67,8 @@ def run(
 
     sink: takes the log; stopped: whether to end at the next batch; watcher: hears of progress.
     """
-    run_id = f"{datetime.fromtimestamp(services.clock.now(), UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    moment = datetime.fromtimestamp(services.clock.now(), UTC)
+    run_id = f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}{request.mark(services.settings)}"
     return Run(services, request, run_id, Log(run_id, sink, watcher), stopped).report()
 
 
@@ -249,10 +250,12 @@ class Run:
 
     def _row(self, work: Work) -> dict[str, object]:
         report = work.report
+        # So far a run through everything came: the call that goes on reads it here (plan).
+        end = report.covered if report.status == "partial" and report.covered is not None else report.end
         return {
             "run_id": self._run_id, "table": report.table, "action": self._request.action, "status": report.status,
             "started_at": datetime.fromtimestamp(self._now, UTC).isoformat(), "finished_at": self._clock.timestamp(),
-            "window_start": report.start, "window_end": report.end, **report.counts(),
+            "window_start": report.start, "window_end": end, **report.counts(),
             "watermark_after": report.watermark_after, "bytes_processed": report.bytes_processed, "error": report.error,
         }  # fmt: skip
 

@@ -16,7 +16,9 @@ import pytest
 import requests
 
 from local.stack import Function, Stack
-from tests.ends import Ends, row
+from sync.clock import Clock
+from sync.report import RunReport
+from tests.ends import HOUR, Ends, row
 
 TOPIC = "projects/local-project/topics/rest"
 ROWS = 200_000
@@ -168,6 +170,70 @@ def test_told_to_end(stack: Stack, slow: Ends) -> None:
     assert len(slow.held()) < 3000
     stack.aito.heal()
     slow.until_ok(1)
+
+
+@pytest.mark.parametrize("asked", [{"full_refresh": True}, {"action": "reconcile", "deep": True}])
+def test_what_goes_through_everything_goes_on(
+    stack: Stack, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told to stop after each batch or slice, the next call does not begin anew, and one of them is the last."""
+    monkeypatch.setattr("sync.plan.PAGE", 100)  # rows in a slice that is compared by keys
+    settings = {"batch": {"rows": 50, "bytes": 5_000_000}}
+    ends = Ends(stack, f"budget_{'deep' if 'deep' in asked else 'full'}", settings=settings)
+    ends.put([row(f"k{i:04}", ends.now - 40 * HOUR + 400 * (i // 3)) for i in range(900)])
+    ends.ok()
+    monkeyed = ends.held()[:40] + ends.held()[-40:]
+    stack.aito.delete_rows(ends.name, {"id": {"$or": [each["id"] for each in monkeyed]}})
+    reports: list[RunReport] = []
+    while not reports or reports[-1].status != "ok":
+        ends.now += 1
+        reports.append(ends.run(stopped=lambda: True, **asked))
+        assert reports[-1].tables[0].status in ("ok", "partial"), reports[-1].tables[0].error
+        assert len(reports) < 30
+    starts = [report.tables[0].start or 0 for report in reports]
+    assert len(starts) > 1
+    assert starts == sorted(starts)
+    assert starts[0] < starts[-1]
+    ends.assert_equal()
+    ends.now += 1
+    assert (ends.ok(**asked).start or 0) - starts[0] == len(reports), (
+        "after one that came to its end all is gone through again"
+    )
+
+
+def test_another_question_begins_anew(stack: Stack) -> None:
+    """A full refresh goes on only where the same was asked of the same configuration."""
+    ends = Ends(stack, "budget_other", settings={"batch": {"rows": 50, "bytes": 5_000_000}})
+    ends.put([row(f"k{i:04}", ends.now - 4000 + i) for i in range(300)])
+    ends.ok()
+    starts = []
+    for rows in (50, 50, 60):
+        ends.now += 1
+        ends.settings = {"batch": {"rows": rows, "bytes": 5_000_000}}
+        ends.write_config()
+        starts.append(ends.run(stopped=lambda: True, full_refresh=True).tables[0].start or 0)
+    assert starts[1] > starts[0] + 10
+    assert starts[2] == starts[0] + 2
+
+
+def test_a_replaced_table_that_never_fits(stack: Stack) -> None:
+    """It would begin anew for ever: a person is told what to do, and readers keep the old rows."""
+    settings = {"time_budget_seconds": 50, "batch": {"rows": 10, "bytes": 5_000_000}}
+    ends = Ends(stack, "budget_replace", mode="replace", settings=settings)
+    ends.put([row("a", ends.now - 5)])
+    ends.ok()
+    ends.put([row(f"k{i:04}", ends.now - 4000 + i) for i in range(300)])
+    seconds = [0.0]
+
+    def arrives(_: Any) -> None:
+        seconds[0] += 1
+
+    stack.aito.refuse(arrives)
+    report = ends.run(Clock(now=lambda: ends.now, monotonic=lambda: seconds[0]))
+    stack.aito.refuse(None)
+    assert (report.http_status, report.tables[0].status) == (500, "failed")
+    assert "raise time_budget_seconds, or give the table a cursor and mode merge" in str(report.tables[0].error)
+    assert [each["id"] for each in ends.held()] == ["a"]
 
 
 def test_no_standstill(stack: Stack) -> None:
