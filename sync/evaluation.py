@@ -36,6 +36,7 @@ PATIENCE = timedelta(
     hours=24
 )  # no evaluation of a nightly table is worth more; a job that hangs blocks the next until then
 MEMORY = timedelta(days=100)  # how far back finished runs are read: what a result is judged by
+OUTAGE = 2  # jobs that nothing can be told of; each may have cost a time-out
 NOT_FOUND = 404
 SAID_NOTHING = (502, 503, 504, 0)  # a gateway's answers, or none: the job may be well
 
@@ -63,8 +64,8 @@ class Evaluation:
     @classmethod
     def of(cls, row: dict[str, Any]) -> Evaluation:
         """From a row of LATEST."""
-        figures = (row["accuracy"], row["base_accuracy"], row["test_samples"])
-        run = None if figures[0] is None or not figures[2] else Run(*figures)
+        accuracy, base, tested = row["accuracy"], row["base_accuracy"], row["test_samples"]
+        run = None if accuracy is None or tested == 0 else Run(accuracy, base, tested or 0)
         told = (row["evaluation_id"], row["table"], row["name"], row["job_id"] or "", row["state"], row["started_at"])
         return cls(*told, run if row["state"] == "finished" else None)
 
@@ -80,9 +81,10 @@ Known = Sequence[Evaluation] | None  # None: the ledger could not be read
 def collect(works: Sequence[Work], *, everything: bool) -> Known:
     """Write and judge the end of every job that has ended. Returns all evaluations of late, oldest first.
 
-    everything: also of tables that the configuration no longer has. Without tables that evaluate it costs nothing.
+    everything: also of tables that the configuration no longer has. A sync of tables that evaluate nothing pays nothing
+    for it; `watch` looks all the same, at what was started before the configuration changed.
     """
-    asking = [work for work in works if work.table.evaluate]
+    asking = [work for work in works if work.table.evaluate or work.request.action == "watch"]
     known = _known(asking[0]) if asking else None
     if known is None:
         return None
@@ -102,20 +104,23 @@ def _known(work: Work) -> Known:
 
 
 class _Collector:
-    """One look at every open job. An outage upstream ends it: what is open stays open for the next look."""
+    """One look at every open job. An outage upstream ends it: what is open stays open for the next look.
+
+    One job that cannot be told of is no outage yet: a result too large for a gateway must not keep the others waiting.
+    """
 
     def __init__(self, works: Sequence[Work], known: Sequence[Evaluation], names: set[str] | None) -> None:
         self._work = works[0]  # its ports; they are the same in every work of a run
         self._known = known
         self._names = names
         self._asked = {(work.table.name, asked.name): asked for work in works for asked in work.table.evaluate}
-        self._out = False
+        self._untold = 0
 
     def collect(self) -> Iterator[Evaluation]:
         """Every known evaluation, in its state after the look."""
         for each in self._known:
             open_ = each.state == "started" and (self._names is None or each.table in self._names)
-            yield self._look(each) if open_ and not self._out else each
+            yield self._look(each) if open_ and self._untold < OUTAGE else each
 
     def _look(self, each: Evaluation) -> Evaluation:
         try:
@@ -124,7 +129,7 @@ class _Collector:
                 return each
             self._write(each, end)
         except SyncError as error:
-            self._out = True
+            self._untold += 1
             text = f"{each.table} {each.name}: its state cannot be told now, the next look will: {error}"
             self._work.log("evaluation_failed", text, "WARNING", table=each.table, name=each.name, job_id=each.job_id)
             return each
@@ -199,7 +204,7 @@ def _reason(end: dict[str, Any]) -> str:
 
 def _summary(run: Run) -> str:
     base = "" if run.base_accuracy is None else f", base accuracy {run.base_accuracy:.3f}"
-    return f"accuracy {run.accuracy:.3f}{base}, {run.test_samples} rows tested"
+    return f"accuracy {run.accuracy:.3f}{base}, {run.test_samples or 'an unknown number of'} rows tested"
 
 
 # -- launching

@@ -29,7 +29,7 @@ USEFUL_GAIN = 0.05  # guessing is said to be as good when a gain of this much ca
 
 @dataclass(frozen=True)
 class Run:
-    """One finished evaluation."""
+    """One finished evaluation. test_samples 0: not told, as a query that selects its figures may leave it out."""
 
     accuracy: float
     base_accuracy: float | None

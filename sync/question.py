@@ -81,7 +81,7 @@ def figures(answer: Any) -> dict[str, Any] | None:
     if not isinstance(answer, dict) or not ({"accuracy", "testSamples"} & answer.keys()):
         return None
     found: dict[str, Any] = {name: number(answer.get(theirs)) for name, theirs in FIGURES.items()}
-    tested = found["test_samples"]
+    tested = found["test_samples"] if "testSamples" in answer else number(answer.get("n"))
     found["test_samples"] = None if tested is None else round(tested)
     return {**found, "result": _kept(answer)}
 

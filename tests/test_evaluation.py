@@ -176,6 +176,54 @@ def test_newest_rows_are_tested_on_older_ones(jobs: Bench) -> None:
     assert (row["test_samples"], row["train_samples"]) == (145, 455)  # a row each ten minutes, both ends included
 
 
+def test_newest_rows_of_a_merge(jobs: Bench) -> None:
+    """Where rows change, a row that changed lately is one of the newest, and taught nothing as it was before."""
+    jobs.load("pages", PAGES, pages(600, jobs.now - DAY))
+    asked = {"name": "tomorrow", "predict": "source", "given": ["path"], "test": "newest 1d"}
+    configured = web(jobs, asked, mode="merge")
+    jobs.ok(configured)
+    changed = [{**row, "ts": iso(jobs.now - 60), "source": "mail"} for row in pages(600, jobs.now - DAY)[:100]]
+    jobs.load("pages", PAGES, changed)
+    settled(jobs)
+    jobs.now += DAY  # and a night that brings nothing asks the same again
+    for _ in range(2):
+        jobs.ok(configured)
+        settled(jobs)
+        jobs.ok(configured, request=WATCH)
+        told = [row for row in jobs.ledger("evaluations") if row["state"] == "finished"]
+        edge = jobs.now - DAY - 60 - DAY
+        newer = [row for row in jobs.aito.rows(configured["name"]) if row["at"] >= edge]
+        assert len(newer) >= 100
+        last = max(told, key=lambda row: row["started_at"])
+        assert (last["test_samples"], last["train_samples"]) == (len(newer), 600 - len(newer))
+        jobs.now += 60
+
+
+def test_a_table_that_is_swapped(jobs: Bench) -> None:
+    """A table in mode `replace` is evaluated under its own name, from its first night on."""
+    jobs.load("pages", PAGES, pages(200, jobs.now))
+    asked = {"name": "source", "predict": "source", "given": ["path"]}
+    swapped = {"name": f"{jobs.name}_web", "source": f"{jobs.name}.pages", "mode": "replace", "evaluate": [asked]}
+    for _ in range(2):
+        assert len(jobs.ok(swapped).evaluations) == 1
+        settled(jobs)
+        jobs.ok(swapped, request=WATCH)
+        assert jobs.event("evaluation_finished")["test_samples"] == 20
+
+
+def test_after_load_optimize_and_purge(jobs: Bench) -> None:
+    """The job is the last thing that Aito is asked for: it measures the table as the night leaves it."""
+    jobs.load("pages", PAGES, pages(100, jobs.now))
+    configured = web(jobs, keep="8h", purge={"max_share": 1})
+    jobs.ok(configured)
+    jobs.now += 3600
+    jobs.load("pages", PAGES, [{**pages(1, jobs.now - 60)[0], "id": "new"}])
+    jobs.aito.reset_stats()
+    assert jobs.ok(configured).purged > 0
+    kinds = [entry.kind for entry in jobs.aito.log if entry.kind in ("insert", "delete", "optimize", "job.start")]
+    assert kinds == ["insert", "delete", "optimize", "job.start"]
+
+
 def test_a_whole_query(jobs: Bench) -> None:
     """`query` is sent as it is."""
     jobs.load("pages", PAGES, pages(100, jobs.now))
@@ -189,8 +237,25 @@ def test_a_whole_query(jobs: Bench) -> None:
     assert jobs.event("evaluation_finished")["test_samples"] == 7
 
 
+def test_a_query_that_selects_little(jobs: Bench) -> None:
+    """`min_accuracy` holds for a whole query too, also for one that asks for nothing but the accuracy."""
+    jobs.load("pages", PAGES, pages(100, jobs.now))
+    raw = {"test": {"$index": {"$mod": [10, 0]}}, "evaluate": {"from": f"{jobs.name}_web", "predict": "source"},
+           "select": ["accuracy"]}  # fmt: skip
+    configured = web(jobs, {"name": "raw", "query": raw, "min_accuracy": 0.99})
+    jobs.ok(configured)
+    settled(jobs)
+    jobs.ok(configured, request=WATCH)
+    told = jobs.event("evaluation_finished")
+    assert (told["severity"], told["test_samples"]) == ("ERROR", None)
+    assert "below min_accuracy" in told["finding"]
+
+
 def test_not_waited_for_and_not_started_twice(jobs: Bench) -> None:
-    """Jobs of 20 s cost a sync their launch calls and nothing else; one that runs is not started again, and said."""
+    """Jobs of 20 s cost a sync their launch calls and nothing else; one that runs is not started again, and said.
+
+    A watch meanwhile writes nothing; the first one after their end writes the figures.
+    """
     jobs.load("pages", PAGES, pages(200, jobs.now))
     jobs.aito.job_seconds = 20
     plain = table(f"{jobs.name}_web", f"{jobs.name}.pages")
@@ -211,7 +276,12 @@ def test_not_waited_for_and_not_started_twice(jobs: Bench) -> None:
     said = jobs.event("evaluation_started")
     assert said["skipped"]
     assert "still runs" in said["message"]
+    jobs.ok(web(jobs), request=WATCH)
     assert [row["state"] for row in jobs.ledger("evaluations")] == ["started"]
+    jobs.aito.job_seconds = 0  # they end
+    settled(jobs)
+    jobs.ok(web(jobs), request=WATCH)
+    assert latest(jobs)[jobs.ledger("evaluations")[0]["evaluation_id"]]["test_samples"] == 20
 
 
 def test_no_evaluations_no_questions(jobs: Bench) -> None:
@@ -340,6 +410,38 @@ def test_a_table_renamed(launched: Bench) -> None:
     states = {(row["table"], row["state"]) for row in latest(launched).values()}
     assert states == {(f"{launched.name}_web", "finished"), (f"{launched.name}_new", "started")}
     assert len(report.evaluations) == 1
+
+
+def test_a_table_that_evaluates_no_more(launched: Bench) -> None:
+    """What was started before its table left the configuration is collected by the next watch all the same."""
+    other = table(f"{launched.name}_other", f"{launched.name}.pages")
+    launched.ok(other)
+    launched.ok(other, request=WATCH)
+    assert [row["state"] for row in latest(launched).values()] == ["finished"]
+
+
+def test_one_that_cannot_be_told_of(jobs: Bench) -> None:
+    """A job whose result never passes the gateway stays open alone; the others are collected."""
+    jobs.load("pages", PAGES, pages(100, jobs.now))
+    configured = web(jobs, *({"name": name, "predict": "source"} for name in ("one", "two", "three")))
+    jobs.ok(configured)
+    settled(jobs)
+    jobs.aito.fail("gateway_timeout", on="job.result")
+    jobs.ok(configured, request=WATCH)
+    assert sorted(row["state"] for row in latest(jobs).values()) == ["finished", "finished", "started"]
+
+
+def test_an_outage_is_not_asked_for_long(jobs: Bench) -> None:
+    """Each question may cost a time-out: after two without an answer the look is over."""
+    jobs.load("pages", PAGES, pages(100, jobs.now))
+    configured = web(jobs, *({"name": f"e{n}", "predict": "source"} for n in range(5)))
+    jobs.ok(configured)
+    settled(jobs)
+    jobs.aito.fail("gateway_timeout", on="job.status", times=None)
+    jobs.aito.reset_stats()
+    jobs.ok(configured, request=WATCH)
+    assert jobs.aito.total("requests", "job") == 2
+    assert {row["state"] for row in latest(jobs).values()} == {"started"}
 
 
 @pytest.mark.parametrize("what", ["error", "html", "cut", "refused", "quota"])
