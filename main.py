@@ -51,7 +51,10 @@ def _show(request: flask.Request) -> flask.Response:
         return _answer(200, facts(services()))
     from sync import page  # its template engine is for those who look, not for every run
 
-    return flask.Response(page.render(facts(services())), headers=page.HEADERS)
+    try:
+        return flask.Response(page.render(facts(services())), headers=page.HEADERS)
+    except SyncError as error:
+        return flask.Response(page.trouble(str(error)), status=error.status, headers=page.HEADERS)
 
 
 def _not_run(error: SyncError) -> flask.Response:

@@ -26,10 +26,13 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 WIDTH, HEIGHT = 1000, 100  # of every plot, in its own units
+THICK = 60  # a bar at most: of two spans neither is to be a wall
+HOVER = 720  # bars of a page that tell their numbers to a mouse; with more the page grows past 300 kB
 RECENT = 8  # spans that are told in numbers as well, for those who do not see the plot
 SPANS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 STATES = {"ok": "ok", "running": "running", "partial": "to be continued", "failed": "failed", "never": "not run yet"}
 MARKS = {"ok": "✓", "running": "↻", "partial": "…", "failed": "✕", "never": "○"}
+LOOK = "!"
 
 Fact = Mapping[str, Any]
 
@@ -38,10 +41,16 @@ def render(facts: Fact) -> str:
     """The page."""
     tables = [_table(table) for table in facts["tables"]]
     bad = [table for table in tables if table["attention"]]
+    hover = sum(len(table["rows"]) for table in tables) <= HOVER
     return _template().render(
-        generated=moment(facts["generated_at"]), tables=tables, bad=len(bad),
+        generated=moment(facts["generated_at"]), tables=tables, bad=len(bad), hover=hover,
         empty=all(table["state"] == "never" for table in tables),
     )  # fmt: skip
+
+
+def trouble(error: str) -> str:
+    """The page when there are no facts: what is wrong, in the error's own words."""
+    return _template().render(trouble=error, generated=None, tables=[], bad=1, empty=False, hover=False)
 
 
 @functools.cache
@@ -55,21 +64,35 @@ def _template() -> jinja2.Template:
 
 def _table(table: Fact) -> dict[str, Any]:
     evaluations = [_evaluation(each) for each in table["evaluations"]]
-    wrong = table["state"] in ("failed", "partial") or table["freshness"]["stale"]
+    state, doubts = table["state"], _doubts(table, evaluations)
+    plain = {"word": STATES.get(state, state), "mark": MARKS.get(state, "?"), "kind": state}
+    told = {"word": doubts[0], "mark": LOOK, "kind": "partial"} if doubts and state == "ok" else plain
     return {
-        **table, "word": STATES.get(table["state"], table["state"]), "mark": MARKS.get(table["state"], "?"),
-        "attention": wrong or any(each["low"] for each in evaluations),
+        **table, **told, "attention": bool(doubts) or state in ("failed", "partial"),
         "plot": rows_plot(table["rows"]), "recent": table["rows"][: -RECENT - 1 : -1], "evaluations": evaluations,
     }  # fmt: skip
+
+
+def _doubts(table: Fact, evaluations: Sequence[Fact]) -> list[str]:
+    """What is to be looked at although the last run ended well, the worst first."""
+    found = {
+        "overdue": table["freshness"]["stale"],
+        "accuracy is low": any(each["low"] for each in evaluations),
+        "evaluation failed": any(each["failure"] and not each["again"] for each in evaluations),
+    }
+    return [word for word, true in found.items() if true]
 
 
 def _evaluation(each: Fact) -> dict[str, Any]:
     latest, least = each["latest"], each["min_accuracy"]
     measured = latest is not None and latest["accuracy"] is not None and bool(latest["test_samples"])
-    low = measured and least is not None and latest["accuracy"] < least
+    told = latest is not None and latest["accuracy"] is not None and latest["test_samples"] != 0
+    low = told and least is not None and latest["accuracy"] < least
     margin = _margin(latest["accuracy"], latest["test_samples"]) if measured and latest else None
+    running, failure = each["running"], each["failure"]
+    again = bool(running and failure and running["started_at"] > failure["started_at"])
     return {**each, "plot": accuracy_plot(each["accuracy"], least), "low": low, "measured": measured, "margin": margin,
-            "recent": each["accuracy"][: -RECENT - 1 : -1]}  # fmt: skip
+            "again": again, "recent": each["accuracy"][: -RECENT - 1 : -1]}  # fmt: skip
 
 
 def _margin(accuracy: float, cases: float) -> float:
@@ -89,7 +112,9 @@ def rows_plot(spans: Sequence[Fact]) -> dict[str, Any] | None:
     bars = [_bar(span, place, top) for span in spans]
     failed = sum(s["not_ok"] for s in spans)
     return {
-        "bars": bars, "top": top, "first": day(spans[0]["start"]), "last": day(spans[-1]["start"]),
+        "bars": bars, "paths": {kind: "".join(bar["paths"][kind] for bar in bars) for kind in bars[0]["paths"]},
+        "top": top, "half": top / 2 if top % 2 == 0 else None,
+        "first": day(spans[0]["start"]), "last": day(spans[-1]["start"]),
         "each": _span(spans[0]["seconds"]), "failed": failed,
         "rejected": any(s["rejected"] for s in spans),
         "told": f"Rows per {_span(spans[0]['seconds'])} from {day(spans[0]['start'])} to {day(spans[-1]['start'])}: "
@@ -104,10 +129,18 @@ def _bar(span: Fact, place: _Places, top: float) -> dict[str, Any]:
     odd = f", {span['not_ok']} of {span['runs']} runs not ok" if span["not_ok"] else ""
     title = f"{day(span['start'])}: {count(span['uploaded'] or 0)} uploaded"
     title += f", {count(span['rejected'])} rejected" if span["rejected"] else ""
-    return {"x": _short(place.left(span)), "width": _short(place.width * 0.8),
-            "middle": _short(place.left(span) + place.width * 0.4), "y": _short(HEIGHT - good),
-            "height": _short(good), "bad_y": _short(HEIGHT - height), "bad_height": _short(height - good),
-            "title": title + odd, "not_ok": bool(span["not_ok"])}  # fmt: skip
+    width, middle = min(place.width * 0.8, THICK), place.left(span) + place.width / 2
+    left = middle - width / 2
+    paths = {"bar": _box(left, HEIGHT, width, good), "reject": _box(left, HEIGHT - good, width, height - good),
+             "notok": f"M{_short(middle)} {HEIGHT}h.01" if span["not_ok"] else ""}  # fmt: skip
+    return {"paths": paths, "title": title + odd}
+
+
+def _box(left: float, bottom: float, width: float, height: float) -> str:
+    """The path of a bar; none for one without height."""
+    if not height:
+        return ""
+    return f"M{_short(left)} {_short(bottom)}h{_short(width)}v-{_short(height)}h-{_short(width)}z"
 
 
 def accuracy_plot(points: Sequence[Fact], least: float | None) -> dict[str, Any] | None:

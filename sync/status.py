@@ -24,6 +24,7 @@ from sync.sql import Parameter
 MEMORY = timedelta(days=3 * 366)
 OPEN_REJECTS = timedelta(days=30)  # a reject that is older and was not seen again is mended, or nobody's concern
 POINTS = 90  # in a plot; about what a phone's width can show
+LATE = 8  # spans by whose syncs it is judged how often there should be one
 REASONS = 12  # shown of a table; the ledger has them all
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 WIDTHS = (MINUTE, 10 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR,
@@ -32,17 +33,19 @@ WIDTHS = (MINUTE, 10 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR,
 LAST_RUNS = """
 SELECT `table`, run_id, action, status, started_at, finished_at, fetched, uploaded, skipped, rejected, repaired, purged,
   error, MAX(IF(status = 'ok' AND action = 'sync', finished_at, NULL)) OVER (PARTITION BY `table`) AS ok_at,
-  MAX(watermark_after) OVER (PARTITION BY `table`) AS newest
+  FIRST_VALUE(watermark_after IGNORE NULLS) OVER (PARTITION BY `table` ORDER BY started_at DESC, finished_at DESC
+    ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS newest
 FROM {runs} WHERE started_at >= @since AND `table` IN UNNEST(@tables) AND status != 'busy'
 QUALIFY ROW_NUMBER() OVER (PARTITION BY `table` ORDER BY started_at DESC, finished_at DESC) = 1"""
 _BUCKETS = """
 span AS (SELECT (@now - MIN(moment)) / @points AS least FROM chosen),
 width AS (SELECT MIN(w) AS width FROM UNNEST(@widths) AS w CROSS JOIN span WHERE w >= least)"""
 ROWS = f"""
-WITH chosen AS (SELECT `table`, UNIX_SECONDS(started_at) AS moment, status, uploaded, rejected, purged FROM {{runs}}
-  WHERE started_at >= @since AND `table` IN UNNEST(@tables) AND status != 'busy'),{_BUCKETS}
+WITH chosen AS (SELECT `table`, UNIX_SECONDS(started_at) AS moment, action, status, uploaded, rejected, purged
+  FROM {{runs}} WHERE started_at >= @since AND `table` IN UNNEST(@tables) AND status != 'busy'),{_BUCKETS}
 SELECT `table`, width AS seconds, moment - MOD(moment, width) AS start, COUNT(*) AS runs,
-  COUNTIF(status != 'ok') AS not_ok, SUM(uploaded) AS uploaded, SUM(rejected) AS rejected, SUM(purged) AS purged
+  COUNTIF(status != 'ok') AS not_ok, COUNTIF(status = 'ok' AND action = 'sync') AS good_syncs,
+  SUM(uploaded) AS uploaded, SUM(rejected) AS rejected, SUM(purged) AS purged
 FROM chosen CROSS JOIN width GROUP BY 1, 2, 3 ORDER BY 1, 3"""
 ACCURACY = f"""
 WITH chosen AS (SELECT `table`, name, UNIX_SECONDS(started_at) AS moment, accuracy, base_accuracy, test_samples
@@ -131,8 +134,12 @@ def _table(
 
 
 def _patience(spans: Sequence[Row]) -> float:
-    """How long a table may go without a good sync: three times as long as usual, and two days at least."""
-    gaps = [after["start"] - before["start"] for before, after in itertools.pairwise(spans)]
+    """How long a table may go without a good sync: three times as long as of late, and two days at least.
+
+    Spans may be weeks long after some years, and hold many syncs each.
+    """
+    good = [span for span in spans if span["good_syncs"]][-LATE:]
+    gaps = [(after["start"] - before["start"]) / before["good_syncs"] for before, after in itertools.pairwise(good)]
     return max(2 * DAY, 3 * statistics.median(gaps)) if gaps else 2 * DAY
 
 

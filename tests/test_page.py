@@ -15,6 +15,7 @@ import flask
 import pytest
 
 from sync import evaluation, page, reasons, run, status, watch
+from sync.errors import AccessDenied
 from sync.ledger import Ledger
 from sync.report import Request
 from sync.warehouse import Warehouse
@@ -145,6 +146,30 @@ def test_the_door_shows_it(bench: Bench) -> None:
         main.services.cache_clear()
 
 
+def test_a_ledger_out_of_reach(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who looks with a browser gets a page that says what is wrong, under the status that says whose turn it is."""
+    import main
+
+    def unreachable(*_: Any) -> None:
+        raise AccessDenied("ledger <p.d>: access denied")
+
+    monkeypatch.setattr(main, "facts", unreachable)
+    bench.services(web(bench))
+    main.services.cache_clear()
+    try:
+        client = flask.Flask("door")
+        with client.test_request_context("/"):
+            answer = flask.make_response(main.sync(flask.request))
+            assert (answer.status_code, answer.mimetype) == (500, "text/html")
+            assert "ledger &lt;p.d&gt;: access denied" in answer.get_data(as_text=True)
+            assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        with client.test_request_context("/?format=json"):
+            answer = flask.make_response(main.sync(flask.request))
+            assert (answer.status_code, answer.get_json()["error"]) == (500, "ledger <p.d>: access denied")
+    finally:
+        main.services.cache_clear()
+
+
 def test_three_years(bench: Bench) -> None:
     """1,096 nights of four tables with two evaluations each: under a second and under 300 kB, the ledger included."""
     names = [f"{bench.name}_{n}" for n in range(4)]
@@ -168,6 +193,50 @@ def test_three_years(bench: Bench) -> None:
     assert sum(span["runs"] for span in found["rows"]) == 1096
     assert sum(span["uploaded"] for span in found["rows"]) == sum(range(1096))
     assert all(len(each["accuracy"]) <= 90 for each in found["evaluations"])
+    assert not found["freshness"]["stale"]
+    bench.now += 3 * DAY  # spans are weeks long by now, and a night that is missed shows all the same
+    assert [each["freshness"]["stale"] for each in run.facts(services)["tables"]] == [True] * 4
+
+
+def test_many_tables() -> None:
+    """Past what 300 kB can hold, bars no longer tell their numbers to a mouse; they are drawn as before."""
+    few, many = example(), example()
+    spans = [{**few["tables"][0]["rows"][9], "start": n * DAY} for n in range(90)]
+    many["tables"] = [{**few["tables"][1], "rows": spans} for _ in range(30)]
+    shown = page.render(many)
+    assert len(shown.encode()) < 300_000
+    assert shown.count("<title>") == 1 < page.render(few).count("<title>")
+    assert shown.count('class="bar" d="M') == 30
+    assert shown.count("100h.01M") == 30 * 89
+
+
+def test_the_newest_row_is_the_last_run_s(bench: Bench) -> None:
+    """Not the newest there ever was: a table that was made anew from older rows is as old as they are."""
+    bench.load("rows", COLUMNS, rows(10))
+    bench.ok(web(bench))
+    bench.aito.drop_table(f"{bench.name}_web")
+    bench.load("older", COLUMNS, rows(10, NOW - DAY))
+    bench.now += 60
+    older = {**web(bench), "source": f"{bench.name}.older"}
+    bench.ok(older)
+    bench.ok(older, request=Request(action="reconcile"))
+    (found,) = facts(bench, older)["tables"]
+    assert found["freshness"]["age_seconds"] == DAY + 60
+
+
+def test_what_needs_a_look_is_named() -> None:
+    """A table whose last run was ok says in the overview why it is to be looked at; a job that runs again does not."""
+    told = example()["tables"][0] | {"state": "ok", "evaluations": []}
+    low, lost = (dict(example()["tables"][0]["evaluations"][0]) for _ in range(2))
+    low["failure"] = None
+    lost |= {"min_accuracy": None, "running": None}
+    again = lost | {"running": {"started_at": "2026-03-01T02:03:01+00:00", "job_id": "j"}}
+    stale = {**told["freshness"], "stale": True}
+    for more, word in (({"freshness": stale}, "overdue"), ({"evaluations": [low]}, "accuracy is low"),
+                       ({"evaluations": [lost]}, "evaluation failed"), ({"evaluations": [again]}, "ok")):  # fmt: skip
+        shown = page.render({**example(), "tables": [{**told, **more}, {**told, **more}]})
+        assert len(re.findall(rf"</span> {word}<", shown)) == 4, word
+        assert ("need a look" in shown) is (word != "ok")
 
 
 def fill(bench: Bench, names: list[str]) -> None:
@@ -338,8 +407,8 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("kind", ["full", "empty", "hostile"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("kind", ["full", "empty", "hostile", "trouble"])
 def test_in_chromium(browser: Any, tmp_path: Path, kind: str, width: int, scheme: str) -> None:
     """Phone and desktop, light and dark: nothing in the console, no sideways scrolling, no finding of axe-core."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
@@ -348,7 +417,7 @@ def test_in_chromium(browser: Any, tmp_path: Path, kind: str, width: int, scheme
         blank: dict[str, Any] = {"state": "never", "last_run": None, "rows": [], "evaluations": [], "rejects": []}
         shown["tables"] = [{**each, **blank} for each in shown["tables"]]
     path = tmp_path / "page.html"
-    path.write_text(page.render(shown), encoding="utf-8")
+    path.write_text(page.trouble(f"ledger: {HOSTILE}") if kind == "trouble" else page.render(shown), encoding="utf-8")
     view = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     said: list[str] = []
     view.on("console", lambda message: said.append(message.text))
