@@ -150,6 +150,7 @@ def accuracy_plot(points: Sequence[Fact], least: float | None) -> dict[str, Any]
     place = _Places(points)
     middles = [place.left(point) + place.width / 2 for point in points]
     bounds = [interval(point["accuracy"], max(1.0, point["test_samples"])) for point in points]
+    dots = [(x, point["accuracy"]) for x, point in zip(middles, points, strict=True)]
     if len(points) == 1:  # a line and a band need two ends
         middles, bounds, points = [0, WIDTH], bounds * 2, [*points, *points]
     upper = [(x, high) for x, (_, high) in zip(middles, bounds, strict=True)]
@@ -160,7 +161,7 @@ def accuracy_plot(points: Sequence[Fact], least: float | None) -> dict[str, Any]
         "band": _line([*upper, *reversed(lower)]), "line": _line(line),
         "base": _line(based) if len(based) > 1 else None,
         "least": None if least is None else _short((1 - least) * HEIGHT),
-        "dots": [(_short(x), _short((1 - y) * HEIGHT)) for x, y in line] if len(line) <= RECENT * 4 else [],
+        "dots": [(_short(x), _short((1 - y) * HEIGHT)) for x, y in dots] if len(dots) <= RECENT * 4 else [],
         "first": day(points[0]["start"]), "last": day(points[-1]["start"]), "told": _told(points),
     }  # fmt: skip
 

@@ -388,7 +388,9 @@ def test_odd_facts_are_drawn_too() -> None:
     first["evaluations"][0]["latest"] |= {"accuracy": None, "test_samples": 0}
     first["freshness"] = {**dict.fromkeys(first["freshness"]), "stale": True}
     first["last_run"] |= dict.fromkeys(("fetched", "uploaded", "skipped", "rejected", "repaired", "purged"))
-    assert "1 of 2 tables needs a look" in page.render(odd)
+    shown = page.render(odd)
+    assert "1 of 2 tables needs a look" in shown
+    assert re.findall(r'class="dot" d="([^"]*)"', shown) == ["M500 22h.01"]  # one measurement is one dot
 
 
 # -- in a browser
