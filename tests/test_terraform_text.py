@@ -98,8 +98,15 @@ def test_cloud_build_checks_before_it_applies() -> None:
     assert build()["options"]["logging"] == "CLOUD_LOGGING_ONLY"
 
 
+def test_cloud_build_tests_with_the_python_that_is_deployed() -> None:
+    """The check runs the version of Python that the function runs."""
+    runtime = re.search(r'runtime += "python3(\d+)"', (FOLDER / "function.tf").read_text())
+    assert runtime
+    assert build()["steps"][0]["name"] == f"python:3.{runtime[1]}-slim"
+
+
 def test_cloud_build_names_only_variables_that_exist() -> None:
-    """Every TF_VAR_ is a variable, and the variables without default are all given."""
+    """Every TF_VAR_ is a variable, and what must be said about a project is given."""
     given = {line.split("=")[0].removeprefix("TF_VAR_") for line in build()["options"]["env"] if "TF_VAR_" in line}
     assert {"project_id", "alert_email"} <= given <= set(declared("variable", "variables.tf"))
 
