@@ -15,8 +15,10 @@ from sync.clock import Clock
 from sync.errors import LeaseLost, Unavailable
 from sync.lease import SPARE_SECONDS, Lease
 from sync.ledger import TAKE_FIRST, Ledger
+from sync.report import Request
+from sync.run import run
 from sync.sql import Parameter
-from tests.ends import Ends, row
+from tests.ends import DAY, Ends, row
 
 LONGEST_WRITE = 60
 FAR = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)"
@@ -227,3 +229,22 @@ def test_two_processes_triggered_together(stack: Stack, rounds: int) -> None:
             assert statuses in ([200, 200], [200, 409]), answers
             ends.now += 1
             ends.assert_equal()
+
+
+def test_lost_before_the_purge(stack: Stack) -> None:
+    """Nothing was new, so nothing was written, and the lease ran out unseen: nothing is purged with it."""
+    ends = Ends(stack, "lease_purge", keep=10 * DAY)
+    ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(5)])
+    ends.ok()
+    stack.aito.insert(ends.name, [{"id": "old", "at": "", "value": "", "unix": int(ends.now) - 11 * DAY}])
+    jump = [0.0]
+
+    def fall_asleep(event: dict[str, Any]) -> None:
+        jump[0] = 1000.0 if event["event"] == "slice_done" else jump[0]
+
+    clock = Clock(now=lambda: ends.now, monotonic=lambda: 1e6 + jump[0], sleep=lambda _: None)
+    report = run(ends.services(clock), Request(), fall_asleep)
+    assert (report.tables[0].status, report.tables[0].purged) == ("partial", 0)
+    assert "old" in {r["id"] for r in ends.held()}
+    ends.until_ok(1)
+    assert "old" not in {r["id"] for r in ends.held()}

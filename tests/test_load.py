@@ -80,6 +80,18 @@ def test_rows_that_share_the_watermarks_second(bench: Bench) -> None:
     assert bench.keys("load_ties") == ["a", "b", "c", "d", "e", "f"]
 
 
+def test_the_oldest_rows_first(bench: Bench) -> None:
+    """Whatever their keys: a load that ends half-way leaves a watermark behind which nothing is missing."""
+    bench.load("rows", SCHEMA, rows(*((f"k{99 - n}", NOW - 5000.0 + n) for n in range(50))))
+    asked = table("load_order", f"{bench.name}.rows", lookback="0s")
+    bench.aito.fail("unavailable", on="insert", times=None, skip=2)
+    assert bench.run(asked, batch={"rows": 10}).http_status == 503
+    assert bench.keys("load_order") == [f"k{99 - n}" for n in reversed(range(20))]
+    bench.aito.heal()
+    assert bench.ok(asked, batch={"rows": 10}).repaired == 0
+    once(bench, "load_order", 50)
+
+
 def test_rows_that_are_late(bench: Bench) -> None:
     """By less than `lookback` they arrive with the next run; by more, with `reconcile`."""
     asked = table("load_late", f"{bench.name}.rows", lookback="1h")
@@ -106,6 +118,50 @@ def test_doubled_keys(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert bench.ok(asked).uploaded == 0
 
 
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_the_newest_row_of_a_key_not_the_largest(bench: Bench, mode: str) -> None:
+    """Of two rows of a key in one slice the later counts, to the microsecond, whatever their documents' texts are."""
+    older, newer = rows(("a", NOW - 900), ("b", NOW - 900.75), n=9), rows(("a", NOW - 800), ("b", NOW - 900.25), n=1)
+    bench.load("rows", SCHEMA, [*newer, *older])
+    columns: dict[str, Any] = {
+        "id": {},
+        "n": {},
+    }  # the time is no part of the document but for its second, which comes last
+    bench.ok(table(f"load_newest_{mode}", f"{bench.name}.rows", columns=columns, mode=mode))
+    assert {row["id"]: row["n"] for row in bench.aito.rows(f"load_newest_{mode}")} == {"a": 1, "b": 1}
+
+
+def test_a_key_that_comes_again_within_the_lookback(bench: Bench) -> None:
+    """Behind the watermark, with another time: as many rows as before, and the newer one is the row that counts."""
+    asked = table("load_again_late", f"{bench.name}.rows")
+    bench.load("rows", SCHEMA, rows(("a", NOW - 900), ("b", NOW - 800), ("newest", NOW - 10), n=1))
+    bench.ok(asked)
+    bench.load("rows", SCHEMA, rows(("a", NOW - 100), ("b", NOW - 950), n=2))
+    assert bench.ok(asked).uploaded == 1
+    held = {row["id"]: (row["n"], row["at"]) for row in bench.aito.rows("load_again_late")}
+    assert held == {"a": (2, NOW - 100), "b": (1, NOW - 800), "newest": (1, NOW - 10)}
+
+
+def test_awkward_keys(bench: Bench) -> None:
+    """Quotes, line feeds, emoji, an empty text: looked up after a lost answer, known again, replaced, deleted."""
+    keys = ["", " ", "a b", "a b ", 'a "quote"', "it's", "back\\slash", "line\nfeed", ",\n", "null", "{}", "[1]",
+            "漢字", "👩‍👩‍👧", "\u2028", "$and", "k" * 1500]  # fmt: skip
+    asked = table("load_keys", f"{bench.name}.rows", purge={"max_share": 1})
+    bench.load("rows", SCHEMA, rows(*((key, NOW - 100.0 - n) for n, key in enumerate(keys))))
+    bench.aito.fail("cut", on="insert", apply="half")
+    assert bench.ok(asked).uploaded == len(keys)
+    once(bench, "load_keys", len(keys))
+    bench.aito.reset_stats()
+    report = bench.ok(asked)
+    assert (report.skipped, bench.writes()) == (len(keys), 0)
+    bench.sql("UPDATE {d}.rows SET n = 7 WHERE TRUE")
+    assert bench.ok(asked, request=Request(full_refresh=True)).uploaded == len(keys)
+    assert [row["n"] for row in bench.aito.rows("load_keys")] == [7] * len(keys)
+    bench.sql("DELETE FROM {d}.rows WHERE id != 'a b'")
+    assert bench.ok(asked, request=Request("reconcile")).repaired == len(keys) - 1
+    assert bench.keys("load_keys") == ["a b"]
+
+
 def test_rows_without_key_or_cursor(bench: Bench) -> None:
     """Counted, said in the log and kept in the ledger: never left out in silence."""
     good = [(f"k{n}", NOW - 100.0 - n) for n in range(20)]
@@ -119,6 +175,26 @@ def test_rows_without_key_or_cursor(bench: Bench) -> None:
     assert reasons == {"id: NULL in a column that is not nullable": 2,
                        "3 rows have no cursor (at would be NULL) and are not loaded": 1}  # fmt: skip
     once(bench, "load_null", 20)
+
+
+def test_a_second_without_keys(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read in parts by a hash of the key, which a row without one has not: it is in a part all the same."""
+    monkeypatch.setattr(window, "SLICE_ROWS", 5)
+    good = [(f"k{n}", NOW - 9.0) for n in range(40)]
+    bench.load("rows", SCHEMA, rows(*good, *[(None, NOW - 9.0)] * 3))
+    report = bench.ok(table("load_parts", f"{bench.name}.rows", rejects={"max_share": 0.5}))
+    assert (report.fetched, report.uploaded, report.rejected) == (43, 40, 3)
+    assert len(bench.ledger("rejects")) == 3
+
+
+def test_rows_without_key_or_cursor_are_told_each_night(bench: Bench) -> None:
+    """Nothing is new, and still the rows that cannot be loaded are counted, and recorded once more."""
+    bench.load("rows", SCHEMA, rows(("a", NOW - 9), ("b", NOW - 8), (None, NOW - 5), ("x", None)))
+    asked = table("load_nights", f"{bench.name}.rows", rejects={"max_share": 0.5})
+    for night in (1, 2):
+        assert bench.ok(asked).rejected == 2
+        assert len(bench.ledger("rejects")) == 2 * night
+    once(bench, "load_nights", 2)
 
 
 def test_too_many_rows_without_a_key_stop_the_table(bench: Bench) -> None:
@@ -239,3 +315,16 @@ def test_out_of_time_is_partial_and_goes_on(bench: Bench) -> None:
     bench.aito.heal()
     assert bench.ok(asked, batch={"rows": 10}).verified
     once(bench, "load_slow", 30)
+
+
+def test_optimized_after_it_was_written_to(bench: Bench) -> None:
+    """After rows came or went, once, and not after a night with nothing new."""
+    bench.load("rows", SCHEMA, rows(("a", NOW - 10), ("b", NOW - 5), ("c", NOW - 3)))
+    asked = table("load_optimized", f"{bench.name}.rows", keep="30d")
+    bench.ok(asked)
+    assert bench.aito.total(on="optimize") == 1
+    bench.ok(asked)
+    assert bench.aito.total(on="optimize") == 1
+    bench.aito.insert("load_optimized", [{"id": "old", "ts": "", "n": 0, "at": NOW - 31 * DAY}])
+    assert bench.ok(asked).purged == 1
+    assert bench.aito.total(on="optimize") == 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from local.stack import Stack
 from tests.ends import DAY, Ends, row
 
@@ -81,3 +83,27 @@ def test_numbers_as_keys(stack: Stack) -> None:
     ends.ok()
     stack.aito.double_rows("merge_numbers", {"id": -7})
     ends.ok(full_refresh=True)
+
+
+def test_no_reader_sees_a_key_twice(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change later than all that Aito holds replaces the older row in the same step, and is not added beside it."""
+    monkeypatch.setattr("sync.plan.window.slice_rows", lambda _: 1)  # a slice of which Aito can hold nothing
+    ends = Ends(stack, "merge_one_step", "merge")
+    ends.put([row("a", ends.now - 900), row("b", ends.now - 800)])
+    ends.ok()
+    ends.now += DAY
+    ends.put([row("a", ends.now - 60, "changed"), row("c", ends.now - 50)])
+    stack.aito.reset_stats()
+    report = ends.ok()
+    assert (report.uploaded, report.repaired) == (2, 0)
+    assert stack.aito.total(on="insert") == 0
+
+
+def test_a_row_that_is_there_twice(stack: Stack) -> None:
+    """Compared whole, two equal rows are not one: they are replaced where they are met."""
+    ends = Ends(stack, "merge_twice", "merge")
+    ends.put([row("a", ends.now - 900), row("b", ends.now - 800)])
+    ends.ok()
+    stack.aito.double_rows(ends.name, {"id": "a"})
+    report = ends.ok()
+    assert (report.uploaded, report.skipped, report.repaired) == (1, 1, 0)

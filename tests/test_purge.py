@@ -122,3 +122,15 @@ def test_a_dry_run_writes_nothing_anywhere(bench: Bench) -> None:
         assert bench.writes() == 0
         assert everything(bench) == before
         assert bench.aito.rows("purge_dry") == rows
+
+
+def test_a_dry_run_of_a_column_to_come(bench: Bench) -> None:
+    """A column that the next run would add is planned with, and not added."""
+    fill(bench, 1, 2, 3)
+    asked = table("purge_wider", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
+    bench.ok(asked)
+    wider = {**asked, "columns": {"id": {}, "parent": {}}}
+    schema = bench.aito.schema()
+    bench.aito.reset_stats()
+    assert (bench.ok(wider, request=Request(dry_run=True)).estimate or {})["rows"] > 0
+    assert (bench.aito.schema(), bench.writes()) == (schema, 0)

@@ -165,3 +165,25 @@ def test_an_answer_that_comes_late(stack: Stack) -> None:
     finally:
         stack.aito.refuse(None)
     assert report.repaired == 50
+
+
+@pytest.mark.parametrize("times", [2, 3, 4])
+def test_a_row_that_is_there_several_times(stack: Stack, times: int) -> None:
+    """An odd number of equal rows has the fingerprint of one: they are counted as well, in a night with nothing new."""
+    ends = Ends(stack, f"reconcile_times_{times}")
+    ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(9)])
+    ends.ok()
+    stack.aito.insert(ends.name, [ends.document(ends.rows[4])] * (times - 1))
+    ends.ok()
+    assert len(ends.held()) == 9
+
+
+def test_it_does_not_purge(stack: Stack) -> None:
+    """It compares what is kept; what is too old is the next sync's to remove."""
+    ends = Ends(stack, "reconcile_old", keep=10 * DAY)
+    ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(5)])
+    ends.ok()
+    stack.aito.insert(ends.name, [{"id": "old", "at": "", "value": "", "unix": int(ends.now) - 11 * DAY}])
+    assert ends.ok(action="reconcile").purged == 0
+    assert len(ends.held()) == 6
+    assert ends.ok().purged == 1

@@ -154,3 +154,12 @@ def test_numbers_that_do_not_fit(stack: Stack) -> None:
     ends.put([row(i, ends.now - 60) for i in (1, 2, 3, 2**31, -(2**31))])
     report = ends.ok()
     assert (report.uploaded, report.rejected, stack.aito.total(on="insert")) == (4, 1, 1)
+
+
+def test_the_watermark_is_a_row_that_arrived(stack: Stack) -> None:
+    """The newest row is refused: what is told and recorded is the newest row in Aito."""
+    ends = Ends(stack, "rejects_watermark", table={"rejects": {"max_share": 0.5}})
+    ends.put([row("good", ends.now - 60), row("bad", ends.now - 10, BAD)])
+    assert ends.ok().watermark_after == ends.now - 60
+    (run,) = ends.sql(f"SELECT watermark_after FROM `{ends.ledger}.runs`")
+    assert run["watermark_after"] == ends.now - 60

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -205,6 +207,77 @@ def test_a_delete_is_believed_by_its_effect(aito: Aito, time: Time) -> None:
     assert aito.count("t") == 0
 
 
+class Elsewhere(BaseHTTPRequestHandler):
+    """A server that is not Aito: it notes who asks, and sends him on to `address`, or tells him `body`."""
+
+    address = ""
+    body = b""
+    asked: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.asked.append(self.headers.get("x-api-key", ""))
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200 if self.body else 307)
+        self.send_header("Location", self.address)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[str]:
+    """Its address."""
+    Elsewhere.asked.clear()
+    Elsewhere.body = b""
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server, ThreadPoolExecutor(1) as threads:
+        threads.submit(server.serve_forever, 0.01)
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_proxy_is_not_used(aito: Aito, time: Time, elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key goes to Aito and nowhere else, whatever the environment says."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, elsewhere)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert Target(transport(aito, time)).count("t") == 1
+    assert Elsewhere.asked == []
+
+
+def test_a_redirect_is_not_followed(aito: Aito, time: Time, elsewhere: str) -> None:
+    """Whoever answers for Aito cannot send the key on."""
+    Elsewhere.address = f"{aito.url}/api/v1/_search"
+    with pytest.raises(Refused):
+        Target(transport(aito, time, url=elsewhere)).count("t")
+    assert len(Elsewhere.asked) == 1
+    assert aito.total() == 0
+
+
+@pytest.mark.parametrize("body", [b'{"entries": 1}', b'{"entries": 3}', b"{}", b"[]", b"2", b'"ok"'])
+def test_what_was_stored_is_counted(time: Time, aito: Aito, elsewhere: str, body: bytes) -> None:
+    """An answer that does not confirm each row sent, no more and no less, is no success."""
+    Elsewhere.body = body
+    with pytest.raises(OutcomeUnknown):
+        Target(transport(aito, time, url=elsewhere)).insert("t", BATCH)
+    Elsewhere.body = b'{"entries": 2}'
+    Target(transport(aito, time, url=elsewhere)).insert("t", BATCH)
+    assert len(Elsewhere.asked) == 2
+
+
+def test_every_page_once(aito: Aito, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Aito promises no order of its own: pages are asked for in the key's, and none is left out or overlaps."""
+    monkeypatch.setattr("sync.target.PAGE", 3)
+    keys = [f"k{n:02}" for n in range(20)]
+    aito.insert("t", [{"id": key} for key in keys])
+    found = Target(transport(aito, time)).rows("t", {"id": {"$gte": "k"}}, "id")
+    assert [hit["id"] for hit in found] == keys
+    assert aito.total() == 7
+
+
 def test_the_ceiling_of_requests(time: Time) -> None:
     """Never more than ten in any one second, and no slower than that."""
     pace, sent = Pace(10, time.clock), []
@@ -310,3 +383,16 @@ def test_the_answer_of_every_insert_is_lost(stack: Stack, nights: dict[str, Ends
     report = ends.ok()
     assert report.uploaded == 35
     assert stack.aito.total("rows", "insert") <= 35
+
+
+def test_a_key_that_came_again_and_a_lost_answer(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Aito holds an older row of the key, further back in the window: the newer one is not taken to have arrived."""
+    monkeypatch.setattr("sync.plan.window.slice_rows", lambda _: 1)
+    ends = Ends(stack, "retry_again", table={"lookback": "2d"})
+    ends.put([row(f"k{i:02}", ends.now - 60 - i * 3600) for i in range(20)])
+    ends.ok()
+    ends.now += 3 * 3600
+    ends.put([row("k05", ends.now - 60, "again"), row("new", ends.now - 50)])
+    stack.aito.fail("cut", on="insert", apply="none")
+    report = ends.ok()
+    assert (report.uploaded, report.repaired) == (2, 1), "the older row is removed, and nothing had to be sent again"

@@ -296,3 +296,13 @@ def test_tables_without_a_cursor() -> None:
         of = Origin(table, table.source, None, parts, columns=schema.columns(table, [Field("a", "STRING")]))
         assert len(compared(tree(sql.batches(of, None, 10, 10)))) == predicates
         assert len(compared(tree(sql.shape(of)))) == predicates
+
+
+def test_arrays_keep_their_order() -> None:
+    """UNNEST promises none, though the emulator keeps it: each array that is made anew is put in order again."""
+    inner = Field("inner", "RECORD", True, fields=(Field("numbers", "INTEGER", True),))
+    fields = [Field("id", "STRING"), Field("tags", "STRING", True), Field("outer", "RECORD", True, fields=(inner,))]
+    made = schema.columns(settings(columns={"id": {}, "tags": {}, "outer": {}}), fields)
+    selects = [each for column in made for each in sqlglot.parse_one(column.value, "bigquery").find_all(exp.Select)]
+    assert len(selects) > 3
+    assert all(each.args.get("order") for each in selects)

@@ -50,6 +50,15 @@ def counts(answer: dict[str, Any], name: str) -> dict[str, int]:
     return {table["table"]: table[name] for table in answer["tables"]}
 
 
+def changed(before: dict[str, sample.Row], after: dict[str, sample.Row], made: Any, since: int = 0) -> int:
+    """Of how many keys the newest row makes another document than before; rows older than `since` left out."""
+    return sum(
+        made(row) != (made(before[key]) if key in before else None)
+        for key, row in after.items()
+        if demo.seconds(row.get("timestamp") or row["received_at"]) >= since
+    )
+
+
 def ledger(stack: Stack, query: str) -> list[dict[str, Any]]:
     """Rows of a query over the ledger."""
     return [dict(row) for row in stack.bigquery.client().query(query).result()]
@@ -74,11 +83,16 @@ def test_three_nights(stack: Stack, function: Function, views: tuple[Sample, Sam
     assert counts(answer, "uploaded") == {demo.USER: 0, demo.WEB: 0}
     assert demo.compare(stack, first, answer)
 
-    before = len(stack.aito.rows(demo.WEB))
     sample.load(client, second)
     status, answer = function.post({"action": "sync", "tables": [demo.WEB, demo.USER]})
     assert status == 200
-    assert counts(answer, "uploaded")[demo.WEB] >= len(stack.aito.rows(demo.WEB)) - before > 0
+    oldest = answer["tables"][-1]["window"]["end"] - int(demo.KEEP.total_seconds())
+    views_before, views_now = (sample.newest(each.pages, "timestamp") for each in (first, first + second))
+    users_before, users_now = (sample.newest(each.users, "received_at") for each in (first, first + second))
+    assert counts(answer, "uploaded") == {
+        demo.WEB: changed(views_before, views_now, demo.view, oldest),
+        demo.USER: changed(users_before, users_now, demo.visitor),
+    }
     assert demo.compare(stack, first + second, answer)
 
     runs = ledger(stack, "SELECT `table`, status, uploaded, watermark_after FROM real_ledger.runs")

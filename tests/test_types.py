@@ -50,10 +50,12 @@ FITS = [
     Case("int64_json", "INT64", [("3", 3), (f"{INT_64}", INT_64)], {"type": "Json"}),
     Case("float64", "FLOAT64", [("1.5", 1.5), ("0.1", 0.1), ("1e300", 1e300), ("5e-324", 5e-324), ("0.0", 0.0),
                                 ("1.7976931348623157e308", 1.7976931348623157e308), ("CAST('nan' AS FLOAT64)", ABSENT),
-                                ("CAST('inf' AS FLOAT64)", ABSENT), ("CAST('-inf' AS FLOAT64)", ABSENT), ("2", 2.0)]),
+                                ("CAST('inf' AS FLOAT64)", ABSENT), ("CAST('-inf' AS FLOAT64)", ABSENT), ("2", 2.0),
+                                ("-1.7976931348623157e308", -1.7976931348623157e308), ("-5e-324", -5e-324)]),
     Case("float64_string", "FLOAT64", [("1.5", "1.5")], {"type": "String"}),
     Case("numeric", "NUMERIC", [("PARSE_NUMERIC('1.25')", 1.25),
                                 ("PARSE_NUMERIC('-99999999999999999999999999999.999999999')", -1e29),
+                                ("PARSE_NUMERIC('99999999999999999999999999999.999999999')", 1e29),
                                 ("PARSE_NUMERIC('0.000000001')", 1e-9)]),
     Case("numeric_string", "NUMERIC", [("PARSE_NUMERIC('12345678901234567890.123456789')",
                                          "12345678901234567890.123456789")], {"type": "String"}),
@@ -208,3 +210,24 @@ def test_bignumeric(bench: Bench) -> None:
     bench.ok({**asked, "columns": {"id": {}, "big": {}, "bigs": {}, "none": {}}})
     (row,) = bench.aito.rows("types_big")
     assert row == {"id": 1, "at": NOW - 3600, "big": -2.125, "bigs": [1.5, 2.0]}
+
+
+def test_a_megabyte_in_every_type_that_holds_text(bench: Bench) -> None:
+    """A row of several batches' size among small ones: whole, none lost for it, and known again."""
+    text = AWKWARD * (MEGABYTE // len(AWKWARD))
+    large = f"REPEAT({TEXT}, {MEGABYTE // len(AWKWARD)})"
+    kinds = {"string": "STRING", "bytes": "BYTES", "list": "ARRAY<STRING>", "struct": "STRUCT<a STRING>"}
+    values = {"string": large, "bytes": f"CAST(REPEAT('y', {MEGABYTE}) AS BYTES)", "list": f"[{large}]",
+              "struct": f"STRUCT({large} AS a)"}  # fmt: skip
+    make(bench, "source", kinds, [{}, values, {}])
+    asked = table("types_large", f"{bench.name}.source")
+    assert bench.ok(asked, batch={"bytes": MEGABYTE}).uploaded == 3
+    expected = {
+        "string": text,
+        "bytes": base64.b64encode(b"y" * MEGABYTE).decode(),
+        "list": [text],
+        "struct": {"a": text},
+    }
+    found = {row["id"]: row for row in bench.aito.rows("types_large")}[1]
+    assert [name for name in expected if found[name] != expected[name]] == []
+    assert bench.ok(asked).uploaded == 0

@@ -83,3 +83,16 @@ def test_a_failed_run_is_seen_by_the_next(stack: Stack, services: Services) -> N
     report = sync(services)
     assert report.http_status == 200
     assert len(stack.aito.rows(NAME)) == 40
+
+
+def test_a_table_that_was_made_anew(stack: Stack, services: Services) -> None:
+    """What an earlier ok run proved was another table's: after a load that failed half-way, all of it is looked at."""
+    assert sync(services).http_status == 200
+    stack.aito.drop_table(NAME)
+    stack.aito.fail("unavailable", on="insert", times=None, skip=2)
+    assert sync(services).http_status == 503
+    stack.aito.heal()
+    stack.aito.double_rows(NAME, {"id": "k03"})
+    report = sync(services)
+    assert (report.http_status, report.tables[0].repaired) == (200, 1)
+    assert sorted(row["id"] for row in stack.aito.rows(NAME)) == [f"k{i:02}" for i in range(40)]
