@@ -38,7 +38,7 @@ fi
 
 say "offline check"
 if [ -x "$offline/check" ]; then
-  "$offline/check" "$here" -var-file=terraform.tfvars.example
+  "$offline/check" "$here"
   ways=$((ways + 1))
 else
   echo "not used: there is no $offline/check"

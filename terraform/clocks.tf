@@ -4,13 +4,14 @@
 #   1. Cloud Scheduler calls the function (schedule.tf). The run stops itself at time_budget_seconds of the configuration,
 #      at a point where everything that was sent is booked.
 #   2. Not 2xx (out of time, Aito or BigQuery away, another run on the table): Scheduler calls again, up to
-#      scheduler_retries times, waiting 1 to 10 minutes. Each call goes on where the last one stopped.
+#      scheduler_retries times, after 1, 2, 4, 8 and 10 minutes. Each call goes on where the last one stopped.
 #   3. A table that failed is an alarm at once (alerts.tf, "a table failed"). Everything else that keeps rows from
 #      arriving is one too when stale_after_hours are over (alerts.tf, "stale data"): the hourly watch measures that,
 #      whether or not the night's run ever started.
 #   4. If the watch itself is silent for silence_seconds, that is the last alarm ("nothing logged").
 #   5. Nobody has to repair anything: the next night's run reads from the watermark in Aito, wherever that is.
-#      To run before that: `terraform output -raw run_now`.
+#      To run before that: `terraform output -raw run_now`. What came later than `lookback` is found by the weekly
+#      reconcile (schedule.tf), which waits for a run that is at work.
 #
 # Why a budget below the acknowledgement deadline only when `topic` is set. Pub/Sub waits ack_seconds for an answer, then
 # delivers the message again. A second delivery does no harm: the lease answers 409 and Pub/Sub tries later. Without
@@ -19,11 +20,15 @@
 # message would stay as well as the new one, one more with every run of a long backfill, each collecting 409s until it is
 # a dead letter and an alarm about nothing. Below ack_seconds there is always exactly one message, and a backfill of days
 # is a chain of short runs.
+#
+# What may make a run longer than that: a BigQuery query that waits for a slot when the budget ends (query_seconds). Then
+# the caller has hung up before the run ends. The function may go on for so long, so the run still ends in good order:
+# booked, its lease given back. The caller's next try continues, or gets a 409 and comes again; nothing is done twice.
 
 locals {
-  function_timeout_seconds = 1800 # as long as the longest caller waits (Scheduler); a function may have 3600
+  function_timeout_seconds = 2100 # the longest caller's wait (Scheduler), and one slow query; a function may have 3600
   scheduler_deadline       = 1800 # Scheduler's maximum for HTTP
-  scheduler_retries        = 3    # of 5: after a bad two hours the next night is as good, and stale_after_hours tells
+  scheduler_retries        = 5    # the maximum: outlasts an outage of 25 minutes, and a long first load gets on
   watch_deadline           = 300  # a few counts and job states
   ack_seconds              = 600  # Pub/Sub's maximum for push, and the request's time-out
   delivery_attempts        = 20   # at 60 s doubling to 600 s: about 2 h 45 min, longer than any run holds a lease
@@ -35,22 +40,28 @@ locals {
   request_seconds = try(coalesce(local.config.aito.timeout_seconds), 60)
   # The budget is looked at between requests. What can still be under way when it ends: one request, and the look at
   # what became of it.
-  longest_run = local.budget_seconds + 2 * local.request_seconds
+  longest_run   = local.budget_seconds + 2 * local.request_seconds
+  query_seconds = 300 # so long sync/warehouse.py lets a query wait and run
 
-  cron         = split(" ", var.schedule)
-  cron_minutes = can(regex("^[0-9,]+$", local.cron[0])) ? sort(formatlist("%02d", [for m in split(",", local.cron[0]) : tonumber(m)])) : []
-  # Shortest time between two runs, in seconds.
-  cron_shortest = 60 * (
-    length(local.cron_minutes) == 1 ? 60 :
-    length(local.cron_minutes) > 1 ? min([for i, m in local.cron_minutes : (i + 1 < length(local.cron_minutes) ? tonumber(local.cron_minutes[i + 1]) : tonumber(local.cron_minutes[0]) + 60) - tonumber(m)]...) :
-    try(tonumber(regex("^\\*/([0-9]+)$", local.cron[0])[0]), 1)
-  )
-  # Longest time between two runs, in seconds, on the safe side.
-  cron_longest = 86400 * (
-    local.cron[3] != "*" ? 366 :
-    local.cron[2] != "*" ? try(tonumber(regex("^\\*/([0-9]+)$", local.cron[2])[0]), 31) :
-    local.cron[4] == "*" ? 1 :
-    contains(["1-5", "MON-FRI"], upper(local.cron[4])) ? 3 : 7
+  cron = split(" ", var.schedule)
+  # The minutes and the hours that the schedule names; the gaps between them, the last one round to the first. Empty for
+  # what is not understood ("5/7"), which is then taken for the worst.
+  cron_values = [for field, size in [60, 24] : try([for v in range(size) : v if contains(flatten([
+    for part in split(",", local.cron[field]) :
+    part == "*" ? range(size) :
+    startswith(part, "*/") ? range(0, size, tonumber(trimprefix(part, "*/"))) :
+    strcontains(part, "-") ? range(tonumber(split("-", part)[0]), tonumber(split("-", part)[1]) + 1) : [tonumber(part)]
+  ]), v)], [])]
+  cron_gaps = [for field, values in local.cron_values : [
+    for i, v in values : (i + 1 < length(values) ? values[i + 1] : values[0] + [60, 24][field]) - v
+  ]]
+  # Shortest and longest time between two runs, in seconds, on the safe side.
+  cron_shortest = 60 * min(concat(local.cron_gaps[0], length(local.cron_gaps[0]) == 0 ? [1] : [])...)
+  cron_longest = 3600 * (
+    local.cron[3] != "*" ? 366 * 24 :
+    local.cron[2] != "*" ? try(tonumber(regex("^\\*/([0-9]+)$", local.cron[2])[0]), 31) * 24 :
+    local.cron[4] == "*" ? max(concat(local.cron_gaps[1], length(local.cron_gaps[1]) == 0 ? [24] : [])...) :
+    contains(["1-5", "MON-FRI"], upper(local.cron[4])) ? 3 * 24 : 7 * 24
   )
 }
 
@@ -67,6 +78,10 @@ resource "terraform_data" "clocks" {
     precondition {
       condition     = local.scheduler_deadline <= local.function_timeout_seconds && local.watch_deadline <= local.function_timeout_seconds && local.ack_seconds <= local.function_timeout_seconds
       error_message = "A caller waits longer (${local.scheduler_deadline} s, ${local.watch_deadline} s, ${local.ack_seconds} s) than the function may run (${local.function_timeout_seconds} s)."
+    }
+    precondition {
+      condition     = local.scheduler_deadline + local.query_seconds <= local.function_timeout_seconds
+      error_message = "The function may run ${local.function_timeout_seconds} s: too short for a run that a query of up to ${local.query_seconds} s keeps longer than Cloud Scheduler waits (${local.scheduler_deadline} s)."
     }
     precondition {
       condition     = local.function_timeout_seconds <= 3600 && local.scheduler_deadline <= 1800 && local.ack_seconds <= 600

@@ -8,7 +8,7 @@ locals {
 
   tables       = try(tolist(local.config.tables), [for t in local.config.tables : t], [])
   table_names  = [for t in local.tables : try(t.name, "(a table without a name)")]
-  jobs_project = try(coalesce(local.config.bigquery.project), var.project_id)
+  jobs_project = try(coalesce(local.config.bigquery.project), local.project_id)
 
   # The shapes of sync/settings.py; an old project may be "example.com:name".
   dataset_shape = "^(?:(?P<project>(?:[A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*)\\.)?(?P<dataset>[A-Za-z0-9_]+)$"
@@ -37,11 +37,11 @@ locals {
   secret_setting = try(coalesce(local.config.aito.api_key_secret), "")
   secret_name    = try(regex("^projects/(?P<project>[^/]+)/secrets/(?P<id>[^/]+)(?:/versions/[^/]+)?$", local.secret_setting), null)
   secret_is_ours = local.secret_name == null
-  secret_project = local.secret_is_ours ? var.project_id : local.secret_name.project
+  secret_project = local.secret_is_ours ? local.project_id : local.secret_name.project
   secret_id      = local.secret_is_ours ? local.secret_setting : local.secret_name.id
 
   topic_setting = try(coalesce(local.config.topic), null)
-  topic_name    = "projects/${var.project_id}/topics/${var.name}"
+  topic_name    = "projects/${local.project_id}/topics/${var.name}"
 }
 
 resource "terraform_data" "configuration" {

@@ -60,7 +60,7 @@ locals {
       title = "Warnings and errors"
       logsPanel = {
         filter        = "${local.log_base} AND severity>=WARNING"
-        resourceNames = ["projects/${var.project_id}"]
+        resourceNames = ["projects/${local.project_id}"]
       }
     }
   }

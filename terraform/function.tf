@@ -60,7 +60,7 @@ resource "google_cloudfunctions2_function" "sync" {
 
     # No secret here: the key is read from Secret Manager while running, so a new version needs no deployment.
     environment_variables = {
-      GOOGLE_CLOUD_PROJECT = var.project_id
+      GOOGLE_CLOUD_PROJECT = local.project_id
       LOG_EXECUTION_ID     = "true"
       SYNC_CONFIG          = "sync.yaml"
     }

@@ -7,27 +7,27 @@ output "add_key" {
 
 output "dashboard" {
   description = "Where the numbers are drawn."
-  value       = "https://console.cloud.google.com/monitoring/dashboards/builder/${reverse(split("/", google_monitoring_dashboard.sync.id))[0]}?project=${var.project_id}"
+  value       = "https://console.cloud.google.com/monitoring/dashboards/builder/${reverse(split("/", google_monitoring_dashboard.sync.id))[0]}?project=${local.project_id}"
 }
 
 output "logs" {
   description = "What happened, newest first."
-  value       = "gcloud logging read 'resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.name}\" jsonPayload.event:*' --project=${var.project_id} --freshness=2d --limit=50 --format='value(timestamp,severity,jsonPayload.event,jsonPayload.table,jsonPayload.message)'"
+  value       = "gcloud logging read 'resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.name}\" jsonPayload.event:*' --project=${local.project_id} --freshness=2d --limit=50 --format='value(timestamp,severity,jsonPayload.event,jsonPayload.table,jsonPayload.message)'"
 }
 
 output "run_now" {
   description = "Start a sync now, as the nightly job does it."
-  value       = "gcloud scheduler jobs run ${google_cloud_scheduler_job.sync.name} --location=${var.region} --project=${var.project_id}"
+  value       = "gcloud scheduler jobs run ${google_cloud_scheduler_job.sync.name} --location=${var.region} --project=${local.project_id}"
 }
 
 output "run_one_table" {
   description = "Start a run by message, with anything the contract allows in it."
-  value       = "gcloud pubsub topics publish ${google_pubsub_topic.runs.name} --project=${var.project_id} --message='${jsonencode({ action = "sync", tables = [local.table_names[0]] })}'"
+  value       = "gcloud pubsub topics publish ${google_pubsub_topic.runs.name} --project=${local.project_id} --message='${jsonencode({ action = "sync", tables = [local.table_names[0]] })}'"
 }
 
 output "see_page" {
   description = "The status page at http://127.0.0.1:8080, through your own Google login. The login must be allowed to call (callers), or be an owner."
-  value       = "gcloud run services proxy ${google_cloudfunctions2_function.sync.name} --region=${var.region} --project=${var.project_id} --port=8080"
+  value       = "gcloud run services proxy ${google_cloudfunctions2_function.sync.name} --region=${var.region} --project=${local.project_id} --port=8080"
 }
 
 output "topic" {

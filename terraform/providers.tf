@@ -14,13 +14,17 @@ terraform {
 }
 
 provider "google" {
-  project        = var.project_id
+  project        = var.project_id # null: the project of the environment
   region         = var.region
   default_labels = var.labels
 }
 
+# Looked up while planning, so that a project that is not there, or not yours to see, is refused before anything is made,
+# and that no later plan has to guess its number. Hence the API that the README turns on by hand.
 data "google_project" "this" {
   project_id = var.project_id
+}
 
-  depends_on = [google_project_service.this["cloudresourcemanager.googleapis.com"]]
+locals {
+  project_id = coalesce(var.project_id, trimprefix(data.google_project.this.id, "projects/"))
 }

@@ -1,4 +1,4 @@
-# When the function is called: every night to sync, every hour to look. The numbers are in clocks.tf, who may call in
+# When the function is called: every night to sync, every week to compare, every hour to look. The numbers are in clocks.tf, who may call in
 # function.tf. Success is 2xx; anything else is tried again.
 
 resource "google_cloud_scheduler_job" "sync" {
@@ -21,6 +21,40 @@ resource "google_cloud_scheduler_job" "sync" {
     uri         = google_cloudfunctions2_function.sync.service_config[0].uri
     headers     = { "Content-Type" = "application/json" }
     body        = base64encode(jsonencode({ action = "sync" }))
+
+    oidc_token {
+      service_account_email = google_service_account.invoker.email
+      audience              = google_cloudfunctions2_function.sync.service_config[0].uri
+    }
+  }
+
+  depends_on = [google_cloud_run_v2_service_iam_member.invoker]
+}
+
+# Over everything that is kept, and not just the last day: what came later than `lookback`, or was deleted in the source.
+# It meets the night's run now and then and is answered 409 while that is at work, hence the long waits.
+resource "google_cloud_scheduler_job" "reconcile" {
+  count = var.reconcile_schedule == null ? 0 : 1
+
+  name             = "${var.name}-reconcile"
+  description      = "Compare both ends, repair"
+  region           = var.region
+  schedule         = var.reconcile_schedule
+  time_zone        = var.time_zone
+  attempt_deadline = "${local.scheduler_deadline}s"
+
+  retry_config {
+    retry_count          = local.scheduler_retries
+    min_backoff_duration = "600s"
+    max_backoff_duration = "3600s"
+    max_doublings        = 3
+  }
+
+  http_target {
+    http_method = "POST"
+    uri         = google_cloudfunctions2_function.sync.service_config[0].uri
+    headers     = { "Content-Type" = "application/json" }
+    body        = base64encode(jsonencode({ action = "reconcile" }))
 
     oidc_token {
       service_account_email = google_service_account.invoker.email

@@ -28,7 +28,7 @@ data "archive_file" "source" {
 }
 
 resource "google_storage_bucket" "source" {
-  name                        = "${var.project_id}-${var.name}-source"
+  name                        = "${local.project_id}-${var.name}-source"
   location                    = var.region
   public_access_prevention    = "enforced"
   uniform_bucket_level_access = true

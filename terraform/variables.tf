@@ -1,10 +1,11 @@
 variable "alert_email" {
-  description = "Who hears when a night fails. There is no default: an alarm nobody reads is no alarm."
+  description = "Who hears when a night fails. Left out: nobody, and every plan warns of it. An alarm nobody reads is no alarm."
   type        = string
+  default     = null
 
   validation {
-    condition     = can(regex("^[^@[:space:]]+@[^@[:space:]]+\\.[^@[:space:]]+$", var.alert_email))
-    error_message = "alert_email is \"${var.alert_email}\"; it must be one address, such as data-team@example.com."
+    condition     = var.alert_email == null ? true : can(regex("^[^@[:space:]]+@[^@[:space:]]+\\.[^@[:space:]]+$", var.alert_email))
+    error_message = "alert_email is \"${coalesce(var.alert_email, "null")}\"; it must be one address, such as data-team@example.com."
   }
 }
 
@@ -88,12 +89,24 @@ variable "private_network" {
 }
 
 variable "project_id" {
-  description = "The Google Cloud project that everything is made in."
+  description = "The Google Cloud project that everything is made in. Left out: the one that GOOGLE_CLOUD_PROJECT names. Write it down as soon as there is a state to keep."
   type        = string
+  default     = null
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
-    error_message = "project_id is \"${var.project_id}\"; it must be the project's id (6 to 30 of a-z 0-9 -), not its name or number."
+    condition     = var.project_id == null ? true : can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
+    error_message = "project_id is \"${coalesce(var.project_id, "null")}\"; it must be the project's id (6 to 30 of a-z 0-9 -), not its name or number."
+  }
+}
+
+variable "reconcile_schedule" {
+  description = "When both ends are compared and repaired over everything that is kept, in time_zone: finds what reached BigQuery later than `lookback`. Null: never."
+  type        = string
+  default     = "15 9 * * 0"
+
+  validation {
+    condition     = var.reconcile_schedule == null ? true : can(regex("^[0-9]+ [0-9]+ [0-9*/,-]+ [0-9A-Za-z*/,-]+ [0-9A-Za-z*/,-]+$", var.reconcile_schedule))
+    error_message = "reconcile_schedule is \"${coalesce(var.reconcile_schedule, "null")}\"; it must be five fields (minute hour day month weekday) of which minute and hour are one number each, such as \"15 9 * * 0\". It goes through everything that is kept: once a day at most."
   }
 }
 

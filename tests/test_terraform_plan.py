@@ -12,7 +12,11 @@ from tests.terraform_rules import RULES, Rule
 from tests.terraform_tools import EXAMPLE, ROOT, Plan, copy_to, need_offline, plan_script, read_plan, ready, terraform
 
 EXAMPLES = sorted(p.parent.name for p in (ROOT / "terraform" / "examples").glob("*/example.tfvars"))
-FILES = {"default": EXAMPLE, **{name: f"examples/{name}/example.tfvars" for name in EXAMPLES}}
+FILES = {
+    "default": EXAMPLE,
+    "tfvars": "terraform.tfvars.example",
+    **{name: f"examples/{name}/example.tfvars" for name in EXAMPLES},
+}
 
 REFUSALS = {
     "no_ledger": 'ledger is "(nothing)"',
@@ -84,6 +88,19 @@ def test_the_key_is_added_without_showing_it(plans: dict[str, Plan], tmp_path: P
     arguments = "secrets versions add aito-key --project=vault-project --data-file=-\n"
     assert (tmp_path / "arguments").read_text() == arguments
     assert "the key" not in done.stdout + done.stderr
+
+
+def test_without_any_value_it_plans_and_warns(tmp_path: Path) -> None:
+    """The project is then the environment's; that nobody hears of a bad night is said in every plan."""
+    need_offline("with the registry's provider a plan looks the project up")
+    folder = copy_to(tmp_path)
+    ready(folder)
+    done = terraform(folder, plan_script("-var=region=europe-west1"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for rule in RULES:
+        rule(read_plan(folder))
+    assert "alert_email is not set" in " ".join((folder / "plan.txt").read_text().replace("│", " ").split())
+    assert not read_plan(folder).of("google_monitoring_notification_channel")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-# What stands on the project's number, which is only known once its API is on: looked at after a (mocked) apply.
+# What stands on the project's number, looked at after a (mocked) apply: so one apply goes through, too.
 
 mock_provider "google" {
   source = "./tests/mocks"

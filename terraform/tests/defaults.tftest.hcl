@@ -22,8 +22,8 @@ run "function" {
     error_message = "the page and the watch must answer while a sync runs; that takes a whole vCPU"
   }
   assert {
-    condition     = google_cloudfunctions2_function.sync.service_config[0].timeout_seconds == 1800
-    error_message = "the function's time-out is set, to what the longest caller waits"
+    condition     = google_cloudfunctions2_function.sync.service_config[0].timeout_seconds == 2100
+    error_message = "the function's time-out is set, to what the longest caller waits and one slow query"
   }
   assert {
     condition     = google_cloudfunctions2_function.sync.service_config[0].service_account_email == google_service_account.runtime.email && google_cloudfunctions2_function.sync.build_config[0].service_account == google_service_account.build.id
@@ -62,6 +62,10 @@ run "schedule" {
   assert {
     condition     = google_cloud_scheduler_job.sync.schedule == "15 3 * * *" && google_cloud_scheduler_job.watch.schedule == "45 * * * *"
     error_message = "a nightly sync and an hourly watch"
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.reconcile[0].schedule == "15 9 * * 0" && jsondecode(base64decode(google_cloud_scheduler_job.reconcile[0].http_target[0].body)).action == "reconcile"
+    error_message = "a weekly look for what came late"
   }
   assert {
     condition     = jsondecode(base64decode(google_cloud_scheduler_job.sync.http_target[0].body)).action == "sync" && jsondecode(base64decode(google_cloud_scheduler_job.watch.http_target[0].body)).action == "watch"
@@ -147,7 +151,11 @@ run "alarms" {
     error_message = "stale is older than stale_after_hours"
   }
   assert {
-    condition     = google_monitoring_notification_channel.email.labels["email_address"] == "data-team@example.com"
+    condition     = google_monitoring_notification_channel.email[0].labels["email_address"] == "data-team@example.com"
     error_message = "the mail goes to alert_email"
+  }
+  assert {
+    condition     = alltrue([for m in google_logging_metric.measure : strcontains(m.filter, "jsonPayload.action=\"sync\"") if strcontains(m.filter, "table_done")])
+    error_message = "the hourly watch's zeros are not rows of the night"
   }
 }

@@ -146,3 +146,53 @@ run "another_name" {
     error_message = "every name begins with var.name"
   }
 }
+
+run "project_of_the_environment" {
+  command = plan
+  variables {
+    project_id = null
+  }
+
+  assert {
+    condition     = google_storage_bucket.source.name == "example-project-aito-sync-source" && google_project_iam_member.build_logs.project == "example-project"
+    error_message = "without project_id everything is made in the provider's own project"
+  }
+}
+
+run "never_reconciled" {
+  command = plan
+  variables {
+    reconcile_schedule = null
+  }
+
+  assert {
+    condition     = length(google_cloud_scheduler_job.reconcile) == 0
+    error_message = "null switches the weekly comparison off"
+  }
+}
+
+run "hourly_with_an_early_alarm" {
+  command = plan
+  variables {
+    schedule          = "5 * * * *"
+    stale_after_hours = 2
+  }
+
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.line["stale"].conditions[0].condition_matched_log[0].filter, "jsonPayload.ok_age_seconds>7200")
+    error_message = "who syncs hourly may hear after two hours"
+  }
+}
+
+run "working_hours" {
+  command = plan
+  variables {
+    schedule          = "0,30 8-18 * * *"
+    stale_after_hours = 15
+  }
+
+  assert {
+    condition     = google_cloud_scheduler_job.sync.schedule == "0,30 8-18 * * *"
+    error_message = "the longest gap is the night's, 14 hours"
+  }
+}

@@ -337,3 +337,44 @@ run "foreign_topic" {
   }
   expect_failures = [terraform_data.configuration]
 }
+
+run "nobody_is_told" {
+  command = plan
+  variables {
+    alert_email = null
+  }
+  expect_failures = [check.somebody_is_told]
+}
+
+run "alert_email_is_empty" {
+  command = plan
+  variables {
+    alert_email = ""
+  }
+  expect_failures = [var.alert_email]
+}
+
+run "reconcile_by_the_minute" {
+  command = plan
+  variables {
+    reconcile_schedule = "*/15 * * * *"
+  }
+  expect_failures = [var.reconcile_schedule]
+}
+
+run "schedule_with_a_short_last_step" {
+  command = plan
+  variables {
+    schedule = "*/45 * * * *"
+  }
+  expect_failures = [terraform_data.clocks]
+}
+
+run "working_hours_with_an_alarm_at_night" {
+  command = plan
+  variables {
+    schedule          = "0 8-18 * * *"
+    stale_after_hours = 14
+  }
+  expect_failures = [terraform_data.clocks]
+}

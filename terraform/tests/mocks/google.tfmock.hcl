@@ -2,7 +2,7 @@
 
 override_data {
   target = data.google_project.this
-  values = { number = "123456789012" }
+  values = { number = "123456789012", id = "projects/example-project" }
 }
 
 override_resource {
