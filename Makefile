@@ -33,6 +33,7 @@ fmt: $(STAMP)  ## put the code into shape
 	@$(PY) -m ruff format . && $(PY) -m ruff check --fix .
 
 serve: $(STAMP)  ## the function on http://127.0.0.1:8080, with the configuration in sync.yaml
+	@echo "http://127.0.0.1:8080/ with $${SYNC_CONFIG:-sync.yaml}; it needs Google credentials and Aito (make demo KEEP=1 needs neither)"
 	@$(VENV)/bin/functions-framework --target sync --source main.py --host 127.0.0.1 --port 8080
 
 schema: $(STAMP)  ## write sync.schema.json, which editors read, from the settings

@@ -10,6 +10,7 @@ import functions_framework
 
 from sync import request as requests
 from sync.errors import BadRequest, SyncError
+from sync.log import Log, Severity
 from sync.report import Request, RunReport
 from sync.run import Services, facts, run, unforeseen
 from sync.termination import Termination
@@ -30,6 +31,7 @@ def sync(request: flask.Request) -> flask.Response:
             return _show(request)
         return _answer(405, {"error": f"{request.method} is not known here; POST / runs, GET / shows the status"})
     except BadRequest as error:
+        _told(error, "WARNING")
         return _answer(error.status, {"error": str(error)})
     except SyncError as error:
         return _not_run(error)
@@ -54,12 +56,19 @@ def _show(request: flask.Request) -> flask.Response:
     try:
         return flask.Response(page.render(facts(services())), headers=page.HEADERS)
     except SyncError as error:
+        _told(error, "ERROR")
         return flask.Response(page.trouble(str(error)), status=error.status, headers=page.HEADERS)
 
 
 def _not_run(error: SyncError) -> flask.Response:
     report = RunReport("", Request(), [], error=str(error))
+    _told(error, "ERROR")
     return _answer(error.status, report.to_json())
+
+
+def _told(error: SyncError, severity: Severity) -> None:
+    """Say it in the log too: neither Scheduler nor Pub/Sub shows anybody the answer."""
+    Log("")("run_done", f"not run: {error}", severity, status="failed", http_status=error.status)
 
 
 def _answer(status: int, body: object, retry_after: int | None = None) -> flask.Response:

@@ -67,12 +67,15 @@ def main() -> int:
     )
     parser.add_argument("--keep", action="store_true", help="keep serving at the end")
     options = parser.parse_args()
+    for name in ("pages.ndjson.gz", "users.ndjson.gz"):
+        if options.data and not (options.data / name).is_file():
+            parser.error(f"--data {options.data}: there is no {name}; its columns are those of local/sample.py")
     say("Starting BigQuery, Aito and Secret Manager on this machine (stand-ins; the predictions are not Aito's) ...")
     with Stack() as stack:
         config = stack.configure(tables=TABLES, aito={"requests_per_second": 1000})
         with Function(stack.environ(config)) as function:
             equal = demonstrate(stack, function, options.data)
-            say(f"\nThe status page: {function.url}/")
+            say(f"\nThe status page: {function.url}/{'' if options.keep else ' (KEEP=1 keeps it up)'}")
             if options.keep:
                 wait(function)
     return 0 if equal else 1

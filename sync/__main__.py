@@ -11,10 +11,11 @@ import signal
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
 from sync.errors import BadRequest, ConfigError, SyncError
-from sync.report import Request, RunReport
+from sync.report import Request, RunReport, TableReport
 from sync.request import request as asked_for
 from sync.run import Services, run
 
@@ -116,14 +117,24 @@ def _summary(report: RunReport, command: str) -> str:
     for table in report.tables:
         counts = ", ".join(f"{count:,} {name}" for name, count in table.counts().items() if count) or "nothing to do"
         verified = ", verified" if table.verified else ""
-        lines.append(f"  {table.table}: {table.status}{verified}; {table.error or _estimate(table.estimate) or counts}")
+        lines.append(f"  {table.table}: {table.status}{verified}; {table.error or _estimate(table) or counts}")
     return "\n".join(lines)
 
 
-def _estimate(estimate: dict[str, Any] | None) -> str:
-    if estimate is None:
+def _estimate(table: TableReport) -> str:
+    if (estimate := table.estimate) is None or table.start is None or table.end is None:
         return ""
-    return f"{estimate['rows']:,} rows to read, {estimate['bytes'] / 1e6:,.1f} MB, ${estimate['usd']:.4f}"
+    start, end = (f"{moment(second):%Y-%m-%d %H:%M}" for second in (table.start, table.end))
+    changes = "".join(f"; {change}" for change in estimate["schema"]) or "; Aito's table fits"
+    return (
+        f"{estimate['rows']:,} rows to read, of {start} to {end}, "
+        f"{estimate['bytes'] / 1e6:,.1f} MB, ${estimate['usd']:.4f}{changes}"
+    )
+
+
+def moment(second: int) -> datetime:
+    """Epoch seconds as a time, the beginning of time included."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second)
 
 
 if __name__ == "__main__":

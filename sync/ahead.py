@@ -2,33 +2,93 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from sync.batches import Batch
 
 T = TypeVar("T")
-LEAST = 2  # batches: one that waits and one that is fetched, so that neither side waits for the other's hiccups
 BYTES = 8_000_000  # of batches that wait: half a second's sending, in which a query can run that nothing comes from
 
 
-def ahead(items: Iterator[T], room: Callable[[T], int] = lambda _: 1) -> Iterator[T]:
-    """The same items in the same order. room: how many may be on their way or wait, judged by the last that came."""
-    end = object()
+def ahead(items: Iterator[T], size: Callable[[T], int] = lambda _: BYTES) -> Iterator[T]:
+    """The same items in the same order. Another one is made whenever fewer than BYTES wait.
+
+    size: an item's bytes; without it one item waits, and no other is made until that is taken.
+    """
+    shelf = _Shelf(size)
     with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
-        upcoming = deque([reader.submit(next, items, end)])
+        reader.submit(shelf.fill, items)
         try:
-            while (item := upcoming.popleft().result()) is not end:
-                for _ in range(room(item) - len(upcoming)):  # type: ignore[arg-type]  # not the sentinel
-                    upcoming.append(reader.submit(next, items, end))
-                yield item  # type: ignore[misc]
+            yield from shelf.items()
         finally:
-            for asked in upcoming:
-                asked.cancel()
+            shelf.close()
 
 
-def room(batch: Batch | None) -> int:
-    """Room for batches like this one, small as they may be or large; None: of an unknown size."""
-    return LEAST if batch is None else max(LEAST, BYTES // len(batch.body))
+def size(batch: Batch | None) -> int:
+    """Bytes of a batch."""
+    return len(batch.body) if batch else 0
+
+
+class _Shelf(Generic[T]):
+    """What waits between the reader and the caller, by its true size: batches may be of any."""
+
+    def __init__(self, size: Callable[[T], int]) -> None:
+        self._size = size
+        self._waiting: deque[T] = deque()
+        self._bytes = 0
+        self._changed = threading.Condition()
+        self._ended = False  # nothing more comes
+        self._closed = False  # nothing more is wanted
+        self._error: BaseException | None = None
+
+    def fill(self, items: Iterator[T]) -> None:
+        """Make items while there is room, to their end or the first error, which is the caller's to see."""
+        try:
+            while self._wanted() and (more := self._next(items)):
+                self._put(*more)
+        except BaseException as error:  # noqa: BLE001 - raised again where the items are used
+            self._error = error
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _wanted(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._bytes < BYTES)
+            return not self._closed
+
+    @staticmethod
+    def _next(items: Iterator[T]) -> tuple[T] | None:
+        for item in items:
+            return (item,)
+        return None
+
+    def _put(self, item: T) -> None:
+        with self._changed:
+            self._waiting.append(item)
+            self._bytes += self._size(item)
+            self._changed.notify_all()
+
+    def items(self) -> Iterator[T]:
+        """What was made, in order; then the error that ended it, if one did."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._ended)
+                if not self._waiting:
+                    break
+                item = self._waiting.popleft()
+                self._bytes -= self._size(item)
+                self._changed.notify_all()
+            yield item
+        if self._error:
+            raise self._error
+
+    def close(self) -> None:
+        """Let the reader end after what it is at."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

@@ -153,10 +153,7 @@ class Ledger:
     def create(self) -> None:
         """Make the dataset and the tables that are missing. Raises AccessDenied that says what to create."""
         try:
-            dataset = bigquery.Dataset(self.dataset)
-            if self._location:
-                dataset.location = self._location
-            self._client.create_dataset(dataset, exists_ok=True, retry=RETRY, timeout=CALL_SECONDS)
+            self._make_dataset()
             for kind, column in PARTITIONED_BY.items():
                 self._client.create_table(self._table(kind, column), exists_ok=True, retry=RETRY, timeout=CALL_SECONDS)
         except google_errors.Forbidden as error:
@@ -165,6 +162,16 @@ class Ledger:
                 f"ledger {self.dataset}: the dataset or one of its tables ({wanted}) is missing and may not be made "
                 "here; create them with `terraform apply`, or grant roles/bigquery.dataEditor on the dataset"
             ) from error
+
+    def _make_dataset(self) -> None:
+        """Only when it is missing: to make one that is there is refused to those who may only write in it."""
+        try:
+            self._client.get_dataset(self.dataset, retry=RETRY, timeout=CALL_SECONDS)
+        except google_errors.NotFound:
+            dataset = bigquery.Dataset(self.dataset)
+            if self._location:
+                dataset.location = self._location
+            self._client.create_dataset(dataset, exists_ok=True, retry=RETRY, timeout=CALL_SECONDS)
 
     def _table(self, kind: str, partitioned_by: str | None) -> bigquery.Table:
         table = bigquery.Table(f"{self.dataset}.{kind}", schema=schema(kind))

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from sync import batches, reconcile
-from sync.ahead import ahead, room
+from sync.ahead import ahead, size
 from sync.batches import Batch, Row
 from sync.plan import Plan
 from sync.ports import Work, one_of
@@ -41,7 +41,7 @@ class Loader:
         self._count_cursorless()
         known = [part for part in self._plan.slices if self._overlaps(part)]
         in_place = [self._known(part) for part in known]
-        for part, batch in ahead(self._fresh(self._plan.slices[len(known) :]), lambda each: room(each[1])):
+        for part, batch in ahead(self._fresh(self._plan.slices[len(known) :]), lambda each: size(each[1])):
             if batch:
                 self._batch(part, batch, None)
             else:
@@ -51,7 +51,7 @@ class Loader:
             self._work.report.verified = True
             return
         reconcile.settle(self._work, self._plan, self._sender)
-        if self._work.rejected:  # the newest row may be among them
+        if self._work.report.rejected or self._work.report.repaired:  # the newest row may be among them
             end = self._plan.span.end
             self._work.report.watermark_after, _ = self._work.target.newest(
                 self._work.table.name, self._work.cursor, end
@@ -84,8 +84,8 @@ class Loader:
         return part, itertools.chain(list(itertools.islice(found, 1)), found)
 
     def _read(self, part: Slice) -> Iterator[Batch]:
-        size = self._work.settings.batch
-        return self._work.source.batches(self._plan.origin, part, size.rows, size.bytes)
+        most = self._work.settings.batch
+        return self._work.source.batches(self._plan.origin, part, most.rows, most.bytes)
 
     def _known(self, part: Slice) -> bool:
         """A slice of which Aito may hold rows. Returns whether it held just these and nothing was to do."""
@@ -96,7 +96,7 @@ class Loader:
             report.skipped += part.rows
             self._told(part)
             return True
-        for batch in ahead(self._read(part), room):
+        for batch in ahead(self._read(part), size):
             self._batch(part, batch, held)
         self._completed(part)
         return False

@@ -15,6 +15,7 @@ CONTINUED_SECONDS = 86_400  # what was gone through longer ago is gone through a
 LAST = """
 SELECT run_id, status, window_end FROM {runs} WHERE `table` = @table AND action = @action AND started_at >= @since
 ORDER BY finished_at DESC LIMIT 1"""
+NOTHING = "none in Aito either; if the source has rows, is their cursor in the future, or not in epoch seconds?"
 USD_PER_TIB = 6.25  # BigQuery on demand, https://cloud.google.com/bigquery/pricing
 
 
@@ -66,10 +67,14 @@ def _continued(work: Work, span: Window) -> Window:
 
 
 def recounted(work: Work, plan: Plan, start: int | None = None) -> Plan:
-    """The plan with the source counted anew, as it may have moved on meanwhile; `start`: from an earlier second on."""
+    """The plan with the source counted anew, as it may have moved on meanwhile; `start`: from an earlier second on.
+
+    Without bounds on the time of ingestion: what is said to be gone is deleted, so every row must be looked at.
+    """
     span = plan.span if start is None else Window(start, plan.span.end)
-    counted = work.source.histogram(plan.origin, span, span.end, plan.slice_rows)
-    return replace(plan, span=span, slices=tuple(window.slices(span, counted.buckets, plan.slice_rows)))
+    origin = replace(plan.origin, prune=False)
+    counted = work.source.histogram(origin, span, span.end, plan.slice_rows)
+    return replace(plan, origin=origin, span=span, slices=tuple(window.slices(span, counted.buckets, plan.slice_rows)))
 
 
 def prepare(work: Work, origin: Origin) -> bool:
@@ -77,6 +82,7 @@ def prepare(work: Work, origin: Origin) -> bool:
     name = work.table.name
     _parents_are_there(work)
     if name not in work.schema:
+        work.report.changes.append(f"table {name} with {len(origin.columns)} columns is made")
         if not work.request.dry_run:
             work.lease.check()
             columns = definition(origin)
@@ -84,9 +90,11 @@ def prepare(work: Work, origin: Origin) -> bool:
             work.schema[name] = {column: dict(held) for column, held in columns.items()}
         return not work.request.dry_run
     for column in schema.missing_columns(name, origin.columns, work.schema[name]):
+        work.report.changes.append(f"column {column.name} ({column.type}) is added")
         if not work.request.dry_run:
             work.lease.check()
             work.target.add_column(name, column.name, column.definition())
+            work.schema[name][column.name] = column.definition()
     return True
 
 
@@ -114,6 +122,7 @@ def _tell(work: Work, made: Plan) -> None:
     odd = [
         f"{keyless} without a key" if keyless else "",
         f"{made.cursorless} without a cursor" if made.cursorless else "",
+        NOTHING if not rows and not made.total else "",
     ]
     note = ", ".join(o for o in odd if o)
     work.log(
@@ -130,5 +139,6 @@ def _tell(work: Work, made: Plan) -> None:
         cursorless=made.cursorless,
     )
     if work.request.dry_run:
-        size = work.source.estimate(made.origin, made.span)
-        report.estimate = {"rows": rows, "bytes": size, "usd": round(size / 2**40 * USD_PER_TIB, 6)}
+        size = work.source.estimate(made.origin, made.span, made.slices)
+        report.estimate = {"rows": rows, "bytes": size, "usd": round(size / 2**40 * USD_PER_TIB, 6),
+                           "schema": report.changes}  # fmt: skip

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 
 from sync import batches
-from sync.errors import PurgeRefused, Unavailable
+from sync.errors import NeedsPerson, PurgeRefused, Unavailable
 from sync.plan import Plan, recounted
 from sync.ports import PAGE, Where, Work, between, one_of
 from sync.send import Sender
@@ -40,6 +40,8 @@ def held(work: Work, part: Slice) -> Held:
     found: Held = {}
     where = between(work.cursor, part.start, part.end)
     for hit in work.target.rows(work.table.name, where, work.key, [work.key, work.cursor]):
+        if work.key not in hit:
+            raise NeedsPerson(f"{work.table.name}: Aito holds rows without {work.key}, the key; delete them there")
         found.setdefault(str(hit[work.key]), []).append(hit[work.cursor])
     return found
 
@@ -74,10 +76,14 @@ def settle(work: Work, plan: Plan, sender: Sender) -> None:
         if _agree(work, plan):
             work.report.verified = True
             return
-        plan = recounted(work, plan)
-        for part in plan.slices:
+        plan, deleted = recounted(work, plan), work.deleted
+        for number, part in enumerate(plan.slices):
+            if number:
+                work.deadline.check(work.table.name)
             if count(work, part) != expected(work, part):
                 repair(work, plan, sender, part)
+        if work.table.mode == "merge" and work.deleted > deleted:  # an older row of the key may be the newest left
+            plan = recounted(work, plan, window(plan.span.end, None, 0, work.table.keep).start)
     raise Unavailable(f"{work.table.name}: BigQuery and Aito still differ after {ROUNDS} repairs; try again later")
 
 
@@ -120,7 +126,8 @@ def _reconcile(work: Work, plan: Plan, sender: Sender, part: Slice) -> None:
     if _equal(work, plan, part):
         work.report.skipped += part.rows
     else:
-        repair(work, plan, sender, part)
+        different = repair(work, plan, sender, part)
+        work.report.skipped += max(0, part.rows - part.keyless - different)
 
 
 def _equal(work: Work, plan: Plan, part: Slice) -> bool:
@@ -131,15 +138,20 @@ def _equal(work: Work, plan: Plan, part: Slice) -> bool:
     return matches(part, held(work, part))
 
 
-def repair(work: Work, plan: Plan, sender: Sender, part: Slice, *, delete: bool = True) -> None:
-    """Make Aito's rows of one slice what the source's are. delete: also remove rows that the source does not have."""
-    extra = _send_differences(work, plan, sender, part)
+def repair(work: Work, plan: Plan, sender: Sender, part: Slice, *, delete: bool = True) -> int:
+    """Make Aito's rows of one slice what the source's are; how many of the source's rows it did not hold just so.
+
+    delete: also remove rows that the source does not have.
+    """
+    extra, different = _send_differences(work, plan, sender, part)
     if delete and extra:
         _delete(work, part, extra)
+    return different
 
 
-def _send_differences(work: Work, plan: Plan, sender: Sender, part: Slice) -> Held:
-    """Send what Aito lacks, replace what it holds otherwise; returns what it holds and the source does not."""
+def _send_differences(work: Work, plan: Plan, sender: Sender, part: Slice) -> tuple[Held, int]:
+    """Send what Aito lacks, replace what it holds otherwise. -> what it holds and the source does not; rows sent."""
+    sent = 0
     found = held(work, part) if plan.exists else {}
     size = work.settings.batch
     for batch in work.source.batches(plan.origin, part, size.rows, size.bytes):
@@ -153,7 +165,8 @@ def _send_differences(work: Work, plan: Plan, sender: Sender, part: Slice) -> He
                 different.append(row.text)
                 replace = replace or cursors is not None
         _repair(work, sender, different, replace)
-    return found
+        sent += len(different)
+    return found, sent
 
 
 def _repair(work: Work, sender: Sender, different: list[str], replace: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sync.ahead import ahead, room
+from sync.ahead import ahead, size
 from sync.errors import NeedsPerson, OutcomeUnknown, OutOfTime, TooManyRejects, Unavailable
 from sync.plan import definition
 from sync.ports import Work
@@ -58,10 +58,10 @@ def _make(work: Work, origin: Origin, fresh: str) -> None:
 
 def _fill(work: Work, origin: Origin, fresh: str) -> int:
     """Send everything; how many rows were taken."""
-    report, size = work.report, work.settings.batch
+    report, most = work.report, work.settings.batch
     sender = Sender(work, faults(origin.columns), 0, fresh)
     report.slices_planned = 1
-    for batch in ahead(work.source.batches(origin, None, size.rows, size.bytes), room):
+    for batch in ahead(work.source.batches(origin, None, most.rows, most.bytes), size):
         work.deadline.check(report.table)
         report.fetched += batch.rows
         sender.send(batch)

@@ -58,7 +58,8 @@ class TableReport:
     bytes_processed: int = 0
     seconds: float = 0.0
     evaluations: list[dict[str, str]] = field(default_factory=list)
-    estimate: dict[str, Any] | None = None  # of a dry run: rows, bytes, usd
+    estimate: dict[str, Any] | None = None  # of a dry run: rows, bytes, usd, schema (changes)
+    changes: list[str] = field(default_factory=list)  # to Aito's schema, made or to come
 
     def to_json(self) -> dict[str, Any]:
         """The table's part of the answer."""

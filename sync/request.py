@@ -13,8 +13,13 @@ from sync.errors import BadRequest
 from sync.report import Request
 
 ACTIONS = ("sync", "reconcile", "watch")
-FIELDS = {"action": "one of sync, reconcile, watch", "tables": "a list of table names", "dry_run": "true or false",
-          "full_refresh": "true or false", "deep": "true or false"}  # fmt: skip
+FIELDS = {
+    "action": "one of sync, reconcile, watch",
+    "tables": "a list of table names, not empty",
+    "dry_run": "true or false",
+    "full_refresh": "true or false",
+    "deep": "true or false",
+}
 
 
 def parse(headers: Mapping[str, str], body: bytes, known: Collection[str] | None = None) -> Request:

@@ -182,6 +182,7 @@ class Run:
                     work.inherited = self._lease.inherited
                     free.append(work)
         if free:
+            self._lease.unfinished = [work.table.name for work in free]  # until it is known what became of them
             with self._lease.kept():
                 self._tables(free)
                 self._lease.unfinished = [work.table.name for work in free if work.report.status != "ok"]
@@ -195,6 +196,8 @@ class Run:
             for work in works:
                 work.schema = schema
                 with self._guarded(work):
+                    if any(other.report.uploaded or other.report.repaired for other in works):
+                        self._deadline.check(work.table.name)  # a run whose time is over begins nothing more
                     self._load(work)
             for work in reversed(works):
                 if work.report.status == "ok" and work.table.cursor and self._request.action == "sync":

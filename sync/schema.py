@@ -18,7 +18,14 @@ from sync.settings import NAME, NAME_RULE
 INT_32 = (-(2**31), 2**31 - 1)  # Aito's Int is 32-bit signed
 EXACT_FLOAT = (-(2**53), 2**53)  # beyond it a double no longer holds every integer
 CURSOR_TYPES = ("TIMESTAMP", "DATETIME", "DATE", "INTEGER")
-OUR_NAMES = {"sync_key", "sync_second", "sync_cursor", "sync_picked", "sync_timed"}  # what queries add to the columns
+OUR_NAMES = {
+    "sync_source",
+    "sync_key",
+    "sync_second",
+    "sync_cursor",
+    "sync_picked",
+    "sync_timed",
+}  # what queries add to the columns
 LEGACY_NAMES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
 
 
@@ -122,12 +129,12 @@ def _json(field: Field, expression: str, depth: int = 0) -> str:
 
 def _name(depth: int) -> str:
     """What an array's element is called; each depth has its own, for an array may stand inside another's element."""
-    return f"element{depth or ''}"
+    return f"sync_element{depth or ''}"
 
 
 def _array(element: str, expression: str, depth: int = 0) -> str:
     """SQL of an array, each element converted, in order; what converts to NULL (a NaN) is left out."""
-    name, place = _name(depth), f"place{depth or ''}"
+    name, place = _name(depth), f"sync_place{depth or ''}"
     rows = f"UNNEST({expression}) AS {name} WITH OFFSET AS {place}"
     return f"ARRAY(SELECT {element} FROM {rows} WHERE {element} IS NOT NULL ORDER BY {place})"
 
@@ -156,7 +163,7 @@ def _value(field: Field, expression: str, aito_type: str) -> str:
     if aito_type == "Json" and (field.repeated or field.type in ("RECORD", "INTEGER")):
         return _json(field, expression)
     if field.repeated:
-        return _array(_scalar(_element(field), "element", aito_type[:-2]), expression)
+        return _array(_scalar(_element(field), _name(0), aito_type[:-2]), expression)
     return _scalar(field, expression, aito_type)
 
 
@@ -227,6 +234,12 @@ def columns(table: TableSettings, fields: Iterable[Field]) -> tuple[Column, ...]
     if table.key and table.key not in {f.name for f in fields}:
         wrong.append(
             f"  - {table.key}: the key is not a column of the source; it has {', '.join(f.name for f in fields)}"
+        )
+    taken = next((f for f in fields if f.name == cursor and f.type not in CURSOR_TYPES), None)
+    if taken and table.cursor and table.columns is None:
+        wrong.append(
+            f"  - {taken.name}: the source has a column of this name ({taken.type}), and cursor.column would hide it; "
+            "give cursor.column another name"
         )
     if key and key.type not in ("String", "Int", "Long"):
         wrong.append(f"  - {key.name}: a key must be String, Int or Long, not {key.type}; declare another `type`")

@@ -43,7 +43,7 @@ def secret(name: str | None, project: str | None) -> Secret:
 
     name: secret id, projects/P/secrets/S or .../versions/V; project: of a bare id.
     """
-    if key := os.environ.get("AITO_API_KEY"):
+    if key := os.environ.get("AITO_API_KEY", "").strip():
         return Secret(lambda: key)
     return Secret(lambda: _access(version(name, project)))
 

@@ -10,6 +10,7 @@ A refused row is in the ledger before any later row is sent: the watermark never
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 
@@ -24,8 +25,13 @@ ATTEMPTS = 5
 PAUSE_SECONDS = 0.5  # doubles with each attempt
 SUSPECTS = 10  # so many rows refused with 500, none taken and none there yet: not the rows are bad
 TOO_LARGE = 413
+DOCUMENT_LENGTH = 500_000  # characters, each of up to 12 bytes once escaped
 ABOUT_ROWS = (400, TOO_LARGE, 422)  # any other refusal is about the table or the address, and blames no row
-KNOWN = "SELECT DISTINCT key, cursor FROM {rejects} WHERE `table` = @table AND cursor >= @start"
+# Rejects that are on record; `excused` where a run that did not fail met them, so that they are no sign of worse.
+KNOWN = """
+SELECT key, cursor, LOGICAL_OR(run_id NOT IN (SELECT run_id FROM {runs} WHERE `table` = @table AND status = 'failed'))
+  AS excused
+FROM {rejects} WHERE `table` = @table AND cursor >= @start AND key IS NOT NULL GROUP BY key, cursor"""
 
 
 class Sender:
@@ -42,8 +48,8 @@ class Sender:
         self._suspects: list[tuple[Row, str]] = []
         self._taken = 0  # rows that Aito took
         self._witness: str | None = None  # a document that Aito holds
-        self._known: set[tuple[str | None, int | None]] | None = None
-        self._counted = 0  # rejects of this run that no run before had
+        self._known: dict[tuple[str | None, int | None], bool] | None = None
+        self._counted = 0  # rejects of this run, less those that a run before it was content with
 
     def send(self, batch: Batch, *, replace: bool = False) -> None:
         """Deliver a batch. replace: what Aito holds under the same keys goes in the same step.
@@ -193,26 +199,37 @@ class Sender:
         report.rejected += 1
         if key is not None and cursor is not None:
             work.rejected.add((key, cursor))
-        if (key, cursor) in self._known_rejects():  # told before, and no sign that the source got worse
-            return
-        self._counted += 1
-        entry = {"run_id": work.run_id, "table": work.table.name, "key": key, "cursor": cursor,
-                 "document": row.document, "reason": reason, "rejected_at": work.clock.timestamp()}  # fmt: skip
-        work.ledger.append("rejects", [entry], [f"{work.run_id}-{report.table}-{report.rejected}"])
-        work.log("row_rejected", f"{report.table}: a row was rejected; its reason is in the rejects ledger", "WARNING",
-                 table=report.table, rejected=report.rejected)  # fmt: skip
+        excused = self._known_rejects().get((key, cursor))
+        if excused is None:
+            self._tell(row, key, cursor, reason)
+        self._counted += not excused
         allowed = work.table.rejects.max_share * max(self._planned, report.fetched)
         if self._planned and self._counted > allowed:
             raise TooManyRejects(too_many(work, self._counted, max(self._planned, report.fetched)))
 
-    def _known_rejects(self) -> set[tuple[str | None, int | None]]:
-        """Key and cursor of rows that a run before this one has rejected already: the lookback reads them again."""
+    def _tell(self, row: Row, key: str | None, cursor: object, reason: str) -> None:
+        work, report = self._work, self._work.report
+        entry = {"run_id": work.run_id, "table": work.table.name, "key": key, "cursor": cursor,
+                 "document": _shown(row.document), "reason": reason, "rejected_at": work.clock.timestamp()}  # fmt: skip
+        work.ledger.append("rejects", [entry], [f"{work.run_id}-{report.table}-{report.rejected}"])
+        work.log("row_rejected", f"{report.table}: a row was rejected; its reason is in the rejects ledger", "WARNING",
+                 table=report.table, rejected=report.rejected)  # fmt: skip
+
+    def _known_rejects(self) -> dict[tuple[str | None, int | None], bool]:
+        """Key and cursor of rows that are on record as rejects, for the lookback reads them again; whether excused."""
         if self._known is None:
             work = self._work
             start = Parameter("start", "INT64", work.report.start or BEGINNING)
             found = work.ledger.rows(KNOWN, (Parameter("table", "STRING", work.table.name), start))
-            self._known = {(row["key"], row["cursor"]) for row in found if row["key"] is not None}
+            self._known = {(row["key"], row["cursor"]): row["excused"] for row in found}
         return self._known
+
+
+def _shown(document: str) -> str:
+    """A document as the ledger can take it: BigQuery's streaming inserts, like Aito's, end at 10 MB."""
+    if len(document) <= DOCUMENT_LENGTH:
+        return document
+    return json.dumps({"first_characters": document[:DOCUMENT_LENGTH], "of": len(document)}, ensure_ascii=False)
 
 
 def too_many(work: Work, rejected: int, rows: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from google.cloud import bigquery
@@ -18,7 +18,8 @@ from sync.warehouse import Warehouse, translated
 from sync.window import Bucket, Slice, Window
 
 PAGE_BATCHES = 1  # result rows a page: a batch may be 5 MB, and four times that while it is text with an emoji in it
-FINE_HOURS = 100  # up to so many heavy hours are counted by the second, more by the minute
+ESTIMATED = 8  # slices whose price is asked; the others cost as much
+FINE_HOURS = 24  # up to so many heavy hours are counted by the second, more by the minute: buckets are memory
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,15 @@ class Source:
             for row in result:
                 yield Batch(row["documents"].encode(), row["n_rows"], row["newest"], row["flagged"])
 
-    def estimate(self, origin: Origin, span: Window) -> int:
-        """Bytes that BigQuery would read to load the whole window, by a dry run."""
-        everything = Slice(span.start, span.end) if origin.cursor else None
-        return self._warehouse.describe(sql.batches(origin, everything, 1, 1), origin.table.name)[1]
+    def estimate(self, origin: Origin, span: Window, parts: Sequence[Slice]) -> int:
+        """Bytes that BigQuery would read to count the window and to load its slices, by dry runs of a few of them."""
+        sample = parts[:: -(-len(parts) // ESTIMATED)] if parts else ()
+        each = [self._estimated(sql.batches(origin, part, 1, 1), origin) * part.parts for part in sample]
+        load = sum(each) * len(parts) // len(sample) if sample else 0
+        return self._estimated(sql.histogram(origin, span, window.BEGINNING), origin) + load
+
+    def _estimated(self, query: sql.Query, origin: Origin) -> int:
+        return self._warehouse.describe(query, origin.table.name)[1]
 
 
 def _field(field: bigquery.SchemaField) -> Field:

@@ -76,10 +76,11 @@ def _moment(kind: str, seconds: int) -> tuple[ParameterType, Any]:
 
 
 def _from(origin: Origin) -> str:
+    """Under a name of ours: a table's own name would hide a column of the same name, and mean the whole row."""
     if origin.path:
-        return f"FROM {quoted(origin.path)}"
+        return f"FROM {quoted(origin.path)} AS sync_source"
     query = (origin.table.query or "").strip().rstrip(";")
-    return f"FROM (\n{query}\n)"
+    return f"FROM (\n{query}\n) AS sync_source"
 
 
 def _expression(origin: Origin, name: str) -> str:

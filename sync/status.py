@@ -39,14 +39,14 @@ FROM {runs} WHERE started_at >= @since AND `table` IN UNNEST(@tables) AND status
 QUALIFY ROW_NUMBER() OVER (PARTITION BY `table` ORDER BY started_at DESC, finished_at DESC) = 1"""
 _BUCKETS = """
 span AS (SELECT (@now - MIN(moment)) / @points AS least FROM chosen),
-width AS (SELECT MIN(w) AS width FROM UNNEST(@widths) AS w CROSS JOIN span WHERE w >= least)"""
+picked AS (SELECT MIN(w) AS width FROM UNNEST(@widths) AS w CROSS JOIN span WHERE w >= least)"""
 ROWS = f"""
 WITH chosen AS (SELECT `table`, UNIX_SECONDS(started_at) AS moment, action, status, uploaded, rejected, purged
   FROM {{runs}} WHERE started_at >= @since AND `table` IN UNNEST(@tables) AND status != 'busy'),{_BUCKETS}
 SELECT `table`, width AS seconds, moment - MOD(moment, width) AS start, COUNT(*) AS runs,
   COUNTIF(status != 'ok') AS not_ok, COUNTIF(status = 'ok' AND action = 'sync') AS good_syncs,
   SUM(uploaded) AS uploaded, SUM(rejected) AS rejected, SUM(purged) AS purged
-FROM chosen CROSS JOIN width GROUP BY 1, 2, 3 ORDER BY 1, 3"""
+FROM chosen CROSS JOIN picked GROUP BY 1, 2, 3 ORDER BY 1, 3"""
 ACCURACY = f"""
 WITH chosen AS (SELECT `table`, name, UNIX_SECONDS(started_at) AS moment, accuracy, base_accuracy, test_samples
   FROM {{evaluations}}
@@ -54,7 +54,7 @@ WITH chosen AS (SELECT `table`, name, UNIX_SECONDS(started_at) AS moment, accura
   QUALIFY ROW_NUMBER() OVER (PARTITION BY evaluation_id ORDER BY finished_at) = 1),{_BUCKETS}
 SELECT `table`, name, width AS seconds, moment - MOD(moment, width) AS start, COUNT(*) AS runs,
   AVG(accuracy) AS accuracy, AVG(base_accuracy) AS base_accuracy, AVG(test_samples) AS test_samples
-FROM chosen CROSS JOIN width GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4"""
+FROM chosen CROSS JOIN picked GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4"""
 LAST_EVALUATIONS = """
 WITH furthest AS (
   SELECT `table`, name, job_id, state, started_at, finished_at, accuracy, base_accuracy, test_samples, result

@@ -95,9 +95,14 @@ class Answer:
 
     @property
     def reason(self) -> str:
-        """Aito's own words. After a write they may quote a row's value."""
+        """Aito's own words, or what came instead. After a write they may quote a row's value."""
+        return self.words or str(self)
+
+    @property
+    def words(self) -> str:
+        """Aito's own words alone."""
         message = self.body.get("message") if isinstance(self.body, dict) else None
-        return " ".join(str(message or self).split())[:500]
+        return " ".join(str(message or "").split())[:500]
 
     def __str__(self) -> str:
         return " ".join(f"{self.status or ''} {self.code} {self.cause}".split())
@@ -225,7 +230,8 @@ def _read(response: requests.Response) -> Answer:
 
 
 def _error(what: str, answer: Answer) -> SyncError:
-    text = f"Aito: {what}: {answer}" if "/data/" in what else f"Aito: {what}: {answer} {answer.reason}"
+    quiet = "/data/" in what or what.endswith("/_search")  # what was sent held rows or keys, and may be quoted
+    text = f"Aito: {what}: {answer}{'' if quiet or not answer.words else f' {answer.words}'}"
     match answer.reaction:
         case Reaction.UNKNOWN:
             return OutcomeUnknown(text, answer.status, answer.reason)

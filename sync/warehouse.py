@@ -21,7 +21,8 @@ from google.cloud import bigquery
 from google.cloud.bigquery.table import RowIterator
 
 from sync.config import BigQuerySettings
-from sync.errors import AccessDenied, NeedsPerson, Unavailable
+from sync.errors import AccessDenied, NeedsPerson, SyncError, Unavailable
+from sync.reasons import plain
 from sync.sql import Parameter, Query
 from sync.wire import LargePieces, give_memory_back
 
@@ -40,6 +41,9 @@ CALL_SECONDS: Any = (3.0, REQUEST_SECONDS)
 JOB_SECONDS = 300.0  # for a query to wait for a slot and finish; without it the client waits for ever
 # Reasons whose message speaks of limits and names. Any other failure of a running query may quote a row's value.
 SPEAKS_OF_NAMES = {"bytesBilledLimitExceeded", "quotaExceeded", "rateLimitExceeded", "notFound", "accessDenied", "responseTooLarge"}  # fmt: skip  # noqa: E501
+
+LATER = {"tableUnavailable", "resourceInUse"}
+SQL_WORDS = frozenset(["bad", "cast", "date", "datetime", "division", "failed", "float64", "function", "input", "int64", "numeric", "out", "overflow", "parse", "query", "scalar", "subquery", "timestamp", "zero"])  # fmt: skip  # noqa: E501
 
 
 class Missing(NeedsPerson):
@@ -78,15 +82,29 @@ def translated(what: str, *, running: bool = False) -> Iterator[None]:
         yield
     except google.auth.exceptions.DefaultCredentialsError as error:
         raise AccessDenied(f"{what}: no Google credentials; run `gcloud auth application-default login`") from error
-    except google_errors.NotFound as error:
-        raise Missing(f"{what}: {_message(error)}") from error
-    except (google_errors.Forbidden, google_errors.Unauthorized) as error:
-        kind = Unavailable if _reason(error) in ("quotaExceeded", "rateLimitExceeded") else AccessDenied
-        raise kind(f"{what}: {_message(error)}") from error
-    except (*TRANSIENT, google_errors.RetryError, google.auth.exceptions.GoogleAuthError, TimeoutError) as error:
-        raise Unavailable(f"{what}: BigQuery did not answer ({type(error).__name__}); try again later") from error
     except google_errors.GoogleAPIError as error:
-        raise NeedsPerson(f"{what}: {_message(error, running=running)}") from error
+        raise _error(what, error, running=running) from error
+    except (*TRANSIENT, google.auth.exceptions.GoogleAuthError, TimeoutError) as error:
+        raise _silence(what, error) from error
+
+
+def _error(what: str, error: google_errors.GoogleAPIError, *, running: bool) -> SyncError:
+    reason, text = _reason(error), f"{what}: {_message(error, running=running)}"
+    if isinstance(error, google_errors.NotFound):
+        return Missing(text)
+    if isinstance(error, google_errors.Forbidden | google_errors.Unauthorized):
+        return Unavailable(text) if reason in ("quotaExceeded", "rateLimitExceeded") else AccessDenied(text)
+    if reason == "bytesBilledLimitExceeded":  # the client knows no such reason and takes it for a server's error
+        return NeedsPerson(f"{text}; raise bigquery.max_bytes_billed, or let the query read less")
+    if reason in LATER or "could not serialize access" in str(error).lower():  # two statements changed one table
+        return Unavailable(text)
+    if isinstance(error, (*TRANSIENT, google_errors.RetryError)):
+        return _silence(what, error)
+    return NeedsPerson(text)
+
+
+def _silence(what: str, error: Exception) -> Unavailable:
+    return Unavailable(f"{what}: BigQuery did not answer ({type(error).__name__}); try again later")
 
 
 def _reason(error: google_errors.GoogleAPIError) -> str:
@@ -98,7 +116,7 @@ def _message(error: google_errors.GoogleAPIError, *, running: bool = False) -> s
     text = str(getattr(error, "message", error)).split("; reason:")[0]
     text = re.sub(r"^(GET|POST|PUT|DELETE|PATCH) \S+: ", "", text)
     if running and _reason(error) not in SPEAKS_OF_NAMES:
-        return f"{text.split(':')[0]} (the rest may hold a row's value; see the job in BigQuery)"
+        return f"{plain(text.split(':')[0], SQL_WORDS)} (the rest may hold a row's value; see the job in BigQuery)"
     return " ".join(text.split())
 
 
@@ -120,6 +138,8 @@ class Warehouse:
             query_parameters=[_parameter(p) for p in query.parameters],
             labels={**self._labels, "sync_table": label(table)},
             use_legacy_sql=False,
+            # A project may have another default, and then a date would be another day's.
+            connection_properties=[bigquery.ConnectionProperty("time_zone", "UTC")],
             **more,
         )
 

@@ -246,3 +246,21 @@ def test_no_standstill(stack: Stack) -> None:
         assert report.tables[0].uploaded == 50, report.tables[0].error
         assert len(ends.held()) == 50 * (number + 1)
     ends.ok()
+
+
+def test_no_table_is_begun_when_time_is_over(stack: Stack) -> None:
+    """One batch a run is brought whatever the time, not one for each table."""
+    names = ("budget_one", "budget_two", "budget_three")
+    tables = [Ends(stack, name, shared_ledger="budget_several") for name in names]
+    for ends in tables:
+        ends.put([row("a", ends.now - 5)])
+    first = tables[0]
+    first.path = stack.configure(
+        name="budget_several.yaml", ledger=first.ledger, aito={"requests_per_second": 100_000},
+        tables=[ends.described() for ends in tables],
+    )  # fmt: skip
+    done = []
+    for _ in names:
+        report = first.run(stopped=lambda: True)
+        done.append([table.status for table in report.tables].count("ok"))
+    assert done == [1, 2, 3]

@@ -42,6 +42,7 @@ def test_check_then_sync(stack: Stack, environ: dict[str, str]) -> None:
     checked = shell(environ, "check")
     assert checked.returncode == 0, checked.stderr
     assert "3 rows to read" in checked.stdout
+    assert "columns is made" in checked.stdout
     assert "$" in checked.stdout
     assert stack.aito.total("writes") == writes
 

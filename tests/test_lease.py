@@ -248,3 +248,18 @@ def test_lost_before_the_purge(stack: Stack) -> None:
     assert "old" in {r["id"] for r in ends.held()}
     ends.until_ok(1)
     assert "old" not in {r["id"] for r in ends.held()}
+
+
+def test_interrupted_for_good(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C passes every guard: the leases are given back as those of a run that did not finish."""
+    ends = Ends(stack, "lease_interrupted")
+    ends.put([row("a", ends.now - 5)])
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sync.run.load", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ends.run()
+    (left,) = ends.sql(f"SELECT UNIX_SECONDS(expires_at) AS expires FROM `{ends.ledger}.leases`")
+    assert left["expires"] == 1

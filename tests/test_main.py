@@ -95,3 +95,15 @@ def test_the_key_may_come_from_the_environment(stack: Stack, config: Path, write
     with Function({**stack.environ(config), "AITO_API_KEY": stack.aito.api_key}) as function:
         assert function.post(b"")[0] == 200
     assert stack.secrets.accesses == before
+
+
+def test_what_kept_a_run_from_starting_is_in_the_log(function: Function, config: Path) -> None:
+    """Scheduler and Pub/Sub show nobody an answer: a broken configuration and a broken request are lines, too."""
+    config.write_text("tables: []")
+    assert function.post({})[0] == 500
+    assert function.post({"action": "dance"})[0] == 400
+    function.terminate()
+    told = [line for line in function.logs if line["message"].startswith("not run: ")]
+    assert [(line["event"], line["severity"], line["http_status"]) for line in told] == [
+        ("run_done", "ERROR", 500), ("run_done", "WARNING", 400)]  # fmt: skip
+    assert "tables" in told[0]["message"]

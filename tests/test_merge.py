@@ -107,3 +107,16 @@ def test_a_row_that_is_there_twice(stack: Stack) -> None:
     stack.aito.double_rows(ends.name, {"id": "a"})
     report = ends.ok()
     assert (report.uploaded, report.skipped, report.repaired) == (1, 1, 0)
+
+
+def test_the_newest_row_is_taken_back(stack: Stack) -> None:
+    """Deleted in the source within the lookback: the older row of the key, far behind it, is the newest left."""
+    ends = Ends(stack, "merge_taken_back", "merge")
+    ends.put([row("a", ends.now - 2 * DAY, "old"), *(row(f"k{i}", ends.now - 60 * i - 60) for i in range(9))])
+    ends.ok()
+    ends.put([row("a", ends.now - 30, "new")])
+    ends.ok()
+    ends.sql(f"DELETE FROM `{ends.source}` WHERE id = 'a' AND value = 'new'")
+    ends.rows = [r for r in ends.rows if r["value"] != "new"]
+    report = ends.ok()
+    assert report.watermark_after == max(r["unix"] for r in ends.held())

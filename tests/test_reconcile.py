@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 
 from local.stack import Stack
+from sync import window
+from sync.report import Request
+from tests.bench import Bench, iso, table
 from tests.ends import DAY, HOUR, Ends, row
 
 
@@ -187,3 +193,34 @@ def test_it_does_not_purge(stack: Stack) -> None:
     assert ends.ok(action="reconcile").purged == 0
     assert len(ends.held()) == 6
     assert ends.ok().purged == 1
+
+
+INGESTED = {"id": "STRING", "ts": "TIMESTAMP"}
+
+
+@pytest.fixture
+def ingested(bench: Bench) -> dict[str, Any]:
+    """A table partitioned by the time of ingestion, of which some rows are dated ten days after they arrived."""
+    real = bench.now = int(time.time())
+    ahead = [{"id": key, "ts": iso(real + 10 * DAY + 3600 * i)} for i, key in enumerate("cde")]
+    bench.load("rows", INGESTED, [{"id": "a", "ts": iso(real - 10 * DAY)}, *ahead], partition_by="")
+    return table(f"{bench.name}_t", f"{bench.name}.rows", keep="60d", purge={"max_share": 1.0})
+
+
+def test_rows_dated_far_ahead_are_no_reason_to_stop(
+    bench: Bench, ingested: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The histogram of the window sees them, and the pruned query of their slice does not: they are fetched then."""
+    monkeypatch.setattr(window, "SLICE_ROWS", 2)
+    bench.now += 20 * DAY
+    bench.ok(ingested)
+    assert bench.keys(ingested["name"]) == ["a", "c", "d", "e"]
+
+
+def test_what_a_pruned_query_does_not_see_is_not_gone(bench: Bench, ingested: dict[str, Any]) -> None:
+    """A row that reconcile brought stays when the next sync's window holds it and its partition is not looked at."""
+    bench.now += 10 * DAY + 4 * 3600
+    bench.ok(ingested, request=Request(action="reconcile"))
+    bench.now += 600
+    report = bench.ok(ingested)
+    assert (report.verified, bench.keys(ingested["name"])) == (True, ["a", "c", "d", "e"])

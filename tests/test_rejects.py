@@ -163,3 +163,20 @@ def test_the_watermark_is_a_row_that_arrived(stack: Stack) -> None:
     assert ends.ok().watermark_after == ends.now - 60
     (run,) = ends.sql(f"SELECT watermark_after FROM `{ends.ledger}.runs`")
     assert run["watermark_after"] == ends.now - 60
+
+
+def test_calling_again_wears_no_guard_down(stack: Stack) -> None:
+    """Rows that stopped the table count again in the next run; each is on record once."""
+    ends = Ends(
+        stack,
+        "rejects_again",
+        table={"rejects": {"max_share": 0.1}},
+        settings={"batch": {"rows": 3, "bytes": 5_000_000}},
+    )
+    ends.put([row(f"k{i}", ends.now - 100 + i, BAD if i % 3 == 0 else "v") for i in range(10)])
+    for _ in range(6):
+        ends.now += 1
+        report = ends.run()
+        assert (report.http_status, report.tables[0].status) == (500, "failed")
+    keys = [r["key"] for r in ends.rejects()]
+    assert len(keys) == len(set(keys))

@@ -56,7 +56,9 @@ def test_default_types(kind: str, aito_type: str) -> None:
 def test_geography_is_text() -> None:
     """As WKT, alone, in arrays and inside a STRUCT. The emulator cannot run it: this is the SQL that BigQuery gets."""
     assert made(Field("x", "GEOGRAPHY")).value == "ST_ASTEXT(`x`)"
-    assert "SELECT ST_ASTEXT(element) FROM UNNEST(`x`) AS element" in made(Field("x", "GEOGRAPHY", True)).value
+    assert (
+        "SELECT ST_ASTEXT(sync_element) FROM UNNEST(`x`) AS sync_element" in made(Field("x", "GEOGRAPHY", True)).value
+    )
     assert "ST_ASTEXT(`r`.`b`) AS `b`" in made(RECORD).value
 
 
@@ -64,8 +66,8 @@ def test_arrays_inside_arrays_have_names_of_their_own() -> None:
     """An element of an array inside another element is not mistaken for the outer one."""
     inner = Field("b", "RECORD", True, fields=(Field("c", "INTEGER", True),))
     value = made(Field("x", "RECORD", True, fields=(inner,))).value
-    for name, array in (("element", "`x`"), ("element1", "element.`b`"), ("element2", "element1.`c`")):
-        assert f"UNNEST({array}) AS {name} WITH OFFSET" in value
+    for name, array in (("", "`x`"), ("1", "sync_element.`b`"), ("2", "sync_element1.`c`")):
+        assert f"UNNEST({array}) AS sync_element{name} WITH OFFSET AS sync_place{name} " in value
 
 
 @pytest.mark.parametrize(
@@ -148,13 +150,14 @@ def test_a_key_that_is_not_there() -> None:
 
 
 def test_the_cursors_column() -> None:
-    """It is added as Int, or as declared; a source column of its name gives way."""
-    fields = [Field("id", "STRING"), Field("at", "STRING")]
+    """It is added as Int, or as declared; a source column of its name gives way if it may be the same, else is told."""
+    fields = [Field("id", "STRING"), Field("at", "INTEGER")]
     *_, cursor = schema.columns(settings(), fields)
     assert (cursor.name, cursor.type, cursor.nullable, cursor.value) == ("at", "Int", False, "sync_second")
     assert "between the years 1901 and 2038" in cursor.faults[0][1]
     *_, cursor = schema.columns(settings({"id": {}, "at": {"type": "Long"}}), fields[:1])
     assert (cursor.type, cursor.faults) == ("Long", ())
+    assert "at: the source has a column of this name (STRING)" in refusal(Field("id", "STRING"), Field("at", "STRING"))
 
 
 HELD = {"id": {"type": "String", "nullable": False}, "a": {"type": "String", "nullable": True},

@@ -13,7 +13,7 @@ import sqlglot
 from google.cloud import bigquery
 from sqlglot import exp
 
-from sync import schema, source, sql
+from sync import evaluation, schema, source, sql, status
 from sync.config import TableSettings, parse
 from sync.schema import Field
 from sync.sql import Origin, Parameter, Partitioning, Query
@@ -306,3 +306,19 @@ def test_arrays_keep_their_order() -> None:
     selects = [each for column in made for each in sqlglot.parse_one(column.value, "bigquery").find_all(exp.Select)]
     assert len(selects) > 3
     assert all(each.args.get("order") for each in selects)
+
+
+LEDGER = {kind: f"ledger.{kind}" for kind in ("runs", "rejects", "evaluations", "leases")}
+PAGES = (status.LAST_RUNS, status.ROWS, status.ACCURACY, status.LAST_EVALUATIONS, status.REJECTS, evaluation.LATEST)
+
+
+@pytest.mark.parametrize("text", [*(q.text for q in queries(ORIGINS["unpartitioned, TIMESTAMP"]).values()),
+                                  *(page.format(**LEDGER) for page in PAGES)])  # fmt: skip
+def test_no_tables_name_hides_a_column(text: str) -> None:
+    """In BigQuery a table's or CTE's name comes before a column's: after `FROM d.email`, `email` is the whole row."""
+    parsed = tree(Query(text))
+    tables = list(parsed.find_all(exp.Table))
+    names = {t.alias_or_name for t in tables if t.db != "ledger"}
+    assert all(t.alias == "sync_source" for t in tables if t.db == "shop")
+    columns = {found.alias for found in parsed.find_all(exp.Alias)} | {c.name for c in parsed.find_all(exp.Column)}
+    assert not names & columns
