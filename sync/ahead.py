@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from sync.batches import Batch
 
 T = TypeVar("T")
-BYTES = 8_000_000  # of batches that wait: half a second's sending, in which a query can run that nothing comes from
+BYTES = 6_000_000  # of batches that wait: half a second's sending, in which a query can run that nothing comes from
 
 
 def ahead(items: Iterator[T], size: Callable[[T], int] = lambda _: BYTES) -> Iterator[T]:
