@@ -150,7 +150,9 @@ def _told(entries: list[dict[str, Any]], field: str, what: str) -> str:
 
 def _machine(results: dict[str, Any]) -> str:
     machine, versions = results["machine"], results["versions"]
-    lines = [f"- {name}: {', '.join(f'{p} {v}' for p, v in sorted(held.items()))}" for name, held in sorted(versions.items())]
+    lines = [
+        f"- {name}: {', '.join(f'{p} {v}' for p, v in sorted(held.items()))}" for name, held in sorted(versions.items())
+    ]
     return (
         f"## Machine and versions\n{machine['processor']}, {machine['cores']} cores, {machine['memory']}, "
         f"{machine['system']}, Python {machine['python']}; measured {results['taken']}. Before the last part the "
