@@ -159,10 +159,10 @@ def shape(origin: Origin) -> Query:
     predicates, parameters = _partition(origin, BEGINNING)
     if origin.table.cursor:  # it may be the partition column, perhaps of a table behind a view, that must be filtered
         predicates.append(f"{_cursor_name(origin)} IS NOT NULL")
-    if origin.table.columns is not None:
-        return Query(_picked(origin, declared(origin.table), predicates), tuple(parameters))
     cursor = f", {_cursor_name(origin)} AS sync_cursor" if origin.table.cursor else ""
-    return Query(f"SELECT *{cursor} {_from(origin)} {_where(predicates)}", tuple(parameters))
+    every = f"SELECT *{cursor} {_from(origin)} {_where(predicates)}"
+    picked = every if origin.table.columns is None else _picked(origin, declared(origin.table), predicates)
+    return Query(f"{picked} LIMIT 0", tuple(parameters))
 
 
 HASH = "CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({0})), 1, 15)) AS INT64)"  # 60 bits: never negative
@@ -250,10 +250,10 @@ kept AS (SELECT sync_key, sync_second, sync_problem,
   IF(sync_problem IS NULL, sync_document, CONCAT(CAST(sync_problem AS STRING), '\\n', sync_document)) AS sync_text
   FROM chosen {unless_later}),
 numbered AS (SELECT sync_second, sync_problem, sync_text,
-  ROW_NUMBER() OVER (ORDER BY sync_second, sync_key, sync_text) - 1 AS place,
-  SUM(BYTE_LENGTH(sync_text)) OVER (ORDER BY sync_second, sync_key, sync_text ROWS UNBOUNDED PRECEDING) AS bytes_so_far
-  FROM kept),
-batched AS (SELECT *, DIV(place, @batch_rows) AS by_rows, DIV(bytes_so_far, @batch_bytes) AS by_bytes FROM numbered)
+  ROW_NUMBER() OVER (ORDER BY sync_second, sync_key, sync_text) - 1 AS place FROM kept),
+batched AS (SELECT *, DIV(place, @batch_rows) AS by_rows, DIV(SUM(BYTE_LENGTH(sync_text)) OVER (
+    PARTITION BY DIV(place, @batch_rows) ORDER BY place ROWS UNBOUNDED PRECEDING), @batch_bytes) AS by_bytes
+  FROM numbered)
 SELECT COUNT(*) AS n_rows, COUNT(sync_problem) AS flagged, MAX(sync_second) AS newest,
   CONCAT('[', STRING_AGG(sync_text, ',\\n' ORDER BY place), ']') AS documents
 FROM batched GROUP BY by_rows, by_bytes ORDER BY by_rows, by_bytes"""

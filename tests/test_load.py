@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -67,6 +68,16 @@ def test_20_000_rows_in_7_slices(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
     bench.now = NOW + 60
     assert bench.ok(asked, batch={"rows": 100}).uploaded == 300
     once(bench, "load_slices", 20_300)
+
+
+@pytest.mark.parametrize(("most", "requests"), [(10_000, (10,)), (500, range(40, 60))], ids=["by rows", "by bytes"])
+def test_a_batch_closes_at_its_own_limits(bench: Bench, most: int, requests: Sequence[int]) -> None:
+    """200 rows of about 40 bytes by twenties: bytes count within a batch, and are no reason to part the next one."""
+    many(bench, 200, f"TIMESTAMP_SECONDS({NOW - 1000} + i)")
+    asked = table(f"load_limits_{most}", f"{bench.name}.rows")
+    before = bench.aito.total(on="insert")
+    assert bench.ok(asked, batch={"rows": 20, "bytes": most}).uploaded == 200
+    assert bench.aito.total(on="insert") - before in requests
 
 
 def test_rows_that_share_the_watermarks_second(bench: Bench) -> None:
