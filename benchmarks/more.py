@@ -15,7 +15,10 @@ from benchmarks.contest import SIDES, python
 from benchmarks.measure import measured
 from benchmarks.stage import BATCH, ROOT, Stage, stage
 
-OVERLAP_ROWS = 1_000_000
+# Rows, and seconds that each page and each batch are under way: none, when all fight for one machine's cores; or as
+# between services that are elsewhere, when the function mostly waits.
+OVERLAPS = ((1_000_000, 0.0), (200_000, 0.1))
+CALIBRATIONS = 2  # the second with the pause that the first found: sleeping costs something beside its time
 LARGE = ((20, 1_000_000), (300, 1_000_000))  # documents, bytes each
 IMPORTS = 15
 # What main.py and sync/ import of others, the way they do; `pydantic` alone would load nothing until it is used.
@@ -33,14 +36,21 @@ _by_name = {side.name: side for side in SIDES}
 
 def overlap(runs: int) -> Iterator[dict[str, Any]]:
     """The sink takes so long for each batch that sending alone takes about as long as reading alone."""
-    with stage(OVERLAP_ROWS) as here:
-        reading = contest.play(_by_name["reading"], here)["wall_seconds"]
-        sending = contest.play(_by_name["sending"], here)["wall_seconds"]
-        pause = max(0.0, (reading - sending) / (OVERLAP_ROWS / BATCH))
-        for run in range(runs):
-            for name in ("reading", "sending", "function"):
-                used = contest.play(_by_name[name], here, pause=pause)
-                yield {"side": name, "rows": OVERLAP_ROWS, "run": run, "pause": pause, **used}
+    for rows, distance in OVERLAPS:
+        with stage(rows, page_pause=distance) as here:
+            pause = _pause(here, distance)
+            for run in range(runs):
+                for name in ("reading", "sending", "function"):
+                    used = contest.play(_by_name[name], here, pause=pause)
+                    yield {"side": name, "rows": rows, "run": run, "distance": distance, "pause": pause, **used}
+
+
+def _pause(here: Stage, pause: float) -> float:
+    """Seconds more for each batch with which sending takes as long as reading; `pause` is a first guess."""
+    for _ in range(CALIBRATIONS):
+        reading, sending = (contest.play(_by_name[name], here, pause=pause) for name in ("reading", "sending"))
+        pause += (reading["wall_seconds"] - sending["wall_seconds"]) / (here.rows / BATCH)
+    return max(0.0, pause)
 
 
 def large(runs: int) -> Iterator[dict[str, Any]]:

@@ -42,11 +42,11 @@ class Stage:
 
 
 @contextmanager
-def stage(rows: int, document_bytes: int | None = None) -> Iterator[Stage]:
-    """Set up: the web table with so many rows, or so many documents of a size."""
+def stage(rows: int, document_bytes: int | None = None, page_pause: float = 0.0) -> Iterator[Stage]:
+    """Set up: the web table with so many rows, or so many documents of a size. page_pause: seconds more a page."""
     with ExitStack() as up:
         folder = Path(up.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
-        bigquery = up.enter_context(BigQuery())
+        bigquery = up.enter_context(BigQuery(pause=page_pause))
         sink = up.enter_context(_sink())
         secrets = up.enter_context(SecretManager({f"projects/{PROJECT}/secrets/{SECRET}": KEY}))
         client = bigquery.client()

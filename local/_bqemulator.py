@@ -1,5 +1,6 @@
-"""Starts bqemulator the way this stack needs it: `python -m local._bqemulator`.
+"""Starts bqemulator the way this stack needs it: `python -m local._bqemulator <pause>`.
 
+pause: seconds that each page of a result is kept back, as by a network.
 Prints one line on stdout, `ready <port>`, once the REST port answers, and ends when its stdin closes: that happens when
 the parent stops it and when the parent dies, however it dies, on every operating system.
 """
@@ -81,12 +82,44 @@ def _tolerant(read: Callable[..., Any]) -> Callable[..., Any]:
     return read_without_nulls
 
 
-async def _serve(spatial: Spatial) -> None:
+class _Aside:
+    """Serves the pages of results after `pause` seconds, and everything else in an event loop of its own.
+
+    The emulator runs its queries inside its event loop and answers nobody meanwhile; BigQuery does both at once.
+    """
+
+    def __init__(self, app: Callable[..., Any], pause: float) -> None:
+        self._app = app
+        self._pause = pause
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    async def __call__(self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        if scope["type"] != "http" or (scope["method"] == "GET" and "/queries/" in scope["path"]):
+            await asyncio.sleep(self._pause)
+            await self._app(scope, receive, send)
+            return
+        here = asyncio.get_running_loop()
+        aside = self._app(scope, _called_in(here, receive), _called_in(here, send))
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(aside, self._loop))
+
+
+def _called_in(loop: asyncio.AbstractEventLoop, call: Callable[..., Any]) -> Callable[..., Any]:
+    """A coroutine function that runs in that event loop, whichever it is called from."""
+
+    async def called(*arguments: Any) -> Any:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(*arguments), loop))
+
+    return called
+
+
+async def _serve(spatial: Spatial, pause: float) -> None:
     from bqemulator.config import LogFormat, LogLevel, Settings
     from bqemulator.observability.logging_ import configure_logging
 
     configure_logging(level=LogLevel.CRITICAL, fmt=LogFormat.CONSOLE)  # first of all: importing the rest logs already
     from bqemulator import server
+    from bqemulator.api import app
     from bqemulator.api.routes import datasets
     from bqemulator.storage.engine import DuckDBEngine
 
@@ -94,6 +127,7 @@ async def _serve(spatial: Spatial) -> None:
     patched_engine._load_spatial = lambda engine: spatial.load_into(engine.connection)
     patched_server: Any = server
     patched_server.build_grpc_server = lambda _context: (_NoGrpc(), 0)
+    patched_server.create_app = lambda context: _Aside(app.create_app(context), pause)
     patched_datasets: Any = datasets
     patched_datasets._rest_to_dataset_meta = _tolerant(datasets._rest_to_dataset_meta)
     settings = Settings(rest_port=0, enable_format_extensions=False, log_level=LogLevel.CRITICAL)
@@ -121,7 +155,7 @@ def main() -> None:
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     spatial = Spatial()
     spatial.start()
-    asyncio.run(_serve(spatial))
+    asyncio.run(_serve(spatial, float(sys.argv[1])))
 
 
 if __name__ == "__main__":

@@ -32,10 +32,14 @@ Row = Mapping[str, Any]
 
 
 class BigQuery:
-    """The emulator's process. `start` returns at once; whoever asks for `url` first waits until it answers."""
+    """The emulator's process. `start` returns at once; whoever asks for `url` first waits until it answers.
 
-    def __init__(self, project: str = PROJECT) -> None:
+    pause: seconds that each page of a result is kept back, as by a network.
+    """
+
+    def __init__(self, project: str = PROJECT, pause: float = 0.0) -> None:
         self.project = project
+        self._pause = pause
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -47,7 +51,8 @@ class BigQuery:
     def start(self) -> Self:
         """Start the process without waiting for it: it takes seconds, in which others can start too."""
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "local._bqemulator"],  # its own warnings concern nobody here
+            # its own warnings concern nobody here
+            [sys.executable, "-W", "ignore", "-m", "local._bqemulator", str(self._pause)],
             cwd=Path(__file__).parent.parent,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

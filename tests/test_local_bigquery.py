@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,6 +39,17 @@ def test_rows_come_back(client: bigquery.Client) -> None:
     ]
     assert load(client, "a.t", FIELDS, rows[:3], truncate=True) == 3
     assert sql(client, "SELECT COUNT(*) AS n FROM a.t") == [{"n": 3}]
+
+
+def test_pages_come_while_a_query_runs(client: bigquery.Client) -> None:
+    """As BigQuery answers: a query of a second does not keep the pages of another one back."""
+    pages = client.query("SELECT n FROM UNNEST(GENERATE_ARRAY(1, 20)) AS n").result(page_size=1)
+    with ThreadPoolExecutor(1) as other:
+        slow = other.submit(
+            sql, client, "SELECT SUM(LENGTH(MD5(CAST(a AS STRING)))) FROM UNNEST(GENERATE_ARRAY(1, 5000000)) AS a"
+        )
+        assert sum(row["n"] for row in pages) == 210
+        assert not slow.done()
 
 
 def test_dataset_without_location(client: bigquery.Client) -> None:
