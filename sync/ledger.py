@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -29,11 +29,24 @@ PARTITIONED_BY: Mapping[Kind, str | None] = {
     "runs": "started_at", "rejects": "rejected_at", "evaluations": "started_at", "leases": None,
 }  # fmt: skip
 INSERT_ROWS = 500  # Google's advice for one streaming insert
+INSERT_BYTES = 8_000_000  # Google's limit is 10 MB
 
 
 def at(seconds: float) -> str:
     """Epoch seconds as the text of a TIMESTAMP."""
     return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _parts(sizes: Sequence[int]) -> Iterator[slice]:
+    """Ranges of rows of such sizes that one insert takes; a row is never parted, whatever its size."""
+    first = held = 0
+    for place, size in enumerate(sizes):
+        if place - first == INSERT_ROWS or (place > first and held + size > INSERT_BYTES):
+            yield slice(first, place)
+            first, held = place, 0
+        held += size
+    if sizes:
+        yield slice(first, len(sizes))
 
 
 class Ledger:
@@ -54,8 +67,8 @@ class Ledger:
 
     def append(self, kind: Kind, rows: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> None:
         """Append rows, each with an id under which a repetition is recognised."""
-        for first in range(0, len(rows), INSERT_ROWS):
-            self._append(kind, rows[first : first + INSERT_ROWS], ids[first : first + INSERT_ROWS])
+        for part in _parts([len(json.dumps(row)) for row in rows]):
+            self._append(kind, rows[part], ids[part])
 
     def _append(self, kind: Kind, rows: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> None:
         with translated(f"ledger {self.path(kind)}"):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from typing import Any
 
 from sync import batches
 from sync.batches import Batch, Row
@@ -27,6 +28,7 @@ SUSPECTS = 10  # so many rows refused with 500, none taken and none there yet: n
 TOO_LARGE = 413
 DOCUMENT_LENGTH = 500_000  # characters, each of up to 12 bytes once escaped
 ABOUT_ROWS = (400, TOO_LARGE, 422)  # any other refusal is about the table or the address, and blames no row
+Reject = tuple[Row, str]  # and why
 # Rejects that are on record; `excused` where a run that did not fail met them, so that they are no sign of worse.
 KNOWN = """
 SELECT key, cursor, LOGICAL_OR(run_id NOT IN (SELECT run_id FROM {runs} WHERE `table` = @table AND status = 'failed'))
@@ -45,7 +47,7 @@ class Sender:
         self._planned = planned
         self._table = table or work.table.name
         self._size = work.settings.batch.bytes
-        self._suspects: list[tuple[Row, str]] = []
+        self._suspects: list[Reject] = []
         self._taken = 0  # rows that Aito took
         self._witness: str | None = None  # a document that Aito holds
         self._known: dict[tuple[str | None, int | None], bool] | None = None
@@ -82,9 +84,7 @@ class Sender:
 
     def _without_flagged(self, batch: Batch, replace: bool) -> Batch:
         rows = batch.read()
-        for row in rows:
-            if row.fault is not None:
-                self._reject(row, self._faults[row.fault][1], replace)
+        self._reject([(row, self._faults[row.fault][1]) for row in rows if row.fault is not None], replace)
         return batches.of([row.document for row in rows if row.fault is None], batch.newest)
 
     def _deliver(self, batch: Batch, replace: bool, taken: int | None = None) -> None:
@@ -130,8 +130,7 @@ class Sender:
         self._blame()
 
     def _blame(self) -> None:
-        for row, reason in self._suspects:
-            self._record(row, reason)
+        self._record(self._suspects)
         self._suspects.clear()
 
     def _missing(self, batch: Batch) -> Batch:
@@ -169,7 +168,7 @@ class Sender:
             return
         (row,) = batch.read()
         if isinstance(error, Refused) or self._taken > taken:
-            self._reject(row, error.reason, replace)
+            self._reject([(row, error.reason)], replace)
         else:
             self._suspect(row, error, replace)
 
@@ -180,40 +179,57 @@ class Sender:
         elif len(self._suspects) >= SUSPECTS:
             raise Unavailable(f"{self._table}: Aito answers 500 to every row; try again later") from error
         if replace:
-            self._forget(row)
+            self._forget([row])
 
-    def _reject(self, row: Row, reason: str, replace: bool) -> None:
-        self._record(row, reason)
+    def _reject(self, found: Sequence[Reject], replace: bool) -> None:
+        self._record(found)
         if replace:
-            self._forget(row)
+            self._forget([row for row, _ in found])
 
-    def _forget(self, row: Row) -> None:
-        """Remove what Aito holds under a rejected row's key: an outdated row is worse than none."""
-        if (key := row.values.get(self._work.key)) is not None:
-            self._work.target.delete(self._table, one_of(self._work.key, [key]))
+    def _forget(self, rows: Sequence[Row]) -> None:
+        """Remove what Aito holds under rejected rows' keys: an outdated row is worse than none."""
+        keys = [key for row in rows if (key := row.values.get(self._work.key)) is not None]
+        if keys:
+            self._work.target.delete(self._table, one_of(self._work.key, keys))
 
-    def _record(self, row: Row, reason: str) -> None:
-        work, report = self._work, self._work.report
-        key = row.key(work.table.key)
-        cursor = row.values.get(work.cursor) if work.table.cursor else None
-        report.rejected += 1
-        if key is not None and cursor is not None:
-            work.rejected.add((key, cursor))
-        excused = self._known_rejects().get((key, cursor))
-        if excused is None:
-            self._tell(row, key, cursor, reason)
-        self._counted += not excused
-        allowed = work.table.rejects.max_share * max(self._planned, report.fetched)
-        if self._planned and self._counted > allowed:
-            raise TooManyRejects(too_many(work, self._counted, max(self._planned, report.fetched)))
+    def _record(self, found: Sequence[Reject]) -> None:
+        """Count rejects and put those into the ledger that are not on record. Raises TooManyRejects."""
+        work, new = self._work, []
+        for row, reason in found:
+            entry = self._entry(row, reason)
+            work.report.rejected += 1
+            if entry["key"] is not None and entry["cursor"] is not None:
+                work.rejected.add((entry["key"], entry["cursor"]))
+            excused = self._known_rejects().get((entry["key"], entry["cursor"]))
+            if excused is None:
+                new.append((entry, work.report.rejected))
+            self._counted += not excused
+        self._tell(new)
+        rows = max(self._planned, work.report.fetched)
+        if self._planned and self._counted > work.table.rejects.max_share * rows:
+            raise TooManyRejects(too_many(work, self._counted, rows))
 
-    def _tell(self, row: Row, key: str | None, cursor: object, reason: str) -> None:
-        work, report = self._work, self._work.report
-        entry = {"run_id": work.run_id, "table": work.table.name, "key": key, "cursor": cursor,
-                 "document": _shown(row.document), "reason": reason, "rejected_at": work.clock.timestamp()}  # fmt: skip
-        work.ledger.append("rejects", [entry], [f"{work.run_id}-{report.table}-{report.rejected}"])
-        work.log("row_rejected", f"{report.table}: a row was rejected; its reason is in the rejects ledger", "WARNING",
-                 table=report.table, rejected=report.rejected)  # fmt: skip
+    def _entry(self, row: Row, reason: str) -> dict[str, Any]:
+        work = self._work
+        return {
+            "run_id": work.run_id,
+            "table": work.table.name,
+            "key": row.key(work.table.key),
+            "cursor": row.values.get(work.cursor) if work.table.cursor else None,
+            "document": _shown(row.document),
+            "reason": reason,
+            "rejected_at": work.clock.timestamp(),
+        }
+
+    def _tell(self, new: Sequence[tuple[dict[str, Any], int]]) -> None:
+        """new: entries of the ledger, each with its number among the run's rejects."""
+        work, table = self._work, self._work.report.table
+        if not new:
+            return
+        work.ledger.append("rejects", [entry for entry, _ in new], [f"{work.run_id}-{table}-{n}" for _, n in new])
+        for _, number in new:
+            work.log("row_rejected", f"{table}: a row was rejected; its reason is in the rejects ledger", "WARNING",
+                     table=table, rejected=number)  # fmt: skip
 
     def _known_rejects(self) -> dict[tuple[str | None, int | None], bool]:
         """Key and cursor of rows that are on record as rejects, for the lookback reads them again; whether excused."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from google.cloud import bigquery
 
 from local.stack import Stack
+from sync import ledger
 from tests.ends import BAD, DAY, Ends, refuse_bad, row
 
 
@@ -154,6 +158,27 @@ def test_numbers_that_do_not_fit(stack: Stack) -> None:
     ends.put([row(i, ends.now - 60) for i in (1, 2, 3, 2**31, -(2**31))])
     report = ends.ok()
     assert (report.uploaded, report.rejected, stack.aito.total(on="insert")) == (4, 1, 1)
+
+
+@pytest.mark.parametrize("most", [8_000_000, 20_000])
+def test_many_at_once(stack: Stack, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """A batch's bad rows are written down together, in inserts that BigQuery takes: each is on record once."""
+    monkeypatch.setattr(ledger, "INSERT_BYTES", most)
+    inserts: list[int] = []
+    insert = bigquery.Client.insert_rows_json
+
+    def counted(client: bigquery.Client, table: str, rows: list[dict[str, object]], **more: Any) -> Any:
+        if table.endswith(".rejects"):
+            inserts.append(len(json.dumps(rows)))
+        return insert(client, table, rows, **more)
+
+    monkeypatch.setattr(bigquery.Client, "insert_rows_json", counted)
+    ends = Ends(stack, f"rejects_{most}", numbered=True, table={"rejects": {"max_share": 1}})
+    ends.put([row(2**31 + i if i % 3 == 0 else i, ends.now - 9 - i) for i in range(600)])
+    assert ends.ok().rejected == 200
+    assert sorted(int(r["key"]) for r in ends.rejects()) == [2**31 + i for i in range(0, 600, 3)]
+    assert max(inserts) <= most
+    assert len(inserts) <= 2 + sum(inserts) / (most - 1000)
 
 
 def test_the_watermark_is_a_row_that_arrived(stack: Stack) -> None:
