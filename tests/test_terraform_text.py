@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from sync import config
+from sync.settings import AitoSettings, Settings
+from sync.warehouse import JOB_SECONDS
 from tests.terraform_tools import ROOT
 
 FOLDER = ROOT / "terraform"
@@ -163,3 +165,13 @@ def test_without_providers_the_check_fails_and_says_so(tmp_path: Path) -> None:
 def test_the_configuration_of_the_repository_is_understood() -> None:
     """What is about to be deployed is a configuration that the function takes (also where there is no terraform)."""
     assert config.load(ROOT / "sync.yaml").tables
+
+
+def test_the_clocks_are_those_of_the_code() -> None:
+    """clocks.tf repeats three times of the code, for Terraform cannot read them there."""
+    text = (FOLDER / "clocks.tf").read_text()
+    fields = Settings.model_fields["time_budget_seconds"], AitoSettings.model_fields["timeout_seconds"]
+    names = "config.time_budget_seconds", "config.aito.timeout_seconds"
+    told = [re.search(rf"coalesce\(local\.{re.escape(name)}\), (\d+)\)", text) for name in names]
+    waits = re.search(r"query_seconds += (\d+)", text)
+    assert [float(found[1]) for found in (*told, waits) if found] == [*(f.default for f in fields), JOB_SECONDS]
