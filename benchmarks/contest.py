@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -109,14 +107,7 @@ def _function(stage: Stage, environ: dict[str, str]) -> dict[str, Any]:
     """The function starts, answers one POST, and is told to stop."""
     port = free_port()
     answers: list[tuple[int, dict[str, Any]]] = []
-
-    def call(pid: int) -> None:
-        try:
-            answers.append(post(port))
-        finally:
-            os.kill(pid, signal.SIGTERM)
-
-    used = measured(function_command(port), environ, ROOT, call)
+    used = measured(function_command(port), environ, ROOT, lambda: answers.append(post(port)))
     ((status, answer),) = answers
     (table,) = answer["tables"]
     if not (status == 200 and table["verified"] and table["uploaded"] == stage.rows):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 CHILD = Path(__file__).with_name("child.py")
-SAMPLE_SECONDS = 0.1
 
 
 class SideFailed(Exception):
@@ -20,26 +21,30 @@ class SideFailed(Exception):
 
 
 def measured(
-    command: Sequence[str], environ: Mapping[str, str], folder: Path, meanwhile: Callable[[int], None] | None = None
+    command: Sequence[str], environ: Mapping[str, str], folder: Path, ask: Callable[[], None] | None = None
 ) -> dict[str, Any]:
-    """Run a command to its end. meanwhile: gets its process id and makes it end. -> what it used."""
+    """Run a command to its end. ask: what is wanted of a server, which is told to stop after it. -> what it used."""
     starter = subprocess.Popen(
         [sys.executable, "-I", "-S", str(CHILD), *command],
         env=dict(environ), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     told = _Told(starter)
-    tree = _Memory(told.first()["pid"])
-    tree.start()
-    try:
-        if meanwhile:
-            meanwhile(tree.pid)
-    finally:
-        starter.wait()
-        tree.ended.set()
+    peak = _asked(told.first()["pid"], ask) if ask else 0
+    starter.wait()
     used = told.last()
     if used["status"] != 0:
         raise SideFailed(f"{command}: exit status {used['status']}\n{told.errors()}")
-    return {**used, "peak_bytes": max(used["peak_bytes"], tree.peak)}
+    return {**used, "peak_bytes": max(used["peak_bytes"], peak)}
+
+
+def _asked(server: int, ask: Callable[[], None]) -> int:
+    """Ask, and stop the server. -> the peak of its processes' memory until then."""
+    try:
+        ask()
+        return sum(map(_peak, _tree(server)))
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(server, signal.SIGTERM)
 
 
 class _Told:
@@ -69,26 +74,6 @@ class _Told:
         return "".join(self._lines[-20:])
 
 
-class _Memory(threading.Thread):
-    """Samples the memory of a process tree: pages that several processes share count once (PSS).
-
-    For one process the kernel's own high-water mark is exact; this is for sides of several.
-    """
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self.pid = pid
-        self.peak = 0
-        self.ended = threading.Event()
-
-    def run(self) -> None:
-        """Sample until the end."""
-        while not self.ended.wait(SAMPLE_SECONDS):
-            processes = _tree(self.pid)
-            if len(processes) > 1:
-                self.peak = max(self.peak, sum(map(_pss, processes)))
-
-
 def _tree(pid: int) -> list[int]:
     with suppress(OSError):
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -96,9 +81,14 @@ def _tree(pid: int) -> list[int]:
     return []
 
 
-def _pss(pid: int) -> int:
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    return 0
+def _peak(pid: int) -> int:
+    """A process's share of memory, pages of several processes parted among them, and what it once had more than now."""
+    share = _read(pid, "smaps_rollup")["Pss"]
+    now = _read(pid, "status")
+    return share + now["VmHWM"] - now["VmRSS"]
+
+
+def _read(pid: int, file: str) -> dict[str, int]:
+    """The lines of a file of the kernel that tell bytes."""
+    lines = [line.split() for line in Path(f"/proc/{pid}/{file}").read_text().splitlines() if line.endswith(" kB")]
+    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}

@@ -36,8 +36,8 @@ services that are elsewhere, they mostly wait for each other.
 _HOW = """\
 ## How it is measured
 - Wall time and CPU (user and system) of the way's whole process tree, to its exit. Upstream processes do not count.
-- Peak memory: the kernel's high-water mark of the largest process, or, where several run (functions-framework forks its
-  worker), the largest sum of proportional set sizes seen at 0.1 s intervals, whichever is more.
+- Peak memory: the kernel's high-water mark of the largest process. functions-framework forks its worker, so there it is
+  the sum over both: the proportional set size after the answer, and what the process had more at its high-water mark.
 - Requests and bytes (headers included) are counted by the sink, and so are the rows: a way that loses one fails.
 - The function runs under functions-framework with nothing but `requirements.txt` installed: start, one POST, stop. It
   reads its key from a Secret Manager stand-in, takes the lease, plans, loads, verifies against Aito's counts and writes
