@@ -16,9 +16,11 @@ from sync.schema import CURSOR_TYPES, LEGACY_NAMES, Field, columns
 from sync.sql import Origin, Partitioning
 from sync.warehouse import Warehouse, translated
 from sync.window import Bucket, Slice, Window
+from sync.wire import close_holes
 
 PAGE_BATCHES = 1  # result rows a page: a batch may be 5 MB, and four times that while it is text with an emoji in it
 ESTIMATED = 8  # slices whose price is asked; the others cost as much
+HOLES_EVERY = 10  # batches
 FINE_HOURS = 24  # up to so many heavy hours are counted by the second, more by the minute: buckets are memory
 
 
@@ -91,7 +93,9 @@ class Source:
         with translated(table, running=True):
             result = self._warehouse.query(query, table, PAGE_BATCHES)
             self.bytes += result.total_bytes_processed or 0
-            for row in result:
+            for number, row in enumerate(result):
+                if number % HOLES_EVERY == 0:
+                    close_holes()
                 yield Batch(row["documents"].encode(), row["n_rows"], row["newest"], row["flagged"])
 
     def estimate(self, origin: Origin, span: Window, parts: Sequence[Slice]) -> int:
