@@ -15,20 +15,20 @@ import requests
 from requests.adapters import HTTPAdapter
 
 PIECE_BYTES = 1_000_000
-# glibc raises its own bound for giving blocks back to 32 MB as it goes, and the heap between them is lost to holes: a
-# load of large documents then holds twice what it uses. Common batches stay below this bound, where memory is reused.
-GIVEN_BACK_BYTES = 4_000_000
+# A page and the batch made of it are blocks of such a size. From the heap, each leaves a hole that small objects keep
+# open, and glibc raises its own bound for giving blocks back to 32 MB as it goes: a long load grows and never shrinks.
+GIVEN_BACK_BYTES = 256 * 1024
 M_MMAP_THRESHOLD = -3  # malloc.h
 
 
 def give_memory_back() -> None:
-    """Have blocks of many megabytes returned to the system when they are free. Does nothing where there is no glibc."""
+    """Have large blocks returned to the system as soon as they are free. Does nothing where there is no glibc."""
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, GIVEN_BACK_BYTES)
 
 
 def close_holes() -> None:
-    """Return what is free between smaller blocks, which are left behind by every page: a long load stays flat."""
+    """Return what is free between small objects, which outlive every page here and there: a long load stays flat."""
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
