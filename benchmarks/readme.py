@@ -30,8 +30,8 @@ A night with nothing new costs a table at most 3 BigQuery queries and 4 Aito cal
 """
 _OVERLAP = """\
 The sink takes so much more time for each batch that sending alone takes about as long as reading alone. At no distance
-the emulator, the sink and the function fight for this machine's cores; with 100 ms a page and a batch, as between
-services that are elsewhere, they mostly wait for each other.
+the emulator, the sink and the function fight for this machine's cores; at a distance, as between services that are
+elsewhere, they mostly wait for each other.
 """
 _HOW = """\
 ## How it is measured

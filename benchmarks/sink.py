@@ -67,7 +67,8 @@ class Sink:
         rows = json.loads(request.body)
         cursors = [row[CURSOR] for row in rows]
         with self._lock:
-            self.in_order = self.in_order and [*self.cursors[-1:], *cursors] == sorted([*self.cursors[-1:], *cursors])
+            latest = [*self.cursors[-1:], *cursors]
+            self.in_order = self.in_order and latest == sorted(latest)
             self.cursors.extend(cursors)
         threading.Event().wait(self.pause)
         return _json({"entries": len(rows), "status": "ok"})

@@ -15,7 +15,7 @@ from sync.batches import Batch, Row
 from sync.plan import Plan
 from sync.ports import Work, one_of
 from sync.reconcile import Held
-from sync.send import Sender
+from sync.send import Sender, entry
 from sync.sql import faults
 from sync.window import BEGINNING, Slice
 
@@ -63,10 +63,10 @@ class Loader:
         if count:
             report.fetched += count
             report.rejected += count
-            entry = {"run_id": self._work.run_id, "table": report.table, "key": None, "cursor": None, "document": None,
-                     "reason": f"{count} rows have no cursor ({self._work.cursor} would be NULL) and are not loaded",
-                     "rejected_at": self._work.clock.timestamp()}  # fmt: skip
-            self._work.ledger.append("rejects", [entry], [f"{self._work.run_id}-{report.table}-cursorless"])
+            reason = f"{count} rows have no cursor ({self._work.cursor} would be NULL) and are not loaded"
+            self._work.ledger.append(
+                "rejects", [entry(self._work, reason)], [f"{self._work.run_id}-{report.table}-cursorless"]
+            )
 
     def _fresh(self, parts: Sequence[Slice]) -> Iterator[tuple[Slice, Batch | None]]:
         """The batches of slices of which Aito holds nothing, each slice ended by None.

@@ -131,6 +131,7 @@ class Sender:
 
     def _blame(self) -> None:
         self._record(self._suspects)
+        self._check_share()
         self._suspects.clear()
 
     def _missing(self, batch: Batch) -> Batch:
@@ -185,6 +186,7 @@ class Sender:
         self._record(found)
         if replace:
             self._forget([row for row, _ in found])
+        self._check_share()
 
     def _forget(self, rows: Sequence[Row]) -> None:
         """Remove what Aito holds under rejected rows' keys: an outdated row is worse than none."""
@@ -192,41 +194,30 @@ class Sender:
         if keys:
             self._work.target.delete(self._table, one_of(self._work.key, keys))
 
-    def _record(self, found: Sequence[Reject]) -> None:
-        """Count rejects and put those into the ledger that are not on record. Raises TooManyRejects."""
-        work, new = self._work, []
-        for row, reason in found:
-            entry = self._entry(row, reason)
-            work.report.rejected += 1
-            if entry["key"] is not None and entry["cursor"] is not None:
-                work.rejected.add((entry["key"], entry["cursor"]))
-            excused = self._known_rejects().get((entry["key"], entry["cursor"]))
-            if excused is None:
-                new.append((entry, work.report.rejected))
-            self._counted += not excused
-        self._tell(new)
+    def _check_share(self) -> None:
+        work = self._work
         rows = max(self._planned, work.report.fetched)
         if self._planned and self._counted > work.table.rejects.max_share * rows:
             raise TooManyRejects(too_many(work, self._counted, rows))
 
-    def _entry(self, row: Row, reason: str) -> dict[str, Any]:
-        work = self._work
-        return {
-            "run_id": work.run_id,
-            "table": work.table.name,
-            "key": row.key(work.table.key),
-            "cursor": row.values.get(work.cursor) if work.table.cursor else None,
-            "document": _shown(row.document),
-            "reason": reason,
-            "rejected_at": work.clock.timestamp(),
-        }
+    def _record(self, found: Sequence[Reject]) -> None:
+        """Count rejects and put those into the ledger that are not on record."""
+        work, new = self._work, []
+        for row, reason in found:
+            key, cursor = row.key(work.table.key), row.values.get(work.cursor) if work.table.cursor else None
+            work.report.rejected += 1
+            if key is not None and cursor is not None:
+                work.rejected.add((key, cursor))
+            excused = self._known_rejects().get((key, cursor))
+            if excused is None:
+                new.append((entry(work, reason, key, cursor, row.document), work.report.rejected))
+            self._counted += not excused
+        self._tell(new)
 
     def _tell(self, new: Sequence[tuple[dict[str, Any], int]]) -> None:
         """new: entries of the ledger, each with its number among the run's rejects."""
         work, table = self._work, self._work.report.table
-        if not new:
-            return
-        work.ledger.append("rejects", [entry for entry, _ in new], [f"{work.run_id}-{table}-{n}" for _, n in new])
+        work.ledger.append("rejects", [made for made, _ in new], [f"{work.run_id}-{table}-{n}" for _, n in new])
         for _, number in new:
             work.log("row_rejected", f"{table}: a row was rejected; its reason is in the rejects ledger", "WARNING",
                      table=table, rejected=number)  # fmt: skip
@@ -239,6 +230,21 @@ class Sender:
             found = work.ledger.rows(KNOWN, (Parameter("table", "STRING", work.table.name), start))
             self._known = {(row["key"], row["cursor"]): row["excused"] for row in found}
         return self._known
+
+
+def entry(
+    work: Work, reason: str, key: str | None = None, cursor: int | None = None, document: str | None = None
+) -> dict[str, Any]:
+    """A row of the ledger's rejects."""
+    return {
+        "run_id": work.run_id,
+        "table": work.report.table,
+        "key": key,
+        "cursor": cursor,
+        "document": None if document is None else _shown(document),
+        "reason": reason,
+        "rejected_at": work.clock.timestamp(),
+    }
 
 
 def _shown(document: str) -> str:

@@ -140,6 +140,25 @@ def test_merge_removes_the_outdated(stack: Stack, flagged: bool) -> None:
     assert "k150" not in held
 
 
+def test_the_outdated_go_even_where_the_table_is_stopped(stack: Stack) -> None:
+    """Too many of a batch are bad: each is on record, and none of their older rows is left to predict from."""
+    columns = {
+        "id": None,
+        "at": None,
+        "value": None,
+        "much": {"sql": "IF(value = 'much', 3000000000, 1)", "type": "Int"},
+    }
+    ends = Ends(stack, "rejects_merge_stopped", "merge", table={"columns": columns, "lookback": "60s"})
+    ends.put([row(f"k{i:03}", ends.now - 7200 - i) for i in range(200)])
+    assert ends.run().status == "ok"
+    bad = {f"k{i}" for i in range(150, 160)}
+    ends.put([row(key, ends.now - 30, "much") for key in bad])
+    report = ends.run()
+    assert (report.http_status, report.tables[0].rejected) == (500, 10)
+    assert {r["key"] for r in ends.rejects()} == bad
+    assert not bad & {r["id"] for r in ends.held()}
+
+
 def test_rows_without_key_or_cursor(stack: Stack) -> None:
     """They cannot be told apart or placed in time: rejects with a reason, the rest is loaded."""
     ends = Ends(stack, "rejects_nulls", table={"rejects": {"max_share": 0.5}})
