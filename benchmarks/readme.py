@@ -29,8 +29,8 @@ A night with nothing new costs a table at most 3 BigQuery queries and 4 Aito cal
 [tests/test_price.py](../tests/test_price.py) counts.
 """
 _OVERLAP = """\
-The sink takes so much more time for each batch that sending alone takes about as long as reading alone. At no distance
-the emulator, the sink and the function fight for this machine's cores; at a distance, as between services that are
+The sink takes so long for each batch that sending alone takes about as long as reading alone. At no distance the
+emulator, the sink and the function fight for this machine's cores; at a distance, as between services that are
 elsewhere, they mostly wait for each other.
 """
 _HOW = """\
@@ -118,7 +118,7 @@ def _at_distance(entries: list[dict[str, Any]]) -> str:
     titles = {"reading": "reading alone", "sending": "sending alone", "function": "both, by the function"}
     rows = [(titles[side], number(entries, "wall_seconds", side=side)) for side in titles]
     rows_of, page, batch = (entries[0][field] for field in ("rows", "distance", "pause"))
-    head = f"{rows_of:,} rows, {page * 1000:.0f} ms more a page, {batch * 1000:.0f} ms more a batch\n\n"
+    head = f"{rows_of:,} rows, {page * 1000:.0f} ms more a page, {batch * 1000:.0f} ms a batch\n\n"
     return head + _table(["", "wall s"], [[title, _spread(found)] for title, found in rows if found])
 
 

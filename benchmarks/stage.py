@@ -36,7 +36,7 @@ class Stage:
     rows: int
 
     def swept(self, pause: float = 0.0) -> dict[str, int]:
-        """Empty the sink. pause: seconds more for each batch from now on. -> what it got: requests, bytes, rows."""
+        """Empty the sink. pause: seconds a batch takes at least from now on. -> what it got: requests, bytes, rows."""
         answer = requests.post(f"{self.sink}/stats", json={"pause": pause}, timeout=60)
         return dict(answer.json())
 

@@ -20,7 +20,7 @@ from sync.wire import close_holes
 
 PAGE_BATCHES = 1  # result rows a page: a batch may be 5 MB, and four times that while it is text with an emoji in it
 ESTIMATED = 8  # slices whose price is asked; the others cost as much
-HOLES_EVERY = 10  # batches
+HOLES_EVERY = 5  # batches
 FINE_HOURS = 24  # up to so many heavy hours are counted by the second, more by the minute: buckets are memory
 
 

@@ -32,6 +32,7 @@ TRANSIENT = (
     requests.exceptions.ConnectionError,
     requests.exceptions.Timeout,
     requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.InvalidJSONError,  # what a proxy on the way may answer
     google.auth.exceptions.TransportError,
 )
 RETRY = Retry(predicate=if_exception_type(*TRANSIENT), initial=0.3, maximum=4.0, multiplier=2.0, timeout=15.0)

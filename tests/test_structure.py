@@ -40,6 +40,7 @@ FOREIGN = {
     "aito": {"transport", "target"},  # the client, and the classes of its requests
     "requests": {"transport", "wire", "warehouse"},  # BigQuery's client sends by it and raises its exceptions
     "urllib3": {"transport"},
+    "orjson": {"wire"},
     "google_crc32c": {"secret"},
     "pydantic": {"settings", "config"},
     "pydantic_core": {"settings", "config"},

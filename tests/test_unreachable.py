@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from local._http import Response, Server
 from local.stack import SECRET, Function, Stack
 from tests.ends import Ends, row
 
@@ -102,6 +103,16 @@ def test_bigquery_out_of_reach(ends: Ends, how: str) -> None:
     """The same at the other end."""
     with deaf() as silent:
         status, message = called(ends, {"BIGQUERY_EMULATOR_HOST": closed_port() if how == "refused" else silent})
+    assert status == 503
+    assert "BigQuery did not answer" in message
+
+
+def test_another_answers_for_bigquery(ends: Ends) -> None:
+    """A page of a proxy, with 200, is no answer of BigQuery's."""
+    proxy = Server(lambda _: Response(body=b"<html>log in first</html>", content_type="text/html"))
+    proxy.start()
+    status, message = called(ends, {"BIGQUERY_EMULATOR_HOST": proxy.url})
+    proxy.stop()
     assert status == 503
     assert "BigQuery did not answer" in message
 
