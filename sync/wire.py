@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 PIECE_BYTES = 1_000_000
 # Blocks larger than this go back at once; else glibc raises its own bound for that to 32 MB as it goes, and a long load
 # grows and never shrinks. What is smaller leaves holes that small objects keep open, for `close_holes`: to give every
-# page back at once costs an eighth more CPU.
+# page back at once costs a seventh more CPU.
 GIVEN_BACK_BYTES = 4 * 1024 * 1024
 M_MMAP_THRESHOLD = -3  # malloc.h
 
