@@ -69,7 +69,7 @@ def _played(side: Side, size: int, run: int, used: dict[str, Any]) -> dict[str, 
 
 def _others(known: list[dict[str, Any]], entry: dict[str, Any]) -> list[dict[str, Any]]:
     """What was found before, less what this entry replaces: the same run of the same."""
-    same = [name for name in ("side", "what", "rows", "run") if name in entry]
+    same = [name for name in ("side", "what", "rows", "distance", "run") if name in entry]
     return [other for other in known if any(other[name] != entry[name] for name in same)]
 
 
