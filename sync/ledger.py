@@ -206,7 +206,10 @@ def row_ids(run_id: str, count: int) -> list[str]:
 
 _EXPIRES = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL @seconds SECOND)"
 _GIVEN_BACK = "TIMESTAMP_SECONDS(0)"  # expires_at of a lease that its holder gave back with everything done
-_TAKE = f"UPDATE {{leases}} SET run_id = @run_id, expires_at = {_EXPIRES} WHERE `table` IN UNNEST(@tables)"
+# Not where another row of the table is held: a run that died in the race for the very first lease left a second one.
+_TAKE = f"""
+UPDATE {{leases}} SET run_id = @run_id, expires_at = {_EXPIRES} WHERE `table` IN UNNEST(@tables)
+  AND `table` NOT IN (SELECT `table` FROM {{leases}} WHERE expires_at >= CURRENT_TIMESTAMP())"""
 TAKE_FREE = f"{_TAKE} AND expires_at = {_GIVEN_BACK}"
 TAKE_EXPIRED = f"{_TAKE} AND expires_at > {_GIVEN_BACK} AND expires_at < CURRENT_TIMESTAMP()"
 TAKE_FIRST = f"""

@@ -14,7 +14,7 @@ from sync.window import BEGINNING, Slice, Window
 CONTINUED_SECONDS = 86_400  # what was gone through longer ago is gone through again
 LAST = """
 SELECT run_id, status, window_end FROM {runs} WHERE `table` = @table AND action = @action AND started_at >= @since
-ORDER BY finished_at DESC LIMIT 1"""
+  AND window_end IS NOT NULL ORDER BY finished_at DESC LIMIT 1"""  # NULL: that run did not come to this table
 NOTHING = "none in Aito either; if the source has rows, is their cursor in the future, or not in epoch seconds?"
 USD_PER_TIB = 6.25  # BigQuery on demand, https://cloud.google.com/bigquery/pricing
 
@@ -66,13 +66,14 @@ def _continued(work: Work, span: Window) -> Window:
     return Window(min(work.report.covered, span.end), span.end)
 
 
-def recounted(work: Work, plan: Plan, start: int | None = None) -> Plan:
+def recounted(work: Work, plan: Plan, start: int | None = None, *, prune: bool = False) -> Plan:
     """The plan with the source counted anew, as it may have moved on meanwhile; `start`: from an earlier second on.
 
-    Without bounds on the time of ingestion: what is said to be gone is deleted, so every row must be looked at.
+    prune: stay within the bounds on the time of ingestion, if the plan does. Nothing may be deleted by such a plan: a
+    row that was not looked at is not gone.
     """
     span = plan.span if start is None else Window(start, plan.span.end)
-    origin = replace(plan.origin, prune=False)
+    origin = replace(plan.origin, prune=prune and plan.origin.prune)
     counted = work.source.histogram(origin, span, span.end, plan.slice_rows)
     return replace(plan, origin=origin, span=span, slices=tuple(window.slices(span, counted.buckets, plan.slice_rows)))
 

@@ -70,25 +70,43 @@ def settle(work: Work, plan: Plan, sender: Sender) -> None:
     After a run that did not finish the window begins where both ends were last found equal: what a crash or a late
     answer left behind further back than the lookback, no window would see again. Raises Unavailable when they differ.
     """
-    if work.inherited and (since := _unproven(work, plan)) < plan.span.start:
-        plan = recounted(work, plan, since)
-    for _ in range(ROUNDS):
+    if (since := _unproven(work, plan)) < plan.span.start:
+        plan = recounted(work, plan, since, prune=True)
+    for number in range(ROUNDS):
         if _agree(work, plan):
             work.report.verified = True
             return
-        plan, deleted = recounted(work, plan), work.deleted
-        for number, part in enumerate(plan.slices):
-            if number:
-                work.deadline.check(work.table.name)
-            if count(work, part) != expected(work, part):
-                repair(work, plan, sender, part)
+        # At first within the recent partitions: most often rows only came while it was loaded, or are missing.
+        plan, deleted = recounted(work, plan, prune=number == 0), work.deleted
+        _repair_all(work, plan, sender)
         if work.table.mode == "merge" and work.deleted > deleted:  # an older row of the key may be the newest left
-            plan = recounted(work, plan, window(plan.span.end, None, 0, work.table.keep).start)
+            plan = recounted(work, plan, _oldest(work, plan))
     raise Unavailable(f"{work.table.name}: BigQuery and Aito still differ after {ROUNDS} repairs; try again later")
 
 
+def _repair_all(work: Work, plan: Plan, sender: Sender) -> None:
+    for number, part in enumerate(plan.slices):
+        if number:
+            work.deadline.check(work.table.name)
+        if count(work, part) != expected(work, part):
+            repair(work, plan, sender, part, delete=not plan.origin.by_arrival)
+
+
+def _oldest(work: Work, plan: Plan) -> int:
+    """Start of the time whose rows are kept."""
+    return window(plan.span.end, None, 0, work.table.keep).start
+
+
 def _unproven(work: Work, plan: Plan) -> int:
-    """Start of what no run has found equal yet, as far back as the table's rows are kept."""
+    """Start of what no run has found equal yet, as far back as the table's rows are kept.
+
+    A run through everything may be the last of several, each of which went through a part. A merge that was broken off
+    may have deleted a key's newest row, and the one to come back in its place may be of any age.
+    """
+    if work.request.everything or (work.inherited and work.table.mode == "merge"):
+        return _oldest(work, plan)
+    if not work.inherited:
+        return plan.span.start
     last = work.ledger.rows(LAST_OK, (Parameter("table", "STRING", work.table.name),))
     proven = last[0]["watermark_after"] if last else None
     if proven is not None and plan.watermark is not None and proven > plan.watermark:
@@ -112,7 +130,6 @@ def reconcile(work: Work, plan: Plan) -> None:
         if work.report.slices_done:
             work.deadline.check(work.table.name)
         _reconcile(work, plan, sender, part)
-        sender.finish()
         work.report.slices_done += 1
         work.report.covered = part.end
         work.log("slice_done", f"{work.table.name}: {work.report.slices_done} of {work.report.slices_planned} slices",
@@ -143,7 +160,10 @@ def repair(work: Work, plan: Plan, sender: Sender, part: Slice, *, delete: bool 
 
     delete: also remove rows that the source does not have.
     """
+    before = work.report.rejected
     extra, different = _send_differences(work, plan, sender, part)
+    sender.finish()
+    work.report.repaired += different - (work.report.rejected - before)
     if delete and extra:
         _delete(work, part, extra)
     return different
@@ -164,16 +184,12 @@ def _send_differences(work: Work, plan: Plan, sender: Sender, part: Slice) -> tu
             if cursors != [cursor]:
                 different.append(row.text)
                 replace = replace or cursors is not None
-        _repair(work, sender, different, replace)
+            elif row.fault is None:
+                sender.vouch(row.document)
+        if different and not work.request.dry_run:
+            sender.send(batches.of(different), replace=replace)
         sent += len(different)
     return found, sent
-
-
-def _repair(work: Work, sender: Sender, different: list[str], replace: bool) -> None:
-    before = work.report.rejected
-    if different and not work.request.dry_run:
-        sender.send(batches.of(different), replace=replace)
-    work.report.repaired += len(different) - (work.report.rejected - before)
 
 
 def _delete(work: Work, part: Slice, extra: Held) -> None:

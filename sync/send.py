@@ -29,6 +29,7 @@ TOO_LARGE = 413
 DOCUMENT_LENGTH = 500_000  # characters, each of up to 12 bytes once escaped
 ABOUT_ROWS = (400, TOO_LARGE, 422)  # any other refusal is about the table or the address, and blames no row
 Reject = tuple[Row, str]  # and why
+Known = dict[tuple[str | None, int | None], bool]
 # Rejects that are on record; `excused` where a run that did not fail met them, so that they are no sign of worse.
 KNOWN = """
 SELECT key, cursor, LOGICAL_OR(run_id NOT IN (SELECT run_id FROM {runs} WHERE `table` = @table AND status = 'failed'))
@@ -48,9 +49,11 @@ class Sender:
         self._table = table or work.table.name
         self._size = work.settings.batch.bytes
         self._suspects: list[Reject] = []
+        self._outdated: list[Row] = []  # suspects under whose keys Aito may hold another state
         self._taken = 0  # rows that Aito took
         self._witness: str | None = None  # a document that Aito holds
-        self._known: dict[tuple[str | None, int | None], bool] | None = None
+        self._known: Known = {}
+        self._known_from: int | None = None  # the cursor from which on `_known` was read
         self._counted = 0  # rejects of this run, less those that a run before it was content with
 
     def send(self, batch: Batch, *, replace: bool = False) -> None:
@@ -70,16 +73,18 @@ class Sender:
     def finish(self) -> None:
         """Settle rows that were refused with a server error, no row being taken after them. Raises Unavailable.
 
-        A row that Aito holds is put in its own place once more: if that is taken, the others are to blame.
+        A row that Aito holds is put in its own place once more: if that is taken, the others are to blame. Where none
+        is known, those are that were to blame before.
         """
         if not self._suspects:
             return
-        if self._witness is None or self._work.table.key is None:
+        if self._witness is not None and self._work.table.key is not None:
+            self._work.lease.check()
+            self._write(batches.of([self._witness]), replace=True)
+        elif self._new_suspects():
             raise Unavailable(
                 f"{self._table}: Aito answers 500 to {len(self._suspects)} rows and took no other; try again"
             )
-        self._work.lease.check()
-        self._write(batches.of([self._witness]), replace=True)
         self._blame()
 
     def _without_flagged(self, batch: Batch, replace: bool) -> Batch:
@@ -131,8 +136,10 @@ class Sender:
 
     def _blame(self) -> None:
         self._record(self._suspects)
+        self._forget(self._outdated)
         self._check_share()
         self._suspects.clear()
+        self._outdated.clear()
 
     def _missing(self, batch: Batch) -> Batch:
         """What of a batch with an unknown outcome is not in Aito. What is there counts as uploaded."""
@@ -175,12 +182,16 @@ class Sender:
 
     def _suspect(self, row: Row, error: OutcomeUnknown, replace: bool) -> None:
         self._suspects.append((row, error.reason))
+        if replace:
+            self._outdated.append(row)
         if self._witness is not None:
             self.finish()
-        elif len(self._suspects) >= SUSPECTS:
+        elif self._new_suspects() >= SUSPECTS:
             raise Unavailable(f"{self._table}: Aito answers 500 to every row; try again later") from error
-        if replace:
-            self._forget([row])
+
+    def _new_suspects(self) -> int:
+        """How many suspects no run before this one has found to blame."""
+        return sum(self._excused(*self._place(row)) is None for row, _ in self._suspects)
 
     def _reject(self, found: Sequence[Reject], replace: bool) -> None:
         self._record(found)
@@ -204,11 +215,11 @@ class Sender:
         """Count rejects and put those into the ledger that are not on record."""
         work, new = self._work, []
         for row, reason in found:
-            key, cursor = row.key(work.table.key), row.values.get(work.cursor) if work.table.cursor else None
+            key, cursor = self._place(row)
             work.report.rejected += 1
             if key is not None and cursor is not None:
                 work.rejected.add((key, cursor))
-            excused = self._known_rejects().get((key, cursor))
+            excused = self._excused(key, cursor)
             if excused is None:
                 new.append((entry(work, reason, key, cursor, row.document), work.report.rejected))
             self._counted += not excused
@@ -222,14 +233,26 @@ class Sender:
             work.log("row_rejected", f"{table}: a row was rejected; its reason is in the rejects ledger", "WARNING",
                      table=table, rejected=number)  # fmt: skip
 
-    def _known_rejects(self) -> dict[tuple[str | None, int | None], bool]:
-        """Key and cursor of rows that are on record as rejects, for the lookback reads them again; whether excused."""
-        if self._known is None:
-            work = self._work
-            start = Parameter("start", "INT64", work.report.start or BEGINNING)
-            found = work.ledger.rows(KNOWN, (Parameter("table", "STRING", work.table.name), start))
+    def _place(self, row: Row) -> tuple[str | None, int | None]:
+        """Key and cursor, by which a reject is known again."""
+        work = self._work
+        return row.key(work.table.key), row.values.get(work.cursor) if work.table.cursor else None
+
+    def _excused(self, key: str | None, cursor: int | None) -> bool | None:
+        """Whether a reject is on record of a run that was content with it; None: on no record at all.
+
+        For the lookback reads rejects again. The record is read from the window's start on, and all of it once a row
+        from before that comes (settle).
+        """
+        start = self._work.report.start or BEGINNING
+        if cursor is not None and cursor < start:
+            start = BEGINNING
+        if self._known_from is None or start < self._known_from:
+            table = Parameter("table", "STRING", self._work.table.name)
+            found = self._work.ledger.rows(KNOWN, (table, Parameter("start", "INT64", start)))
             self._known = {(row["key"], row["cursor"]): row["excused"] for row in found}
-        return self._known
+            self._known_from = start
+        return self._known.get((key, cursor))
 
 
 def entry(

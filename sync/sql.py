@@ -62,6 +62,12 @@ class Origin:
     prune: bool = True  # False: do not bound the ingestion time (reconcile)
     columns: tuple[Column, ...] = ()
 
+    @property
+    def by_arrival(self) -> bool:
+        """Whether only what arrived lately is looked at, so that a row dated far ahead of its arrival is not seen."""
+        by_ingestion = self.partitioning is not None and self.partitioning.column is None
+        return self.prune and by_ingestion and self.table.mode == "append"
+
 
 def _moment(kind: str, seconds: int) -> tuple[ParameterType, Any]:
     """Epoch seconds as a value of a cursor's type; dates round up, for `>=` and `<` alike."""
@@ -118,8 +124,7 @@ def _partition(origin: Origin, start: int) -> tuple[list[str], list[Parameter]]:
         return [], []
     column = quoted(parts.column.name) if parts.column else "_PARTITIONTIME"
     kind = parts.column.type if parts.column else "TIMESTAMP"
-    arrives = origin.prune and parts.column is None and origin.table.mode == "append"
-    since = start - AHEAD - PARTITION_SECONDS.get(parts.granularity, DAY) if arrives else BEGINNING
+    since = start - AHEAD - PARTITION_SECONDS.get(parts.granularity, DAY) if origin.by_arrival else BEGINNING
     since = LEAST_INTEGER if kind == "INTEGER" else max(since, BEGINNING)
     parameter = Parameter("partition_start", *_moment(kind, since))
     return [f"({column} >= @partition_start OR {column} IS NULL)"], [parameter]

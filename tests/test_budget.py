@@ -201,6 +201,37 @@ def test_what_goes_through_everything_goes_on(
     )
 
 
+def test_a_refresh_of_several_calls_removes_what_is_gone(stack: Stack) -> None:
+    """Rows that were deleted in the source long ago, in the part that an earlier call went through."""
+    ends = Ends(stack, "budget_gone", settings={"batch": {"rows": 50, "bytes": 5_000_000}})
+    ends.put([row(f"k{i:04}", ends.now - 40 * HOUR + 400 * i) for i in range(300)])
+    ends.ok()
+    ends.take([f"k{i:04}" for i in range(10)])
+    reports: list[RunReport] = []
+    while not reports or reports[-1].status == "partial":
+        ends.now += 1
+        reports.append(ends.run(stopped=lambda: True, full_refresh=True))
+    assert len(reports) > 2
+    assert reports[-1].tables[0].verified
+    ends.assert_equal()
+
+
+def test_a_table_that_no_call_has_come_to(stack: Stack) -> None:
+    """The call that goes on with it finds no place to go on from, and begins."""
+    tables = [Ends(stack, name, shared_ledger="budget_untouched") for name in ("budget_first", "budget_second")]
+    for ends in tables:
+        ends.put([row("a", ends.now - 5)])
+    first, second = tables
+    first.path = stack.configure(
+        name="budget_untouched.yaml", ledger=first.ledger, aito={"requests_per_second": 100_000},
+        tables=[ends.described() for ends in tables],
+    )  # fmt: skip
+    report = first.run(stopped=lambda: True, full_refresh=True)
+    assert [table.status for table in report.tables] == ["ok", "partial"]
+    report = first.run(full_refresh=True, tables=(second.name,))
+    assert (report.status, report.tables[0].uploaded) == ("ok", 1), report.tables[0].error
+
+
 def test_another_question_begins_anew(stack: Stack) -> None:
     """A full refresh goes on only where the same was asked of the same configuration."""
     ends = Ends(stack, "budget_other", settings={"batch": {"rows": 50, "bytes": 5_000_000}})

@@ -263,3 +263,16 @@ def test_interrupted_for_good(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> 
         ends.run()
     (left,) = ends.sql(f"SELECT UNIX_SECONDS(expires_at) AS expires FROM `{ends.ledger}.leases`")
     assert left["expires"] == 1
+
+
+def test_a_second_row_of_a_run_that_died_in_the_very_first_race(stack: Stack) -> None:
+    """It ran out long ago, and is no way to a table that another run holds by the other row."""
+    ends = Ends(stack, "lease_two_rows")
+    ends.put([row("a", ends.now - 5)])
+    ends.ok()
+    hold(ends, "another", FAR)
+    ends.sql(f"INSERT INTO `{ends.ledger}.leases` VALUES ('{ends.name}', 'dead', TIMESTAMP '2000-01-01 00:00:00+00')")
+    assert ends.run().http_status == 409
+    ends.expire_leases()
+    ends.ok()
+    ends.ok()

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from local.stack import Stack
-from tests.ends import DAY, Ends, row
+from tests.ends import DAY, HOUR, Ends, row
 
 
 def test_ten_thousand_of_which_a_thousand_change(stack: Stack) -> None:
@@ -120,3 +120,20 @@ def test_the_newest_row_is_taken_back(stack: Stack) -> None:
     ends.rows = [r for r in ends.rows if r["value"] != "new"]
     report = ends.ok()
     assert report.watermark_after == max(r["unix"] for r in ends.held())
+
+
+def test_broken_off_before_the_older_row_is_back(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest row of a key was taken back and is deleted; the next run brings the older one, however old."""
+    monkeypatch.setattr("sync.plan.window.slice_rows", lambda _: 2)
+    ends = Ends(stack, "merge_broken_off", "merge")
+    ends.put([row(f"o{i}", ends.now - 3 * DAY - HOUR * i) for i in range(5)])
+    ends.put([row("a", ends.now - 2 * DAY, "old"), *(row(f"k{i}", ends.now - 60 * i - 60) for i in range(9))])
+    ends.ok()
+    ends.put([row("a", ends.now - 90, "new")])
+    ends.ok()
+    ends.sql(f"DELETE FROM `{ends.source}` WHERE id = 'a' AND value = 'new'")
+    ends.rows = [r for r in ends.rows if r["value"] != "new"]
+    report = ends.run(stopped=lambda: "new" not in {r["value"] for r in ends.held()})
+    assert report.status == "partial"
+    assert "a" not in {r["id"] for r in ends.held()}
+    ends.ok()

@@ -10,6 +10,8 @@ import pytest
 from local.stack import Stack
 from sync import window
 from sync.report import Request
+from sync.source import Source
+from sync.sql import Origin
 from tests.bench import Bench, iso, table
 from tests.ends import DAY, HOUR, Ends, row
 
@@ -224,3 +226,26 @@ def test_what_a_pruned_query_does_not_see_is_not_gone(bench: Bench, ingested: di
     bench.now += 600
     report = bench.ok(ingested)
     assert (report.verified, bench.keys(ingested["name"])) == (True, ["a", "c", "d", "e"])
+
+
+def test_what_comes_during_the_load_costs_no_whole_scan(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that rows stream into is never quite as it was counted: it is counted again, recent partitions alone."""
+    real = bench.now = int(time.time())
+    rows = [{"id": f"k{i}", "ts": iso(real - 900 + i)} for i in range(9)]
+    bench.load("streamed", INGESTED, rows, partition_by="")
+    asked = table(f"{bench.name}_t", f"{bench.name}.streamed", keep="60d")
+    late = [{"id": f"late{i}", "ts": iso(real - 800 + i)} for i in range(3)]
+    bounded: list[bool] = []
+    histogram = Source.histogram
+
+    def counted(source: Source, origin: Origin, *rest: Any) -> Any:
+        found = histogram(source, origin, *rest)
+        if not bounded:
+            bench.load("streamed", INGESTED, late)
+        bounded.append(origin.by_arrival)
+        return found
+
+    monkeypatch.setattr(Source, "histogram", counted)
+    assert bench.ok(asked).verified
+    assert len(bench.keys(asked["name"])) == 12
+    assert bounded == [True, True]

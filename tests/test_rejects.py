@@ -12,7 +12,7 @@ from google.cloud import bigquery
 
 from local.stack import Stack
 from sync import ledger
-from tests.ends import BAD, DAY, Ends, refuse_bad, row
+from tests.ends import BAD, DAY, HOUR, Ends, refuse_bad, row
 
 
 @pytest.fixture(autouse=True)
@@ -224,3 +224,58 @@ def test_calling_again_wears_no_guard_down(stack: Stack) -> None:
         assert (report.http_status, report.tables[0].status) == (500, "failed")
     keys = [r["key"] for r in ends.rejects()]
     assert len(keys) == len(set(keys))
+
+
+def test_known_rejects_far_behind_stop_nobody(stack: Stack) -> None:
+    """The call that ends a long load compares all of it: the rejects of the calls before are no new ones."""
+    ends = Ends(
+        stack,
+        "rejects_behind",
+        table={"rejects": {"max_share": 0.1}, "lookback": "60s"},
+        settings={"batch": {"rows": 10, "bytes": 5_000_000}},
+    )
+    ends.put([row(f"k{i:02}", ends.now - 40 * HOUR + i * HOUR, BAD if i in (3, 5, 7) else "v") for i in range(40)])
+    reports = []
+    while not reports or reports[-1].status == "partial":
+        ends.now += 1
+        reports.append(ends.run(stopped=lambda: True))
+    assert len(reports) > 2
+    assert reports[-1].status == "ok", reports[-1].tables[0].error
+    assert sorted(r["key"] for r in ends.rejects()) == ["k03", "k05", "k07"]
+    ends.assert_equal()
+
+
+def test_reconcile_meets_a_known_reject(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but the bad row is to send, and Aito answers 500 to it: it was found to blame before."""
+    ends = Ends(stack, "rejects_reconciled", table={"rejects": {"max_share": 0.5}})
+    ends.put([row(f"k{i}", ends.now - 60 - i * HOUR, BAD if i == 5 else "v") for i in range(10)])
+    stack.aito.refusal_status = 500
+    ends.ok()
+    monkeypatch.setattr("sync.plan.window.slice_rows", lambda _: 1)  # nobody in its slice to vouch for Aito
+    report = ends.ok(action="reconcile", deep=True)
+    assert (report.rejected, report.repaired) == (1, 0)
+    assert [r["key"] for r in ends.rejects()] == ["k5"]
+
+
+def test_a_row_that_is_in_place_vouches_for_aito(stack: Stack) -> None:
+    """A bad row that reconcile is the first to find: the rows beside it are there, so that it is to blame."""
+    ends = Ends(stack, "rejects_vouched", table={"rejects": {"max_share": 0.5}})
+    ends.put([row(f"k{i}", ends.now - 60 - i * HOUR) for i in range(10)])
+    ends.ok()
+    ends.put([row("bad", ends.now - 5 * HOUR, BAD)])
+    stack.aito.refusal_status = 500
+    report = ends.ok(action="reconcile")
+    assert (report.rejected, report.repaired) == (1, 0)
+
+
+def test_an_outage_removes_nothing(stack: Stack) -> None:
+    """Aito answers 500 to every row: what it holds of them stays until somebody is found to blame."""
+    ends = Ends(stack, "rejects_outage_merge", "merge")
+    ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(5)])
+    ends.ok()
+    ends.put([row(f"k{i}", ends.now - 30 - i, "changed") for i in range(5)])
+    stack.aito.fail("error", on="modify", times=None)
+    assert ends.run().http_status == 503
+    assert len(ends.held()) == 5
+    stack.aito.heal()
+    ends.ok()
