@@ -12,6 +12,7 @@ from google.cloud import bigquery
 
 from local.stack import Stack
 from sync import ledger
+from sync.report import RunReport
 from tests.ends import BAD, DAY, HOUR, Ends, refuse_bad, row
 
 
@@ -235,7 +236,7 @@ def test_known_rejects_far_behind_stop_nobody(stack: Stack) -> None:
         settings={"batch": {"rows": 10, "bytes": 5_000_000}},
     )
     ends.put([row(f"k{i:02}", ends.now - 40 * HOUR + i * HOUR, BAD if i in (3, 5, 7) else "v") for i in range(40)])
-    reports = []
+    reports: list[RunReport] = []
     while not reports or reports[-1].status == "partial":
         ends.now += 1
         reports.append(ends.run(stopped=lambda: True))
