@@ -18,7 +18,6 @@ from benchmarks.stage import BATCH, ROOT, Stage, stage
 # between services that are elsewhere, when the function mostly waits. Enough rows in both that start and plan, which
 # nothing can overlap and which are told under cold start, are a small part.
 OVERLAPS = ((1_500_000, 0.0), (200_000, 0.1))
-CALIBRATIONS = 2  # the second with the pause that the first found
 LARGE = ((20, 1_000_000), (300, 1_000_000))  # documents, bytes each
 IMPORTS = 15
 # What main.py and sync/ import of others, the way they do; `pydantic` alone would load nothing until it is used.
@@ -35,24 +34,19 @@ _by_name = {side.name: side for side in SIDES}
 
 
 def overlap(runs: int) -> Iterator[dict[str, Any]]:
-    """The sink takes so long for each batch that sending alone takes about as long as reading alone."""
+    """In each round the sink takes so long for a batch that sending alone takes as long as reading alone just did."""
     for rows, distance in OVERLAPS:
         with stage(rows, page_pause=distance) as here:
-            pause = _pause(here)
-            for run in range(runs):
-                for name in ("reading", "sending", "function"):
-                    used = contest.play(_by_name[name], here, pause=pause)
-                    yield {"side": name, "rows": rows, "run": run, "distance": distance, "pause": pause, **used}
-
-
-def _pause(here: Stage) -> float:
-    """Seconds that the sink takes for each batch when sending takes as long as reading."""
-    batches = here.rows / BATCH
-    pause: float = contest.play(_by_name["reading"], here)["wall_seconds"] / batches
-    for _ in range(CALIBRATIONS):
-        reading, sending = (contest.play(_by_name[name], here, pause=pause) for name in ("reading", "sending"))
-        pause += (reading["wall_seconds"] - sending["wall_seconds"]) / batches
-    return max(0.0, pause)
+            beside = 0.0  # seconds of a batch's sending beside the sink's
+            for run in range(-1, runs):  # the first round finds that out
+                reading = contest.play(_by_name["reading"], here)
+                pause = max(0.0, reading["wall_seconds"] / (rows / BATCH) - beside)
+                sending = contest.play(_by_name["sending"], here, pause=pause)
+                beside = sending["wall_seconds"] / (rows / BATCH) - pause
+                if run >= 0:
+                    both = contest.play(_by_name["function"], here, pause=pause)
+                    for name, used in (("reading", reading), ("sending", sending), ("function", both)):
+                        yield {"side": name, "rows": rows, "run": run, "distance": distance, "pause": pause, **used}
 
 
 def large(runs: int) -> Iterator[dict[str, Any]]:

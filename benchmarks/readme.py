@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,8 @@ A night with nothing new costs a table at most 3 BigQuery queries and 4 Aito cal
 [tests/test_price.py](../tests/test_price.py) counts.
 """
 _OVERLAP = """\
-The sink takes so long for each batch that sending alone takes about as long as reading alone. At no distance the
-emulator, the sink and the function fight for this machine's cores; at a distance, as between services that are
+In each round the sink takes so long for a batch that sending takes about as long as reading just did. At no distance
+the emulator, the sink and the function fight for this machine's cores; at a distance, as between services that are
 elsewhere, they mostly wait for each other.
 """
 _HOW = """\
@@ -117,7 +118,8 @@ def _overlap(results: dict[str, Any]) -> str:
 def _at_distance(entries: list[dict[str, Any]]) -> str:
     titles = {"reading": "reading alone", "sending": "sending alone", "function": "both, by the function"}
     rows = [(titles[side], number(entries, "wall_seconds", side=side)) for side in titles]
-    rows_of, page, batch = (entries[0][field] for field in ("rows", "distance", "pause"))
+    rows_of, page = (entries[0][field] for field in ("rows", "distance"))
+    batch = statistics.median(entry["pause"] for entry in entries)
     head = f"{rows_of:,} rows, {page * 1000:.0f} ms more a page, {batch * 1000:.0f} ms a batch\n\n"
     return head + _table(["", "wall s"], [[title, _spread(found)] for title, found in rows if found])
 
