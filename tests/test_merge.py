@@ -109,15 +109,20 @@ def test_a_row_that_is_there_twice(stack: Stack) -> None:
     assert (report.uploaded, report.skipped, report.repaired) == (1, 1, 0)
 
 
-def test_the_newest_row_is_taken_back(stack: Stack) -> None:
-    """Deleted in the source within the lookback: the older row of the key, far behind it, is the newest left."""
-    ends = Ends(stack, "merge_taken_back", "merge")
+def taken_back(ends: Ends, at: float) -> None:
+    """A key of two days ago comes again, is brought to Aito, and is deleted in the source."""
     ends.put([row("a", ends.now - 2 * DAY, "old"), *(row(f"k{i}", ends.now - 60 * i - 60) for i in range(9))])
     ends.ok()
-    ends.put([row("a", ends.now - 30, "new")])
+    ends.put([row("a", at, "new")])
     ends.ok()
     ends.sql(f"DELETE FROM `{ends.source}` WHERE id = 'a' AND value = 'new'")
     ends.rows = [r for r in ends.rows if r["value"] != "new"]
+
+
+def test_the_newest_row_is_taken_back(stack: Stack) -> None:
+    """Deleted in the source within the lookback: the older row of the key, far behind it, is the newest left."""
+    ends = Ends(stack, "merge_taken_back", "merge")
+    taken_back(ends, ends.now - 30)
     report = ends.ok()
     assert report.watermark_after == max(r["unix"] for r in ends.held())
 
@@ -127,12 +132,7 @@ def test_broken_off_before_the_older_row_is_back(stack: Stack, monkeypatch: pyte
     monkeypatch.setattr("sync.plan.window.slice_rows", lambda _: 2)
     ends = Ends(stack, "merge_broken_off", "merge")
     ends.put([row(f"o{i}", ends.now - 3 * DAY - HOUR * i) for i in range(5)])
-    ends.put([row("a", ends.now - 2 * DAY, "old"), *(row(f"k{i}", ends.now - 60 * i - 60) for i in range(9))])
-    ends.ok()
-    ends.put([row("a", ends.now - 90, "new")])
-    ends.ok()
-    ends.sql(f"DELETE FROM `{ends.source}` WHERE id = 'a' AND value = 'new'")
-    ends.rows = [r for r in ends.rows if r["value"] != "new"]
+    taken_back(ends, ends.now - 90)
     report = ends.run(stopped=lambda: "new" not in {r["value"] for r in ends.held()})
     assert report.status == "partial"
     assert "a" not in {r["id"] for r in ends.held()}
