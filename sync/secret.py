@@ -44,7 +44,7 @@ def secret(name: str | None, project: str | None) -> Secret:
     name: secret id, projects/P/secrets/S or .../versions/V; project: of a bare id.
     """
     if key := os.environ.get("AITO_API_KEY", "").strip():
-        return Secret(lambda: key)
+        return Secret(lambda: _shaped(key, "AITO_API_KEY"))
     return Secret(lambda: _access(version(name, project)))
 
 
@@ -102,10 +102,11 @@ def _checked(payload: Any, name: str) -> str:
 
     if payload.data_crc32c and int(google_crc32c.value(payload.data)) != payload.data_crc32c:
         raise Unavailable(f"secret {name}: the payload's CRC32C does not match; it was damaged on its way")
-    try:
-        key = bytes(payload.data).decode("ascii").strip()
-    except UnicodeDecodeError:
-        key = ""
-    if not key or not key.isprintable() or " " in key:
-        raise AccessDenied(f"secret {name} does not hold an Aito key: one line of printable characters is expected")
+    return _shaped(payload.data.decode("ascii", "replace").strip(), f"secret {name}")
+
+
+def _shaped(key: str, where: str) -> str:
+    """The key, if it can be one. Raises AccessDenied."""
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise AccessDenied(f"{where} does not hold an Aito key: one line of printable characters is expected")
     return key

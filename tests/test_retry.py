@@ -6,13 +6,16 @@ The first half asks the adapter alone, over real sockets; the second half runs t
 from __future__ import annotations
 
 import itertools
+import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from time import monotonic, sleep
 from typing import Any, ClassVar
 
 import pytest
+import trustme
 
 from local.aito import Aito
 from local.stack import Stack
@@ -230,11 +233,20 @@ class Elsewhere(BaseHTTPRequestHandler):
 @pytest.fixture
 def elsewhere() -> Iterator[str]:
     """Its address."""
+    with served() as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def served(secured: ssl.SSLContext | None = None) -> Iterator[int]:
+    """The port that Elsewhere listens on; secured: behind TLS."""
     Elsewhere.asked.clear()
     Elsewhere.body = b""
     with HTTPServer(("127.0.0.1", 0), Elsewhere) as server, ThreadPoolExecutor(1) as threads:
+        if secured:
+            server.socket = secured.wrap_socket(server.socket, server_side=True)
         threads.submit(server.serve_forever, 0.01)
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield server.server_address[1]
         server.shutdown()
 
 
@@ -255,6 +267,24 @@ def test_a_redirect_is_not_followed(aito: Aito, time: Time, elsewhere: str) -> N
         Target(transport(aito, time, url=elsewhere)).count("t")
     assert len(Elsewhere.asked) == 1
     assert aito.total() == 0
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_certificate_is_checked(aito: Aito, time: Time, monkeypatch: pytest.MonkeyPatch, trusted: bool) -> None:
+    """Whoever cannot prove to be Aito never sees the key."""
+    authority, secured = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(secured)
+    with served(secured) as port, authority.cert_pem.tempfile() as bundle:
+        Elsewhere.body = b'{"total": 7}'
+        if trusted:
+            monkeypatch.setattr("certifi.where", lambda: bundle)
+        target = Target(transport(aito, time, url=f"https://localhost:{port}"))
+        if trusted:
+            assert target.count("t") == 7
+        else:
+            with pytest.raises(OutcomeUnknown, match="certificate verify failed"):
+                target.count("t")
+    assert Elsewhere.asked == ([aito.api_key] if trusted else [])
 
 
 @pytest.mark.parametrize("body", [b'{"entries": 1}', b'{"entries": 3}', b"{}", b"[]", b"2", b'"ok"'])

@@ -96,3 +96,11 @@ def test_laptop(monkeypatch: pytest.MonkeyPatch) -> None:
     """AITO_API_KEY is used instead of Secret Manager when set."""
     monkeypatch.setenv("AITO_API_KEY", "laptop-key")
     assert secrets.secret("anything", None).get() == "laptop-key"
+
+
+def test_not_a_key_on_a_laptop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same holds for AITO_API_KEY, and what it is does not show."""
+    monkeypatch.setenv("AITO_API_KEY", "schl\u00fcssel")
+    with pytest.raises(AccessDenied, match="AITO_API_KEY does not hold an Aito key") as told:
+        secrets.secret("anything", None).get()
+    assert "schl" not in str(told.value)

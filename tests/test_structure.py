@@ -38,7 +38,8 @@ LAYERS = {
 FOREIGN = {
     "google": {"warehouse", "source", "ledger", "secret", "topic", "run"},  # one service each; run names the client
     "aito": {"transport", "target"},  # the client, and the classes of its requests
-    "requests": {"transport", "wire", "warehouse"},  # BigQuery's client sends by it and raises its exceptions
+    "requests": {"wire", "warehouse"},  # BigQuery's client sends by it and raises its exceptions
+    "certifi": {"transport"},
     "urllib3": {"transport"},
     "orjson": {"wire"},
     "google_crc32c": {"secret"},
