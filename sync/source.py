@@ -68,7 +68,7 @@ class Source:
         heavy = window.heavy(counted.buckets, rows)
         if not heavy:
             return counted
-        unit = "SECOND" if len(heavy) <= FINE_HOURS else "MINUTE"
+        unit = 1 if len(heavy) <= FINE_HOURS else 60
         finer = self._count(sql.histogram(origin, span, watermark, heavy, unit), origin.table.name)
         return dataclasses.replace(finer, bytes=counted.bytes + finer.bytes)
 

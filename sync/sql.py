@@ -16,9 +16,10 @@ from sync.config import TableSettings
 from sync.schema import Column, Field, epoch_seconds, quoted
 from sync.window import BEGINNING, Slice, Window
 
+HOUR = 3600
 DAY = 86_400
 LEAST_INTEGER = -(2**63)  # of INT64: an integer partition column may hold anything
-PARTITION_SECONDS = {"HOUR": 3600, "DAY": DAY, "MONTH": 31 * DAY, "YEAR": 366 * DAY}
+PARTITION_SECONDS = {"HOUR": HOUR, "DAY": DAY, "MONTH": 31 * DAY, "YEAR": 366 * DAY}
 # How much later than it arrived a row may be dated and still be found in an ingestion-partitioned table. What is dated
 # further ahead is found by `reconcile`, which does not prune.
 AHEAD = DAY
@@ -175,10 +176,10 @@ KEY_OR_NOTHING = "IFNULL(sync_key, '')"
 KEY_AND_SECOND = "CONCAT(sync_key, ' ', CAST(sync_second AS STRING))"
 
 
-def histogram(origin: Origin, span: Window, watermark: int, fine: Sequence[int] = (), unit: str = "SECOND") -> Query:
+def histogram(origin: Origin, span: Window, watermark: int, fine: Sequence[int] = (), unit: int = 1) -> Query:
     """Rows per hour of the span: see window.Bucket. The row without a bucket counts rows without a cursor.
 
-    watermark: fingerprints cover rows up to it; fine: starts of the hours to be counted by `unit` (SECOND, MINUTE).
+    watermark: fingerprints cover rows up to it; fine: starts of the hours to be counted by `unit` seconds.
     """
     inside, parameters = _range(origin, span.start, span.end)
     partition, more = _partition(origin, span.start)
@@ -189,18 +190,19 @@ WITH sync_picked AS ({_picked(origin, [origin.table.key], [*inside, *partition])
 sync_timed AS ({_timed(origin)}),
 grouped AS (SELECT sync_key, sync_second, COUNT(*) AS n FROM sync_timed GROUP BY sync_key, sync_second),
 ranked AS (SELECT sync_key, sync_second, n, MAX(sync_second) OVER (PARTITION BY sync_key) AS newest,
-  UNIX_SECONDS(TIMESTAMP_TRUNC(TIMESTAMP_SECONDS(sync_second), HOUR)) AS sync_hour,
-  UNIX_SECONDS(TIMESTAMP_TRUNC(TIMESTAMP_SECONDS(sync_second), {unit})) AS sync_unit FROM grouped),
+  sync_second - MOD(sync_second - @beginning, @hour) AS sync_hour FROM grouped),
 placed AS (SELECT sync_key, sync_second, n, newest, sync_key IS NOT NULL AND sync_second = newest AS wins,
-  IF(sync_hour IN UNNEST(@fine), sync_unit, sync_hour) AS bucket FROM ranked)
+  IF(sync_hour IN UNNEST(@fine), sync_second - MOD(sync_second - @beginning, @unit), sync_hour) AS bucket FROM ranked)
 SELECT bucket, SUM(n) AS n_rows, COUNTIF(wins) AS winners, SUM(IF(sync_key IS NULL, n, 0)) AS keyless,
   MAX(IF(sync_key IS NULL, NULL, newest)) AS reach,
   BIT_XOR(IF(wins AND sync_second <= @watermark, {HASH.format(KEY_AND_SECOND)}, 0)) AS fingerprint
 FROM placed GROUP BY bucket
 UNION ALL SELECT NULL, COUNT(*), 0, 0, NULL, 0 {_from(origin)} {absent}
 ORDER BY bucket"""
-    typed = (Parameter("watermark", "INT64", watermark), Parameter("fine", "ARRAY<INT64>", list(fine)))
-    return Query(text, (*parameters, *more, *typed))
+    # Seconds are counted from the first that there is: MOD of a negative number is negative.
+    numbers = {"watermark": watermark, "beginning": BEGINNING, "hour": HOUR, "unit": unit}
+    typed = [Parameter(name, "INT64", value) for name, value in numbers.items()]
+    return Query(text, (*parameters, *more, *typed, Parameter("fine", "ARRAY<INT64>", list(fine))))
 
 
 def _later(origin: Origin, part: Slice) -> tuple[str, str, list[Parameter]]:

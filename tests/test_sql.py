@@ -25,8 +25,8 @@ PART = Slice(START, END, rows=1000, reach=END + 500)
 MANY = dataclasses.replace(PART, parts=3)
 DAY = 86_400
 CURSORS = {"TIMESTAMP": "TIMESTAMP", "DATETIME": "DATETIME", "DATE": "DATE", "INTEGER": "INT64"}
-OUR_PARAMETERS = {"start", "end", "later_start", "later_end", "partition_start", "watermark", "fine", "batch_rows",
-                  "batch_bytes", "parts", "part"}  # fmt: skip
+OUR_PARAMETERS = {"start", "end", "later_start", "later_end", "partition_start", "watermark", "fine", "beginning",
+                  "hour", "unit", "batch_rows", "batch_bytes", "parts", "part"}  # fmt: skip
 COLUMNS = {"id": {}, "from": {}, "select": {"type": "Text"}, "Ünï-çødé'x": {}, "page": {"sql": "LOWER(`from`)"}}
 
 
@@ -69,7 +69,7 @@ def queries(of: Origin) -> dict[str, Query]:
     return {
         "shape": sql.shape(of),
         "histogram": sql.histogram(of, SPAN, END),
-        "fine histogram": sql.histogram(of, SPAN, END, [START], "MINUTE"),
+        "fine histogram": sql.histogram(of, SPAN, END, [START], 60),
         "batches": sql.batches(of, PART, 1000, 5_000_000),
         "batches of a part": sql.batches(of, MANY, 1000, 5_000_000, which=2),
         "everything": sql.batches(of, None, 1000, 5_000_000),
