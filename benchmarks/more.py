@@ -19,7 +19,7 @@ from benchmarks.stage import BATCH, ROOT, Stage, stage
 # nothing can overlap and which are told under cold start, are a small part.
 OVERLAPS = ((1_500_000, 0.0), (200_000, 0.1))
 LARGE = ((20, 1_000_000), (300, 1_000_000))  # documents, bytes each
-IMPORTS = 15
+IMPORTS = 40  # many, for each is short and a machine whose speed wavers tells little in a few
 # What main.py and sync/ import of others, the way they do; `pydantic` alone would load nothing until it is used.
 THIRD_PARTY = """
 import flask, functions_framework, google.cloud.bigquery, orjson, pydantic.fields, pydantic.types, requests, yaml
