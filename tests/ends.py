@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import requests
+import urllib3
 from google.api_core.exceptions import NotFound
 from google.cloud.bigquery import Client, SchemaField
 
@@ -237,26 +237,27 @@ class Wire:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Wire:
-        self._send = requests.Session.send
+        # BigQuery's client by way of `requests` and ours to Aito: here they come together.
+        self._urlopen = urllib3.HTTPConnectionPool.urlopen
         wire = self
 
-        def send(session: requests.Session, request: requests.PreparedRequest, **more: Any) -> requests.Response:
-            number = wire._number(request)
+        def urlopen(pool: urllib3.HTTPConnectionPool, method: str, url: str, *rest: Any, **more: Any) -> Any:
+            number = wire._number(method, f"{pool.host}:{pool.port}{url.partition('?')[0]}")
             if wire._die_at is None or number < wire._die_at:
-                return wire._send(session, request, **more)
-            if number == wire._die_at and request.method != "GET":
-                wire._send(session, request, **more)
+                return wire._urlopen(pool, method, url, *rest, **more)
+            if number == wire._die_at and method != "GET":
+                wire._urlopen(pool, method, url, *rest, **more)
             raise Killed
 
-        requests.Session.send = send  # type: ignore[method-assign, assignment]
+        urllib3.HTTPConnectionPool.urlopen = urlopen  # type: ignore[method-assign, assignment]
         return self
 
     def __exit__(self, *_: object) -> None:
-        requests.Session.send = self._send  # type: ignore[method-assign]
+        urllib3.HTTPConnectionPool.urlopen = self._urlopen  # type: ignore[method-assign]
 
-    def _number(self, request: requests.PreparedRequest) -> int:
+    def _number(self, method: str, where: str) -> int:
         with self._lock:
-            if request.method == "GET":  # changes nothing: dying there is dying after the request before
+            if method == "GET":  # changes nothing: dying there is dying after the request before
                 return len(self.sent)
-            self.sent.append(f"{request.method} {(request.url or '').partition('?')[0]}")
+            self.sent.append(f"{method} {where}")
             return len(self.sent)
