@@ -36,7 +36,14 @@ import certifi
 import urllib3
 from aito.v1 import AitoClient
 from aito.v1.requests import AitoRequest
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError, SSLError, TimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    SSLError,
+)
 
 from sync.clock import Clock, Deadline
 from sync.errors import AccessDenied, NeedsPerson, OutcomeUnknown, Refused, SyncError, Unavailable
@@ -198,7 +205,7 @@ class Transport(AitoClient):  # type: ignore[misc]  # the SDK ships no types
             response = self._pool.request(method, self.instance_url + endpoint, body=body, headers=headers)
         except (NewConnectionError, ConnectTimeoutError):
             return Answer(0, cause=NOT_SENT)
-        except TimeoutError:
+        except ReadTimeoutError:
             return Answer(0, cause=f"no answer within {self._timeout:g} s")
         except ProtocolError:
             return Answer(0, cause="the connection was cut")
