@@ -40,7 +40,7 @@ schema: $(STAMP)  ## write sync.schema.json, which editors read, from the settin
 	@$(PY) -m sync.config > sync.schema.json
 
 chaos: $(STAMP)  ## random data, faults, kills and triggers, then equality (ROUNDS=300 SEED=...)
-	@$(PY) -m tests.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
+	@$(PY) -m tests.promise.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
 
 bench: $(STAMP)  ## this function against the classic script, dlt and the floors; minutes
 	@$(PY) -m benchmarks $(ARGS)

@@ -8,12 +8,12 @@ import gc
 import flask
 import functions_framework
 
-from sync import request as requests
-from sync.errors import BadRequest, SyncError
-from sync.log import Log, Severity
-from sync.report import Request, RunReport
-from sync.run import Services, facts, run, unforeseen
-from sync.termination import Termination
+from sync.base.errors import BadRequest, SyncError
+from sync.base.events import Log, Severity
+from sync.base.termination import Termination
+from sync.entry import request as requests
+from sync.model.results import Request, RunReport
+from sync.pipeline.run import Services, facts, run, unforeseen
 
 services = functools.cache(Services.from_environment)  # made when first needed; a mistake is not kept
 termination = functools.cache(Termination)
@@ -51,7 +51,7 @@ def _run(request: flask.Request) -> flask.Response:
 def _show(request: flask.Request) -> flask.Response:
     if request.args.get("format") == "json":
         return _answer(200, facts(services()))
-    from sync import page  # its template engine is for those who look, not for every run
+    from sync.status import page  # its template engine is for those who look, not for every run
 
     try:
         return flask.Response(page.render(facts(services())), headers=page.HEADERS)

@@ -23,7 +23,7 @@ from typing import IO, Any, Self
 import requests
 import yaml
 
-from local.aito import Aito
+from local.aito.server import Aito
 from local.bigquery import PROJECT, BigQuery
 from local.pubsub import PubSub
 from local.secret_manager import SecretManager

@@ -14,10 +14,10 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
-from sync.errors import BadRequest, ConfigError, SyncError
-from sync.report import Request, RunReport, TableReport
-from sync.request import request as asked_for
-from sync.run import Services, run
+from sync.base.errors import BadRequest, ConfigError, SyncError
+from sync.entry.request import request as asked_for
+from sync.model.results import Request, RunReport, TableReport
+from sync.pipeline.run import Services, run
 
 EXIT = {200: 0, 202: 3, 409: 3, 503: 3}
 PROG = "python -m sync"

@@ -41,7 +41,7 @@ locals {
   # The budget is looked at between requests. What can still be under way when it ends: one request, and the look at
   # what became of it.
   longest_run   = local.budget_seconds + 2 * local.request_seconds
-  query_seconds = 300 # so long sync/warehouse.py lets a query wait and run
+  query_seconds = 300 # so long sync/bigquery/client.py lets a query wait and run
 
   cron = split(" ", var.schedule)
   # The minutes and the hours that the schedule names; the gaps between them, the last one round to the first. Empty for

@@ -10,7 +10,7 @@ locals {
   table_names  = [for t in local.tables : try(t.name, "(a table without a name)")]
   jobs_project = try(coalesce(local.config.bigquery.project), local.project_id)
 
-  # The shapes of sync/settings.py; an old project may be "example.com:name".
+  # The shapes of sync/config/settings.py; an old project may be "example.com:name".
   dataset_shape = "^(?:(?P<project>(?:[A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*)\\.)?(?P<dataset>[A-Za-z0-9_]+)$"
   source_shape  = "^(?:(?P<project>(?:[A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*)\\.)?(?P<dataset>[A-Za-z0-9_]+)\\.[^.`]+$"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from local.stack import Stack
-from tests.bench import Bench
+from tests.workbench import Bench
 
 
 @pytest.fixture(scope="session")

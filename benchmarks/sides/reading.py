@@ -3,8 +3,10 @@
 import os
 import time
 
-from sync import config, warehouse, window
-from sync.source import Source
+from sync import config
+from sync.bigquery import client as warehouse
+from sync.bigquery.source import Source
+from sync.model import window
 
 settings = config.load(os.environ["SYNC_CONFIG"])
 client = warehouse.client(settings.bigquery)

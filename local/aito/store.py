@@ -1,0 +1,200 @@
+"""The rows of the Aito stand-in: stored, found, counted, changed and removed."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from local.aito.query import TRUE, Field, Scope, Sql, order, selected
+from local.aito.schema import Column, Json, Refusal, Table, encode_rows
+from local.aito.tables import Document, Tables
+
+_QUERY_KEYS = {"from", "where", "orderBy", "select", "offset", "limit"}
+_AGGREGATES = {"$mean": "AVG", "$sum": "SUM", "$min": "MIN", "$max": "MAX"}
+_ALL = 2**31 - 1  # more rows than fit
+_NUMBERS = {"Int", "Long", "Decimal"}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a `_modify` did, in rows."""
+
+    inserted: int = 0
+    modified: int = 0
+    deleted: int = 0
+
+    def __add__(self, other: "Changes") -> "Changes":
+        return Changes(self.inserted + other.inserted, self.modified + other.modified, self.deleted + other.deleted)
+
+
+class Store(Tables):
+    """A database: the rows in its tables. `objection`: why a row is refused that its schema allows, None for most."""
+
+    objection: Callable[[Document], str | None] | None = None
+
+    def insert(self, name: str, rows: Sequence[Json]) -> int:
+        """Add rows, all or none. -> how many. Nothing is unique: a row sent twice is there twice."""
+        with self._lock:
+            table = self.table(name)
+            encoded = encode_rows(name, table, rows)
+            self._check_objections(name, rows)
+            marks = ", ".join("?" * len(table.columns))
+            with self._atomic():
+                self._many(f"INSERT INTO {table.physical} VALUES ({marks})", encoded)
+            return len(rows)
+
+    def _check_objections(self, name: str, rows: Sequence[Document]) -> None:
+        for number, row in enumerate(rows) if self.objection else ():
+            if self.objection and (why := self.objection(row)):
+                raise Refusal(400, f"Table `{name}`, entry {number}: {why}")
+
+    def count(self, name: str, where: Json = None) -> int:
+        """How many rows match."""
+        with self._lock:
+            self.table(name)
+            scope = Scope(name, self._tables)
+            return self._count(scope, scope.condition(where or {}))
+
+    def search(self, query: Json) -> Document:
+        """`_search` and `_query`."""
+        with self._lock:
+            scope = self._scope(query, _QUERY_KEYS)
+            condition = scope.condition(query.get("where", {}))
+            offset, limit = number(query, "offset", 0), number(query, "limit", 10)
+            fields, ordering = selected(scope, query.get("select")), order(scope, query.get("orderBy"))
+            total = self._count(scope, condition)
+            hits = self._documents(scope, condition, fields, ordering, limit, offset) if limit else []
+            return {"offset": offset, "total": total, "hits": hits}
+
+    def head(self, query: Json, fields: Sequence[str]) -> list[tuple[int, list[Json]]]:
+        """The rows that match `from` and `where`, in the table's own order. -> (position in the table, values)."""
+        with self._lock:
+            scope = Scope(query["from"], self._tables)
+            condition = scope.condition(query.get("where", {}))
+            shown = [scope.field(name) for name in fields]
+            limit, offset = number(query, "limit", _ALL), number(query, "offset", 0)
+            rows = self._select(scope, condition, ["m.rowid - 1", *(f.sql for f in shown)], "m.rowid", limit, offset)
+            return [(row[0], _decoded(shown, row[1:])) for row in rows]
+
+    def field_column(self, table: str, name: Json) -> Column:
+        """The column a field of a query means, over one hop where it says so."""
+        with self._lock:
+            return Scope(table, self._tables).field(name).column
+
+    def aggregate(self, query: Json) -> Document:
+        """`_aggregate`: `["f.$max", ...]` over the rows that match."""
+        with self._lock:
+            scope = self._scope(query, {"from", "where", "aggregate"})
+            condition = scope.condition(query.get("where", {}))
+            asked = query.get("aggregate")
+            if not isinstance(asked, list) or not asked:
+                raise Refusal(400, 'aggregate takes an array such as ["field.$max"]', at="aggregate")
+            row = next(self._select(scope, condition, [_aggregate(scope, each) for each in asked], "1", 1, 0))
+            return dict(zip(asked, row, strict=True))
+
+    def delete(self, name: str, where: Json) -> int:
+        """Remove the rows that match. -> how many."""
+        with self._lock:
+            self.table(name)
+            scope = Scope(name, self._tables)
+            return self._change(scope, f"DELETE FROM {scope.table.physical} AS m", (), scope.condition(where))
+
+    def modify(self, operations: Sequence[Json]) -> Changes:
+        """`_modify`: all operations or none."""
+        with self._lock, self._atomic():
+            return sum((self._operation(each) for each in operations), Changes())
+
+    def _operation(self, operation: Json) -> Changes:
+        match operation:
+            case {"into": str(name), "insert": rows, **rest} if not rest:
+                return Changes(inserted=self.insert(name, rows if isinstance(rows, list) else [rows]))
+            case {"from": str(name), "delete": where, **rest} if not rest:
+                return Changes(deleted=self.delete(name, where))
+            case {"update": str(name), "where": where, "set": dict(values), **rest} if rest.keys() <= {"upsert"}:
+                return self._update(name, where, values, rest.get("upsert") is True)
+        raise Refusal(400, "An operation is one of into/insert, update/where/set and from/delete")
+
+    def _update(self, name: str, where: Json, values: Document, upsert: bool) -> Changes:
+        table = self.table(name)
+        scope = Scope(name, self._tables)
+        condition = scope.condition(where)
+        if not values:
+            raise Refusal(400, "set names no field", at="set")
+        present = Table(table.physical, {key: self.column(name, key) for key in values})
+        encoded = encode_rows(name, present, [values])[0]
+        if upsert and not self._count(scope, condition):
+            return Changes(inserted=self.insert(name, [{**where, **values}]))
+        setters = ", ".join(f"{column.physical} = ?" for column in present.columns.values())
+        return Changes(
+            modified=self._change(scope, f"UPDATE {table.physical} AS m SET {setters}", tuple(encoded), condition)
+        )
+
+    def _scope(self, query: Json, keys: set[str]) -> Scope:
+        if not isinstance(query, dict) or not isinstance(query.get("from"), str):
+            raise Refusal(400, "a query is an object with a table in `from`")
+        for key in query.keys() - keys:
+            raise Refusal(400, f"unknown key '{key[:80]}' in the query", at=key)
+        return Scope(query["from"], self._tables)
+
+    def _documents(
+        self, scope: Scope, condition: Sql, fields: list[Field], ordering: str, limit: int, offset: int
+    ) -> list[Document]:
+        """Hits: values by field name, nulls left out."""
+        names = [field.name for field in fields]
+        rows = self._select(scope, condition, [field.sql for field in fields], ordering, limit, offset)
+        decoded = (_decoded(fields, row) for row in rows)
+        return [{name: value for name, value in zip(names, row, strict=True) if value is not None} for row in decoded]
+
+    def _count(self, scope: Scope, condition: Sql) -> int:
+        return int(next(self._select(scope, condition, ["COUNT(*)"], "1", 1, 0))[0])
+
+    def _select(
+        self, scope: Scope, condition: Sql, columns: list[str], ordering: str, limit: int, offset: int
+    ) -> Iterator[tuple[Any, ...]]:
+        self._index(scope.indexes)
+        text = f"SELECT {', '.join(columns)} FROM {scope.table.physical} m WHERE {condition.text}"
+        values = [*condition.values, limit, offset]
+        return iter(self._run(f"{text} ORDER BY {ordering} LIMIT ? OFFSET ?", values))
+
+    def _change(self, scope: Scope, statement: str, values: tuple[Any, ...], condition: Sql) -> int:
+        self._index(scope.indexes)
+        return self._run(f"{statement} WHERE {condition.text}", [*values, *condition.values]).rowcount
+
+    # -- for tests, behind the client's back -----------------------------------------------------------------------
+
+    def documents(self, name: str) -> list[Document]:
+        """Every row in the order of insertion, as hits show it."""
+        with self._lock:
+            self.table(name)
+            scope = Scope(name, self._tables)
+            return self._documents(scope, TRUE, selected(scope, None), "m.rowid", -1, 0)
+
+    def double(self, name: str, where: Json) -> int:
+        """Store the rows that match once more. -> how many."""
+        with self._lock:
+            scope = Scope(name, self._tables)
+            physical, condition = scope.table.physical, scope.condition(where)
+            return self._change(scope, f"INSERT INTO {physical} SELECT m.* FROM {physical} m", (), condition)
+
+
+def _decoded(fields: Sequence[Field], row: Sequence[Any]) -> list[Json]:
+    return [
+        field.column.decode(value) if value is not None and field.column.decode else value
+        for field, value in zip(fields, row, strict=True)
+    ]
+
+
+def number(query: Document, key: str, default: int) -> int:
+    """A count in a query, such as its limit."""
+    value = query.get(key, default)
+    if type(value) is not int or not 0 <= value <= _ALL:
+        raise Refusal(400, f"{key} must be a whole number from 0", at=key)
+    return value
+
+
+def _aggregate(scope: Scope, asked: Json) -> str:
+    name, _, function = asked.rpartition(".") if isinstance(asked, str) else ("", "", "")
+    field = scope.field(name)
+    if function not in _AGGREGATES or field.column.type not in _NUMBERS:
+        raise Refusal(400, f"cannot aggregate '{re.sub(r'[^ -~]', '?', str(asked))[:80]}'", at=str(asked))
+    return f"{_AGGREGATES[function]}({field.sql})"

@@ -1,0 +1,1 @@
+"""Aito over HTTP."""

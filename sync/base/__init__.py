@@ -1,0 +1,1 @@
+"""Errors, events, clock: what everything else stands on."""

@@ -1,0 +1,1 @@
+"""Other Google services: Secret Manager, Pub/Sub."""

@@ -1,0 +1,112 @@
+"""The Aito key: from Secret Manager, or from AITO_API_KEY on a laptop. In memory only, and never printed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from sync.base.errors import AccessDenied, Unavailable
+
+FETCH_SECONDS = 15.0
+
+
+class Secret:
+    """The key, loaded when first needed and again when it proved wrong (rotation). Safe for threads."""
+
+    def __init__(self, fetch: Callable[[], str]) -> None:
+        self._fetch = fetch
+        self._lock = threading.Lock()
+        self._value: str | None = None
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def get(self) -> str:
+        """The key. Raises AccessDenied or Unavailable when it cannot be had."""
+        with self._lock:
+            if self._value is None:
+                self._value = self._fetch()
+            return self._value
+
+    def renew(self, refused: str) -> bool:
+        """Load the key again after `refused` did not work. Returns whether there is another one to try."""
+        with self._lock:
+            if self._value == refused:
+                self._value = self._fetch()
+            return self._value != refused
+
+
+def secret(name: str | None, project: str | None) -> Secret:
+    """The key that the configuration means.
+
+    name: secret id, projects/P/secrets/S or .../versions/V; project: of a bare id.
+    """
+    if key := os.environ.get("AITO_API_KEY", "").strip():
+        return Secret(lambda: _shaped(key, "AITO_API_KEY"))
+    return Secret(lambda: _access(version(name, project)))
+
+
+def version(name: str | None, project: str | None) -> str:
+    """The full name of a secret's version. Raises AccessDenied when there is nothing to name."""
+    if not name:
+        raise AccessDenied("no Aito key: set aito.api_key_secret in the configuration, or AITO_API_KEY on a laptop")
+    if not name.startswith("projects/"):
+        if not project:
+            raise AccessDenied(
+                f"secret {name}: no project; set GOOGLE_CLOUD_PROJECT or write projects/P/secrets/{name}"
+            )
+        name = f"projects/{project}/secrets/{name}"
+    return name if "/versions/" in name else f"{name}/versions/latest"
+
+
+def _access(name: str) -> str:
+    from google.api_core import exceptions, retry  # what only a run with a secret needs is imported by it alone
+    from google.auth.exceptions import GoogleAuthError
+
+    repeat = retry.Retry(initial=0.3, maximum=3.0, timeout=FETCH_SECONDS, predicate=retry.if_transient_error)
+    try:
+        answer = _client().access_secret_version(name=name, retry=repeat, timeout=FETCH_SECONDS)
+    except exceptions.NotFound as error:
+        raise AccessDenied(f"secret {name} is not there, or has no version: add one with `gcloud secrets versions add`") from error  # fmt: skip  # noqa: E501
+    except (exceptions.Forbidden, exceptions.Unauthorized) as error:
+        raise AccessDenied(f"secret {name} may not be read: grant roles/secretmanager.secretAccessor on it") from error
+    except exceptions.BadRequest as error:
+        raise AccessDenied(f"secret {name} is disabled or destroyed: add a version") from error
+    except (exceptions.GoogleAPIError, GoogleAuthError, OSError) as error:
+        raise Unavailable(f"secret {name}: Secret Manager did not answer ({type(error).__name__})") from error
+    return _checked(answer.payload, name)
+
+
+def _client() -> Any:
+    from google.cloud import secretmanager
+
+    host = os.environ.get("SECRET_MANAGER_EMULATOR_HOST")
+    if not host:
+        return secretmanager.SecretManagerServiceClient()
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
+        SecretManagerServiceRestTransport,  # fmt: skip
+    )
+
+    scheme, _, address = host.rpartition("://")
+    transport = SecretManagerServiceRestTransport(
+        host=address.rstrip("/"), url_scheme=scheme or "http", credentials=AnonymousCredentials()
+    )
+    return secretmanager.SecretManagerServiceClient(transport=transport)
+
+
+def _checked(payload: Any, name: str) -> str:
+    import google_crc32c
+
+    if payload.data_crc32c and int(google_crc32c.value(payload.data)) != payload.data_crc32c:
+        raise Unavailable(f"secret {name}: the payload's CRC32C does not match; it was damaged on its way")
+    return _shaped(payload.data.decode("ascii", "replace").strip(), f"secret {name}")
+
+
+def _shaped(key: str, where: str) -> str:
+    """The key, if it can be one. Raises AccessDenied."""
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise AccessDenied(f"{where} does not hold an Aito key: one line of printable characters is expected")
+    return key

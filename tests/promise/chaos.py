@@ -1,0 +1,206 @@
+"""Chaos: `python -m tests.promise.chaos --rounds 300 --seed 7`.
+
+Each round is a table of its own. Rows of every awkward kind reach the source in several nights; in each of them random
+faults hit random calls, a second trigger comes on top, and the function's process may be killed with -9 at a random
+moment. Then it is called until it says ok. Whenever it does, both ends must be equal: nothing lost, nothing doubled.
+A round depends on the seed and its number alone: `--only N` plays that one again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+
+from local.stack import Function, Stack
+from tests.promise.ends import BAD, DAY, HOUR, Ends, Row, refuse_bad, row
+
+LEDGER = "chaos_ledger"
+SETTINGS: Row = {"time_budget_seconds": 20, "batch": {"rows": 12, "bytes": 5_000_000}}
+TOGETHER = 20  # rounds whose tables stand in one configuration, so that the process need not be started for each
+CALLS = 8  # after the last fault three would do; the first ones may meet a lease or a fault that is left
+PATIENCE = 60.0
+WHATS = (
+    *("contention", "throttled", "error", "unavailable", "bad_gateway", "gateway_timeout", "garbage", "html", "empty"),
+    *("truncated", "short", "cut", "cut", "cut", "hang", "too_large", "refused", "missing", "migrating"),
+)
+KINDS = ("any", "insert", "insert", "search", "modify", "delete", "schema", "optimize")
+APPLIED = ("none", "half", "all")
+
+
+class Unequal(Exception):
+    """A 200 that was not true, or no 200 at all."""
+
+
+@dataclass
+class Chaos:
+    """Rounds on one stack; one process of the function, until it is killed."""
+
+    stack: Stack
+    seed: int
+    killed: int = 0
+    calls: int = 0
+    faults: int = 0
+    statuses: dict[int, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        statuses = ", ".join(f"{count} x {status}" for status, count in sorted(self.statuses.items()))
+        return f"{self.calls} calls ({statuses}), {self.faults} faults, {self.killed} kills"
+
+    def rounds(self, numbers: Sequence[int]) -> None:
+        """Some tables' lives, one after the other, in one process of the function."""
+        tables = {number: self._table(number) for number in numbers}
+        described = [ends.described() for ends in tables.values()]
+        aito = {"requests_per_second": 100_000, "timeout_seconds": 1}
+        path = self.stack.configure(
+            name=f"chaos_{numbers[0]}.yaml", ledger=LEDGER, aito=aito, tables=described, **SETTINGS
+        )
+        self.stack.aito.heal()
+        with Function(self.stack.environ(path)) as function:
+            for number, ends in tables.items():
+                try:
+                    self._round(random.Random(f"{self.seed}/{number}"), function, ends)
+                except Unequal as error:
+                    raise Unequal(f"round {number} of seed {self.seed}: {error}") from error
+
+    def _table(self, number: int) -> Ends:
+        dice = random.Random(f"{self.seed}/{number} table")
+        return Ends(
+            self.stack, f"chaos_{number}", dice.choice(("append", "append", "merge")), dice.choice((None, 40 * DAY)),
+            now=now() - 60, numbered=dice.random() < 0.3, shared_ledger=LEDGER,
+            table={"lookback": dice.choice(("1s", "10m", "1h", "1d")), "rejects": {"max_share": 1.0}},
+        )  # fmt: skip
+
+    def _round(self, dice: random.Random, function: Function, ends: Ends) -> None:
+        spread = dice.choice((300, 2 * HOUR, 20 * DAY))  # dense or sparse: what a lookback covers differs
+        self.stack.aito.refusal_status = dice.choice((400, 400, 500))
+        for night in range(dice.randrange(1, 4)):
+            ends.put(rows(dice, ends, ends.mode, spread, night))
+            self._trouble(dice)
+            self._called(dice, function, ends)
+            self.stack.aito.heal()
+            self._until_ok(function, ends)
+        self.stack.aito.drop_table(ends.name)
+
+    def _trouble(self, dice: random.Random) -> None:
+        for _ in range(dice.randrange(6)):
+            self.faults += 1
+            self.stack.aito.fail(
+                dice.choice(WHATS), on=dice.choice(KINDS), apply=dice.choice(APPLIED), times=dice.randrange(1, 4),
+                skip=dice.randrange(8), retry_after=dice.choice((None, 0, 0.1)),
+            )  # fmt: skip
+
+    def _called(self, dice: random.Random, function: Function, ends: Ends) -> None:
+        """One or two triggers at once, and perhaps death at a random moment or request."""
+        callers = [threading.Thread(target=self._post, args=(function, ends)) for _ in range(dice.choice((1, 1, 2)))]
+        for caller in callers:
+            caller.start()
+        if dice.random() < 0.6:
+            self._kill(dice, function, callers)
+        for caller in callers:
+            caller.join(PATIENCE)
+        ends.expire_leases()
+
+    def _kill(self, dice: random.Random, function: Function, callers: list[threading.Thread]) -> None:
+        """After a random number of requests to Aito, or after a random time."""
+        before, wanted, latest = self.stack.aito.total(), dice.randrange(1, 25), time.monotonic() + dice.uniform(0.2, 3)
+        while self.stack.aito.total() < before + wanted and time.monotonic() < latest:
+            if not any(caller.is_alive() for caller in callers):
+                return
+            time.sleep(0.002)
+        function.kill()
+        self.killed += 1
+        self.stack.aito.release()
+        function.start()
+
+    def _post(self, function: Function, ends: Ends) -> tuple[int, Any]:
+        with suppress(requests.RequestException):
+            status, answer = function.post({"tables": [ends.name]}, timeout=PATIENCE)
+            self.calls += 1
+            self.statuses[status] = self.statuses.get(status, 0) + 1
+            return status, answer
+        return 0, None
+
+    def _until_ok(self, function: Function, ends: Ends) -> None:
+        answers = []
+        for _ in range(CALLS):
+            status, answer = self._post(function, ends)
+            answers.append((status, answer and answer["tables"][0]["error"]))
+            if status == 200:
+                ends.now = answer["tables"][0]["window"]["end"]
+                if problems := ends.problems():
+                    raise Unequal(f"{len(problems)} differences after ok: {problems[:5]}")
+                return
+        raise Unequal(f"not ok after {CALLS} calls: {answers}")
+
+
+def now() -> float:
+    return datetime.now(UTC).timestamp() // 1
+
+
+def rows(dice: random.Random, ends: Ends, mode: str, spread: int, night: int) -> list[Row]:
+    """One night's rows: the dice decide how many of which awkward kind."""
+    key: Callable[[int], str | int] = (lambda i: i) if ends.numbered else (lambda i: f"k{i:05}")
+    first, end = 1000 * night, ends.now + night
+    newest = max((datetime.fromisoformat(r["at"]).timestamp() for r in ends.rows), default=end - spread)
+    fresh = [row(key(first + i), dice.uniform(newest, end)) for i in range(dice.randrange(80))]
+    tied = [row(key(first + 500 + i), newest) for i in range(dice.randrange(15))]
+    bad = [row(key(first + 600 + i), dice.uniform(newest, end), BAD) for i in range(dice.choice((0, 0, 1, 3)))]
+    future = [row(key(first + 700 + i), end + 5 * HOUR) for i in range(dice.randrange(3))]
+    again = [dict(each) for each in dice.sample(fresh, len(fresh) // 10)]
+    made = fresh + tied + bad + future + again
+    if night and mode == "merge" and ends.rows:
+        known = [r for r in ends.rows if not r["value"].startswith(BAD)]
+        changed = dice.sample(known, min(len(known), dice.randrange(20)))
+        made += [row(each["id"], dice.uniform(newest, end), f"night {night}") for each in changed]
+    dice.shuffle(made)
+    return made
+
+
+def play(stack: Stack, seed: int, numbers: Sequence[int], tell: Callable[[str], None] = print) -> Chaos:
+    """Play rounds. Raises Unequal, which names the round, at the first that fails."""
+    chaos = Chaos(stack, seed)
+    refuse_bad(stack.aito)
+    try:
+        for first in range(0, len(numbers), TOGETHER):
+            chaos.rounds(numbers[first : first + TOGETHER])
+            tell(f"{min(first + TOGETHER, len(numbers))} rounds: {chaos}")
+    finally:
+        stack.aito.refuse(None)
+        stack.aito.refusal_status = 400
+        stack.aito.heal()
+    return chaos
+
+
+def main() -> int:
+    """Play, and tell how it went."""
+    parser = argparse.ArgumentParser(description="Random faults, kills and overlaps; nothing lost, nothing doubled.")
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--only", type=int, help="play this round alone")
+    asked = parser.parse_args()
+    print(f"seed {asked.seed}", flush=True)
+    begun = time.monotonic()
+    numbers = range(asked.rounds) if asked.only is None else [asked.only]
+    with Stack() as stack:
+        try:
+            chaos = play(stack, asked.seed, numbers, lambda text: print(text, flush=True))
+        except Unequal as error:
+            print(error)
+            return 1
+    print(f"{len(numbers)} rounds, seed {asked.seed}: no row lost, none doubled; {chaos}, "
+          f"{time.monotonic() - begun:.0f} s")  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,16 @@
+"""A few rounds of chaos; `make chaos` plays hundreds."""
+
+from __future__ import annotations
+
+import random
+
+from local.stack import Stack
+from tests.promise import chaos
+
+
+def test_six_rounds(stack: Stack) -> None:
+    """Random data, faults, kills and overlaps: whenever the function says ok, both ends are equal."""
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")  # shown when it fails
+    played = chaos.play(stack, seed, range(6))
+    assert played.statuses[200] >= 6

@@ -1,0 +1,550 @@
+"""Evaluations: launched and not waited for, collected later, and harmless whatever becomes of them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+
+from local.stack import Function
+from sync.base.errors import NeedsPerson
+from sync.config import CursorSettings, EvaluationSettings, TableSettings
+from sync.evaluation.question import body, figures
+from sync.model.results import Request
+from tests.workbench import DAY, Bench, iso, table
+
+WATCH = Request(action="watch")
+PAGES = {"id": "STRING", "ts": "TIMESTAMP", "visitor": "STRING", "path": "STRING", "source": "STRING"}
+VISITORS = {"id": "STRING", "ts": "TIMESTAMP", "device": "STRING"}
+
+
+def pages(count: int, now: int, *, shuffled: bool = False, seed: int = 1) -> list[dict[str, Any]]:
+    """Page views whose source follows from the path and from the visitor's device, three times of four."""
+    dice = random.Random(seed)
+    made = []
+    for n in range(count):
+        kind = dice.randrange(3)
+        source = kind if dice.random() < 0.75 else dice.randrange(3)
+        made.append({"id": f"p{n:05}", "ts": iso(now - count * 600 + n * 600), "visitor": f"v{kind}",
+                     "path": f"/{kind}", "source": ("ads", "mail", "search")[source]})  # fmt: skip
+    if shuffled:
+        sources = [row["source"] for row in made]
+        dice.shuffle(sources)
+        made = [{**row, "source": source} for row, source in zip(made, sources, strict=True)]
+    return made
+
+
+@pytest.fixture
+def jobs(bench: Bench) -> Iterator[Bench]:
+    """A bench whose jobs behave, before and after."""
+    yield bench
+    bench.aito.job_seconds, bench.aito.job_result_seconds = 0, 3600
+    bench.aito.lose_jobs()
+    bench.aito.fail_jobs(0)
+
+
+def web(bench: Bench, *evaluate: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The table of page views, with evaluations."""
+    asked = evaluate or ({"name": "source", "predict": "source", "given": ["path"]},)
+    return table(f"{bench.name}_web", f"{bench.name}.pages", evaluate=list(asked), **more)
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for what happens in another thread or process."""
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def settled(bench: Bench) -> None:
+    """Wait until every job that was started has ended."""
+    headers = {"x-api-key": bench.aito.api_key}
+    jobs = {row["job_id"] for row in bench.ledger("evaluations") if row["job_id"]}
+    for job in jobs:
+        until(functools.partial(ended, f"{bench.aito.url}/api/v1/jobs/{job}", headers))
+
+
+def ended(url: str, headers: dict[str, str]) -> bool:
+    """Whether the job has ended, or is not known."""
+    said = requests.get(url, headers=headers, timeout=5).json()
+    return "finishedAt" in said or "startedAt" not in said
+
+
+def latest(bench: Bench) -> dict[str, dict[str, Any]]:
+    """The furthest row of each evaluation, by its id."""
+    rows = sorted(bench.ledger("evaluations"), key=lambda row: row["state"] != "started")
+    return {row["evaluation_id"]: row for row in rows}
+
+
+def events(bench: Bench, name: str) -> list[dict[str, Any]]:
+    return [event for event in bench.events if event["event"] == name]
+
+
+# -- launch and collect
+
+
+def test_launched_then_collected(jobs: Bench) -> None:
+    """A sync starts the job and records it; the watch after its end writes what the stand-in's evaluation says."""
+    jobs.load("pages", PAGES, pages(600, jobs.now))
+    configured = web(jobs)
+    report = jobs.ok(configured)
+    (started,) = jobs.ledger("evaluations")
+    assert report.evaluations == [{"name": "source", "job_id": started["job_id"]}]
+    assert (started["state"], started["finished_at"], started["accuracy"]) == ("started", None, None)
+    query = json.loads(started["result"])["query"]
+    assert jobs.event("evaluation_started")["job_id"] == started["job_id"]
+
+    settled(jobs)
+    assert jobs.ok(configured, request=WATCH).status == "ok"
+    (finished,) = (row for row in jobs.ledger("evaluations") if row["state"] == "finished")
+    headers = {"x-api-key": jobs.aito.api_key}
+    said = requests.post(f"{jobs.aito.url}/api/v1/_evaluate", json=query, headers=headers, timeout=10).json()
+    assert {name: finished[name] for name in ("evaluation_id", "table", "name", "job_id", "started_at")} == {
+        name: started[name] for name in ("evaluation_id", "table", "name", "job_id", "started_at")
+    }
+    assert finished["test_samples"] == said["testSamples"] == 60
+    for ours, theirs in (("accuracy", "accuracy"), ("base_accuracy", "baseAccuracy"), ("error_rate", "error"),
+                         ("mean_rank", "meanRank"), ("geom_mean_p", "geomMeanP"),
+                         ("train_samples", "trainSamples")):  # fmt: skip
+        assert finished[ours] == pytest.approx(said[theirs]), ours
+    assert json.loads(finished["result"])["informationGain"] == pytest.approx(said["informationGain"])
+    assert "cases" not in finished["result"]
+    told = jobs.event("evaluation_finished")
+    assert (told["severity"], told["finding"], told["accuracy"]) == ("INFO", None, finished["accuracy"])
+
+
+def test_a_later_sync_collects_too(jobs: Bench) -> None:
+    """What no watch has collected, the next sync does before it starts again; then nothing is open."""
+    jobs.load("pages", PAGES, pages(100, jobs.now))
+    jobs.ok(web(jobs))
+    settled(jobs)
+    jobs.now += DAY
+    jobs.ok(web(jobs))
+    assert sorted(row["state"] for row in jobs.ledger("evaluations")) == ["finished", "started", "started"]
+    settled(jobs)
+    jobs.ok(web(jobs), request=WATCH)
+    jobs.ok(web(jobs), request=WATCH)
+    assert [row["state"] for row in latest(jobs).values()] == ["finished", "finished"]
+    assert len(jobs.ledger("evaluations")) == 4
+
+
+def test_a_relation_is_learnt_and_noise_is_not(jobs: Bench) -> None:
+    """Accuracy is well above the base where there is a relation, and not above it in the same rows shuffled."""
+    gains = {}
+    for shuffled in (False, True):
+        jobs.load(f"pages_{shuffled}", PAGES, pages(900, jobs.now, shuffled=shuffled))
+        asked = {"name": "source", "predict": "source", "given": ["path"]}
+        configured = table(f"{jobs.name}_{shuffled}", f"{jobs.name}.pages_{shuffled}", evaluate=[asked])
+        jobs.ok(configured)
+        settled(jobs)
+        jobs.ok(configured, request=WATCH)
+        told = jobs.event("evaluation_finished")
+        gains[shuffled] = told["accuracy"] - told["base_accuracy"]
+    assert gains[False] > 0.3
+    assert gains[True] < 0.05
+
+
+def test_over_a_link(jobs: Bench) -> None:
+    """`visitor.device` predicts through the link to another table."""
+    visitors = [{"id": f"v{n}", "ts": iso(jobs.now - DAY * 30), "device": "abc"[n]} for n in range(3)]
+    jobs.load("visitors", VISITORS, visitors)
+    jobs.load("pages", PAGES, pages(600, jobs.now))
+    parent = table(f"{jobs.name}_visitor", f"{jobs.name}.visitors")
+    columns = {"id": {}, "source": {}, "visitor": {"link": f"{parent['name']}.id"}}
+    child = web(jobs, {"name": "device", "predict": "source", "given": ["visitor.device"]}, columns=columns)
+    jobs.ok(parent, child)
+    settled(jobs)
+    jobs.ok(parent, child, request=WATCH)
+    told = jobs.event("evaluation_finished")
+    assert told["accuracy"] > told["base_accuracy"] + 0.25
+
+
+def test_newest_rows_are_tested_on_older_ones(jobs: Bench) -> None:
+    """`newest 1d` tests on the last day's rows, seen from the newest row, and trains on every older one."""
+    jobs.load("pages", PAGES, pages(600, jobs.now - 5 * DAY))
+    configured = web(jobs, {"name": "tomorrow", "predict": "source", "given": ["path"], "test": "newest 1d"})
+    jobs.ok(configured)
+    settled(jobs)
+    jobs.ok(configured, request=WATCH)
+    (row,) = (row for row in jobs.ledger("evaluations") if row["state"] == "finished")
+    assert (row["test_samples"], row["train_samples"]) == (145, 455)  # a row each ten minutes, both ends included
+
+
+def test_newest_rows_of_a_merge(jobs: Bench) -> None:
+    """Where rows change, a row that changed lately is one of the newest, and taught nothing as it was before."""
+    jobs.load("pages", PAGES, pages(600, jobs.now - DAY))
+    asked = {"name": "tomorrow", "predict": "source", "given": ["path"], "test": "newest 1d"}
+    configured = web(jobs, asked, mode="merge")
+    jobs.ok(configured)
+    changed = [{**row, "ts": iso(jobs.now - 60), "source": "mail"} for row in pages(600, jobs.now - DAY)[:100]]
+    jobs.load("pages", PAGES, changed)
+    settled(jobs)
+    jobs.now += DAY  # and a night that brings nothing asks the same again
+    for _ in range(2):
+        jobs.ok(configured)
+        settled(jobs)
+        jobs.ok(configured, request=WATCH)
+        told = [row for row in jobs.ledger("evaluations") if row["state"] == "finished"]
+        edge = jobs.now - DAY - 60 - DAY
+        newer = [row for row in jobs.aito.rows(configured["name"]) if row["at"] >= edge]
+        assert len(newer) >= 100
+        last = max(told, key=lambda row: row["started_at"])
+        assert (last["test_samples"], last["train_samples"]) == (len(newer), 600 - len(newer))
+        jobs.now += 60
+
+
+def test_a_table_that_is_swapped(jobs: Bench) -> None:
+    """A table in mode `replace` is evaluated under its own name, from its first night on."""
+    jobs.load("pages", PAGES, pages(200, jobs.now))
+    asked = {"name": "source", "predict": "source", "given": ["path"]}
+    swapped = {"name": f"{jobs.name}_web", "source": f"{jobs.name}.pages", "mode": "replace", "evaluate": [asked]}
+    for _ in range(2):
+        assert len(jobs.ok(swapped).evaluations) == 1
+        settled(jobs)
+        jobs.ok(swapped, request=WATCH)
+        assert jobs.event("evaluation_finished")["test_samples"] == 20
+
+
+def test_after_load_optimize_and_purge(jobs: Bench) -> None:
+    """The job is the last thing that Aito is asked for: it measures the table as the night leaves it."""
+    jobs.load("pages", PAGES, pages(100, jobs.now))
+    configured = web(jobs, keep="8h", purge={"max_share": 1})
+    jobs.ok(configured)
+    jobs.now += 3600
+    jobs.load("pages", PAGES, [{**pages(1, jobs.now - 60)[0], "id": "new"}])
+    jobs.aito.reset_stats()
+    assert jobs.ok(configured).purged > 0
+    kinds = [entry.kind for entry in jobs.aito.log if entry.kind in ("insert", "delete", "optimize", "job.start")]
+    assert kinds == ["insert", "delete", "optimize", "job.start"]
+
+
+def test_a_whole_query(jobs: Bench) -> None:
+    """`query` is sent as it is."""
+    jobs.load("pages", PAGES, pages(100, jobs.now))
+    asked = {"testSource": {"from": f"{jobs.name}_web", "limit": 7},
+             "evaluate": {"from": f"{jobs.name}_web", "predict": "source"}}  # fmt: skip
+    configured = web(jobs, {"name": "raw", "query": asked})
+    jobs.ok(configured)
+    assert json.loads(jobs.ledger("evaluations")[0]["result"])["query"] == asked
+    settled(jobs)
+    jobs.ok(configured, request=WATCH)
+    assert jobs.event("evaluation_finished")["test_samples"] == 7
+
+
+def test_a_query_that_selects_little(jobs: Bench) -> None:
+    """`min_accuracy` holds for a whole query too, also for one that asks for nothing but the accuracy."""
+    jobs.load("pages", PAGES, pages(100, jobs.now))
+    raw = {"test": {"$index": {"$mod": [10, 0]}}, "evaluate": {"from": f"{jobs.name}_web", "predict": "source"},
+           "select": ["accuracy"]}  # fmt: skip
+    configured = web(jobs, {"name": "raw", "query": raw, "min_accuracy": 0.99})
+    jobs.ok(configured)
+    settled(jobs)
+    jobs.ok(configured, request=WATCH)
+    told = jobs.event("evaluation_finished")
+    assert (told["severity"], told["test_samples"]) == ("ERROR", None)
+    assert "below min_accuracy" in told["finding"]
+
+
+def test_not_waited_for_and_not_started_twice(jobs: Bench) -> None:
+    """Jobs of 20 s cost a sync their launch calls and nothing else; one that runs is not started again, and said.
+
+    A watch meanwhile writes nothing; the first one after their end writes the figures.
+    """
+    jobs.load("pages", PAGES, pages(200, jobs.now))
+    jobs.aito.job_seconds = 20
+    plain = table(f"{jobs.name}_web", f"{jobs.name}.pages")
+    jobs.ok(plain)
+    jobs.aito.reset_stats()
+    began = time.monotonic()
+    without = jobs.ok(plain)
+    middle = time.monotonic()
+    quiet = jobs.aito.total()
+    jobs.aito.reset_stats()
+    with_ = jobs.ok(web(jobs))
+    end = time.monotonic()
+    assert without.evaluations == []
+    assert len(with_.evaluations) == 1
+    assert jobs.aito.total() - quiet == 1 == jobs.aito.total("requests", "job")
+    assert (end - middle) - (middle - began) < 5
+    assert jobs.ok(web(jobs)).evaluations == []
+    said = jobs.event("evaluation_started")
+    assert said["skipped"]
+    assert "still runs" in said["message"]
+    jobs.ok(web(jobs), request=WATCH)
+    assert [row["state"] for row in jobs.ledger("evaluations")] == ["started"]
+    jobs.aito.job_seconds = 0  # they end
+    settled(jobs)
+    jobs.ok(web(jobs), request=WATCH)
+    assert latest(jobs)[jobs.ledger("evaluations")[0]["evaluation_id"]]["test_samples"] == 20
+
+
+def test_no_evaluations_no_questions(jobs: Bench) -> None:
+    """A night of tables without evaluations asks the ledger nothing about them, and Aito neither."""
+    jobs.load("pages", PAGES, pages(50, jobs.now))
+    jobs.ok(table(f"{jobs.name}_web", f"{jobs.name}.pages"))
+    assert jobs.ledger("evaluations") == []
+    assert jobs.aito.total("requests", "job") == 0
+
+
+def test_a_dry_run_starts_nothing(jobs: Bench) -> None:
+    """Neither a dry sync nor a dry watch touches evaluations."""
+    jobs.load("pages", PAGES, pages(50, jobs.now))
+    jobs.ok(web(jobs))
+    settled(jobs)
+    for action in ("sync", "watch"):
+        jobs.ok(web(jobs), request=Request(action=action, dry_run=True))
+    assert [row["state"] for row in jobs.ledger("evaluations")] == ["started"]
+
+
+# -- what goes wrong
+
+
+def failing(bench: Bench, state: str, severity: str = "ERROR") -> dict[str, Any]:
+    """One watch after trouble: the row it wrote, after checking that it is said and that the next sync starts again."""
+    bench.ok(web(bench), request=WATCH)
+    told = bench.event("evaluation_failed")
+    assert (told["severity"], told["state"]) == (severity, state)
+    (row,) = (row for row in bench.ledger("evaluations") if row["state"] == state)
+    assert row["finished_at"] is not None
+    assert len(bench.ok(web(bench)).evaluations) == 1
+    return row
+
+
+def reason(row: dict[str, Any]) -> str:
+    return str(json.loads(row["result"])["reason"])
+
+
+@pytest.fixture
+def launched(jobs: Bench) -> Bench:
+    """A bench with one evaluation that has ended and is not collected."""
+    jobs.load("pages", PAGES, pages(100, jobs.now))
+    jobs.ok(web(jobs))
+    settled(jobs)
+    return jobs
+
+
+def test_a_job_that_is_lost(launched: Bench) -> None:
+    """Aito no longer knows the job: `lost`, and started again."""
+    launched.aito.lose_jobs()
+    assert "No such job" in reason(failing(launched, "lost"))
+
+
+def test_a_result_that_has_expired(launched: Bench) -> None:
+    """The job is known and its result is gone: `lost`, and started again."""
+    launched.aito.job_result_seconds = -1
+    assert "expired" in reason(failing(launched, "lost"))
+
+
+def test_a_job_that_fails(jobs: Bench) -> None:
+    """The result is the failure's own answer: `failed` with its reason, and started again."""
+    jobs.load("pages", PAGES, pages(100, jobs.now))
+    jobs.aito.fail_jobs()
+    jobs.ok(web(jobs))
+    settled(jobs)
+    assert "the job failed" in reason(failing(jobs, "failed"))
+
+
+@pytest.mark.parametrize("what", ["html", "garbage", "truncated", "refused"])
+def test_a_result_that_is_none(launched: Bench, what: str) -> None:
+    """HTML, garbage, half an answer or a refusal in the result's place: `failed`, never a crash."""
+    launched.aito.fail(what, on="job.result")
+    failing(launched, "failed")
+
+
+@pytest.mark.parametrize(
+    ("what", "on"),
+    [("bad_gateway", "job.status"), ("bad_gateway", "job.result"), ("unavailable", "job.result"), ("cut", "job.result"),
+     ("quota", "job.status"), ("garbage", "job.status")],
+)  # fmt: skip
+def test_an_outage_leaves_it_open(launched: Bench, what: str, on: str) -> None:
+    """When nothing can be told the row stays open, a sync does not start another, and the next look collects."""
+    launched.aito.fail(what, on=on)
+    assert launched.ok(web(launched)).evaluations == []
+    assert launched.event("evaluation_failed")["severity"] == "WARNING"
+    assert [row["state"] for row in launched.ledger("evaluations")] == ["started"]
+    launched.ok(web(launched), request=WATCH)
+    assert [row["state"] for row in latest(launched).values()] == ["finished"]
+
+
+def test_a_job_that_never_ends(launched: Bench) -> None:
+    """After a day it is given up as lost, however its status is answered."""
+    launched.aito.job_seconds = 10**6
+    launched.now += DAY
+    launched.ok(web(launched), request=WATCH)
+    assert [row["state"] for row in launched.ledger("evaluations")] == ["started"]
+    launched.now += 1
+    assert "24 hours" in reason(failing(launched, "lost"))
+
+
+def test_unreachable_for_a_day(launched: Bench) -> None:
+    """A job whose status has been unanswerable for a day is lost too, so that it does not bar the next for ever."""
+    launched.now += DAY + 1
+    launched.aito.fail("html", on="job.status")
+    failing(launched, "lost")
+
+
+def test_figures_that_are_words(jobs: Bench) -> None:
+    """Where there is no row to test on every figure is "NaN": null in the ledger, and no finding."""
+    jobs.load("pages", PAGES, pages(100, jobs.now))
+    asked = {"name": "none", "predict": "source", "given": ["path"], "test": {"path": "nowhere"}, "min_accuracy": 0.9}
+    jobs.ok(web(jobs, asked))
+    settled(jobs)
+    jobs.ok(web(jobs, asked), request=WATCH)
+    (row,) = (row for row in jobs.ledger("evaluations") if row["state"] == "finished")
+    assert (row["test_samples"], row["accuracy"], row["base_accuracy"], row["geom_mean_p"]) == (0, None, None, None)
+    assert json.loads(row["result"])["h"] is None
+    told = jobs.event("evaluation_finished")
+    assert (told["severity"], told["finding"]) == ("WARNING", None)
+
+
+def test_a_table_renamed(launched: Bench) -> None:
+    """A table with a new name is evaluated under that one; the job of the old name is collected all the same."""
+    renamed = {**web(launched), "name": f"{launched.name}_new"}
+    report = launched.ok(renamed)
+    states = {(row["table"], row["state"]) for row in latest(launched).values()}
+    assert states == {(f"{launched.name}_web", "finished"), (f"{launched.name}_new", "started")}
+    assert len(report.evaluations) == 1
+
+
+def test_a_table_that_evaluates_no_more(launched: Bench) -> None:
+    """What was started before its table left the configuration is collected by the next watch all the same."""
+    other = table(f"{launched.name}_other", f"{launched.name}.pages")
+    launched.ok(other)
+    launched.ok(other, request=WATCH)
+    assert [row["state"] for row in latest(launched).values()] == ["finished"]
+
+
+def test_one_that_cannot_be_told_of(jobs: Bench) -> None:
+    """A job whose result never passes the gateway stays open alone; the others are collected."""
+    jobs.load("pages", PAGES, pages(100, jobs.now))
+    configured = web(jobs, *({"name": name, "predict": "source"} for name in ("one", "two", "three")))
+    jobs.ok(configured)
+    settled(jobs)
+    jobs.aito.fail("gateway_timeout", on="job.result")
+    jobs.ok(configured, request=WATCH)
+    assert sorted(row["state"] for row in latest(jobs).values()) == ["finished", "finished", "started"]
+
+
+def test_an_outage_is_not_asked_for_long(jobs: Bench) -> None:
+    """Each question may cost a time-out: after two without an answer the look is over."""
+    jobs.load("pages", PAGES, pages(100, jobs.now))
+    configured = web(jobs, *({"name": f"e{n}", "predict": "source"} for n in range(5)))
+    jobs.ok(configured)
+    settled(jobs)
+    jobs.aito.fail("gateway_timeout", on="job.status", times=None)
+    jobs.aito.reset_stats()
+    jobs.ok(configured, request=WATCH)
+    assert jobs.aito.total("requests", "job") == 2
+    assert {row["state"] for row in latest(jobs).values()} == {"started"}
+
+
+@pytest.mark.parametrize("what", ["error", "html", "cut", "refused", "quota"])
+def test_a_launch_that_fails(jobs: Bench, what: str) -> None:
+    """The table is ok all the same, the failure is said, and the next sync starts the evaluation."""
+    jobs.load("pages", PAGES, pages(50, jobs.now))
+    jobs.aito.fail(what, on="job.start")
+    assert jobs.ok(web(jobs)).evaluations == []
+    final = what in ("refused", "quota")
+    assert jobs.event("evaluation_failed")["severity"] == ("ERROR" if final else "WARNING")
+    assert [row["state"] for row in jobs.ledger("evaluations")] == (["failed"] if final else [])
+    assert len(jobs.ok(web(jobs)).evaluations) == 1
+
+
+def test_a_column_that_aito_lacks(jobs: Bench) -> None:
+    """Said by name and put on record; the other evaluations of the table start, and the table is ok."""
+    jobs.load("pages", PAGES, pages(50, jobs.now))
+    good = {"name": "good", "predict": "source"}
+    bad = {"name": "bad", "predict": "colour", "given": ["path", "visitor.device", "smell"]}
+    assert [e["name"] for e in jobs.ok(web(jobs, bad, good)).evaluations] == ["good"]
+    (row,) = (row for row in jobs.ledger("evaluations") if row["state"] == "failed")
+    name = f"{jobs.name}_web"
+    for said in (reason(row), jobs.event("evaluation_failed")["message"]):
+        assert f"{name}.colour, {name}.visitor.device (visitor is no link), {name}.smell" in said
+    assert row["name"] == "bad"
+
+
+def test_no_rows_yet(jobs: Bench) -> None:
+    """`newest` of an empty table has nothing to go by, which is said."""
+    jobs.load("pages", PAGES, [])
+    assert jobs.ok(web(jobs, {"name": "tomorrow", "predict": "source", "test": "newest 1d"})).evaluations == []
+    assert "no rows yet" in jobs.event("evaluation_failed")["message"]
+
+
+def test_killed_between_launch_and_ledger(jobs: Bench) -> None:
+    """kill -9 once Aito has the job, before its row is written: the next sync doubles nothing and starts one."""
+    jobs.load("pages", PAGES, pages(50, jobs.now))
+    config = jobs.stack.configure(name=f"{jobs.name}.yaml", ledger=f"{jobs.name}_ledger", tables=[web(jobs)])
+    jobs.aito.fail("hang", on="job.start", apply="all")
+    with Function(jobs.stack.environ(config)) as function, ThreadPoolExecutor(1) as caller:
+        asking = caller.submit(function.post)
+        until(lambda: requests.get(f"{jobs.aito.url}/_local/faults", timeout=5).json() == [])
+        function.kill()
+        assert isinstance(asking.exception(), requests.RequestException)
+    jobs.aito.release()
+    jobs.sql(f"DELETE FROM `{jobs.name}_ledger.leases` WHERE TRUE")  # they would run out by themselves
+    assert jobs.ledger("evaluations") == []
+    assert len(jobs.ok(web(jobs)).evaluations) == 1
+    assert jobs.aito.count(f"{jobs.name}_web") == 50
+    settled(jobs)
+    jobs.ok(web(jobs), request=WATCH)
+    assert [row["state"] for row in latest(jobs).values()] == ["finished"]
+
+
+# -- pure
+
+
+CURSOR = CursorSettings(source="ts", column="at")
+WEB = TableSettings(name="web", source="d.t", key="id", cursor=CURSOR)
+SCHEMA: dict[str, dict[str, dict[str, Any]]] = {
+    "web": {"id": {}, "at": {}, "user": {"link": "user.id"}, "path": {}},
+    "user": {"id": {}, "device": {}},
+}
+
+
+def asked(**more: Any) -> EvaluationSettings:
+    return EvaluationSettings(name="e", predict="path", **more)
+
+
+def test_bodies() -> None:
+    """The shorthand becomes Aito's evaluate body; by default every tenth row is the test."""
+    made = body(WEB, asked(given=("user.device", "user")), SCHEMA, None)
+    assert made["test"] == {"$index": {"$mod": [10, 0]}}
+    where = {"user.device": {"$get": "user.device"}, "user": {"$get": "user"}}
+    assert made["evaluate"] == {"from": "web", "where": where, "predict": "path"}
+    assert "cases" not in made["select"]
+    assert body(WEB, asked(), SCHEMA, None)["evaluate"] == {"from": "web", "predict": "path"}
+    newest = body(WEB, asked(test="newest 7d"), SCHEMA, 1_000_000)
+    assert (newest["test"], newest["train"]) == ({"at": {"$gte": 395_200}}, {"at": {"$lt": 395_200}})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("device", "web.device"), ("user.age", "user.age"), ("path.x", "web.path.x \\(path is no link\\)")],
+)
+def test_bodies_that_cannot_be(given: str, said: str) -> None:
+    """A field that Aito lacks is named with its table."""
+    with pytest.raises(NeedsPerson, match=said):
+        body(WEB, asked(given=(given,)), SCHEMA, None)
+
+
+def test_figures_of_odd_answers() -> None:
+    """Floats where integers are meant are rounded; words and infinities are null; what is no answer is None."""
+    read = figures({"testSamples": 12.0, "trainSamples": 7, "accuracy": "0.5", "error": "NaN", "meanRank": float("inf"),
+                    "baseAccuracy": True, "cases": [{"a": "secret"}], "h": "NaN", "note": "NaN!"})  # fmt: skip
+    assert read is not None
+    assert (read["test_samples"], read["train_samples"], read["accuracy"]) == (12, 7.0, 0.5)
+    assert [read[name] for name in ("error_rate", "mean_rank", "base_accuracy", "geom_mean_p")] == [None] * 4
+    assert isinstance(read["test_samples"], int)
+    assert "secret" not in read["result"]
+    assert json.loads(read["result"])["h"] is None
+    odd: Any
+    for odd in (None, [], "text", 7, {}, {"message": "no", "status": 500}):
+        assert figures(odd) is None

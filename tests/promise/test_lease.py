@@ -1,0 +1,278 @@
+"""One run at a time for each table: who comes second is told so, and who lost its lease writes nothing more."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from local.stack import Function, Stack
+from sync.base.clock import Clock
+from sync.base.errors import LeaseLost, Unavailable
+from sync.bigquery.queries import Parameter
+from sync.ledger import lease as leases
+from sync.ledger.lease import SPARE_SECONDS, Lease
+from sync.ledger.ledger import TAKE_FIRST, Ledger
+from sync.model.results import Request
+from sync.pipeline.run import run
+from tests.promise.ends import DAY, Ends, row
+
+LONGEST_WRITE = 60
+FAR = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)"
+
+
+class Book:
+    """A ledger of one lease: `free` for a new one, `expired` for one that ran out; `held` by this run."""
+
+    def __init__(self, free: int = 1, expired: int = 0) -> None:
+        self.free, self.expired, self.held = free, expired, free + expired
+        self.down = False
+        self.asked_for = 0
+        self.released: list[list[str]] = []
+
+    def lease(self, tables: Sequence[str], run_id: str, seconds: int) -> tuple[int, int]:
+        self.asked_for = seconds
+        return self.free, self.expired
+
+    def renew(self, run_id: str, seconds: int) -> int:
+        if self.down:
+            raise Unavailable("BigQuery is down")
+        return self.held
+
+    def release(self, run_id: str, unfinished: Sequence[str]) -> None:
+        self.released.append(list(unfinished))
+
+    def holders(self, tables: Sequence[str]) -> dict[str, tuple[str, float]]:
+        return {"t": ("other", 12.3)}
+
+
+class Seconds:
+    """A clock that stands until it is set."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(monotonic=lambda: self.at)
+
+
+def taken(book: Book, seconds: Seconds) -> Lease:
+    lease = Lease(book, "mine", seconds.clock, LONGEST_WRITE)
+    assert lease.take(["t"]) == {}
+    return lease
+
+
+def test_it_runs_out() -> None:
+    """Without renewal writing ends so long before another run may begin that the last write is over by then."""
+    book, seconds = Book(), Seconds()
+    lease = taken(book, seconds)
+    assert book.asked_for > SPARE_SECONDS + LONGEST_WRITE
+    seconds.at = SPARE_SECONDS
+    lease.check()
+    seconds.at += 0.1
+    with pytest.raises(LeaseLost):
+        lease.check()
+
+
+def test_renewal_prolongs_it() -> None:
+    """From the moment of asking, not of the answer."""
+    seconds = Seconds()
+    lease = taken(Book(), seconds)
+    for _ in range(10):
+        seconds.at += SPARE_SECONDS / 2
+        lease.renew()
+        lease.check()
+
+
+def test_a_renewal_that_fails_changes_nothing() -> None:
+    """BigQuery may be down for a moment; the time that was left is still ours, and no more."""
+    book, seconds = Book(), Seconds()
+    lease = taken(book, seconds)
+    book.down, seconds.at = True, 60
+    lease.renew()
+    lease.check()
+    seconds.at = SPARE_SECONDS + 1
+    with pytest.raises(LeaseLost):
+        lease.check()
+
+
+def test_a_lease_that_another_run_took_is_lost_at_once() -> None:
+    """Whatever the clock says."""
+    book, seconds = Book(), Seconds()
+    lease = taken(book, seconds)
+    book.held = 0
+    lease.renew()
+    with pytest.raises(LeaseLost):
+        lease.check()
+
+
+def test_busy_tells_by_whom_and_for_how_long() -> None:
+    """The error names the run and the seconds; there is nothing to write for this run."""
+    lease = Lease(Book(free=0), "mine", Seconds().clock, LONGEST_WRITE)
+    busy = lease.take(["t"])
+    assert (busy["t"].status, busy["t"].retry_after) == (409, 13)
+    assert "run other is at work on it" in str(busy["t"])
+
+
+# -- against the ledger in BigQuery -----------------------------------------------------------------------------------
+
+
+def hold(ends: Ends, run_id: str, until: str) -> None:
+    ends.sql(f"UPDATE `{ends.ledger}.leases` SET run_id = '{run_id}', expires_at = {until} WHERE TRUE")
+
+
+def test_held_expired_and_given_back(stack: Stack) -> None:
+    """Held by another: 409 and when to come again. Run out: taken over. Given back: free, and one row for ever."""
+    ends = Ends(stack, "lease_states")
+    ends.put([row("a", ends.now - 5)])
+    ends.ok()
+    hold(ends, "another", FAR)
+    report = ends.run()
+    assert (report.http_status, report.tables[0].status) == (409, "busy")
+    assert 3500 < (report.retry_after or 0) <= 3601
+    hold(ends, "dead", "TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 1 SECOND)")
+    ends.ok()
+    ends.ok()
+    assert len(ends.sql(f"SELECT * FROM `{ends.ledger}.leases`")) == 1
+
+
+def test_two_very_first_runs(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BigQuery does not serialise INSERTs: of two rows made at once, whoever looks last takes its own back."""
+    ends = Ends(stack, "lease_first")
+    ends.put([row("a", ends.now - 5)])
+    change = Ledger._change
+
+    def beside(self: Ledger, text: str, parameters: Sequence[Parameter]) -> int:
+        done = change(self, text, parameters)
+        if text == TAKE_FIRST:  # the other's row, which the statement above did not see
+            ends.sql(f"INSERT INTO `{ends.ledger}.leases` VALUES ('{ends.name}', 'other', {FAR})")
+        return done
+
+    monkeypatch.setattr(Ledger, "_change", beside)
+    report = ends.run()
+    assert (report.http_status, report.tables[0].status) == (409, "busy")
+    assert "run other is at work on it" in str(report.tables[0].error)
+    monkeypatch.undo()
+    assert [r["run_id"] for r in ends.sql(f"SELECT run_id FROM `{ends.ledger}.leases`")] == ["other"]
+    assert ends.held() == []
+    ends.expire_leases()
+    ends.ok()
+
+
+def test_stolen_in_the_middle(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose lease another one took stops before its next write, partial; afterwards nothing is doubled."""
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.02)
+    ends = Ends(stack, "lease_stolen", settings={"batch": {"rows": 20, "bytes": 5_000_000}})
+    ends.put([row(f"k{i:03}", ends.now - 900 + i) for i in range(400)])
+    stack.aito.fail("slow", on="insert", times=None, seconds=0.25)
+    stack.aito.refuse(lambda document: hold(ends, "thief", FAR) if document["id"] == "k040" else None)
+    report = ends.run()
+    stack.aito.refuse(None)
+    stack.aito.heal()
+    assert (report.http_status, report.tables[0].status) == (503, "partial")
+    assert "lease" in str(report.tables[0].error)
+    assert len(ends.held()) <= 80, "the batch in which it happened, and at most one more"
+    assert ends.run().http_status == 409
+    ends.expire_leases()
+    ends.ok()
+
+
+def test_asleep_for_longer_than_the_lease(stack: Stack) -> None:
+    """A process that was frozen finds its lease run out and writes nothing more."""
+    ends = Ends(stack, "lease_asleep", settings={"batch": {"rows": 10, "bytes": 5_000_000}})
+    ends.put([row(f"k{i:02}", ends.now - 900 + i) for i in range(50)])
+    awake = itertools.count()
+    jump = [0.0]
+
+    def fall_asleep(document: dict[str, Any]) -> None:
+        jump[0] = 1000.0 if next(awake) >= 9 else 0.0
+
+    stack.aito.refuse(fall_asleep)
+    report = ends.run(Clock(now=lambda: ends.now, monotonic=lambda: 1e6 + jump[0], sleep=lambda _: None))
+    stack.aito.refuse(None)
+    assert report.tables[0].status == "partial"
+    assert len(ends.held()) == 10
+    ends.until_ok(1)
+
+
+def test_lost_while_a_write_is_repeated(stack: Stack) -> None:
+    """Aito asks to come back in a quarter of a minute, again and again: the lease is looked at each time."""
+    ends = Ends(stack, "lease_repeats")
+    ends.put([row("a", ends.now - 5)])
+    time = [0.0]
+    stack.aito.fail("contention", on="insert", times=None, retry_after=15)
+
+    def sleep(seconds: float) -> None:
+        time[0] += 4 * seconds
+
+    report = ends.run(Clock(now=lambda: ends.now, monotonic=lambda: time[0], sleep=sleep))
+    assert report.tables[0].status == "partial"
+    assert stack.aito.total(on="insert") == 2
+    stack.aito.heal()
+    ends.until_ok(1)
+
+
+@pytest.mark.parametrize("rounds", [8, pytest.param(50, marks=pytest.mark.slow)])
+def test_two_processes_triggered_together(stack: Stack, rounds: int) -> None:
+    """No doubles; one is told 409, or they take turns."""
+    ends = Ends(stack, f"lease_two_{rounds}", keep=None)
+    environ = stack.environ(ends.path)
+    with Function(environ) as one, Function(environ) as two, ThreadPoolExecutor(2) as threads:
+        for number in range(rounds):
+            ends.put([row(f"r{number}k{i}", ends.now - 3000 + 10 * number + i % 5) for i in range(30)])
+            answers = list(threads.map(lambda function: function.post(), (one, two)))
+            statuses = sorted(status for status, _ in answers)
+            assert statuses in ([200, 200], [200, 409]), answers
+            ends.now += 1
+            ends.assert_equal()
+
+
+def test_lost_before_the_purge(stack: Stack) -> None:
+    """Nothing was new, so nothing was written, and the lease ran out unseen: nothing is purged with it."""
+    ends = Ends(stack, "lease_purge", keep=10 * DAY)
+    ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(5)])
+    ends.ok()
+    stack.aito.insert(ends.name, [{"id": "old", "at": "", "value": "", "unix": int(ends.now) - 11 * DAY}])
+    jump = [0.0]
+
+    def fall_asleep(event: dict[str, Any]) -> None:
+        jump[0] = 1000.0 if event["event"] == "slice_done" else jump[0]
+
+    clock = Clock(now=lambda: ends.now, monotonic=lambda: 1e6 + jump[0], sleep=lambda _: None)
+    report = run(ends.services(clock), Request(), fall_asleep)
+    assert (report.tables[0].status, report.tables[0].purged) == ("partial", 0)
+    assert "old" in {r["id"] for r in ends.held()}
+    ends.until_ok(1)
+    assert "old" not in {r["id"] for r in ends.held()}
+
+
+def test_interrupted_for_good(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C passes every guard: the leases are given back as those of a run that did not finish."""
+    ends = Ends(stack, "lease_interrupted")
+    ends.put([row("a", ends.now - 5)])
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sync.run.load", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ends.run()
+    (left,) = ends.sql(f"SELECT UNIX_SECONDS(expires_at) AS expires FROM `{ends.ledger}.leases`")
+    assert left["expires"] == 1
+
+
+def test_a_second_row_of_a_run_that_died_in_the_very_first_race(stack: Stack) -> None:
+    """It ran out long ago, and is no way to a table that another run holds by the other row."""
+    ends = Ends(stack, "lease_two_rows")
+    ends.put([row("a", ends.now - 5)])
+    ends.ok()
+    hold(ends, "another", FAR)
+    ends.sql(f"INSERT INTO `{ends.ledger}.leases` VALUES ('{ends.name}', 'dead', TIMESTAMP '2000-01-01 00:00:00+00')")
+    assert ends.run().http_status == 409
+    ends.expire_leases()
+    ends.ok()
+    ends.ok()

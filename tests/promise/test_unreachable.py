@@ -1,0 +1,160 @@
+"""What a person must put right, or wait for: one clear message each, the right status, soon, and no secret told."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from local._http import Response, Server
+from local.stack import SECRET, Function, Stack
+from tests.promise.ends import Ends, row
+
+KEY = "canary-key-7d2f"
+SECONDS = 30
+
+
+def closed_port() -> str:
+    """An address of this machine at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@contextmanager
+def deaf() -> Iterator[str]:
+    """An address that lets nobody in: its queue is full, so that connections are neither taken nor refused."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        queue = [socket.socket() for _ in range(4)]
+        for waiting in queue:
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            for waiting in queue:
+                waiting.close()
+
+
+@pytest.fixture
+def ends(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Ends]:
+    """A table, and a key that must not be told."""
+    made = Ends(stack, re.sub(r"\W+", "_", request.node.name))
+    made.put([row("a", made.now - 60)])
+    before, stack.aito.api_key = stack.aito.api_key, KEY
+    yield made
+    stack.aito.api_key = before
+
+
+def called(ends: Ends, environ: dict[str, str] | None = None, key: str = KEY, **aito: Any) -> tuple[int, str]:
+    """One call to a fresh process. -> (status, the one message). Held to 30 seconds, to no traceback and no key."""
+    ends.settings = {"aito": {"api_key_secret": "canary", **aito}}
+    ends.path = ends.write_config()
+    ends.stack.secrets.add("projects/local-project/secrets/canary", key)
+    with Function({**ends.stack.environ(ends.path), **(environ or {})}) as function:
+        begun = time.monotonic()
+        status, answer = function.post({"action": "sync"}, timeout=60)
+        assert time.monotonic() - begun < SECONDS
+        function.kill()
+        told = json.dumps(answer) + "".join(function.lines + function.errors)
+    assert "Traceback" not in told
+    assert key not in told
+    messages = {answer.get("error"), *(t["error"] for t in answer.get("tables", []))} - {None}
+    assert len(messages) == 1, answer
+    return status, messages.pop()
+
+
+def test_a_wrong_key(ends: Ends) -> None:
+    """403 of Aito: a person must look at the secret."""
+    ends.stack.aito.api_key = "another"
+    status, message = called(ends)
+    assert status == 500
+    assert "403" in message
+    assert "check that the secret holds this database's read-write key" in message
+
+
+def test_a_read_only_key(ends: Ends) -> None:
+    """401 of Aito at the first write; the same advice."""
+    status, message = called(ends, key=ends.stack.aito.read_only_key)
+    assert status == 500
+    assert "401" in message
+    assert "read-write key" in message
+
+
+@pytest.mark.parametrize("how", ["refused", pytest.param("silent", marks=pytest.mark.slow)])
+def test_aito_out_of_reach(ends: Ends, how: str) -> None:
+    """Nobody listens, or nobody answers: 503, to be tried again."""
+    with deaf() as silent:
+        status, message = called(ends, url=closed_port() if how == "refused" else silent)
+    assert status == 503
+    assert "Aito: GET /api/v1/schema: it could not be reached" in message
+
+
+@pytest.mark.parametrize("how", ["refused", pytest.param("silent", marks=pytest.mark.slow)])
+def test_bigquery_out_of_reach(ends: Ends, how: str) -> None:
+    """The same at the other end."""
+    with deaf() as silent:
+        status, message = called(ends, {"BIGQUERY_EMULATOR_HOST": closed_port() if how == "refused" else silent})
+    assert status == 503
+    assert "BigQuery did not answer" in message
+
+
+def test_another_answers_for_bigquery(ends: Ends) -> None:
+    """A page of a proxy, with 200, is no answer of BigQuery's."""
+    proxy = Server(lambda _: Response(body=b"<html>log in first</html>", content_type="text/html"))
+    proxy.start()
+    status, message = called(ends, {"BIGQUERY_EMULATOR_HOST": proxy.url})
+    proxy.stop()
+    assert status == 503
+    assert "BigQuery did not answer" in message
+
+
+@pytest.mark.slow
+def test_several_tables_do_not_wait_in_turn(ends: Ends) -> None:
+    """With BigQuery out of reach the one failure is every table's, and it is waited for once."""
+    tables = [{"name": f"t{i}", "source": ends.source, "mode": "replace"} for i in range(5)]
+    path = ends.stack.configure(name="several.yaml", tables=tables, ledger="several_ledger")
+    with Function({**ends.stack.environ(path), "BIGQUERY_EMULATOR_HOST": closed_port()}) as function:
+        begun = time.monotonic()
+        status, answer = function.post(timeout=60)
+    assert (status, len({t["error"] for t in answer["tables"]})) == (503, 1)
+    assert time.monotonic() - begun < SECONDS
+
+
+def test_no_secret(ends: Ends) -> None:
+    """The message names it and says how to add it."""
+    status, message = called(ends, api_key_secret="nowhere")
+    assert status == 500
+    assert "projects/local-project/secrets/nowhere/versions/latest is not there" in message
+    assert "gcloud secrets versions add" in message
+
+
+def test_a_secret_that_may_not_be_read(ends: Ends) -> None:
+    """The message names the role that is missing."""
+    name = f"projects/local-project/secrets/{SECRET}"
+    ends.stack.secrets.forbidden.add(name)
+    try:
+        status, message = called(ends, api_key_secret=SECRET)
+    finally:
+        ends.stack.secrets.forbidden.discard(name)
+    assert status == 500
+    assert "roles/secretmanager.secretAccessor" in message
+
+
+@pytest.mark.parametrize("source", ["nowhere.rows", "{}_source.nothing"])
+def test_no_source(ends: Ends, source: str) -> None:
+    """A dataset or a table that is not there is named."""
+    source = source.format(ends.name)
+    ends.table = {"source": source}
+    status, message = called(ends)
+    assert status == 500
+    assert source in message
+    assert "ot found" in message

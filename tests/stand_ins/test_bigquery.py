@@ -1,0 +1,143 @@
+"""The BigQuery emulator starts, takes rows, answers queries, and leaves with its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+from google.cloud import bigquery
+from google.cloud.bigquery import SchemaField
+
+from local import sample
+from local.bigquery import BigQuery, create, load, sql
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+FIELDS = [SchemaField("id", "STRING"), SchemaField("n", "INT64"), SchemaField("at", "TIMESTAMP")]
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[bigquery.Client]:
+    with BigQuery() as emulator:
+        yield emulator.client()
+
+
+def test_rows_come_back(client: bigquery.Client) -> None:
+    """Loading makes dataset and table; loading again appends, or replaces when asked to."""
+    rows = [{"id": f"k{n}", "n": n, "at": "2026-03-01T00:00:00Z"} for n in range(5000)]
+    assert load(client, "a.t", FIELDS, rows) == 5000
+    assert load(client, "a.t", FIELDS, rows[:1]) == 1
+    assert sql(client, "SELECT COUNT(*) AS n, COUNT(DISTINCT id) AS ids, MAX(`at`) AS newest FROM a.t") == [
+        {"n": 5001, "ids": 5000, "newest": datetime(2026, 3, 1, tzinfo=UTC)}
+    ]
+    assert load(client, "a.t", FIELDS, rows[:3], truncate=True) == 3
+    assert sql(client, "SELECT COUNT(*) AS n FROM a.t") == [{"n": 3}]
+
+
+def test_pages_come_while_a_query_runs(client: bigquery.Client) -> None:
+    """As BigQuery answers: a query of a second does not keep the pages of another one back."""
+    pages = client.query("SELECT n FROM UNNEST(GENERATE_ARRAY(1, 20)) AS n").result(page_size=1)
+    with ThreadPoolExecutor(1) as other:
+        slow = other.submit(
+            sql, client, "SELECT SUM(LENGTH(MD5(CAST(a AS STRING)))) FROM UNNEST(GENERATE_ARRAY(1, 5000000)) AS a"
+        )
+        assert sum(row["n"] for row in pages) == 210
+        assert not slow.done()
+
+
+def test_dataset_without_location(client: bigquery.Client) -> None:
+    """A null where the default is meant is no error."""
+    dataset = bigquery.Dataset(f"{client.project}.nowhere")
+    dataset.location = None
+    assert client.create_dataset(dataset, timeout=10).location == "US"
+
+
+def test_awkward_text_survives_loading(client: bigquery.Client) -> None:
+    """Quotes, line ends, separators and emoji, null and the empty string."""
+    texts = ['"', "\\", "a\nb\r\n\t", "\u2028", "🙂", "", None, "NULL", "x" * 100_000]
+    load(client, "a.texts", [SchemaField("n", "INT64"), SchemaField("s", "STRING")], _numbered(texts))
+    assert [row["s"] for row in sql(client, "SELECT s FROM a.texts ORDER BY n")] == texts
+
+
+@pytest.mark.parametrize(("partition_by", "field"), [("at", "at"), ("", None)])
+def test_partitioned_tables(client: bigquery.Client, partition_by: str, field: str | None) -> None:
+    """By a column, or by the time of ingestion."""
+    table = f"a.by_{field}"
+    create(client, table, FIELDS, partition_by=partition_by)
+    load(client, table, FIELDS, [{"id": "a", "n": 1, "at": "2026-03-01T00:00:00Z"}])
+    made = client.get_table(f"{client.project}.{table}")
+    assert made.time_partitioning.type_ == "DAY"
+    assert made.time_partitioning.field == field
+
+
+def test_statements_change_rows(client: bigquery.Client) -> None:
+    """DML and DDL run; MERGE tells how many rows it touched."""
+    load(client, "a.d", FIELDS, [{"id": "a", "n": 1, "at": None}])
+    sql(client, "UPDATE a.d SET n = 2 WHERE TRUE")
+    job = client.query(
+        "MERGE a.d t USING (SELECT 'b' AS id) s ON t.id = s.id WHEN NOT MATCHED THEN INSERT (id) VALUES ('b')"
+    )
+    job.result()
+    assert job.num_dml_affected_rows == 1
+    assert sql(client, "SELECT id, n FROM a.d ORDER BY id") == [{"id": "a", "n": 2}, {"id": "b", "n": None}]
+
+
+def test_sample_loads(client: bigquery.Client) -> None:
+    """The sample's tables and views: the views hold each id once, in its newest version."""
+    first = sample.day_one(NOW, pages=200, users=20)
+    second = sample.day_two(NOW, first, keep=timedelta(days=90), pages=50, users=5)
+    sample.load(client, first)
+    sample.load(client, second)
+    both = first + second
+    raw, seen = (
+        sql(client, f"SELECT COUNT(*) AS n, COUNT(DISTINCT id) AS ids FROM {sample.DATASET}.{name}")[0]
+        for name in ("pages", "pages_view")
+    )
+    assert raw == {"n": len(both.pages), "ids": len({row["id"] for row in both.pages})}
+    assert seen == {"n": raw["ids"], "ids": raw["ids"]}
+    devices = sql(client, f"SELECT id, device FROM {sample.DATASET}.users_view")
+    expected = sample.newest(both.users, "received_at")
+    assert {row["id"]: row["device"] for row in devices} == {key: row["device"] for key, row in expected.items()}
+
+
+def test_leaves_with_its_parent() -> None:
+    """A test run killed with -9 takes its emulator along."""
+    script = "from local.bigquery import BigQuery as B; b = B().start(); print(b.url, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        url = parent.stdout.readline().strip()
+        assert _answers(url)
+        os.kill(parent.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while _answers(url) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _answers(url)
+
+
+def test_says_when_it_is_not_there() -> None:
+    """Asking for the address of an emulator that was stopped is an error, not a wait."""
+    emulator = BigQuery()
+    with pytest.raises(RuntimeError, match="not started"):
+        _ = emulator.url
+    emulator.stop()
+
+
+def _numbered(texts: list[str | None]) -> list[dict[str, object]]:
+    return [{"n": n, "s": text} for n, text in enumerate(texts)]
+
+
+def _answers(url: str) -> bool:
+    try:
+        requests.get(url, timeout=5)
+    except requests.ConnectionError:
+        return False
+    return True

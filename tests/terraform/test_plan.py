@@ -1,0 +1,118 @@
+"""The plan as JSON: what a `terraform apply` would make, held against the rules, for each example."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.terraform.rules import RULES, Rule
+from tests.terraform.tools import EXAMPLE, ROOT, Plan, copy_to, need_offline, plan_script, read_plan, ready, terraform
+
+EXAMPLES = sorted(p.parent.name for p in (ROOT / "terraform" / "examples").glob("*/example.tfvars"))
+FILES = {
+    "default": EXAMPLE,
+    "tfvars": "terraform.tfvars.example",
+    **{name: f"examples/{name}/example.tfvars" for name in EXAMPLES},
+}
+
+REFUSALS = {
+    "no_ledger": 'ledger is "(nothing)"',
+    "no_secret": "aito.api_key_secret must be a secret's id",
+    "no_tables": "has no tables",
+    "no_name": "has a table without a name",
+    "doubled_table": "names these Aito tables twice: users",
+    "source_and_query": "orders must have either `source` or `query`",
+    "no_source": "orders must have either `source` or `query`",
+    "bad_source": "orders: orders. A source is",
+    "broken_link": "orders.user -> user.id. A link needs its target",
+    "query": "orders read by `query:`",
+    "bad_ledger": 'ledger is "aito-sync"',
+    "ledger_is_source": "example-project.shop is both a source and the ledger",
+    "key_instead_of_secret": "It is the name of the secret, never the key",
+    "foreign_topic": "what is delivered to the function is projects/example-project/topics/aito-sync",
+    "budget_over_deadline": "Set time_budget_seconds to at most 1680",
+    "budget_over_ack": "Set time_budget_seconds to at most 480",
+}
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
+    """The plan of the default and of each example, made once."""
+    folder = copy_to(tmp_path_factory.mktemp("plan"))
+    ready(folder)
+    made = {}
+    for name, variables in FILES.items():
+        done = terraform(folder, plan_script(f"-var-file={variables}"))
+        assert done.returncode == 0, done.stdout + done.stderr
+        made[name] = read_plan(folder)
+    return made
+
+
+@pytest.mark.parametrize("example", list(FILES))
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.__name__)
+def test_every_plan_keeps_every_rule(plans: dict[str, Plan], example: str, rule: Rule) -> None:
+    """The default and each example keep each rule of terraform_rules.py."""
+    rule(plans[example])
+
+
+def test_the_existing_secret_is_not_made(plans: dict[str, Plan]) -> None:
+    """A secret that is named in full is only opened to the function."""
+    assert not plans["existing-secret"].of("google_secret_manager_secret")
+    assert plans["default"].of("google_secret_manager_secret")
+
+
+def test_the_private_network_closes_the_door(plans: dict[str, Plan]) -> None:
+    """With a private network the function takes calls from inside only, and sends everything through the subnetwork."""
+    config = plans["private-network"].one("google_cloudfunctions2_function.sync")["service_config"][0]
+    assert config["ingress_settings"] == "ALLOW_INTERNAL_ONLY"
+    assert config["direct_vpc_egress"] == "VPC_EGRESS_ALL_TRAFFIC"
+    assert config["direct_vpc_network_interface"][0]["subnetwork"].endswith("/aito-egress")
+
+
+def test_the_key_is_added_without_showing_it(plans: dict[str, Plan], tmp_path: Path) -> None:
+    """The line to paste asks for the key and hands it to gcloud by its input: it is in no argument and no output."""
+    (tmp_path / "gcloud").write_text('#!/bin/sh\necho "$@" >arguments; cat >input\n')
+    (tmp_path / "gcloud").chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", plans["existing-secret"].document["output_changes"]["add_key"]["after"]],
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        input="the key\n",
+        text=True,
+        capture_output=True,
+    )
+    assert (tmp_path / "input").read_text() == "the key", done.stderr
+    arguments = "secrets versions add aito-key --project=vault-project --data-file=-\n"
+    assert (tmp_path / "arguments").read_text() == arguments
+    assert "the key" not in done.stdout + done.stderr
+
+
+def test_without_any_value_it_plans_and_warns(tmp_path: Path) -> None:
+    """The project is then the environment's; that nobody hears of a bad night is said in every plan."""
+    need_offline("with the registry's provider a plan looks the project up")
+    folder = copy_to(tmp_path)
+    ready(folder)
+    done = terraform(folder, plan_script("-var=region=europe-west1"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for rule in RULES:
+        rule(read_plan(folder))
+    assert "alert_email is not set" in " ".join((folder / "plan.txt").read_text().replace("│", " ").split())
+    assert not read_plan(folder).of("google_monitoring_notification_channel")
+
+
+@pytest.mark.slow
+def test_each_refusal_says_its_own_reason(tmp_path: Path) -> None:
+    """Every configuration that cannot work is refused in the plan, for its own reason and with what would be right."""
+    need_offline("it reads what a plan says; that each is refused, terraform test shows too")
+    folder = copy_to(tmp_path)
+    ready(folder)
+    wrong = []
+    for name, reason in REFUSALS.items():
+        done = terraform(folder, plan_script(f"-var-file={EXAMPLE}", f"-var=config_file=tests/configs/{name}.yaml"))
+        said = " ".join((done.stdout + done.stderr).replace("│", " ").split())
+        if done.returncode == 0 or reason not in said:
+            wrong.append(f"{name}: {said[-400:]}")
+    assert not wrong, "\n".join(wrong)

@@ -1,0 +1,150 @@
+"""Windows and slices: half-open, without gaps or overlaps, and no bucket is lost."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sync.model import window
+from sync.model.window import BEGINNING, HEAVY, HOUR, SLICE_ROWS, Bucket, Slice, Window
+
+NOW = 1_772_366_400
+DAY = 86_400
+
+
+@pytest.mark.parametrize(
+    ("watermark", "lookback", "keep", "start"),
+    [
+        (None, HOUR, None, BEGINNING),  # an empty table, everything kept
+        (None, HOUR, 90 * DAY, NOW - 90 * DAY),  # an empty table, what is kept
+        (NOW - 100, HOUR, None, NOW - 100 - HOUR),  # behind the watermark
+        (NOW - 100, 0, None, NOW - 100),  # the watermark's own second is always read again
+        (NOW - 89 * DAY, 2 * DAY, 90 * DAY, NOW - 90 * DAY),  # never before what is kept
+        (NOW - 200 * DAY, HOUR, 90 * DAY, NOW - 90 * DAY),  # a watermark that is older than what is kept
+        (NOW - 1, HOUR, 2 * HOUR, NOW - 1 - HOUR),
+        (NOW + 5 * DAY, HOUR, None, NOW),  # a watermark in the future: an empty window, not one turned round
+        (-5 * DAY, HOUR, None, -5 * DAY - HOUR),  # before 1970
+    ],
+)
+def test_window(watermark: int | None, lookback: int, keep: int | None, start: int) -> None:
+    """[watermark - lookback, now), never before now - keep; from there on where Aito holds nothing."""
+    assert window.window(NOW, watermark, lookback, keep) == Window(start, NOW)
+
+
+@given(
+    st.none() | st.integers(BEGINNING, NOW + DAY),
+    st.integers(0, 400 * DAY),
+    st.none() | st.integers(1, 36_500 * DAY),
+)
+def test_windows_are_never_turned_round(watermark: int | None, lookback: int, keep: int | None) -> None:
+    """They end now, begin no later, hold the watermark's second where it is kept, and nothing that is purged."""
+    span = window.window(NOW, watermark, lookback, keep)
+    assert span.start <= span.end == NOW
+    if keep is not None:
+        assert span.start >= NOW - keep
+    if watermark is not None and watermark < NOW and (keep is None or watermark >= NOW - keep):
+        assert span.start <= watermark
+
+
+def bucket(start: int, rows: int, winners: int | None = None, keyless: int = 0, reach: int | None = None) -> Bucket:
+    """A bucket whose fingerprint is its start."""
+    return Bucket(start, rows, rows - keyless if winners is None else winners, keyless, reach or start, abs(start))
+
+
+SPANS = st.tuples(st.integers(-50, 50), st.integers(1, 60)).map(lambda s: Window(s[0] * 7_000, (s[0] + s[1]) * 7_000))
+
+
+@st.composite
+def histograms(draw: st.DrawFn) -> tuple[Window, list[Bucket]]:
+    """A span, and buckets of hours and of seconds in it. The first hour may begin before the span does."""
+    span = draw(SPANS)
+    first, last = span.start // HOUR, (span.end - 1) // HOUR
+    hours = draw(st.sets(st.integers(first, last), max_size=20))
+    fine = draw(st.sets(st.sampled_from(sorted(hours)), max_size=3)) if hours else set()
+    starts = [hour * HOUR for hour in hours - fine]
+    for hour in fine:
+        starts += [s for s in draw(st.sets(st.integers(hour * HOUR, hour * HOUR + HOUR - 1), max_size=5))
+                   if span.start <= s < span.end]  # fmt: skip
+    sizes = st.integers(0, 300)
+    return span, [bucket(start, draw(sizes), reach=draw(st.none() | st.integers(start, span.end))) for start in starts]
+
+
+@settings(max_examples=60, deadline=None)
+@given(histograms(), st.integers(1, 120))
+def test_slices_tile_the_window(drawn: tuple[Window, list[Bucket]], rows: int) -> None:
+    """They begin and end with it, each where the one before ends, in time's order, none turned round."""
+    span, buckets = drawn
+    parts = window.slices(span, buckets, rows)
+    assert (parts[0].start, parts[-1].end) == (span.start, span.end)
+    assert all(before.end == after.start for before, after in itertools.pairwise(parts))
+    assert all(part.start < part.end for part in parts)
+
+
+@settings(max_examples=60, deadline=None)
+@given(histograms(), st.integers(1, 120), st.randoms())
+def test_no_bucket_is_lost(drawn: tuple[Window, list[Bucket]], rows: int, random: object) -> None:
+    """Counts and fingerprints of the slices are those of the buckets that begin in them."""
+    span, buckets = drawn
+    random.shuffle(buckets)  # type: ignore[attr-defined]
+    parts = window.slices(span, buckets, rows)
+    for part in parts:
+        mine = [b for b in buckets if part.start <= max(b.start, span.start) < part.end]
+        assert part.rows == sum(b.rows for b in mine)
+        assert (part.winners, part.keyless) == (sum(b.winners for b in mine), sum(b.keyless for b in mine))
+        assert part.fingerprint == functools.reduce(operator.xor, (b.fingerprint for b in mine), 0)
+        assert part.reach == max((b.reach for b in mine), default=BEGINNING)
+        assert part.rows <= rows or len(mine) == 1, "only what cannot be cut is larger"
+    assert sum(part.rows for part in parts) == sum(b.rows for b in buckets)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([], [0]),
+        ([0, 0], [0]),
+        ([5, 5], [10]),
+        ([5, 5, 1], [10, 1]),
+        ([11, 1], [11, 1]),
+        ([1, 11, 1], [1, 11, 1]),
+        ([10, 10, 10], [10, 10, 10]),
+        ([3, 3, 3, 3], [9, 3]),
+    ],
+)
+def test_slices_close_at_their_rows(sizes: list[int], expected: list[int]) -> None:
+    """With ten rows a slice: buckets are put together while they fit."""
+    buckets = [bucket(n * HOUR, rows) for n, rows in enumerate(sizes)]
+    assert [part.rows for part in window.slices(Window(0, 10 * HOUR), buckets, 10)] == expected
+
+
+@pytest.mark.parametrize(("rows", "parts"), [(1, 1), (10, 1), (10 * HEAVY, 1), (10 * HEAVY + 1, 5), (95, 10)])
+def test_heavy_seconds_are_read_in_parts(rows: int, parts: int) -> None:
+    """What holds more than four slices' rows and cannot be cut by time is cut by its keys."""
+    assert [s.parts for s in window.slices(Window(0, 10), [bucket(5, rows)], 10)] == [parts]
+
+
+def test_heavy_hours_are_counted_again() -> None:
+    """By the same measure as the parts."""
+    buckets = [bucket(0, 10 * HEAVY), bucket(HOUR, 10 * HEAVY + 1), bucket(2 * HOUR, 3)]
+    assert window.heavy(buckets, 10) == [HOUR]
+
+
+@pytest.mark.parametrize(
+    ("end", "reach", "after"), [(100, 99, None), (100, 100, 101), (100, 250, 251), (100, BEGINNING, None)]
+)
+def test_superseded(end: int, reach: int, after: int | None) -> None:
+    """A row at the slice's end belongs to the next: newer versions lie in [end, reach], and none before."""
+    assert Slice(0, end, reach=reach).superseded_after == after
+
+
+@pytest.mark.parametrize(
+    ("row_bytes", "rows"),
+    [(None, SLICE_ROWS), (0.0, SLICE_ROWS), (100.0, SLICE_ROWS), (51_200.0, 5_000), (1e12, 1)],
+)
+def test_large_rows_make_short_slices(row_bytes: float | None, rows: int) -> None:
+    """A slice is sorted by one worker: its bytes are bounded as well."""
+    assert window.slice_rows(row_bytes) == rows
