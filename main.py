@@ -15,7 +15,9 @@ from sync.entry import request as requests
 from sync.model.results import Request, RunReport
 from sync.pipeline.run import Services, facts, run, unforeseen
 
-services = functools.cache(Services.from_environment)  # made when first needed; a mistake is not kept
+services = functools.cache(
+    Services.from_environment
+)  # made when first needed; a mistake is not kept
 termination = functools.cache(Termination)
 
 
@@ -24,12 +26,18 @@ def sync(request: flask.Request) -> flask.Response:
     """Answer one HTTP request: POST runs, GET shows."""
     try:
         if request.path != "/":
-            return _answer(404, {"error": f"nothing at {request.path[:80]!r}; POST / runs, GET / shows the status"})
+            return _answer(
+                404,
+                {"error": f"nothing at {request.path[:80]!r}; POST / runs, GET / shows the status"},
+            )
         if request.method == "POST":
             return _run(request)
         if request.method in ("GET", "HEAD"):
             return _show(request)
-        return _answer(405, {"error": f"{request.method} is not known here; POST / runs, GET / shows the status"})
+        return _answer(
+            405,
+            {"error": f"{request.method} is not known here; POST / runs, GET / shows the status"},
+        )
     except BadRequest as error:
         _told(error, "WARNING")
         return _answer(error.status, {"error": str(error)})
@@ -41,7 +49,9 @@ def sync(request: flask.Request) -> flask.Response:
 
 def _run(request: flask.Request) -> flask.Response:
     body = request.get_data()
-    requests.parse(dict(request.headers), body)  # the caller's mistake is told before the configuration's
+    requests.parse(
+        dict(request.headers), body
+    )  # the caller's mistake is told before the configuration's
     settings = services().settings
     asked = requests.parse(dict(request.headers), body, [t.name for t in settings.tables])
     report = run(services(), asked, stopped=termination())
@@ -79,4 +89,6 @@ def _answer(status: int, body: object, retry_after: int | None = None) -> flask.
     return response
 
 
-gc.freeze()  # imports live for ever: the server forks after them, and a collector that touches them would copy them
+# imports live for ever: the server forks after them, and a collector that touches them would copy
+# them
+gc.freeze()

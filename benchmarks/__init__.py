@@ -1,1 +1,4 @@
-"""Times this function against other ways to bring the same rows from BigQuery to Aito. See README.md."""
+"""Times this function against other ways to bring the same rows from BigQuery to Aito.
+
+See README.md.
+"""

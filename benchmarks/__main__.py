@@ -1,4 +1,7 @@
-"""`make bench`: everything, in turn, on this machine. An hour or less; what it finds is in results/ and README.md."""
+"""`make bench`: everything, in turn, on this machine.
+
+An hour or less; what it finds is in results/ and README.md.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", help="default: every size of each side")
-    parser.add_argument("--sides", nargs="+", choices=[side.name for side in SIDES], default=[s.name for s in SIDES])
+    parser.add_argument(
+        "--sides", nargs="+", choices=[side.name for side in SIDES], default=[s.name for s in SIDES]
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     return parser
@@ -60,7 +65,11 @@ def race(rows: list[int] | None, names: list[str], runs: int) -> Iterator[dict[s
     for size in sorted(rows or {size for side in sides for size in side.sizes}):
         with stage(size) as here:
             playing = [side for side in sides if rows or size in side.sizes]
-            yield from (_played(side, size, run, contest.play(side, here)) for run in range(runs) for side in playing)
+            yield from (
+                _played(side, size, run, contest.play(side, here))
+                for run in range(runs)
+                for side in playing
+            )
 
 
 def _played(side: Side, size: int, run: int, used: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +83,9 @@ def _others(known: list[dict[str, Any]], entry: dict[str, Any]) -> list[dict[str
 
 
 def _told(part: str, entry: dict[str, Any]) -> dict[str, Any]:
-    short = {k: round(v, 3) if isinstance(v, float) else v for k, v in entry.items() if k != "status"}
+    short = {
+        k: round(v, 3) if isinstance(v, float) else v for k, v in entry.items() if k != "status"
+    }
     print(part, json.dumps(short), file=sys.stderr, flush=True)
     return short
 

@@ -1,8 +1,8 @@
 """Runs a command to its end and tells what it used: `python -I -S child.py <command...>`.
 
-A process of its own, and a small one: Linux counts the memory of whoever starts a process as the started one's, until
-it has replaced itself, so a large starter would be measured instead. Only what waits for its own children is counted
-with them, as functions-framework does for its workers.
+A process of its own, and a small one: Linux counts the memory of whoever starts a process as the
+started one's, until it has replaced itself, so a large starter would be measured instead. Only what
+waits for its own children is counted with them, as functions-framework does for its workers.
 """
 
 import json

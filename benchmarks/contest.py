@@ -26,7 +26,10 @@ LONG = 3600
 
 @dataclass(frozen=True)
 class Side:
-    """One way to bring the rows across. script None: the function behind its door; sends: whether the rows arrive."""
+    """One way to bring the rows across.
+
+    script None: the function behind its door; sends: whether the rows arrive.
+    """
 
     name: str
     title: str
@@ -42,14 +45,18 @@ SIDES = (
     Side("dlt_rows", "dlt, rows as dicts", "dlt", "dlt_rows.py", (10_000, 100_000)),
     Side("dlt_arrow", "dlt, Arrow, documents joined as strings", "dlt", "dlt_arrow.py"),
     Side("floor", "plain code: pages of documents, one session", "function", "floor.py"),
-    Side("reading", "reading alone (the function's queries)", "function", "reading.py", sends=False),
+    Side(
+        "reading", "reading alone (the function's queries)", "function", "reading.py", sends=False
+    ),
     Side("sending", "sending alone (finished batches)", "function", "sending.py"),
 )
 
 
 def requirements(venv: str) -> list[str]:
     """What a virtual environment holds; the function's pins are everybody's."""
-    pinned = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    pinned = [
+        line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()
+    ]
     pins = {line.split("==")[0]: line for line in pinned if line}
     return {
         "function": list(pins.values()),
@@ -59,7 +66,9 @@ def requirements(venv: str) -> list[str]:
 
 
 def python(venv: str) -> str:
-    """The interpreter of a virtual environment, which is made when it is missing or its requirements have changed."""
+    """The interpreter of a virtual environment, which is made when it is missing or its
+    requirements have changed.
+    """
     folder, wanted = VENVS / venv, json.dumps(requirements(venv))
     stamp = folder / "requirements.json"
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -72,7 +81,9 @@ def python(venv: str) -> str:
 def _install(folder: Path, packages: list[str]) -> None:
     if uv := shutil.which("uv"):
         subprocess.run([uv, "venv", "-q", "--python", sys.executable, folder], check=True)
-        subprocess.run([uv, "pip", "install", "-q", "--python", folder / "bin/python", *packages], check=True)
+        subprocess.run(
+            [uv, "pip", "install", "-q", "--python", folder / "bin/python", *packages], check=True
+        )
     else:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         subprocess.run([folder / "bin/python", "-m", "pip", "install", "-q", *packages], check=True)
@@ -87,7 +98,9 @@ def play(side: Side, stage: Stage, *, pause: float = 0.0) -> dict[str, Any]:
     else:
         used = _function(stage, environ)
     got = stage.swept()
-    return used | (checked(side.name, got, stage.rows) if side.sends else {"requests": 0, "bytes_sent": 0})
+    return used | (
+        checked(side.name, got, stage.rows) if side.sends else {"requests": 0, "bytes_sent": 0}
+    )
 
 
 def free_port() -> int:
@@ -117,7 +130,9 @@ def _function(stage: Stage, environ: dict[str, str]) -> dict[str, Any]:
 
 def post(port: int, body: bytes = b"{}") -> tuple[int, dict[str, Any]]:
     """The answer to one POST, as soon as anybody listens."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/", body, {"content-type": "application/json"})
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/", body, {"content-type": "application/json"}
+    )
     patience = time.monotonic() + START_SECONDS
     while True:
         try:

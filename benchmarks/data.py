@@ -1,4 +1,6 @@
-"""The 15-column web table (the shape of local/sample.PAGES), made in BigQuery: the same rows for the same numbers."""
+"""The 15-column web table (the shape of local/sample.PAGES), made in BigQuery: the same rows for
+the same numbers.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,21 @@ from local.bigquery import create
 DATASET = "web"
 PAGES, LARGE = f"{DATASET}.pages", f"{DATASET}.large"
 STRINGS = [
-    "id", "anonymous_id", "context_campaign_medium", "context_campaign_name", "context_campaign_source", "context_ip",
-    "context_locale", "context_page_path", "context_page_referrer", "context_page_title", "context_user_agent",
-    "referrer", "search", "url",
-]  # fmt: skip
+    "id",
+    "anonymous_id",
+    "context_campaign_medium",
+    "context_campaign_name",
+    "context_campaign_source",
+    "context_ip",
+    "context_locale",
+    "context_page_path",
+    "context_page_referrer",
+    "context_page_title",
+    "context_user_agent",
+    "referrer",
+    "search",
+    "url",
+]
 SPAN = timedelta(days=60)  # the rows are spread evenly over it; its end is yesterday
 STEP = 100_000  # rows a statement
 CALL_SECONDS = 900
@@ -23,20 +36,30 @@ CALL_SECONDS = 900
 
 def _choice(divisor: int, *values: str | None) -> str:
     """SQL that picks one of the values by a digit of the row's dice."""
-    cases = " ".join(f"WHEN {i} THEN '{value}'" for i, value in enumerate(values) if value is not None)
+    cases = " ".join(
+        f"WHEN {i} THEN '{value}'" for i, value in enumerate(values) if value is not None
+    )
     return f"CASE MOD(DIV(dice, {divisor}), {len(values)}) {cases} END"
 
 
 _PATH = _choice(1, "/", "/pricing", "/blog/churn", "/blog/fraud", "/docs/api", "/signup")
 _REFERRER = _choice(
-    7, None, "https://www.google.com/", "https://news.ycombinator.com/", "https://www.linkedin.com/feed/"
+    7,
+    None,
+    "https://www.google.com/",
+    "https://news.ycombinator.com/",
+    "https://www.linkedin.com/feed/",
 )
 _CAMPAIGN = _choice(11, None, "google", "newsletter", "linkedin")
-_SEARCH = _choice(17, None, None, None, "predictive database", 'what is "churn"?', "päätöspuu 決定木")
+_SEARCH = _choice(
+    17, None, None, None, "predictive database", 'what is "churn"?', "päätöspuu 決定木"
+)
 _AGENT = _choice(
     19,
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0"
+    " Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like"
+    " Gecko) Mobile/15E148",
     "Googlebot/2.1 (+http://www.google.com/bot.html)",
 )
 _ROWS = f"""
@@ -68,16 +91,34 @@ def pages(client: bigquery.Client, rows: int) -> None:
 
 def large(client: bigquery.Client, rows: int, size: int) -> None:
     """Make a table of documents of `size` bytes each."""
-    _make(client, LARGE, ["id", "body"], _DOCUMENTS, rows, ScalarQueryParameter("bytes", "INT64", size))
+    _make(
+        client,
+        LARGE,
+        ["id", "body"],
+        _DOCUMENTS,
+        rows,
+        ScalarQueryParameter("bytes", "INT64", size),
+    )
 
 
 def _make(
-    client: bigquery.Client, table: str, strings: list[str], select: str, rows: int, *more: ScalarQueryParameter
+    client: bigquery.Client,
+    table: str,
+    strings: list[str],
+    select: str,
+    rows: int,
+    *more: ScalarQueryParameter,
 ) -> None:
     client.delete_table(table, not_found_ok=True)
-    schema = [SchemaField(name, "STRING") for name in strings] + [SchemaField("timestamp", "TIMESTAMP")]
+    schema = [SchemaField(name, "STRING") for name in strings] + [
+        SchemaField("timestamp", "TIMESTAMP")
+    ]
     create(client, table, schema, partition_by="timestamp")
-    begin = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1) - SPAN
+    begin = (
+        datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        - timedelta(days=1)
+        - SPAN
+    )
     numbers = {"rows": rows, "span": int(SPAN.total_seconds())}
     fixed = [ScalarQueryParameter("begin", "TIMESTAMP", begin), *more]
     fixed += [ScalarQueryParameter(name, "INT64", number) for name, number in numbers.items()]
@@ -85,4 +126,6 @@ def _make(
         part = {"first": first, "last": min(rows, first + STEP) - 1}
         bounds = [ScalarQueryParameter(name, "INT64", number) for name, number in part.items()]
         config = bigquery.QueryJobConfig(query_parameters=[*fixed, *bounds])
-        client.query(f"INSERT INTO {table} {select}", job_config=config).result(timeout=CALL_SECONDS)
+        client.query(f"INSERT INTO {table} {select}", job_config=config).result(
+            timeout=CALL_SECONDS
+        )

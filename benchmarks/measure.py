@@ -21,13 +21,23 @@ class SideFailed(Exception):
 
 
 def measured(
-    command: Sequence[str], environ: Mapping[str, str], folder: Path, ask: Callable[[], None] | None = None
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    folder: Path,
+    ask: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
-    """Run a command to its end. ask: what is wanted of a server, which is told to stop after it. -> what it used."""
+    """Run a command to its end.
+
+    ask: what is wanted of a server, which is told to stop after it. -> what it used.
+    """
     starter = subprocess.Popen(
         [sys.executable, "-I", "-S", str(CHILD), *command],
-        env=dict(environ), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env=dict(environ),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     told = _Told(starter)
     peak = _asked(told.first()["pid"], ask) if ask else 0
     starter.wait()
@@ -48,14 +58,19 @@ def _asked(server: int, ask: Callable[[], None]) -> int:
 
 
 class _Told:
-    """What a child writes: its own JSON lines among others; read all the time, so that no pipe fills."""
+    """What a child writes: its own JSON lines among others; read all the time, so that no pipe
+    fills.
+    """
 
     def __init__(self, starter: subprocess.Popen[str]) -> None:
         self._lines: list[str] = []
         self._starter = starter
         assert starter.stdout
         self._first = starter.stdout.readline()
-        self._readers = [threading.Thread(target=self._gather, args=(s,)) for s in (starter.stdout, starter.stderr)]
+        self._readers = [
+            threading.Thread(target=self._gather, args=(s,))
+            for s in (starter.stdout, starter.stderr)
+        ]
         for reader in self._readers:
             reader.start()
 
@@ -82,7 +97,9 @@ def _tree(pid: int) -> list[int]:
 
 
 def _peak(pid: int) -> int:
-    """A process's share of memory, pages of several processes parted among them, and what it once had more than now."""
+    """A process's share of memory, pages of several processes parted among them, and what it once
+    had more than now.
+    """
     share = _read(pid, "smaps_rollup")["Pss"]
     now = _read(pid, "status")
     return share + now["VmHWM"] - now["VmRSS"]
@@ -90,5 +107,9 @@ def _peak(pid: int) -> int:
 
 def _read(pid: int, file: str) -> dict[str, int]:
     """The lines of a file of the kernel that tell bytes."""
-    lines = [line.split() for line in Path(f"/proc/{pid}/{file}").read_text().splitlines() if line.endswith(" kB")]
+    lines = [
+        line.split()
+        for line in Path(f"/proc/{pid}/{file}").read_text().splitlines()
+        if line.endswith(" kB")
+    ]
     return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}

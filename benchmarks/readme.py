@@ -1,4 +1,6 @@
-"""Writes README.md from the results, so that it says what the files show and nothing else; a test compares the two."""
+"""Writes README.md from the results, so that it says what the files show and nothing else; a test
+compares the two.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _targets(found: Iterable[Target]) -> str:
     verdict = {True: "yes", False: "**no**", None: "not measured"}
-    rows = [[t.what, f"{t.most:.2f}", "" if t.found is None else f"{t.found:.2f}", verdict[t.met]] for t in found]
+    rows = [
+        [t.what, f"{t.most:.2f}", "" if t.found is None else f"{t.found:.2f}", verdict[t.met]]
+        for t in found
+    ]
     return "## Targets\nMedian of the function over median of the other.\n\n" + _table(
         ["ratio", "at most", "is", "met"], rows
     )
@@ -89,7 +94,10 @@ def _contest(entries: list[dict[str, Any]]) -> str:
 
 
 def _row(title: str, entries: list[dict[str, Any]], side: str, size: int) -> list[str]:
-    found = [number(entries, field, side=side, rows=size) for field in ("wall_seconds", "cpu_seconds", "peak_bytes", "bytes_sent", "requests")]  # fmt: skip  # noqa: E501
+    found = [
+        number(entries, field, side=side, rows=size)
+        for field in ("wall_seconds", "cpu_seconds", "peak_bytes", "bytes_sent", "requests")
+    ]
     wall, cpu, peak, sent, requests = found
     if not (wall and cpu and peak and sent and requests):
         return []
@@ -112,17 +120,26 @@ def _spread(number: Number, unit: float = 1.0, digits: int = 2) -> str:
 
 def _overlap(results: dict[str, Any]) -> str:
     entries = results.get("overlap", [])
-    parts = [_at_distance([e for e in entries if e["distance"] == d]) for d in sorted({e["distance"] for e in entries})]
+    parts = [
+        _at_distance([e for e in entries if e["distance"] == d])
+        for d in sorted({e["distance"] for e in entries})
+    ]
     return "\n".join(["## Overlap", _OVERLAP, *parts]) if parts else ""
 
 
 def _at_distance(entries: list[dict[str, Any]]) -> str:
-    titles = {"reading": "reading alone", "sending": "sending alone", "function": "both, by the function"}
+    titles = {
+        "reading": "reading alone",
+        "sending": "sending alone",
+        "function": "both, by the function",
+    }
     rows = [(titles[side], number(entries, "wall_seconds", side=side)) for side in titles]
     rows_of, page = (entries[0][field] for field in ("rows", "distance"))
     batch = statistics.median(entry["pause"] for entry in entries)
     head = f"{rows_of:,} rows, {page * 1000:.0f} ms more a page, {batch * 1000:.0f} ms a batch\n\n"
-    return head + _table(["", "wall s"], [[title, _spread(found)] for title, found in rows if found])
+    return head + _table(
+        ["", "wall s"], [[title, _spread(found)] for title, found in rows if found]
+    )
 
 
 def _large(results: dict[str, Any]) -> str:
@@ -131,21 +148,28 @@ def _large(results: dict[str, Any]) -> str:
     for size in sorted({entry["rows"] for entry in entries}):
         if found := number(entries, "peak_bytes", rows=size):
             rows.append([f"{size} documents", _spread(found, 2**20, 0)])
-    head = f"## Documents of a megabyte\nPeak memory of the function; {LIMIT_BYTES // 2**20} MiB are allowed.\n\n"
+    head = (
+        f"## Documents of a megabyte\nPeak memory of the function; {LIMIT_BYTES // 2**20} MiB are"
+        " allowed.\n\n"
+    )
     return head + _table(["", "peak MiB"], rows) if rows else ""
 
 
 def _start(results: dict[str, Any]) -> str:
     imports, answers = results.get("imports", []), results.get("first_answer", [])
     titles = {"main": "`import main`", "packages": "its third-party packages alone"}
-    first = {"refused": "first answer, a wrong request refused", "dry_run": "first answer, a dry run of one table"}
+    first = {
+        "refused": "first answer, a wrong request refused",
+        "dry_run": "first answer, a dry run of one table",
+    }
     rows = [
-        [titles[what], _told(imports, "wall_seconds", what), _told(imports, "cpu_seconds", what)] for what in titles
+        [titles[what], _told(imports, "wall_seconds", what), _told(imports, "cpu_seconds", what)]
+        for what in titles
     ]
     rows += [[first[what], _told(answers, "answer_seconds", what), ""] for what in first]
     head = (
-        f"## Cold start\nImports: {IMPORTS} runs each, without bytecode to compile; answers: from the start of the "
-        "process under functions-framework.\n\n"
+        f"## Cold start\nImports: {IMPORTS} runs each, without bytecode to compile; answers: from"
+        " the start of the process under functions-framework.\n\n"
     )
     return head + _table(["", "wall s", "CPU s"], rows) if imports and answers else ""
 
@@ -158,12 +182,12 @@ def _told(entries: list[dict[str, Any]], field: str, what: str) -> str:
 def _machine(results: dict[str, Any]) -> str:
     machine, versions = results["machine"], results["versions"]
     lines = [
-        f"- {name}: {', '.join(f'{p} {v}' for p, v in sorted(held.items()))}" for name, held in sorted(versions.items())
+        f"- {name}: {', '.join(f'{p} {v}' for p, v in sorted(held.items()))}"
+        for name, held in sorted(versions.items())
     ]
     return (
-        f"## Machine and versions\n{machine['processor']}, {machine['cores']} cores, {machine['memory']}, "
-        f"{machine['system']}, Python {machine['python']}; measured {results['taken']}. Before the last part the "
-        f"machine's load was {machine['load']:g}; what exceeds 0 was others' and lengthens wall times.\n\n"
-        + "\n".join(lines)
-        + "\n"
+        f"## Machine and versions\n{machine['processor']}, {machine['cores']} cores,"
+        f" {machine['memory']}, {machine['system']}, Python {machine['python']}; measured"
+        f" {results['taken']}. Before the last part the machine's load was {machine['load']:g};"
+        " what exceeds 0 was others' and lengthens wall times.\n\n" + "\n".join(lines) + "\n"
     )

@@ -1,8 +1,10 @@
-"""An Aito that only parses and counts, in a process of its own: `python -m benchmarks.sink` prints `ready <port>`.
+"""An Aito that only parses and counts, in a process of its own: `python -m benchmarks.sink` prints
+`ready <port>`.
 
-It keeps of each row the cursor alone, so that counts by range are true; keys and values are not kept. Whatever a
-first load does not ask is refused with 501. `/stats` tells what came in and forgets it; `pause` is what a batch takes
-at least: its parsing is part of that, so that the sink is no slower when others need this machine, like one elsewhere.
+It keeps of each row the cursor alone, so that counts by range are true; keys and values are not
+kept. Whatever a first load does not ask is refused with 501. `/stats` tells what came in and
+forgets it; `pause` is what a batch takes at least: its parsing is part of that, so that the sink is
+no slower when others need this machine, like one elsewhere.
 """
 
 from __future__ import annotations
@@ -94,7 +96,9 @@ class Sink:
         for condition in where.get("$and", [where] if where else []):
             for operator, second in condition[CURSOR].items():
                 place = bisect_left(self.cursors, second)
-                first, end = (max(first, place), end) if operator == "$gte" else (first, min(end, place))
+                first, end = (
+                    (max(first, place), end) if operator == "$gte" else (first, min(end, place))
+                )
         return first, max(first, end)
 
 

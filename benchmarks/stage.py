@@ -1,4 +1,6 @@
-"""Where the sides play: BigQuery, the sink and Secret Manager, each stage set up once for a number of rows."""
+"""Where the sides play: BigQuery, the sink and Secret Manager, each stage set up once for a number
+of rows.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class Stage:
-    """What a side is given: addresses by environment, a folder, and how much there is to bring across."""
+    """What a side is given: addresses by environment, a folder, and how much there is to bring
+    across.
+    """
 
     environ: dict[str, str]
     folder: Path
@@ -36,14 +40,20 @@ class Stage:
     rows: int
 
     def swept(self, pause: float = 0.0) -> dict[str, int]:
-        """Empty the sink. pause: seconds a batch takes at least from now on. -> what it got: requests, bytes, rows."""
+        """Empty the sink.
+
+        pause: seconds a batch takes at least from now on. -> what it got: requests, bytes, rows.
+        """
         answer = requests.post(f"{self.sink}/stats", json={"pause": pause}, timeout=60)
         return dict(answer.json())
 
 
 @contextmanager
 def stage(rows: int, document_bytes: int | None = None, page_pause: float = 0.0) -> Iterator[Stage]:
-    """Set up: the web table with so many rows, or so many documents of a size. page_pause: seconds more a page."""
+    """Set up: the web table with so many rows, or so many documents of a size.
+
+    page_pause: seconds more a page.
+    """
     with ExitStack() as up:
         folder = Path(up.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
         bigquery = up.enter_context(BigQuery(pause=page_pause))
@@ -52,8 +62,12 @@ def stage(rows: int, document_bytes: int | None = None, page_pause: float = 0.0)
         client = bigquery.client()
         if document_bytes is None:
             data.pages(client, rows)
-            first = sql(client, f"SELECT TO_JSON_STRING(t) AS document FROM ({_rows()}) AS t LIMIT {BATCH}")
-            (folder / "batch.json").write_text("[" + ",".join(row["document"] for row in first) + "]")
+            first = sql(
+                client, f"SELECT TO_JSON_STRING(t) AS document FROM ({_rows()}) AS t LIMIT {BATCH}"
+            )
+            (folder / "batch.json").write_text(
+                "[" + ",".join(row["document"] for row in first) + "]"
+            )
         else:
             data.large(client, rows, document_bytes)
         config = _configured(folder, sink, large=document_bytes is not None)
@@ -61,13 +75,18 @@ def stage(rows: int, document_bytes: int | None = None, page_pause: float = 0.0)
 
 
 def _rows() -> str:
-    return f"SELECT {', '.join(data.STRINGS)}, UNIX_SECONDS(timestamp) AS unix_timestamp FROM {data.PAGES}"
+    return (
+        f"SELECT {', '.join(data.STRINGS)}, UNIX_SECONDS(timestamp) AS unix_timestamp FROM"
+        f" {data.PAGES}"
+    )
 
 
 @contextmanager
 def _sink() -> Iterator[str]:
     command = [sys.executable, "-m", "benchmarks.sink"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout
         assert process.stdin
         yield f"http://127.0.0.1:{process.stdout.readline().split()[1]}"
@@ -75,7 +94,10 @@ def _sink() -> Iterator[str]:
 
 
 def _configured(folder: Path, sink: str, *, large: bool) -> Path:
-    """The function's configuration. The ceiling of requests is out of the way, as the other sides have none."""
+    """The function's configuration.
+
+    The ceiling of requests is out of the way, as the other sides have none.
+    """
     table: dict[str, Any] = {
         "name": "pages",
         "source": data.LARGE if large else data.PAGES,
@@ -86,7 +108,9 @@ def _configured(folder: Path, sink: str, *, large: bool) -> Path:
     }
     aito = {"url": sink, "api_key_secret": SECRET, "requests_per_second": 1_000_000}
     path = folder / "sync.yaml"
-    path.write_text(yaml.safe_dump({"aito": aito, "ledger": "ledger", "tables": [table]}, sort_keys=False))
+    path.write_text(
+        yaml.safe_dump({"aito": aito, "ledger": "ledger", "tables": [table]}, sort_keys=False)
+    )
     return path
 
 

@@ -35,7 +35,9 @@ class Target:
 
 def number(entries: Iterable[Entry], field: str, **where: Any) -> Number | None:
     """A field of the entries that match, None when there are none."""
-    values = [e[field] for e in entries if all(e.get(name) == value for name, value in where.items())]
+    values = [
+        e[field] for e in entries if all(e.get(name) == value for name, value in where.items())
+    ]
     return Number(statistics.median(values), min(values), max(values)) if values else None
 
 
@@ -63,22 +65,42 @@ def targets(results: dict[str, Any]) -> list[Target]:
     contest, made = results.get("contest", []), []
     for side, rows, promised in AGAINST:
         for field, most in promised.items():
-            found = ratio(contest, field, {"side": "function", "rows": rows}, {"side": side, "rows": rows})
+            found = ratio(
+                contest, field, {"side": "function", "rows": rows}, {"side": side, "rows": rows}
+            )
             made.append(Target(f"{FIELDS[field]} against {side}, {rows:,} rows", most, found))
-    flat = ratio(contest, "peak_bytes", {"side": "function", "rows": 1_000_000}, {"side": "function", "rows": 10_000})
+    flat = ratio(
+        contest,
+        "peak_bytes",
+        {"side": "function", "rows": 1_000_000},
+        {"side": "function", "rows": 10_000},
+    )
     return [
         *made,
         Target("peak memory at 1,000,000 rows against 10,000", 1.1, flat),
-        Target("peak memory with documents of 1 MB against 256 MiB", 1.0, _large(results.get("large", []))),
+        Target(
+            "peak memory with documents of 1 MB against 256 MiB",
+            1.0,
+            _large(results.get("large", [])),
+        ),
         *(
-            Target(f"wall time against the slower of reading and sending alone, {d * 1000:.0f} ms away", 1.15, found)
+            Target(
+                f"wall time against the slower of reading and sending alone, {d * 1000:.0f} ms"
+                " away",
+                1.15,
+                found,
+            )
             for d, found in _overlaps(results.get("overlap", []))
         ),
         Target(
-            "`import main` against its packages alone, CPU", 1.1, _imports(results.get("imports", []), "cpu_seconds")
+            "`import main` against its packages alone, CPU",
+            1.1,
+            _imports(results.get("imports", []), "cpu_seconds"),
         ),
         Target(
-            "`import main` against its packages alone, wall", 1.1, _imports(results.get("imports", []), "wall_seconds")
+            "`import main` against its packages alone, wall",
+            1.1,
+            _imports(results.get("imports", []), "wall_seconds"),
         ),
     ]
 
@@ -90,9 +112,15 @@ def _large(entries: Sequence[Entry]) -> float | None:
 
 def _overlaps(entries: Sequence[Entry]) -> Iterator[tuple[float, float | None]]:
     for distance in sorted({entry["distance"] for entry in entries}):
-        alone = [number(entries, "wall_seconds", side=side, distance=distance) for side in ("reading", "sending")]
+        alone = [
+            number(entries, "wall_seconds", side=side, distance=distance)
+            for side in ("reading", "sending")
+        ]
         both = number(entries, "wall_seconds", side="function", distance=distance)
-        yield distance, both.median / max(a.median for a in alone if a) if both and all(alone) else None
+        yield (
+            distance,
+            both.median / max(a.median for a in alone if a) if both and all(alone) else None,
+        )
 
 
 def _imports(entries: Sequence[Entry], field: str) -> float | None:

@@ -1,8 +1,9 @@
 """Starts bqemulator the way this stack needs it: `python -m local._bqemulator <pause>`.
 
 pause: seconds that each page of a result is kept back, as by a network.
-Prints one line on stdout, `ready <port>`, once the REST port answers, and ends when its stdin closes: that happens when
-the parent stops it and when the parent dies, however it dies, on every operating system.
+Prints one line on stdout, `ready <port>`, once the REST port answers, and ends when its stdin
+closes: that happens when the parent stops it and when the parent dies, however it dies, on every
+operating system.
 """
 
 import asyncio
@@ -20,11 +21,15 @@ SPATIAL_MISSING = (
     "BigQuery emulator: DuckDB's `spatial` extension could not be downloaded; "
     "everything but GEOGRAPHY works without it."
 )
-SPATIAL_SECONDS = 20  # a few MB on a slow line; behind a firewall that drops packets nobody should wait longer
+SPATIAL_SECONDS = (
+    20  # a few MB on a slow line; behind a firewall that drops packets nobody should wait longer
+)
 
 
 class Spatial(threading.Thread):
-    """Puts DuckDB's `spatial` extension into its cache while the main thread imports the emulator: seconds each."""
+    """Puts DuckDB's `spatial` extension into its cache while the main thread imports the emulator:
+    seconds each.
+    """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -48,7 +53,9 @@ class Spatial(threading.Thread):
             self.available = False
 
     def load_into(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Load the extension, or say once that there is none: the emulator itself would refuse to start."""
+        """Load the extension, or say once that there is none: the emulator itself would refuse to
+        start.
+        """
         self.join(SPATIAL_SECONDS)
         if self.available:
             connection.execute("LOAD spatial")
@@ -57,7 +64,9 @@ class Spatial(threading.Thread):
 
 
 class _NoGrpc:
-    """Stands where the gRPC server would: the stack reads over REST only, and needs one port less."""
+    """Stands where the gRPC server would:
+    the stack reads over REST only, and needs one port less.
+    """
 
     async def start(self) -> None:
         """Nothing to start."""
@@ -67,25 +76,36 @@ class _NoGrpc:
 
 
 class _Brief(logging.Formatter):
-    """An error of the emulator in one line: its tracebacks through the web framework run to hundreds."""
+    """An error of the emulator in one line: its tracebacks through the web framework run to
+    hundreds.
+    """
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
         return f"{ei[0].__name__}: {ei[1]}"
 
 
 def _tolerant(read: Callable[..., Any]) -> Callable[..., Any]:
-    """A null in a dataset's JSON means that it is not there, as in all of Google's APIs; the emulator answers 500."""
+    """A null in a dataset's JSON means that it is not there, as in all of Google's APIs; the
+    emulator answers 500.
+    """
 
     def read_without_nulls(project: str, body: dict[str, Any], *rest: Any, **named: Any) -> Any:
-        return read(project, {key: value for key, value in body.items() if value is not None}, *rest, **named)
+        return read(
+            project,
+            {key: value for key, value in body.items() if value is not None},
+            *rest,
+            **named,
+        )
 
     return read_without_nulls
 
 
 class _Aside:
-    """Serves the pages of results after `pause` seconds, and everything else in an event loop of its own.
+    """Serves the pages of results after `pause` seconds, and everything else in an event loop of
+    its own.
 
-    The emulator runs its queries inside its event loop and answers nobody meanwhile; BigQuery does both at once.
+    The emulator runs its queries inside its event loop and answers nobody meanwhile; BigQuery does
+    both at once.
     """
 
     def __init__(self, app: Callable[..., Any], pause: float) -> None:
@@ -94,7 +114,9 @@ class _Aside:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
 
-    async def __call__(self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+    async def __call__(
+        self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
+    ) -> None:
         if scope["type"] != "http" or (scope["method"] == "GET" and "/queries/" in scope["path"]):
             await asyncio.sleep(self._pause)
             await self._app(scope, receive, send)
@@ -117,7 +139,9 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     from bqemulator.config import LogFormat, LogLevel, Settings
     from bqemulator.observability.logging_ import configure_logging
 
-    configure_logging(level=LogLevel.CRITICAL, fmt=LogFormat.CONSOLE)  # first of all: importing the rest logs already
+    configure_logging(
+        level=LogLevel.CRITICAL, fmt=LogFormat.CONSOLE
+    )  # first of all: importing the rest logs already
     from bqemulator import server
     from bqemulator.api import app
     from bqemulator.api.routes import datasets
@@ -136,12 +160,16 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     gc.freeze()
     gc.enable()
     print(f"ready {emulator.rest_port}", flush=True)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads stdout from here on, and a full pipe would block
+    os.dup2(
+        sys.stderr.fileno(), sys.stdout.fileno()
+    )  # nobody reads stdout from here on, and a full pipe would block
     await asyncio.Event().wait()
 
 
 def _exit_with_parent() -> None:
-    """Block until stdin closes, then leave at once: everything is in memory, so there is nothing to tidy up."""
+    """Block until stdin closes, then leave at once: everything is in memory, so there is nothing
+    to tidy up.
+    """
     sys.stdin.buffer.read()
     os._exit(0)
 

@@ -1,7 +1,8 @@
 """A small threaded HTTP/1.1 server on loopback: keep-alive, no Nagle delay, one write per answer.
 
-The stand-ins hand it one function from `Request` to `Response`. It can also misbehave at the level of the connection,
-which no framework allows: cut it with a reset, or promise more bytes than it sends.
+The stand-ins hand it one function from `Request` to `Response`. It can also misbehave at the level
+of the connection, which no framework allows: cut it with a reset, or promise more bytes than it
+sends.
 """
 
 import os
@@ -20,7 +21,10 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came. `size`: bytes of line, headers and body; `peer_gone`: has the client hung up by now?"""
+    """One request as it came.
+
+    `size`: bytes of line, headers and body; `peer_gone`: has the client hung up by now?
+    """
 
     method: str
     path: str
@@ -32,7 +36,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One answer. `promised`: a Content-Length beyond the body, then the connection ends; `cut`: a reset instead."""
+    """One answer.
+
+    `promised`: a Content-Length beyond the body, then the connection ends; `cut`: a reset instead.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -46,7 +53,9 @@ Answer = Callable[[Request], Response]
 
 
 class Server:
-    """Serves `answer` on a port of 127.0.0.1 (0 = any free one) in background threads until `stop`."""
+    """Serves `answer` on a port of 127.0.0.1 (0 = any free one) in background threads until
+    `stop`.
+    """
 
     def __init__(self, answer: Answer, port: int = 0) -> None:
         handler = type("Handler", (_Handler,), {"answer": staticmethod(answer)})
@@ -60,7 +69,9 @@ class Server:
 
     def start(self) -> None:
         """Begin to answer."""
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
 
     def stop(self) -> None:
         """Stop listening and hang up on everybody, as a server that goes away does."""
@@ -79,7 +90,8 @@ class _Listener(ThreadingHTTPServer):
         self.connections = 0
 
     def server_bind(self) -> None:
-        # HTTPServer asks the resolver for this machine's name here, which can take seconds; nothing needs it.
+        # HTTPServer asks the resolver for this machine's name here, which can take seconds; nothing
+        # needs it.
         socket.socket.bind(self.socket, self.server_address)
         self.server_address = self.socket.getsockname()
 
@@ -115,7 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
             response = self.answer(request)
         except Exception:  # noqa: BLE001 - a mistake in a stand-in must be seen, and must not look like a lost answer
             traceback.print_exc()
-            response = Response(500, b'{"message": "the stand-in itself failed; see its stderr", "status": 500}')
+            response = Response(
+                500, b'{"message": "the stand-in itself failed; see its stderr", "status": 500}'
+            )
         self._write(response)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = serve  # noqa: N815 - http.server calls them by these names
@@ -123,7 +137,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _request(self) -> Request:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         size = len(self.requestline) + 2 + len(bytes(self.headers)) + len(body)
-        return Request(self.command, self.path, dict(self.headers.items()), body, size, self._peer_gone)
+        return Request(
+            self.command, self.path, dict(self.headers.items()), body, size, self._peer_gone
+        )
 
     def _peer_gone(self) -> bool:
         readable, _, _ = select.select([self.connection], [], [], 0)

@@ -1,11 +1,13 @@
-"""A BigQuery on this machine: the `bqemulator` package (REST over DuckDB) in a process of its own, in memory.
+"""A BigQuery on this machine: the `bqemulator` package (REST over DuckDB) in a process of its own,
+in memory.
 
     with BigQuery() as bigquery:
         client = bigquery.client()
         load(client, "shop.pages", PAGES, rows, partition_by="timestamp")
 
-Known differences from the real one: dry runs estimate 0 bytes, `maximum_bytes_billed`, required partition filters and
-expiry are not enforced, results cannot be read through the Storage API, BYTES in loaded rows stay text.
+Known differences from the real one: dry runs estimate 0 bytes, `maximum_bytes_billed`, required
+partition filters and expiry are not enforced, results cannot be read through the Storage API, BYTES
+in loaded rows stay text.
 """
 
 import io
@@ -32,7 +34,8 @@ Row = Mapping[str, Any]
 
 
 class BigQuery:
-    """The emulator's process. `start` returns at once; whoever asks for `url` first waits until it answers.
+    """The emulator's process. `start` returns at once; whoever asks for `url` first waits until it
+    answers.
 
     pause: seconds that each page of a result is kept back, as by a network.
     """
@@ -45,11 +48,18 @@ class BigQuery:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self.stop()
 
     def start(self) -> Self:
-        """Start the process without waiting for it: it takes seconds, in which others can start too."""
+        """Start the process without waiting for it: it takes seconds, in which others can start
+        too.
+        """
         self._process = subprocess.Popen(
             # its own warnings concern nobody here
             [sys.executable, "-W", "ignore", "-m", "local._bqemulator", str(self._pause)],
@@ -81,7 +91,10 @@ class BigQuery:
         impatience.cancel()
         word, _, port = line.strip().partition(" ")
         if word != "ready":
-            raise RuntimeError(f"the BigQuery emulator did not start within {READY_SECONDS} s; its error is on stderr")
+            raise RuntimeError(
+                f"the BigQuery emulator did not start within {READY_SECONDS} s; its error is on"
+                " stderr"
+            )
         return f"http://127.0.0.1:{port}"
 
     def client(self, project: str | None = None) -> bigquery.Client:
@@ -104,8 +117,9 @@ def load(
 ) -> int:
     """Load rows into `dataset.table`, making both when missing. -> number of rows.
 
-    `partition_by`: a TIMESTAMP, DATETIME or DATE column for daily partitions, or "" for partitions by ingestion time.
-    Values are JSON's; times as ISO text. One load job, so that 100,000 rows take seconds.
+    `partition_by`: a TIMESTAMP, DATETIME or DATE column for daily partitions, or "" for partitions
+    by ingestion time. Values are JSON's; times as ISO text. One load job, so that 100,000 rows take
+    seconds.
     """
     create(client, table, schema, partition_by=partition_by)
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
@@ -118,14 +132,18 @@ def load(
     )
     # No size: the client then chooses the resumable upload; the emulator refuses the multipart one.
     data = io.BytesIO("\n".join(lines).encode())
-    client.load_table_from_file(data, _full(client, table), job_config=config, timeout=CALL_SECONDS).result(
-        timeout=CALL_SECONDS
-    )
+    client.load_table_from_file(
+        data, _full(client, table), job_config=config, timeout=CALL_SECONDS
+    ).result(timeout=CALL_SECONDS)
     return len(lines)
 
 
 def create(
-    client: bigquery.Client, table: str, schema: Sequence[bigquery.SchemaField], *, partition_by: str | None = None
+    client: bigquery.Client,
+    table: str,
+    schema: Sequence[bigquery.SchemaField],
+    *,
+    partition_by: str | None = None,
 ) -> None:
     """Create `dataset.table` and its dataset when missing."""
     made = bigquery.Table(_full(client, table), schema=list(schema))
@@ -140,7 +158,9 @@ def create(
 
 def sql(client: bigquery.Client, query: str) -> list[dict[str, Any]]:
     """Run one statement. -> its rows as dicts, none for DML and DDL."""
-    return [dict(row) for row in client.query(query, timeout=CALL_SECONDS).result(timeout=CALL_SECONDS)]
+    return [
+        dict(row) for row in client.query(query, timeout=CALL_SECONDS).result(timeout=CALL_SECONDS)
+    ]
 
 
 def _full(client: bigquery.Client, table: str) -> str:

@@ -1,8 +1,10 @@
-"""`make demo`: two linked tables flow from BigQuery into Aito, twice, and both ends are shown to be equal.
+"""`make demo`: two linked tables flow from BigQuery into Aito, twice, and both ends are shown to be
+equal.
 
-All of it on this machine: an emulator of BigQuery, stand-ins for Aito and Secret Manager, and the function itself under
-functions-framework, which is triggered as a scheduler would. Day one is a first load; day two brings new sessions, ties
-with the last second of day one, late rows, doubled keys, changed visitors, and rows that have grown too old.
+All of it on this machine: an emulator of BigQuery, stand-ins for Aito and Secret Manager, and the
+function itself under functions-framework, which is triggered as a scheduler would. Day one is a
+first load; day two brings new sessions, ties with the last second of day one, late rows, doubled
+keys, changed visitors, and rows that have grown too old.
 """
 
 import argparse
@@ -38,8 +40,13 @@ TABLES: list[dict[str, Any]] = [
         "source": f"{DATASET}.pages",
         "key": "id",
         "cursor": {"source": "timestamp", "column": "unix_timestamp"},
-        "columns": dict.fromkeys(PICKED)
-        | {"anonymous_id": {"link": f"{USER}.id"}, "search": {"type": "Text", "analyzer": "en"}},
+        "columns": (
+            dict.fromkeys(PICKED)
+            | {
+                "anonymous_id": {"link": f"{USER}.id"},
+                "search": {"type": "Text", "analyzer": "en"},
+            }
+        ),
         "keep": "90d",
         "evaluate": [
             {
@@ -63,19 +70,30 @@ def main() -> int:
     """Run the demo; 0 when both ends are equal."""
     parser = argparse.ArgumentParser("python -m local.demo", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--data", type=Path, help="folder with pages.ndjson.gz and users.ndjson.gz instead of the sample"
+        "--data",
+        type=Path,
+        help="folder with pages.ndjson.gz and users.ndjson.gz instead of the sample",
     )
     parser.add_argument("--keep", action="store_true", help="keep serving at the end")
     options = parser.parse_args()
     for name in ("pages.ndjson.gz", "users.ndjson.gz"):
         if options.data and not (options.data / name).is_file():
-            parser.error(f"--data {options.data}: there is no {name}; its columns are those of local/sample.py")
-    say("Starting BigQuery, Aito and Secret Manager on this machine (stand-ins; the predictions are not Aito's) ...")
+            parser.error(
+                f"--data {options.data}: there is no {name}; its columns are those of"
+                " local/sample.py"
+            )
+    say(
+        "Starting BigQuery, Aito and Secret Manager on this machine (stand-ins; the predictions are"
+        " not Aito's) ..."
+    )
     with Stack() as stack:
         config = stack.configure(tables=TABLES, aito={"requests_per_second": 1000})
         with Function(stack.environ(config)) as function:
             equal = demonstrate(stack, function, options.data)
-            say(f"\nThe status page: {function.url}/{'' if options.keep else ' (KEEP=1 keeps it up)'}")
+            say(
+                "\nThe status page:"
+                f" {function.url}/{'' if options.keep else ' (KEEP=1 keeps it up)'}"
+            )
             if options.keep:
                 wait(function)
     return 0 if equal else 1
@@ -89,7 +107,10 @@ def demonstrate(stack: Stack, function: Function, data: Path | None) -> bool:
     answers, equal = [], True
     for name, rows in (("day one", first + old), ("day two", second)):
         sample.load(client, rows)
-        say(f"\n{name}: {len(rows.pages):,} page views and {len(rows.users):,} visitors reach BigQuery")
+        say(
+            f"\n{name}: {len(rows.pages):,} page views and {len(rows.users):,} visitors reach"
+            " BigQuery"
+        )
         if name == "day two":
             grow_old(began)
         with following(function):
@@ -103,7 +124,9 @@ def demonstrate(stack: Stack, function: Function, data: Path | None) -> bool:
 
 
 def days(data: Path | None, now: datetime) -> tuple[Sample, Sample, Sample]:
-    """What reaches BigQuery before the first run, before the second, and what is too old by then."""
+    """What reaches BigQuery before the first run, before the second,
+    and what is too old by then.
+    """
     old = sample.ageing(now, KEEP, AGEING)
     if data:
         everything = sample.read(data, now)
@@ -121,7 +144,9 @@ def grow_old(began: datetime) -> None:
 
 
 def compare(stack: Stack, loaded: Sample, answer: dict[str, Any]) -> bool:
-    """Whether Aito's documents are the source's, field by field, by key, within the run's window."""
+    """Whether Aito's documents are the source's, field by field, by key,
+    within the run's window.
+    """
     ends = {table["table"]: table["window"]["end"] for table in answer["tables"]}
     oldest = ends[WEB] - int(KEEP.total_seconds())
     pages = {key: view(row) for key, row in sample.newest(loaded.pages, "timestamp").items()}
@@ -139,7 +164,9 @@ def same(stack: Stack, table: str, expected: dict[str, Row]) -> bool:
     doubled = len(rows) - len(found)
     other = sum(found[key] != expected[key] for key in found.keys() & expected.keys())
     verdict = (
-        "equal, field by field" if equal else f"{missing} missing, {extra} extra, {doubled} doubled, {other} different"
+        "equal, field by field"
+        if equal
+        else f"{missing} missing, {extra} extra, {doubled} doubled, {other} different"
     )
     say(f"  {table}: {len(rows):,} rows in Aito, {len(expected):,} due from BigQuery: {verdict}")
     return equal
@@ -147,7 +174,9 @@ def same(stack: Stack, table: str, expected: dict[str, Row]) -> bool:
 
 def view(row: Row) -> Row:
     """A page view as Aito should hold it."""
-    return present({name: row.get(name) for name in PICKED} | {"unix_timestamp": seconds(row["timestamp"])})
+    return present(
+        {name: row.get(name) for name in PICKED} | {"unix_timestamp": seconds(row["timestamp"])}
+    )
 
 
 def visitor(row: Row) -> Row:
@@ -194,10 +223,17 @@ def following(function: Function) -> Iterator[None]:
 def summarise(answers: list[tuple[str, dict[str, Any]]]) -> None:
     """A table of what moved."""
     counts = ("fetched", "uploaded", "skipped", "rejected", "repaired", "purged")
-    say(f"\n{'':<9}{'table':<19}{'status':<8}" + "".join(f"{name:>9}" for name in counts) + f"{'seconds':>9}  verified")
+    say(
+        f"\n{'':<9}{'table':<19}{'status':<8}"
+        + "".join(f"{name:>9}" for name in counts)
+        + f"{'seconds':>9}  verified"
+    )
     for day, table in answers:
         numbers = "".join(f"{table[name]:>9,}" for name in counts)
-        say(f"{day:<9}{table['table']:<19}{table['status']:<8}{numbers}{table['seconds']:>9.1f}  {table['verified']}")
+        say(
+            f"{day:<9}{table['table']:<19}{table['status']:<8}{numbers}{table['seconds']:>9.1f} "
+            f" {table['verified']}"
+        )
 
 
 def wait(function: Function) -> None:

@@ -1,4 +1,5 @@
-"""A stand-in for Pub/Sub that the official publisher accepts: `google.pubsub.v1.Publisher/Publish` over gRPC.
+"""A stand-in for Pub/Sub that the official publisher accepts: `google.pubsub.v1.Publisher/Publish`
+over gRPC.
 
 with PubSub() as pubsub:
     os.environ["PUBSUB_EMULATOR_HOST"] = pubsub.host
@@ -28,7 +29,10 @@ class Message:
 
 
 class PubSub:
-    """Collects what is published. `missing`: topics that do not exist; `failing`: so many calls are refused first."""
+    """Collects what is published.
+
+    `missing`: topics that do not exist; `failing`: so many calls are refused first.
+    """
 
     def __init__(self, port: int = 0) -> None:
         self.messages: list[Message] = []
@@ -42,7 +46,12 @@ class PubSub:
         self._server.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self._server.stop(grace=None)
 
     def _handlers(self) -> Any:
@@ -51,14 +60,23 @@ class PubSub:
             request_deserializer=PublishRequest.deserialize,
             response_serializer=PublishResponse.serialize,
         )
-        return grpc.method_handlers_generic_handler("google.pubsub.v1.Publisher", {"Publish": publish})
+        return grpc.method_handlers_generic_handler(
+            "google.pubsub.v1.Publisher", {"Publish": publish}
+        )
 
     def _publish(self, request: PublishRequest, context: grpc.ServicerContext) -> PublishResponse:
         if request.topic in self.missing:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"Resource not found (resource={request.topic.split('/')[-1]}).")
+            context.abort(
+                grpc.StatusCode.NOT_FOUND,
+                f"Resource not found (resource={request.topic.split('/')[-1]}).",
+            )
         if self.failing:
             self.failing -= 1
-            context.abort(grpc.StatusCode.PERMISSION_DENIED, "User not authorized to perform this action.")
+            context.abort(
+                grpc.StatusCode.PERMISSION_DENIED, "User not authorized to perform this action."
+            )
         first = len(self.messages) + 1
-        self.messages += [Message(request.topic, each.data, dict(each.attributes)) for each in request.messages]
+        self.messages += [
+            Message(request.topic, each.data, dict(each.attributes)) for each in request.messages
+        ]
         return PublishResponse(message_ids=[str(first + n) for n in range(len(request.messages))])

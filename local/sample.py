@@ -1,8 +1,9 @@
 """Web sessions to sync: a small made-up sample, or real ones from a folder.
 
-Two tables in the shape of Segment's: `pages` (page views, which never change) and `users` (visitors, which do), linked
-by `pages.anonymous_id`. Where a visit came from (`context_campaign_source`) follows from page and referrer three times
-of four, so that there is something to predict. Everything is a function of its arguments: the same call, the same rows.
+Two tables in the shape of Segment's: `pages` (page views, which never change) and `users`
+(visitors, which do), linked by `pages.anonymous_id`. Where a visit came from
+(`context_campaign_source`) follows from page and referrer three times of four, so that there is
+something to predict. Everything is a function of its arguments: the same call, the same rows.
 """
 
 import gzip
@@ -23,8 +24,9 @@ Row = dict[str, Any]
 
 DATASET = "aito_ai_website"
 _STRINGS = (
-    "id anonymous_id context_campaign_medium context_campaign_name context_campaign_source context_ip context_locale "
-    "context_page_path context_page_referrer context_page_title context_user_agent referrer search url"
+    "id anonymous_id context_campaign_medium context_campaign_name context_campaign_source"
+    " context_ip context_locale context_page_path context_page_referrer context_page_title"
+    " context_user_agent referrer search url"
 )
 _TIMES = ("timestamp", "received_at", "loaded_at")
 PAGES = [
@@ -32,23 +34,35 @@ PAGES = [
     *(SchemaField(name, "TIMESTAMP") for name in _TIMES),
 ]
 USERS = [
-    *(SchemaField(name, "STRING") for name in ("id", "device", "first_path", "first_referrer", "user_agent")),
+    *(
+        SchemaField(name, "STRING")
+        for name in ("id", "device", "first_path", "first_referrer", "user_agent")
+    ),
     SchemaField("received_at", "TIMESTAMP"),
 ]
 
 _PATHS = ("/", "/pricing", "/blog/churn", "/blog/fraud", "/docs/api", "/signup")
-_REFERRERS = (None, "https://www.google.com/", "https://news.ycombinator.com/", "https://www.linkedin.com/feed/")
+_REFERRERS = (
+    None,
+    "https://www.google.com/",
+    "https://news.ycombinator.com/",
+    "https://www.linkedin.com/feed/",
+)
 _SOURCES = (None, "google", "newsletter", "linkedin")
 _SEARCHES = (None, None, None, "predictive database", "fraud detection", 'what is "churn"?')
-_DEVICES = {"desktop": "Mozilla/5.0 (X11; Linux x86_64)", "mobile": "Mozilla/5.0 (iPhone)", "bot": "Googlebot/2.1"}
+_DEVICES = {
+    "desktop": "Mozilla/5.0 (X11; Linux x86_64)",
+    "mobile": "Mozilla/5.0 (iPhone)",
+    "bot": "Googlebot/2.1",
+}
 _AWKWARD: tuple[Row, ...] = (
-    {"context_page_title": 'She said "hello", then\nleft \\ for \'good\''},
+    {"context_page_title": "She said \"hello\", then\nleft \\ for 'good'"},
     {"context_page_title": "Ünïcode — 🙂👩‍👩‍👧 漢字 \u200b\u2028"},
     {"context_page_title": "", "search": "", "referrer": ""},
     {"context_page_title": None, "url": None, "context_page_path": None, "referrer": None},
     {"url": "https://example.com/?q=" + "long" * 2500},
-    {"context_page_title": "NULL", "search": "{\"a\": [1, 2]}", "context_campaign_name": "\t\r\n"},
-)  # fmt: skip
+    {"context_page_title": "NULL", "search": '{"a": [1, 2]}', "context_campaign_name": "\t\r\n"},
+)
 
 
 @dataclass(frozen=True)
@@ -81,13 +95,20 @@ def day_one(now: datetime, *, pages: int = 1000, users: int = 100, seed: int = 1
 
 
 def day_two(
-    now: datetime, first: Sample, *, pages: int = 300, users: int = 30, keep: timedelta, seed: int = 1
+    now: datetime,
+    first: Sample,
+    *,
+    pages: int = 300,
+    users: int = 30,
+    keep: timedelta,
+    seed: int = 1,
 ) -> Sample:
-    """What reaches BigQuery during the next day: new sessions, and everything that is difficult about them.
+    """What reaches BigQuery during the next day: new sessions, and everything that is difficult
+    about them.
 
-    Besides `pages` new views: 5 in day one's very last second, 5 up to an hour older than that, 5 older than `keep`,
-    5 views of day one's last hour sent again, 5 new ones sent twice, and one key with a newer second version.
-    Besides `users` new visitors: 10 of day one's have changed.
+    Besides `pages` new views: 5 in day one's very last second, 5 up to an hour older than that, 5
+    older than `keep`, 5 views of day one's last hour sent again, 5 new ones sent twice, and one key
+    with a newer second version. Besides `users` new visitors: 10 of day one's have changed.
     """
     dice = random.Random(f"day two {seed}")
     end, edge = _whole(now) - timedelta(minutes=1), _newest(first.pages, "timestamp")
@@ -109,15 +130,20 @@ def day_two(
     return Sample(visitors + changed, fresh + arrived + twice + [newer])
 
 
-def ageing(now: datetime, keep: timedelta, after: timedelta, *, pages: int = 20, seed: int = 1) -> Sample:
+def ageing(
+    now: datetime, keep: timedelta, after: timedelta, *, pages: int = 20, seed: int = 1
+) -> Sample:
     """Views that are within `keep` now and past it `after` some time: what a purge will remove."""
     dice = random.Random(f"ageing {seed}")
     user = _user(dice, _whole(now) - timedelta(days=1))
-    return Sample([user], [_page(dice, user["id"], _whole(now) - keep + after) for _ in range(pages)])
+    return Sample(
+        [user], [_page(dice, user["id"], _whole(now) - keep + after) for _ in range(pages)]
+    )
 
 
 def read(folder: Path, now: datetime) -> Sample:
-    """Real sessions from `pages.ndjson.gz` and `users.ndjson.gz`, all times shifted by one constant.
+    """Real sessions from `pages.ndjson.gz` and `users.ndjson.gz`, all times shifted by one
+    constant.
 
     The newest of all times then lies a minute before `now`, so that nothing is dated in the future.
     """
@@ -128,20 +154,26 @@ def read(folder: Path, now: datetime) -> Sample:
 
 
 def load(client: Client, sample: Sample, dataset: str = DATASET) -> None:
-    """Load into `<dataset>.pages` (daily partitions by `timestamp`) and `<dataset>.users`, with Segment's views.
+    """Load into `<dataset>.pages` (daily partitions by `timestamp`) and `<dataset>.users`, with
+    Segment's views.
 
     The tables hold what was sent; `pages_view` and `users_view` the newest version of each id.
     """
     bigquery.load(client, f"{dataset}.pages", PAGES, sample.pages, partition_by="timestamp")
     bigquery.load(client, f"{dataset}.users", USERS, sample.users)
     for table, newest in (("pages", "loaded_at"), ("users", "received_at")):
-        numbered = f"SELECT *, ROW_NUMBER() OVER (PARTITION BY id ORDER BY {newest} DESC) AS n FROM {dataset}.{table}"
+        numbered = (
+            f"SELECT *, ROW_NUMBER() OVER (PARTITION BY id ORDER BY {newest} DESC) AS n FROM"
+            f" {dataset}.{table}"
+        )
         view = f"SELECT * EXCEPT (n) FROM ({numbered}) WHERE n = 1"
         bigquery.sql(client, f"CREATE OR REPLACE VIEW {dataset}.{table}_view AS {view}")
 
 
 def newest(rows: Iterable[Row], cursor: str) -> dict[str, Row]:
-    """Rows by id, of several versions the one with the newest cursor: what a sync must bring across."""
+    """Rows by id, of several versions the one with the newest cursor: what a sync must bring
+    across.
+    """
     chosen: dict[str, Row] = {}
     for row in rows:
         if row["id"] not in chosen or _parsed(row[cursor]) >= _parsed(chosen[row["id"]][cursor]):
@@ -241,7 +273,9 @@ def _by(rows: list[Row], column: str) -> list[Row]:
 
 
 def _split(rows: list[Row], column: str, at: datetime) -> tuple[list[Row], list[Row]]:
-    return [row for row in rows if _parsed(row[column]) < at], [row for row in rows if _parsed(row[column]) >= at]
+    return [row for row in rows if _parsed(row[column]) < at], [
+        row for row in rows if _parsed(row[column]) >= at
+    ]
 
 
 def _lines(path: Path) -> list[Row]:
@@ -250,4 +284,7 @@ def _lines(path: Path) -> list[Row]:
 
 
 def _shifted(rows: list[Row], shift: timedelta) -> list[Row]:
-    return [{**row, **{name: _iso(_parsed(row[name]) + shift) for name in _TIMES if name in row}} for row in rows]
+    return [
+        {**row, **{name: _iso(_parsed(row[name]) + shift) for name in _TIMES if name in row}}
+        for row in rows
+    ]

@@ -1,4 +1,5 @@
-"""A stand-in for Secret Manager's REST API: `GET /v1/projects/P/secrets/S/versions/V:access`, and nothing else.
+"""A stand-in for Secret Manager's REST API: `GET /v1/projects/P/secrets/S/versions/V:access`, and
+nothing else.
 
 with SecretManager({"projects/p/secrets/aito-api-key": "the key"}) as secrets:
     secrets.url                                   # the value for SECRET_MANAGER_EMULATOR_HOST
@@ -20,7 +21,8 @@ _CASTAGNOLI = 0x82F63B78  # the CRC32C polynomial, bits reversed
 class SecretManager:
     """Secrets by `projects/P/secrets/S`, each a list of versions counted from 1.
 
-    `accesses` counts the requests; `corrupt` spoils the checksum of every answer; secrets in `forbidden` answer 403.
+    `accesses` counts the requests; `corrupt` spoils the checksum of every answer; secrets in
+    `forbidden` answer 403.
     """
 
     def __init__(self, secrets: Mapping[str, str | bytes] | None = None, port: int = 0) -> None:
@@ -37,7 +39,12 @@ class SecretManager:
         self._server.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self._server.stop()
 
     def add(self, name: str, value: str | bytes) -> str:
@@ -56,14 +63,21 @@ class SecretManager:
 
     def _access(self, name: str, version: str) -> Response:
         versions = self._versions.get(name, [])
-        number = len(versions) if version == "latest" else int(version) if version.isdecimal() else 0
+        number = (
+            len(versions) if version == "latest" else int(version) if version.isdecimal() else 0
+        )
         if name in self.forbidden:
-            reason = f"Permission 'secretmanager.versions.access' denied for resource '{name}/versions/{version}'"
+            reason = (
+                "Permission 'secretmanager.versions.access' denied for resource"
+                f" '{name}/versions/{version}'"
+            )
             return _refusal(403, "PERMISSION_DENIED", f"{reason} (or it may not exist).")
         if not versions:
             return _refusal(404, "NOT_FOUND", f"Secret [{name}] not found or has no versions.")
         if not 1 <= number <= len(versions):
-            return _refusal(404, "NOT_FOUND", f"Secret Version [{name}/versions/{version}] not found.")
+            return _refusal(
+                404, "NOT_FOUND", f"Secret Version [{name}/versions/{version}] not found."
+            )
         return self._payload(f"{name}/versions/{number}", versions[number - 1])
 
     def _payload(self, name: str, data: bytes) -> Response:

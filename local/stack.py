@@ -34,7 +34,8 @@ LEDGER = "aito_sync"
 START_SECONDS = 60
 PATIENCE_SECONDS = 300  # of `post`; a first load under a debugger takes a while
 
-# Waits until the parent lets go of its stdin, which it does by dying, and then ends the process group named to it.
+# Waits until the parent lets go of its stdin, which it does by dying, and then ends the process
+# group named to it.
 _GUARD = 'read _; kill -s KILL -- "-$1"'
 
 
@@ -56,19 +57,32 @@ class Stack:
             self._exit.enter_context(server)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self._exit.close()
 
     def configure(self, *, name: str = "sync.yaml", **settings: Any) -> Path:
-        """Write a configuration file for this stack; `settings` are merged over the addresses. -> its path."""
+        """Write a configuration file for this stack; `settings` are merged over the addresses.
+
+        -> its path.
+        """
         aito = {"url": self.aito.url, "api_key_secret": SECRET, **settings.pop("aito", {})}
         path = self.folder / name
-        path.write_text(yaml.safe_dump({"aito": aito, "ledger": LEDGER, **settings}, sort_keys=False), encoding="utf-8")
+        path.write_text(
+            yaml.safe_dump({"aito": aito, "ledger": LEDGER, **settings}, sort_keys=False),
+            encoding="utf-8",
+        )
         return path
 
     def environ(self, config: Path | None = None) -> dict[str, str]:
         """The environment of a function process that talks to this stack and to nothing else."""
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        inherited = {
+            name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ
+        }
         return {
             **inherited,
             "BIGQUERY_EMULATOR_HOST": self.bigquery.url,
@@ -86,7 +100,12 @@ class Function:
     """
 
     def __init__(
-        self, environ: Mapping[str, str], *, source: Path = ROOT / "main.py", target: str = "sync", port: int = 0
+        self,
+        environ: Mapping[str, str],
+        *,
+        source: Path = ROOT / "main.py",
+        target: str = "sync",
+        port: int = 0,
     ) -> None:
         self._environ, self._source, self._target = dict(environ), source, target
         self._port = port or _free_port()
@@ -101,7 +120,12 @@ class Function:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self.kill()
 
     def start(self) -> None:
@@ -137,14 +161,27 @@ class Function:
         self._end(signal.SIGKILL)
 
     def terminate(self) -> None:
-        """SIGTERM, as the platform sends before it takes an instance away; returns when the process has ended."""
+        """SIGTERM, as the platform sends before it takes an instance away; returns when the
+        process has ended.
+        """
         self._end(signal.SIGTERM)
 
     def post(
-        self, body: Any = None, *, headers: Mapping[str, str] | None = None, timeout: float = PATIENCE_SECONDS
+        self,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = PATIENCE_SECONDS,
     ) -> tuple[int, Any]:
-        """POST a JSON body, or bytes as they are. -> (status, JSON, or the text where it is none)."""
-        return _read(requests.post(self.url, data=_encoded(body), headers=_headers(body, headers), timeout=timeout))
+        """POST a JSON body, or bytes as they are.
+
+        -> (status, JSON, or the text where it is none).
+        """
+        return _read(
+            requests.post(
+                self.url, data=_encoded(body), headers=_headers(body, headers), timeout=timeout
+            )
+        )
 
     def get(self, path: str = "/", *, timeout: float = PATIENCE_SECONDS) -> tuple[int, Any]:
         """GET a path. -> (status, JSON, or the text where it is none)."""
@@ -185,12 +222,16 @@ class Function:
                 return
             time.sleep(0.02)
         self.kill()
-        raise RuntimeError("the function did not start:\n" + "".join(self.errors[-20:] or self.lines[-20:]))
+        raise RuntimeError(
+            "the function did not start:\n" + "".join(self.errors[-20:] or self.lines[-20:])
+        )
 
 
 def _guard(group: int) -> subprocess.Popen[bytes]:
     """Sees to it that a test which is killed leaves no function behind."""
-    return subprocess.Popen(["sh", "-c", _GUARD, "sh", str(group)], stdin=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen(
+        ["sh", "-c", _GUARD, "sh", str(group)], stdin=subprocess.PIPE, start_new_session=True
+    )
 
 
 def _gather(stream: IO[str] | None, keep: Callable[[str], None]) -> threading.Thread:

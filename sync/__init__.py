@@ -1,1 +1,4 @@
-"""Keeps an Aito predictive database fed from BigQuery. The way through: main.py -> run -> load -> source and target."""
+"""Keeps an Aito predictive database fed from BigQuery.
+
+The way through: main.py -> run -> load -> source and target.
+"""

@@ -1,6 +1,8 @@
-"""The same from a shell: `python -m sync sync|reconcile|watch|check`, with the same settings and the same engine.
+"""The same from a shell: `python -m sync sync|reconcile|watch|check`, with the same settings and
+the same engine.
 
-Exit status: 0 ok, 1 failed, 2 wrong request or configuration, 3 partial or busy: calling again continues.
+Exit status: 0 ok, 1 failed, 2 wrong request or configuration, 3 partial or busy: calling again
+continues.
 """
 
 from __future__ import annotations
@@ -30,14 +32,24 @@ def main(arguments: list[str] | None = None) -> int:
         services = Services.from_environment()
         screen = Progress(sys.stderr) if sys.stderr.isatty() and not options.json else None
         asked = _request(options, services)
-        report = run(services, asked, screen or _to_stderr, _interruptible(), screen.progress if screen else None)
+        report = run(
+            services,
+            asked,
+            screen or _to_stderr,
+            _interruptible(),
+            screen.progress if screen else None,
+        )
     except (BadRequest, ConfigError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
     except SyncError as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(report.to_json(), indent=2) if options.json else _summary(report, options.command))
+    print(
+        json.dumps(report.to_json(), indent=2)
+        if options.json
+        else _summary(report, options.command)
+    )
     return EXIT.get(report.http_status, 1)
 
 
@@ -46,33 +58,50 @@ def _parser() -> argparse.ArgumentParser:
         PROG, description="Keep Aito fed from BigQuery. Settings: sync.yaml, or SYNC_CONFIG."
     )
     parser.add_argument(
-        "command", choices=("sync", "reconcile", "watch", "check"), help="check writes nothing anywhere"
+        "command",
+        choices=("sync", "reconcile", "watch", "check"),
+        help="check writes nothing anywhere",
     )
     parser.add_argument("--tables", nargs="+", metavar="NAME", help="default: all")
-    parser.add_argument("--dry-run", action="store_true", help="plan, estimate and compare; write nothing")
     parser.add_argument(
-        "--full-refresh", action="store_true", help="sync: forget the watermark, re-read the whole keep range"
+        "--dry-run", action="store_true", help="plan, estimate and compare; write nothing"
     )
-    parser.add_argument("--deep", action="store_true", help="reconcile: compare keys in every slice")
-    parser.add_argument("--json", action="store_true", help="print the answer as JSON; the log goes to stderr")
+    parser.add_argument(
+        "--full-refresh",
+        action="store_true",
+        help="sync: forget the watermark, re-read the whole keep range",
+    )
+    parser.add_argument(
+        "--deep", action="store_true", help="reconcile: compare keys in every slice"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the answer as JSON; the log goes to stderr"
+    )
     return parser
 
 
 def _request(options: argparse.Namespace, services: Services) -> Request:
     check = options.command == "check"
-    asked: dict[str, Any] = {"action": "sync" if check else options.command, "dry_run": options.dry_run or check}
+    asked: dict[str, Any] = {
+        "action": "sync" if check else options.command,
+        "dry_run": options.dry_run or check,
+    }
     asked |= {"full_refresh": options.full_refresh, "deep": options.deep}
     asked |= {"tables": options.tables} if options.tables else {}
     return asked_for(asked, [t.name for t in services.settings.tables])
 
 
 def _interruptible() -> Any:
-    """Ctrl-C and SIGTERM end the run at the next batch, with the state good; a second Ctrl-C ends it at once."""
+    """Ctrl-C and SIGTERM end the run at the next batch, with the state good; a second Ctrl-C ends
+    it at once.
+    """
     stop = threading.Event()
 
     def handler(number: int, _: object) -> None:
         stop.set()
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(
+            number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        )
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handler)
@@ -106,7 +135,10 @@ class Progress:
         self._screen.flush()
 
     def _pace(self, table: str, done: int) -> str:
-        planned, seconds = self._planned.get(table, done), time.monotonic() - self._begun.get(table, time.monotonic())
+        planned, seconds = (
+            self._planned.get(table, done),
+            time.monotonic() - self._begun.get(table, time.monotonic()),
+        )
         rate = done / seconds if seconds else 0.0
         left = (planned - done) / rate if rate else 0.0
         return f"{done:,} of {planned:,} rows, {rate:,.0f} rows/s, {max(0.0, left):.0f} s left"
@@ -115,9 +147,15 @@ class Progress:
 def _summary(report: RunReport, command: str) -> str:
     lines = [f"{command}: {report.status} in {report.seconds:.1f} s (run {report.run_id})"]
     for table in report.tables:
-        counts = ", ".join(f"{count:,} {name}" for name, count in table.counts().items() if count) or "nothing to do"
+        counts = (
+            ", ".join(f"{count:,} {name}" for name, count in table.counts().items() if count)
+            or "nothing to do"
+        )
         verified = ", verified" if table.verified else ""
-        lines.append(f"  {table.table}: {table.status}{verified}; {table.error or _estimate(table) or counts}")
+        lines.append(
+            f"  {table.table}: {table.status}{verified};"
+            f" {table.error or _estimate(table) or counts}"
+        )
     return "\n".join(lines)
 
 

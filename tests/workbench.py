@@ -1,4 +1,6 @@
-"""A workbench: one test's own dataset, ledger and configuration on the shared stack, and runs in this process."""
+"""A workbench: one test's own dataset, ledger and configuration on the shared stack, and runs in
+this process.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ QUICK = Retry(timeout=10)  # an error of the emulator is not repeated for ten mi
 
 
 class Bench:
-    """The dataset `name`, the ledger `name_ledger`, and runs at the time `now`; `events` are the last run's."""
+    """The dataset `name`, the ledger `name_ledger`, and runs at the time `now`; `events` are the
+    last run's.
+    """
 
     def __init__(self, stack: Stack, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         self.stack, self.name, self.now = stack, name, NOW
@@ -36,8 +40,13 @@ class Bench:
         self.client.create_dataset(self.name, exists_ok=True, retry=QUICK)
         return emulator.sql(self.client, text.replace("{d}", self.name))
 
-    def load(self, table: str, schema: dict[str, str], rows: Iterable[dict[str, Any]], **options: Any) -> None:
-        """Append rows to a table of the dataset, making it when missing. schema: name -> BigQuery type."""
+    def load(
+        self, table: str, schema: dict[str, str], rows: Iterable[dict[str, Any]], **options: Any
+    ) -> None:
+        """Append rows to a table of the dataset, making it when missing.
+
+        schema: name -> BigQuery type.
+        """
         fields = [bigquery.SchemaField(name, kind) for name, kind in schema.items()]
         emulator.load(self.client, f"{self.name}.{table}", fields, rows, **options)
 
@@ -45,19 +54,27 @@ class Bench:
         """The configuration's services, at a clock that stands still and never waits."""
         aito = {"requests_per_second": 100_000, **settings.pop("aito", {})}
         config = self.stack.configure(
-            name=f"{self.name}.yaml", ledger=f"{self.name}_ledger", aito=aito, tables=list(tables), **settings
+            name=f"{self.name}.yaml",
+            ledger=f"{self.name}_ledger",
+            aito=aito,
+            tables=list(tables),
+            **settings,
         )
         for name, value in self.stack.environ(config).items():
             self._monkeypatch.setenv(name, value)
         return Services.from_environment(Clock(now=lambda: self.now, sleep=lambda _: None))
 
-    def run(self, *tables: dict[str, Any], request: Request | None = None, **settings: Any) -> RunReport:
+    def run(
+        self, *tables: dict[str, Any], request: Request | None = None, **settings: Any
+    ) -> RunReport:
         """One run over the tables given."""
         services = self.services(*tables, **settings)
         self.events = []
         return run(services, request or Request(), self._hear)
 
-    def ok(self, *tables: dict[str, Any], request: Request | None = None, **settings: Any) -> TableReport:
+    def ok(
+        self, *tables: dict[str, Any], request: Request | None = None, **settings: Any
+    ) -> TableReport:
         """One run that must end well: the report of its last table."""
         report = self.run(*tables, request=request, **settings)
         wrong = [f"{t.table} {t.status}: {t.error}" for t in report.tables if t.status != "ok"]
@@ -87,7 +104,13 @@ class Bench:
 
 def table(name: str, source: str, **more: Any) -> dict[str, Any]:
     """A table of the configuration with the key `id` and the cursor `ts`."""
-    return {"name": name, "source": source, "key": "id", "cursor": {"source": "ts", "column": "at"}, **more}
+    return {
+        "name": name,
+        "source": source,
+        "key": "id",
+        "cursor": {"source": "ts", "column": "at"},
+        **more,
+    }
 
 
 def civil(seconds: float) -> str:

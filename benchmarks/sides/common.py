@@ -1,4 +1,7 @@
-"""What the scripts beside this file share. They know nothing of the function; each runs in a venv of its own."""
+"""What the scripts beside this file share.
+
+They know nothing of the function; each runs in a venv of its own.
+"""
 
 from __future__ import annotations
 

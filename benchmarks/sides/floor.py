@@ -11,4 +11,6 @@ documents = (row[0] for row in pages)
 with requests.Session() as session:
     while batch := list(itertools.islice(documents, common.BATCH)):
         body = ("[" + ",".join(batch) + "]").encode()
-        session.post(common.BATCH_URL, data=body, headers=common.HEADERS, timeout=60).raise_for_status()
+        session.post(
+            common.BATCH_URL, data=body, headers=common.HEADERS, timeout=60
+        ).raise_for_status()

@@ -15,6 +15,8 @@ source = Source(warehouse.Warehouse(client, settings.bigquery, "bench", "read"),
 origin, row_bytes = source.origin(table)
 span = window.window(int(time.time()), None, table.lookback, table.keep)
 rows = window.slice_rows(row_bytes)
-for part in window.slices(span, source.histogram(origin, span, window.BEGINNING - 1, rows).buckets, rows):
+for part in window.slices(
+    span, source.histogram(origin, span, window.BEGINNING - 1, rows).buckets, rows
+):
     for batch in source.batches(origin, part, settings.batch.rows, settings.batch.bytes):
         assert batch.rows

@@ -9,4 +9,6 @@ from benchmarks.sides import common
 body = common.BATCH_FILE.read_bytes()
 with requests.Session() as session:
     for _ in range(int(os.environ["BENCH_ROWS"]) // common.BATCH):
-        session.post(common.BATCH_URL, data=body, headers=common.HEADERS, timeout=60).raise_for_status()
+        session.post(
+            common.BATCH_URL, data=body, headers=common.HEADERS, timeout=60
+        ).raise_for_status()

@@ -1,7 +1,8 @@
-"""The endpoints of the Aito stand-in: who may call, what kind of call it is, and what it answers. No sockets here.
+"""The endpoints of the Aito stand-in: who may call, what kind of call it is, and what it answers.
+No sockets here.
 
-Where the documentation is silent the choice is the stricter one: an unknown table is a 404 on data and schema and a 400
-in a query, an unknown key of a query is a 400.
+Where the documentation is silent the choice is the stricter one: an unknown table is a 404 on data
+and schema and a 400 in a query, an unknown key of a query is a 400.
 """
 
 import json
@@ -15,7 +16,10 @@ from local.aito.jobs import Jobs, Outcome
 from local.aito.schema import Json, Refusal
 from local.aito.store import Store
 
-VERSION = {"version": "1.0.0-local", "standIn": "a local stand-in for tests; its predictions are not Aito's"}
+VERSION = {
+    "version": "1.0.0-local",
+    "standIn": "a local stand-in for tests; its predictions are not Aito's",
+}
 MESSAGE_BYTES = 10_000_000  # of a whole message, headers included
 
 _PREFIX = re.compile(r"(?:/db/[^/]+)?/api/v1/(.+)")
@@ -23,7 +27,10 @@ _PREFIX = re.compile(r"(?:/db/[^/]+)?/api/v1/(.+)")
 
 @dataclass(frozen=True)
 class Call:
-    """A request as this module sees it. `path`: below /api/v1; `size`: bytes of the whole message."""
+    """A request as this module sees it.
+
+    `path`: below /api/v1; `size`: bytes of the whole message.
+    """
 
     method: str
     path: str
@@ -46,7 +53,9 @@ Endpoint = Callable[["Api", "Asked"], Result]
 
 @dataclass(frozen=True)
 class Route:
-    """`kind`: the name under which faults and counters know it; `writes`: needs the read-write key."""
+    """`kind`: the name under which faults and counters know it; `writes`: needs the read-write
+    key.
+    """
 
     method: str
     pattern: re.Pattern[str]
@@ -79,7 +88,10 @@ class Asked:
 
 @dataclass
 class Api:
-    """The database behind its endpoints. Keys may be changed while it runs; so may what a refused row answers."""
+    """The database behind its endpoints.
+
+    Keys may be changed while it runs; so may what a refused row answers.
+    """
 
     api_key: str
     read_only_key: str
@@ -99,7 +111,9 @@ class Api:
 
     def _check_size(self, call: Call) -> None:
         if call.size > MESSAGE_BYTES:
-            raise Refusal(413, f"The message has {call.size} bytes; at most {MESSAGE_BYTES} are taken")
+            raise Refusal(
+                413, f"The message has {call.size} bytes; at most {MESSAGE_BYTES} are taken"
+            )
 
     def _check_key(self, call: Call, writes: bool) -> None:
         if call.key is None:
@@ -120,7 +134,11 @@ def refused(refusal: Refusal, body: bytes) -> Result:
         place = max(text.find(f'"{refusal.at}"'), 0)
         line = text.count("\n", 0, place) + 1
         column = place - (text.rfind("\n", 0, place) + 1) + 1
-        answer |= {"message": f"{line}:{column}: {refusal.message}", "charOffset": place, "lineNumber": line}
+        answer |= {
+            "message": f"{line}:{column}: {refusal.message}",
+            "charOffset": place,
+            "lineNumber": line,
+        }
     if refusal.code is not None:
         answer["error"] = refusal.code
     return Result(refusal.status, answer)
@@ -147,7 +165,7 @@ def _no_constant(_name: str) -> NoReturn:
     raise ValueError("not JSON")
 
 
-# -- schema -----------------------------------------------------------------------------------------------------------
+# -- schema
 
 
 def _get_schema(api: Api, _asked: Asked) -> Result:
@@ -209,12 +227,14 @@ def _copy(api: Api, asked: Asked) -> Result:
 
 def _names(body: dict[str, Json], key: str) -> tuple[str, str, bool]:
     match body:
-        case {"from": str(old), **rest} if rest.keys() <= {key, "replace"} and isinstance(rest.get(key), str):
+        case {"from": str(old), **rest} if rest.keys() <= {key, "replace"} and isinstance(
+            rest.get(key), str
+        ):
             return old, rest[key], rest.get("replace") is True
     raise Refusal(400, f'The body must be {{"from": ..., "{key}": ..., "replace": true|false}}')
 
 
-# -- data -------------------------------------------------------------------------------------------------------------
+# -- data
 
 
 def _insert_batch(api: Api, asked: Asked) -> Result:
@@ -251,7 +271,11 @@ def _modify(api: Api, asked: Asked) -> Result:
     if not isinstance(operations, list):
         raise Refusal(400, "operations takes an array", at="operations")
     done = api.store.modify(operations)
-    counts = {"insertedCount": done.inserted, "modifiedCount": done.modified, "deletedCount": done.deleted}
+    counts = {
+        "insertedCount": done.inserted,
+        "modifiedCount": done.modified,
+        "deletedCount": done.deleted,
+    }
     return Result(200, counts, sum(counts.values()))
 
 
@@ -261,7 +285,7 @@ def _optimize(api: Api, asked: Asked) -> Result:
     return Result(200, {})
 
 
-# -- queries ----------------------------------------------------------------------------------------------------------
+# -- queries
 
 
 def _search(api: Api, asked: Asked) -> Result:
@@ -290,7 +314,7 @@ def _batch(api: Api, asked: Asked) -> Result:
     return Result(200, answers, sum(len(answer["hits"]) for answer in answers))
 
 
-# -- jobs -------------------------------------------------------------------------------------------------------------
+# -- jobs
 
 
 def _start_job(api: Api, asked: Asked) -> Result:
@@ -316,7 +340,10 @@ def _job_result(api: Api, asked: Asked) -> Result:
 
 
 def _routes(*rows: tuple[str, str, str, bool, Any]) -> list[Route]:
-    return [Route(method, re.compile(path), kind, writes, endpoint) for method, path, kind, writes, endpoint in rows]
+    return [
+        Route(method, re.compile(path), kind, writes, endpoint)
+        for method, path, kind, writes, endpoint in rows
+    ]
 
 
 ROUTES = _routes(

@@ -1,9 +1,11 @@
-"""Prediction and evaluation in the Aito stand-in: naive Bayes with Laplace smoothing, and figures that are true of it.
+"""Prediction and evaluation in the Aito stand-in: naive Bayes with Laplace smoothing, and figures
+that are true of it.
 
-THESE ARE NOT AITO'S PREDICTIONS. Aito's inference is its own and better; the shape of the answers is Aito's, and the
-numbers are what this small model really achieves on held-out rows, so that a relation that is there shows and one that
-is not does not. Choices of our own: a missing value of the predicted field is a value like any other, a missing given
-one is no evidence, Text counts by its words.
+THESE ARE NOT AITO'S PREDICTIONS. Aito's inference is its own and better; the shape of the answers
+is Aito's, and the numbers are what this small model really achieves on held-out rows, so that a
+relation that is there shows and one that is not does not. Choices of our own: a missing value of
+the predicted field is a value like any other, a missing given one is no evidence, Text counts by
+its words.
 """
 
 import math
@@ -37,7 +39,9 @@ class Case:
 
 
 class NaiveBayes:
-    """P(class | features) from counts: each feature's share among a class's rows, smoothed by one."""
+    """P(class | features) from counts:
+    each feature's share among a class's rows, smoothed by one.
+    """
 
     def __init__(self, samples: Sequence[tuple[list[Feature], Class]]) -> None:
         self.classes: Counter[Class] = Counter(truth for _, truth in samples)
@@ -46,7 +50,9 @@ class NaiveBayes:
             for feature in features:
                 self.seen[feature][truth] += 1
         values = Counter(place for place, _ in self.seen)
-        self._sizes = {place: size + 1 for place, size in values.items()}  # one more for a value never seen
+        self._sizes = {
+            place: size + 1 for place, size in values.items()
+        }  # one more for a value never seen
         self.total = len(samples)
 
     def prior(self, truth: Class) -> float:
@@ -55,7 +61,9 @@ class NaiveBayes:
 
     @property
     def unseen(self) -> float:
-        """What is left for a class that no training row had: as if it came with the very next row."""
+        """What is left for a class that no training row had:
+        as if it came with the very next row.
+        """
         return 1 / (self.total + 2)
 
     def ranked(self, given: Sequence[Feature]) -> list[tuple[Class, float]]:
@@ -79,7 +87,9 @@ def evaluate(store: Store, body: Json) -> dict[str, Json]:
     held_out = {position for position, _ in tested} if _same_table(body, task) else set()
     training = store.head({"from": task.table, "where": body.get("train", {})}, fields)
     read = _Reader(store, task)
-    model = NaiveBayes([read.sample(values) for position, values in training if position not in held_out])
+    model = NaiveBayes(
+        [read.sample(values) for position, values in training if position not in held_out]
+    )
     cases = [read.case(position, values) for position, values in tested]
     warm = _milliseconds(started)
     return _chosen(_figures(model, cases, warm, task.predict), body.get("select"))
@@ -87,7 +97,9 @@ def evaluate(store: Store, body: Json) -> dict[str, Json]:
 
 def predict(store: Store, body: Json) -> dict[str, Json]:
     """`_predict`: the values of a field, most probable first, for a `where` of plain values."""
-    task = _task({"evaluate": {key: body.get(key) for key in ("from", "where", "predict")}} if body else body)
+    task = _task(
+        {"evaluate": {key: body.get(key) for key in ("from", "where", "predict")}} if body else body
+    )
     read = _Reader(store, task)
     rows = store.head({"from": task.table}, [*(name for name, _ in task.given), task.predict])
     model = NaiveBayes([read.sample(values) for _, values in rows])
@@ -99,7 +111,9 @@ def predict(store: Store, body: Json) -> dict[str, Json]:
 
 @dataclass(frozen=True)
 class _Task:
-    """`given`: field names with the constant they are compared with, or None where each row gives its own value."""
+    """`given`: field names with the constant they are compared with, or None where each row gives
+    its own value.
+    """
 
     table: str
     predict: str
@@ -113,7 +127,9 @@ def _task(body: Json) -> _Task:
         case {"evaluate": {"from": str(table), "predict": str(predicted)}}:
             return _Task(table, predicted, [])
     raise Refusal(
-        400, "an evaluation takes test or testSource, and evaluate with from, where and predict", at="evaluate"
+        400,
+        "an evaluation takes test or testSource, and evaluate with from, where and predict",
+        at="evaluate",
     )
 
 
@@ -123,7 +139,11 @@ def _given(name: str, value: Json) -> tuple[str, Json]:
         case {"$get": str(source), **rest} if not rest:
             return source, None
         case dict() | list():
-            raise Refusal(400, f"field '{name[:80]}': this stand-in evaluates $get and plain values only", at=name)
+            raise Refusal(
+                400,
+                f"field '{name[:80]}': this stand-in evaluates $get and plain values only",
+                at=name,
+            )
     return name, value
 
 
@@ -151,7 +171,11 @@ class _Reader:
     def features(self, values: Sequence[Json]) -> list[Feature]:
         """Evidence: (which field, which value), several for a text or an array."""
         pairs = zip(self._columns, values, strict=True)
-        return [(place, token) for place, (column, value) in enumerate(pairs) for token in _tokens(column, value)]
+        return [
+            (place, token)
+            for place, (column, value) in enumerate(pairs)
+            for token in _tokens(column, value)
+        ]
 
     def sample(self, values: Sequence[Json]) -> tuple[list[Feature], Class]:
         """A training row."""
@@ -159,8 +183,13 @@ class _Reader:
 
     def case(self, position: int, values: Sequence[Json]) -> Case:
         """A test row; a constant in `where` takes the place of the row's own value."""
-        own = [value if fixed is None else fixed for fixed, value in zip(self._constants, values[:-1], strict=True)]
-        row = {name: value for name, value in zip(self._names, own, strict=True) if value is not None}
+        own = [
+            value if fixed is None else fixed
+            for fixed, value in zip(self._constants, values[:-1], strict=True)
+        ]
+        row = {
+            name: value for name, value in zip(self._names, own, strict=True) if value is not None
+        }
         return Case(position, self.features(own), _hashable(values[-1]), row)
 
 
@@ -169,7 +198,10 @@ def _tokens(column: Column, value: Json) -> list[Hashable]:
         return []
     if column.type == "Text":
         return list(dict.fromkeys(re.findall(r"\w+", str(value).lower())))
-    return [_hashable(each) for each in (value if isinstance(value, list) and column.type.endswith("[]") else [value])]
+    return [
+        _hashable(each)
+        for each in (value if isinstance(value, list) and column.type.endswith("[]") else [value])
+    ]
 
 
 def _hashable(value: Json) -> Hashable:
@@ -211,10 +243,18 @@ def _figures(model: NaiveBayes, cases: list[Case], warm: float, predicted: str) 
     """Every field of Aito's answer. Ranks count from 0; mxe, h and informationGain are in bits."""
     outcomes = [_outcome(model, case) for case in cases]
     base_order = [each for each, _ in model.ranked([])]
-    base_ranks = [base_order.index(c.truth) if c.truth in model.classes else len(base_order) for c in cases]
-    accuracy, base = _mean([o.right for o in outcomes]), _mean([bool(base_order) and rank == 0 for rank in base_ranks])
+    base_ranks = [
+        base_order.index(c.truth) if c.truth in model.classes else len(base_order) for c in cases
+    ]
+    accuracy, base = (
+        _mean([o.right for o in outcomes]),
+        _mean([bool(base_order) and rank == 0 for rank in base_ranks]),
+    )
     mean_rank, base_mean_rank = _mean([o.rank for o in outcomes]), _mean(base_ranks)
-    mxe, h = _entropy([o.p for o in outcomes]), _entropy([model.prior(case.truth) for case in cases])
+    mxe, h = (
+        _entropy([o.p for o in outcomes]),
+        _entropy([model.prior(case.truth) for case in cases]),
+    )
     times = [o.milliseconds for o in outcomes]
     figures: dict[str, float] = {
         "trainSamples": float(model.total),
@@ -238,7 +278,13 @@ def _figures(model: NaiveBayes, cases: list[Case], warm: float, predicted: str) 
         "warmingMs": warm,
     }
     shown = {name: value if math.isfinite(value) else _NOBODY for name, value in figures.items()}
-    return {"n": len(cases), "testSamples": len(cases), **shown, **_details(outcomes, predicted), "note": NOTE}
+    return {
+        "n": len(cases),
+        "testSamples": len(cases),
+        **shown,
+        **_details(outcomes, predicted),
+        "note": NOTE,
+    }
 
 
 def _details(outcomes: list[_Outcome], predicted: str) -> dict[str, Json]:

@@ -1,13 +1,15 @@
-"""Misbehaviour on demand: each fault the real service is known for, so many times, on one kind of call.
+"""Misbehaviour on demand: each fault the real service is known for, so many times, on one kind of
+call.
 
     aito.fail("contention", on="insert", times=3, retry_after=1)
     aito.fail("cut", on="insert", apply="all")            # stored, and the answer lost
     aito.fail("error", on="insert", apply="half")         # half of the batch stored, then a 500
     aito.fail("hang", on="any", times=None, probability=0.05, seed=7)
 
-`on` names a kind of call (`insert`, `search`, `delete`, `schema`, `modify`, `optimize`, `rename`, `evaluate`, `job`),
-one of its parts (`schema.write`, `job.result`, ...) or `any`. `apply` says what happens to the data first: `none`,
-`all`, or `half`, which keeps the first half of an insert (and nothing of any other call).
+`on` names a kind of call (`insert`, `search`, `delete`, `schema`, `modify`, `optimize`, `rename`,
+`evaluate`, `job`), one of its parts (`schema.write`, `job.result`, ...) or `any`. `apply` says what
+happens to the data first: `none`, `all`, or `half`, which keeps the first half of an insert (and
+nothing of any other call).
 """
 
 import json
@@ -22,7 +24,10 @@ from local.aito.schema import Json
 
 Apply = Literal["none", "all", "half"]
 
-_HTML = b"<html><head><title>Bad gateway</title></head><body><h1>The upstream gave no answer</h1></body></html>"
+_HTML = (
+    b"<html><head><title>Bad gateway</title></head><body><h1>The upstream gave no"
+    b" answer</h1></body></html>"
+)
 
 
 def _error(status: int, message: str, code: str | None = None, **headers: str) -> Response:
@@ -39,12 +44,16 @@ def _truncated(normal: Response) -> Response:
 
 
 def _short(normal: Response) -> Response:
-    return Response(200, normal.body[: len(normal.body) // 2], normal.headers, promised=len(normal.body) + 1)
+    return Response(
+        200, normal.body[: len(normal.body) // 2], normal.headers, promised=len(normal.body) + 1
+    )
 
 
 _FREE_MODE = "row_limit_exceeded"
 ANSWERS: dict[str, Response | Callable[[Response], Response]] = {
-    "contention": _error(409, "Another write to the table won; nothing was committed", "write.contention"),
+    "contention": _error(
+        409, "Another write to the table won; nothing was committed", "write.contention"
+    ),
     "migrating": _error(409, "The environment is being migrated", "env.migrating"),
     "throttled": _error(429, "Too many requests", **{"x-error-cause": "Throttled"}),
     "quota": _error(429, "The quota of the plan is used up", **{"x-error-cause": "Quota Exceeded"}),
@@ -86,8 +95,15 @@ class Fault:
     dice: random.Random = field(default_factory=random.Random, repr=False)
 
     def wants(self, kind: str, table: str | None, size: int) -> bool:
-        """Does this call get the fault? Counts down `skip` and `times` when it is one of those meant."""
-        if not (_is(kind, self.on) and self.table in (None, table) and size > self.over_bytes and self.times != 0):
+        """Does this call get the fault? Counts down `skip` and `times` when it is one of those
+        meant.
+        """
+        if not (
+            _is(kind, self.on)
+            and self.table in (None, table)
+            and size > self.over_bytes
+            and self.times != 0
+        ):
             return False
         if self.skip > 0:
             self.skip -= 1
@@ -112,11 +128,20 @@ class Fault:
 
     def shown(self) -> dict[str, Json]:
         """What is left of it, for the admin endpoint."""
-        return {"what": self.what, "on": self.on, "apply": self.apply, "times": self.times, "skip": self.skip}
+        return {
+            "what": self.what,
+            "on": self.on,
+            "apply": self.apply,
+            "times": self.times,
+            "skip": self.skip,
+        }
 
 
 class Faults:
-    """The orders that wait for their call. The first that fits is taken, in the order in which they were given."""
+    """The orders that wait for their call.
+
+    The first that fits is taken, in the order in which they were given.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -140,17 +165,20 @@ class Faults:
     ) -> Fault:
         """Order a fault.
 
-        what: a key of ANSWERS. times: how often; None = for ever. skip: so many fitting calls go through first.
-        probability, seed: of each fitting call, for chaos that can be repeated. table: only calls on this table.
-        retry_after: seconds, as a header of the answer. seconds: how slow `slow` is. over_bytes: only messages larger
-        than this, for a lower limit with `too_large`.
+        what: a key of ANSWERS. times: how often; None = for ever. skip: so many fitting calls go
+        through first. probability, seed: of each fitting call, for chaos that can be repeated.
+        table: only calls on this table. retry_after: seconds, as a header of the answer. seconds:
+        how slow `slow` is. over_bytes: only messages larger than this, for a lower limit with
+        `too_large`.
         """
         if what not in ANSWERS:
             raise ValueError(f"no fault {what!r}; there are {', '.join(ANSWERS)}")
         if what in ("slow", "truncated", "short") and apply == "none":
             apply = "all"  # these need the true answer
         dice = random.Random(seed)
-        fault = Fault(what, on, apply, times, skip, probability, table, retry_after, seconds, over_bytes, dice)
+        fault = Fault(
+            what, on, apply, times, skip, probability, table, retry_after, seconds, over_bytes, dice
+        )
         with self._lock:
             self._faults.append(fault)
         return fault

@@ -1,8 +1,8 @@
 """Jobs of the Aito stand-in: a call that runs in a thread, its status, and its result for a while.
 
-What Aito does not document (the shape of a failed job, `/result` before the end, how long a result lives) is chosen
-here to be awkward: an early `/result` is a 404 like that of a lost job, and a failed job answers the failure's own
-status and body.
+What Aito does not document (the shape of a failed job, `/result` before the end, how long a result
+lives) is chosen here to be awkward: an early `/result` is a 404 like that of a lost job, and a
+failed job answers the failure's own status and body.
 """
 
 import threading
@@ -27,7 +27,10 @@ class _Job:
 
 
 class Jobs:
-    """`seconds`: a job takes at least this long, even when set later. `result_seconds`: how long a result is kept."""
+    """`seconds`: a job takes at least this long, even when set later.
+
+    `result_seconds`: how long a result is kept.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -100,4 +103,8 @@ def _failed() -> Outcome:
 
 
 def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(seconds, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )

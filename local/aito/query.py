@@ -1,7 +1,7 @@
 """Aito's `where` and field names -> SQL for SQLite.
 
-Everything a query may say is here; what is not documented for v1 (`$in`, say) is refused, as the engine would.
-A row that lacks a value meets no comparison, and therefore every `$not` of one.
+Everything a query may say is here; what is not documented for v1 (`$in`, say) is refused, as the
+engine would. A row that lacks a value meets no comparison, and therefore every `$not` of one.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -38,7 +38,8 @@ class Field:
 class Scope:
     """The names a query on one table may use. The table's SQL alias is `m`.
 
-    `indexes` gathers the (table, column) pairs that the SQL made so far would like to have an index on.
+    `indexes` gathers the (table, column) pairs that the SQL made so far would like to have an index
+    on.
     """
 
     name: str
@@ -61,7 +62,11 @@ class Scope:
         if column is None:
             raise self._unknown(name)
         mine = f"m.{column.physical}"
-        return self._linked(name, column, mine, linked) if linked else Field(name, mine, column, self._index(column))
+        return (
+            self._linked(name, column, mine, linked)
+            if linked
+            else Field(name, mine, column, self._index(column))
+        )
 
     def condition(self, where: Json) -> Sql:
         """A proposition as SQL."""
@@ -79,12 +84,19 @@ class Scope:
             raise self._unknown(name)
         there, shown = table.columns[key], table.columns[wanted]
         self.indexes.add((table.physical, there.physical))
-        one = f"(SELECT l.{shown.physical} FROM {table.physical} l WHERE l.{there.physical} = {mine} LIMIT 1)"
+        one = (
+            f"(SELECT l.{shown.physical} FROM {table.physical} l WHERE l.{there.physical} = {mine}"
+            " LIMIT 1)"
+        )
         return Field(name, one, shown, self._index(column))
 
     def _unknown(self, name: str) -> Refusal:
         known = ", ".join(self.table.columns)
-        return Refusal(400, f"field '{name[:80]}' not found in table '{self.name}'. Known fields: {known}", at=name)
+        return Refusal(
+            400,
+            f"field '{name[:80]}' not found in table '{self.name}'. Known fields: {known}",
+            at=name,
+        )
 
     def _part(self, key: str, value: Json) -> Sql:
         if key == "$and":
@@ -100,51 +112,74 @@ class Scope:
         return self._operand(self.field(key), value)
 
     def _any_of(self, propositions: list[Json]) -> Sql:
-        """`$or` of propositions; the many plain equalities a client sends become one IN, which an index answers."""
+        """`$or` of propositions; the many plain equalities a client sends become one IN, which an
+        index answers.
+        """
         values: dict[str, list[Json]] = {}
         others: list[Sql] = []
         for each in propositions:
-            name, value = next(iter(each.items())) if isinstance(each, dict) and len(each) == 1 else ("$", None)
+            name, value = (
+                next(iter(each.items()))
+                if isinstance(each, dict) and len(each) == 1
+                else ("$", None)
+            )
             if name.startswith("$") or value is None or isinstance(value, dict | list):
                 others.append(self.condition(each))
             else:
                 values.setdefault(name, []).append(value)
-        return _either([*(self._among(self.field(name), each) for name, each in values.items()), *others])
+        return _either(
+            [*(self._among(self.field(name), each) for name, each in values.items()), *others]
+        )
 
     def _operand(self, target: Field, value: Json) -> Sql:
         """What a field must be: a value, or one operator with its argument."""
         if not isinstance(value, dict) or target.column.type == "Json":
             return self._equal(target, value)
         if len(value) != 1:
-            raise Refusal(400, f"field '{target.name}': one operator at a time; use $and for several", at=target.name)
+            raise Refusal(
+                400,
+                f"field '{target.name}': one operator at a time; use $and for several",
+                at=target.name,
+            )
         operator, argument = next(iter(value.items()))
         return self._operators(operator, target)(target, argument)
 
     def _operators(self, operator: str, target: Field) -> Callable[[Field, Json], Sql]:
         known: dict[str, Callable[[Field, Json], Sql]] = {
             "$or": self._field_or,
-            "$and": lambda target, each: _all_of([self._operand(target, one) for one in _list("$and", each)]),
+            "$and": lambda target, each: _all_of(
+                [self._operand(target, one) for one in _list("$and", each)]
+            ),
             "$not": lambda target, one: _not(self._operand(target, one)),
             **{name: self._comparison(sign) for name, sign in _COMPARISONS.items()},
         }
         if operator not in known:
-            raise Refusal(400, f"field '{target.name}': unknown operator '{operator[:80]}'", at=operator)
+            raise Refusal(
+                400, f"field '{target.name}': unknown operator '{operator[:80]}'", at=operator
+            )
         return known[operator]
 
     def _field_or(self, target: Field, operands: Json) -> Sql:
         """`{"f": {"$or": [...]}}` of values, operators or both."""
         each = _list("$or", operands)
-        plain = [value for value in each if value is not None and not isinstance(value, dict | list)]
+        plain = [
+            value for value in each if value is not None and not isinstance(value, dict | list)
+        ]
         others = [value for value in each if value is None or isinstance(value, dict | list)]
         among = [self._among(target, plain)] if plain else []
         return _either([*among, *(self._operand(target, value) for value in others)])
 
     def _among(self, target: Field, values: list[Json]) -> Sql:
-        """One of many values. A statement takes 32,766 parameters, far above what fits into one query's patience."""
+        """One of many values.
+
+        A statement takes 32,766 parameters, far above what fits into one query's patience.
+        """
         self.indexes.add(target.index)
         encoded = tuple(_encode(target, value) for value in values)
         if len(encoded) > 30_000:
-            raise Refusal(400, f"field '{target.name}': more than 30,000 values in one $or", at=target.name)
+            raise Refusal(
+                400, f"field '{target.name}': more than 30,000 values in one $or", at=target.name
+            )
         return Sql(f"{target.sql} IN ({','.join('?' * len(encoded))})", encoded)
 
     def _equal(self, target: Field, value: Json) -> Sql:
@@ -167,7 +202,10 @@ def _encode(target: Field, value: Json) -> Any:
     try:
         return encode_value(target.column, value)
     except Mismatch:
-        message = f"field '{target.name}' is of type {target.column.type} and cannot be compared with this value"
+        message = (
+            f"field '{target.name}' is of type {target.column.type} and cannot be compared with"
+            " this value"
+        )
         raise Refusal(400, message, at=target.name) from None
 
 
@@ -180,7 +218,11 @@ def _index_condition(value: Json) -> Sql:
             bound = next(iter(value.values()))
             if type(bound) is int:
                 return Sql(f"m.rowid - 1 {sign} ?", (bound,))
-    raise Refusal(400, '$index takes {"$mod": [divisor, remainder]} or a comparison with a whole number', at="$index")
+    raise Refusal(
+        400,
+        '$index takes {"$mod": [divisor, remainder]} or a comparison with a whole number',
+        at="$index",
+    )
 
 
 def _list(operator: str, value: Json) -> list[Json]:
@@ -211,7 +253,8 @@ def _not(part: Sql) -> Sql:
 
 
 def order(scope: Scope, wanted: Json) -> str:
-    """ORDER BY. Ties, and everything when no order is asked for, come shuffled but the same each time.
+    """ORDER BY. Ties, and everything when no order is asked for, come shuffled but the same each
+    time.
 
     The engine promises no order without `orderBy`; a client that relies on one shall fail here.
     """
@@ -226,7 +269,9 @@ def order(scope: Scope, wanted: Json) -> str:
         case str(name):
             direction = "ASC"
         case _:
-            raise Refusal(400, 'orderBy takes a field, {"$asc": field} or {"$desc": field}', at="orderBy")
+            raise Refusal(
+                400, 'orderBy takes a field, {"$asc": field} or {"$desc": field}', at="orderBy"
+            )
     target = scope.field(name)
     scope.indexes.add(target.index)
     return f"{target.sql} {direction}, {shuffled}"

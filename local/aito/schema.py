@@ -1,7 +1,9 @@
-"""Tables, columns and types of the Aito stand-in: what a schema may say and what a value must look like.
+"""Tables, columns and types of the Aito stand-in: what a schema may say and what a value must look
+like.
 
-Strict like the engine: no coercion (a Boolean column refuses 1, an Int column refuses 1.0 and true; only Decimal takes
-JSON integers), Int is 32-bit signed, Long 64-bit, null or nothing only where `nullable`.
+Strict like the engine: no coercion (a Boolean column refuses 1, an Int column refuses 1.0 and true;
+only Decimal takes JSON integers), Int is 32-bit signed, Long 64-bit, null or nothing only where
+`nullable`.
 """
 
 import json
@@ -15,13 +17,23 @@ Json = Any  # what json.loads gives
 
 _NAME = re.compile(r'[^/".$\s]+')
 _COLUMN_KEYS = {"type", "nullable", "link", "analyzer"}
-SQL_TYPES = {"Int": "INTEGER", "Long": "INTEGER", "Boolean": "INTEGER", "Decimal": "REAL"}  # everything else is TEXT
+SQL_TYPES = {
+    "Int": "INTEGER",
+    "Long": "INTEGER",
+    "Boolean": "INTEGER",
+    "Decimal": "REAL",
+}  # everything else is TEXT
 
 
 class Refusal(Exception):
-    """An answer other than success. `at`: text of the query the message points to; `code`: Aito's `error` field."""
+    """An answer other than success.
 
-    def __init__(self, status: int, message: str, *, at: str | None = None, code: str | None = None) -> None:
+    `at`: text of the query the message points to; `code`: Aito's `error` field.
+    """
+
+    def __init__(
+        self, status: int, message: str, *, at: str | None = None, code: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status, self.message, self.at, self.code = status, message, at, code
 
@@ -39,7 +51,12 @@ class Column:
     @property
     def spec(self) -> dict[str, Json]:
         """The column as the schema endpoints show it: defaults written out."""
-        shown = {"type": self.type, "nullable": self.nullable, "link": self.link, "analyzer": self.analyzer}
+        shown = {
+            "type": self.type,
+            "nullable": self.nullable,
+            "link": self.link,
+            "analyzer": self.analyzer,
+        }
         return {key: value for key, value in shown.items() if value is not None}
 
     @property
@@ -60,7 +77,10 @@ class Table:
     @property
     def spec(self) -> dict[str, Json]:
         """The table as the schema endpoints show it."""
-        return {"type": "table", "columns": {name: column.spec for name, column in self.columns.items()}}
+        return {
+            "type": "table",
+            "columns": {name: column.spec for name, column in self.columns.items()},
+        }
 
 
 class Mismatch(Exception):
@@ -70,18 +90,29 @@ class Mismatch(Exception):
 def check_name(name: str) -> None:
     """Refuse names with `/ " . $` or white space."""
     if not _NAME.fullmatch(name):
-        raise Refusal(400, f"Invalid name '{name[:80]}': a name holds no / \" . $ and no white space")
+        raise Refusal(
+            400, f"Invalid name '{name[:80]}': a name holds no / \" . $ and no white space"
+        )
 
 
 def parse_table(name: str, physical: str, spec: Json) -> Table:
     """A table from the body of `PUT /schema/{table}`."""
     check_name(name)
-    if not isinstance(spec, dict) or spec.get("type") != "table" or not isinstance(spec.get("columns"), dict):
-        raise Refusal(400, f'Table `{name}`: the schema must be {{"type": "table", "columns": {{...}}}}')
+    if (
+        not isinstance(spec, dict)
+        or spec.get("type") != "table"
+        or not isinstance(spec.get("columns"), dict)
+    ):
+        raise Refusal(
+            400, f'Table `{name}`: the schema must be {{"type": "table", "columns": {{...}}}}'
+        )
     columns = spec["columns"]
     if not columns:
         raise Refusal(400, f"Table `{name}`: a table has at least one column")
-    return Table(physical, {key: parse_column(name, key, f"c{n}", columns[key]) for n, key in enumerate(columns)})
+    return Table(
+        physical,
+        {key: parse_column(name, key, f"c{n}", columns[key]) for n, key in enumerate(columns)},
+    )
 
 
 def parse_column(table: str, name: str, physical: str, spec: Json) -> Column:
@@ -96,7 +127,13 @@ def parse_column(table: str, name: str, physical: str, spec: Json) -> Column:
         raise Refusal(400, f"{where}: nullable must be true or false")
     if not isinstance(spec.get("link", ""), str):
         raise Refusal(400, f"{where}: link must be a string, table.column")
-    return Column(physical, spec["type"], spec.get("nullable", False), spec.get("link"), _analyzer(where, spec))
+    return Column(
+        physical,
+        spec["type"],
+        spec.get("nullable", False),
+        spec.get("link"),
+        _analyzer(where, spec),
+    )
 
 
 def _analyzer(where: str, spec: dict[str, Json]) -> Json:
@@ -108,7 +145,10 @@ def _analyzer(where: str, spec: dict[str, Json]) -> Json:
 
 
 def encode_rows(name: str, table: Table, rows: Sequence[Json]) -> list[list[Any]]:
-    """JSON rows -> SQLite's rows, in the table's order of columns. Refuses them all when one is wrong."""
+    """JSON rows -> SQLite's rows, in the table's order of columns.
+
+    Refuses them all when one is wrong.
+    """
     plan = [(key, _CHECKS[column.type], column.nullable) for key, column in table.columns.items()]
     known = table.columns.keys()
     encoded = []
@@ -116,7 +156,12 @@ def encode_rows(name: str, table: Table, rows: Sequence[Json]) -> list[list[Any]
         if type(row) is not dict or not row.keys() <= known:
             raise _wrong_row(name, table, number, row)
         try:
-            encoded.append([None if (v := row.get(key)) is None and null else check(v) for key, check, null in plan])
+            encoded.append(
+                [
+                    None if (v := row.get(key)) is None and null else check(v)
+                    for key, check, null in plan
+                ]
+            )
         except Mismatch:
             raise _wrong_row(name, table, number, row) from None
     return encoded
@@ -136,7 +181,10 @@ def _wrong_row(name: str, table: Table, number: int, row: Json) -> Refusal:
     for key, column in table.columns.items():
         value = row.get(key)
         if value is None and not column.nullable:
-            return Refusal(400, f"Table `{name}`, entry {number}: column '{key}' is not nullable and has no value")
+            return Refusal(
+                400,
+                f"Table `{name}`, entry {number}: column '{key}' is not nullable and has no value",
+            )
         if value is not None and not _fits(column, value):
             said = f"expected {column.type}, got {_kind(value)}"
             return Refusal(400, f"Table `{name}`, entry {number}: column '{key}': {said}")
@@ -207,7 +255,9 @@ def _array(check: Callable[[Json], Any]) -> Callable[[Json], str]:
     def check_all(value: Json) -> str:
         if type(value) is not list:
             raise Mismatch
-        return json.dumps([check(element) for element in value], ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(
+            [check(element) for element in value], ensure_ascii=False, separators=(",", ":")
+        )
 
     return check_all
 

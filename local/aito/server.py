@@ -1,13 +1,15 @@
-"""A stand-in for an Aito database, over HTTP, as strict as the real one. ITS PREDICTIONS ARE NOT AITO'S.
+"""A stand-in for an Aito database, over HTTP, as strict as the real one. ITS PREDICTIONS ARE NOT
+AITO'S.
 
     with Aito() as aito:                       # in this process, on a free port
         run(aito.url, aito.api_key)
         assert aito.count("pages") == 300
     python -m local.aito --port 9005           # in a process of its own
 
-It speaks version 1 of the API: schema, data, queries, evaluation, jobs. `fail` makes it misbehave (aito_faults.py),
-`stats` and `log` tell what it got. Other processes do the same below `/_local/`, which is open to anybody on this
-machine: POST|GET|DELETE /_local/faults, GET|DELETE /_local/stats, GET /_local/log, POST /_local/release.
+It speaks version 1 of the API: schema, data, queries, evaluation, jobs. `fail` makes it misbehave
+(aito_faults.py), `stats` and `log` tell what it got. Other processes do the same below `/_local/`,
+which is open to anybody on this machine: POST|GET|DELETE /_local/faults, GET|DELETE /_local/stats,
+GET /_local/log, POST /_local/release.
 """
 
 import argparse
@@ -33,7 +35,10 @@ _STAND_IN = {"x-stand-in": "not Aito"}
 
 @dataclass
 class Tally:
-    """What came in of one kind. `rows`: stored, removed or shown; `writes`: requests that may change something."""
+    """What came in of one kind.
+
+    `rows`: stored, removed or shown; `writes`: requests that may change something.
+    """
 
     requests: int = 0
     rows: int = 0
@@ -43,7 +48,10 @@ class Tally:
 
 @dataclass(frozen=True)
 class Entry:
-    """One request in the log, in the order in which they ended. `fault`: what was done to it, if anything."""
+    """One request in the log, in the order in which they ended.
+
+    `fault`: what was done to it, if anything.
+    """
 
     kind: str
     table: str | None
@@ -55,7 +63,9 @@ class Entry:
 class Aito:
     """The server, and the ways a test looks behind it."""
 
-    def __init__(self, api_key: str = KEY, read_only_key: str = READ_ONLY_KEY, port: int = 0) -> None:
+    def __init__(
+        self, api_key: str = KEY, read_only_key: str = READ_ONLY_KEY, port: int = 0
+    ) -> None:
         self._api = Api(api_key, read_only_key)
         self._faults = Faults()
         self._lock = threading.Lock()
@@ -68,7 +78,12 @@ class Aito:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -80,7 +95,7 @@ class Aito:
         self._faults.clear()
         self._server.stop()
 
-    # -- settings: may be changed while it runs ---------------------------------------------------------------------
+    # -- settings: may be changed while it runs
 
     @property
     def api_key(self) -> str:
@@ -106,7 +121,10 @@ class Aito:
         self._api.refusal_status = status
 
     def refuse(self, objection: Callable[[Document], str | None] | None) -> None:
-        """Refuse rows that their schema allows: what a real engine may do for reasons of its own. None = none."""
+        """Refuse rows that their schema allows: what a real engine may do for reasons of its own.
+
+        None = none.
+        """
         self._api.store.objection = objection
 
     @property
@@ -127,7 +145,7 @@ class Aito:
     def job_result_seconds(self, seconds: float) -> None:
         self._api.jobs.result_seconds = seconds
 
-    # -- misbehaviour -----------------------------------------------------------------------------------------------
+    # -- misbehaviour
 
     def fail(self, what: str, **order: Any) -> Fault:
         """Misbehave; see `Faults.add` for what can be ordered."""
@@ -149,7 +167,7 @@ class Aito:
         """Let the next jobs end in an error."""
         self._api.jobs.fail_next(times)
 
-    # -- what came in -----------------------------------------------------------------------------------------------
+    # -- what came in
 
     @property
     def connections(self) -> int:
@@ -162,8 +180,14 @@ class Aito:
             return {kind: replace(tally) for kind, tally in self._tallies.items()}
 
     def total(self, field: str = "requests", on: str = "any") -> int:
-        """Sum of a field over a kind of call with its parts: `total("writes")`, `total("rows", "insert")`."""
-        chosen = [tally for kind, tally in self.stats().items() if on in ("any", kind, kind.partition(".")[0])]
+        """Sum of a field over a kind of call with its parts: `total("writes")`, `total("rows",
+        "insert")`.
+        """
+        chosen = [
+            tally
+            for kind, tally in self.stats().items()
+            if on in ("any", kind, kind.partition(".")[0])
+        ]
         return sum(int(getattr(tally, field)) for tally in chosen)
 
     def reset_stats(self) -> None:
@@ -172,7 +196,7 @@ class Aito:
             self._tallies.clear()
             self.log.clear()
 
-    # -- behind the client's back -----------------------------------------------------------------------------------
+    # -- behind the client's back
 
     def schema(self) -> dict[str, Document]:
         """Tables by name, as `GET /schema` shows them."""
@@ -207,7 +231,7 @@ class Aito:
         """Store the rows that match once more. -> how many."""
         return self._api.store.double(table, where)
 
-    # -- requests ---------------------------------------------------------------------------------------------------
+    # -- requests
 
     def _answer(self, request: Request) -> Response:
         path = request.path.partition("?")[0]
@@ -219,7 +243,10 @@ class Aito:
         if below is None:
             return _plain(refused(Refusal(404, "The requested resource could not be found."), b""))
         headers = {name.lower(): value for name, value in request.headers.items()}
-        return self._call(Call(request.method, below, request.body, headers.get("x-api-key"), request.size), request)
+        return self._call(
+            Call(request.method, below, request.body, headers.get("x-api-key"), request.size),
+            request,
+        )
 
     def _call(self, call: Call, request: Request) -> Response:
         kind, writes = _kind(call)
@@ -231,7 +258,10 @@ class Aito:
             self._wait(fault, request)
             response = fault.answer(response)
         self._note(
-            kind, Entry(kind, table, response.status, result.rows, fault.what if fault else None), call.size, writes
+            kind,
+            Entry(kind, table, response.status, result.rows, fault.what if fault else None),
+            call.size,
+            writes,
         )
         return response
 
@@ -319,12 +349,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="A local stand-in for an Aito database. Its predictions are not Aito's."
     )
-    parser.add_argument("--port", type=int, default=9005, help="default 9005, as the engine itself; 0 = any free one")
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=9005,
+        help="default 9005, as the engine itself; 0 = any free one",
+    )
     parser.add_argument("--api-key", default=KEY)
     parser.add_argument("--read-only-key", default=READ_ONLY_KEY)
     arguments = parser.parse_args()
     with Aito(arguments.api_key, arguments.read_only_key, arguments.port) as aito:
-        print(f"Aito stand-in (its predictions are not Aito's): {aito.url}  key: {arguments.api_key}", flush=True)
+        print(
+            f"Aito stand-in (its predictions are not Aito's): {aito.url}  key: {arguments.api_key}",
+            flush=True,
+        )
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

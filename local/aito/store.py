@@ -24,16 +24,26 @@ class Changes:
     deleted: int = 0
 
     def __add__(self, other: "Changes") -> "Changes":
-        return Changes(self.inserted + other.inserted, self.modified + other.modified, self.deleted + other.deleted)
+        return Changes(
+            self.inserted + other.inserted,
+            self.modified + other.modified,
+            self.deleted + other.deleted,
+        )
 
 
 class Store(Tables):
-    """A database: the rows in its tables. `objection`: why a row is refused that its schema allows, None for most."""
+    """A database: the rows in its tables.
+
+    `objection`: why a row is refused that its schema allows, None for most.
+    """
 
     objection: Callable[[Document], str | None] | None = None
 
     def insert(self, name: str, rows: Sequence[Json]) -> int:
-        """Add rows, all or none. -> how many. Nothing is unique: a row sent twice is there twice."""
+        """Add rows, all or none.
+
+        -> how many. Nothing is unique: a row sent twice is there twice.
+        """
         with self._lock:
             table = self.table(name)
             encoded = encode_rows(name, table, rows)
@@ -61,19 +71,29 @@ class Store(Tables):
             scope = self._scope(query, _QUERY_KEYS)
             condition = scope.condition(query.get("where", {}))
             offset, limit = number(query, "offset", 0), number(query, "limit", 10)
-            fields, ordering = selected(scope, query.get("select")), order(scope, query.get("orderBy"))
+            fields, ordering = (
+                selected(scope, query.get("select")),
+                order(scope, query.get("orderBy")),
+            )
             total = self._count(scope, condition)
-            hits = self._documents(scope, condition, fields, ordering, limit, offset) if limit else []
+            hits = (
+                self._documents(scope, condition, fields, ordering, limit, offset) if limit else []
+            )
             return {"offset": offset, "total": total, "hits": hits}
 
     def head(self, query: Json, fields: Sequence[str]) -> list[tuple[int, list[Json]]]:
-        """The rows that match `from` and `where`, in the table's own order. -> (position in the table, values)."""
+        """The rows that match `from` and `where`, in the table's own order.
+
+        -> (position in the table, values).
+        """
         with self._lock:
             scope = Scope(query["from"], self._tables)
             condition = scope.condition(query.get("where", {}))
             shown = [scope.field(name) for name in fields]
             limit, offset = number(query, "limit", _ALL), number(query, "offset", 0)
-            rows = self._select(scope, condition, ["m.rowid - 1", *(f.sql for f in shown)], "m.rowid", limit, offset)
+            rows = self._select(
+                scope, condition, ["m.rowid - 1", *(f.sql for f in shown)], "m.rowid", limit, offset
+            )
             return [(row[0], _decoded(shown, row[1:])) for row in rows]
 
     def field_column(self, table: str, name: Json) -> Column:
@@ -88,8 +108,14 @@ class Store(Tables):
             condition = scope.condition(query.get("where", {}))
             asked = query.get("aggregate")
             if not isinstance(asked, list) or not asked:
-                raise Refusal(400, 'aggregate takes an array such as ["field.$max"]', at="aggregate")
-            row = next(self._select(scope, condition, [_aggregate(scope, each) for each in asked], "1", 1, 0))
+                raise Refusal(
+                    400, 'aggregate takes an array such as ["field.$max"]', at="aggregate"
+                )
+            row = next(
+                self._select(
+                    scope, condition, [_aggregate(scope, each) for each in asked], "1", 1, 0
+                )
+            )
             return dict(zip(asked, row, strict=True))
 
     def delete(self, name: str, where: Json) -> int:
@@ -97,7 +123,9 @@ class Store(Tables):
         with self._lock:
             self.table(name)
             scope = Scope(name, self._tables)
-            return self._change(scope, f"DELETE FROM {scope.table.physical} AS m", (), scope.condition(where))
+            return self._change(
+                scope, f"DELETE FROM {scope.table.physical} AS m", (), scope.condition(where)
+            )
 
     def modify(self, operations: Sequence[Json]) -> Changes:
         """`_modify`: all operations or none."""
@@ -107,10 +135,14 @@ class Store(Tables):
     def _operation(self, operation: Json) -> Changes:
         match operation:
             case {"into": str(name), "insert": rows, **rest} if not rest:
-                return Changes(inserted=self.insert(name, rows if isinstance(rows, list) else [rows]))
+                return Changes(
+                    inserted=self.insert(name, rows if isinstance(rows, list) else [rows])
+                )
             case {"from": str(name), "delete": where, **rest} if not rest:
                 return Changes(deleted=self.delete(name, where))
-            case {"update": str(name), "where": where, "set": dict(values), **rest} if rest.keys() <= {"upsert"}:
+            case {"update": str(name), "where": where, "set": dict(values), **rest} if (
+                rest.keys() <= {"upsert"}
+            ):
                 return self._update(name, where, values, rest.get("upsert") is True)
         raise Refusal(400, "An operation is one of into/insert, update/where/set and from/delete")
 
@@ -126,7 +158,9 @@ class Store(Tables):
             return Changes(inserted=self.insert(name, [{**where, **values}]))
         setters = ", ".join(f"{column.physical} = ?" for column in present.columns.values())
         return Changes(
-            modified=self._change(scope, f"UPDATE {table.physical} AS m SET {setters}", tuple(encoded), condition)
+            modified=self._change(
+                scope, f"UPDATE {table.physical} AS m SET {setters}", tuple(encoded), condition
+            )
         )
 
     def _scope(self, query: Json, keys: set[str]) -> Scope:
@@ -137,19 +171,36 @@ class Store(Tables):
         return Scope(query["from"], self._tables)
 
     def _documents(
-        self, scope: Scope, condition: Sql, fields: list[Field], ordering: str, limit: int, offset: int
+        self,
+        scope: Scope,
+        condition: Sql,
+        fields: list[Field],
+        ordering: str,
+        limit: int,
+        offset: int,
     ) -> list[Document]:
         """Hits: values by field name, nulls left out."""
         names = [field.name for field in fields]
-        rows = self._select(scope, condition, [field.sql for field in fields], ordering, limit, offset)
+        rows = self._select(
+            scope, condition, [field.sql for field in fields], ordering, limit, offset
+        )
         decoded = (_decoded(fields, row) for row in rows)
-        return [{name: value for name, value in zip(names, row, strict=True) if value is not None} for row in decoded]
+        return [
+            {name: value for name, value in zip(names, row, strict=True) if value is not None}
+            for row in decoded
+        ]
 
     def _count(self, scope: Scope, condition: Sql) -> int:
         return int(next(self._select(scope, condition, ["COUNT(*)"], "1", 1, 0))[0])
 
     def _select(
-        self, scope: Scope, condition: Sql, columns: list[str], ordering: str, limit: int, offset: int
+        self,
+        scope: Scope,
+        condition: Sql,
+        columns: list[str],
+        ordering: str,
+        limit: int,
+        offset: int,
     ) -> Iterator[tuple[Any, ...]]:
         self._index(scope.indexes)
         text = f"SELECT {', '.join(columns)} FROM {scope.table.physical} m WHERE {condition.text}"
@@ -158,9 +209,11 @@ class Store(Tables):
 
     def _change(self, scope: Scope, statement: str, values: tuple[Any, ...], condition: Sql) -> int:
         self._index(scope.indexes)
-        return self._run(f"{statement} WHERE {condition.text}", [*values, *condition.values]).rowcount
+        return self._run(
+            f"{statement} WHERE {condition.text}", [*values, *condition.values]
+        ).rowcount
 
-    # -- for tests, behind the client's back -----------------------------------------------------------------------
+    # -- for tests, behind the client's back
 
     def documents(self, name: str) -> list[Document]:
         """Every row in the order of insertion, as hits show it."""
@@ -174,7 +227,9 @@ class Store(Tables):
         with self._lock:
             scope = Scope(name, self._tables)
             physical, condition = scope.table.physical, scope.condition(where)
-            return self._change(scope, f"INSERT INTO {physical} SELECT m.* FROM {physical} m", (), condition)
+            return self._change(
+                scope, f"INSERT INTO {physical} SELECT m.* FROM {physical} m", (), condition
+            )
 
 
 def _decoded(fields: Sequence[Field], row: Sequence[Any]) -> list[Json]:
@@ -196,5 +251,7 @@ def _aggregate(scope: Scope, asked: Json) -> str:
     name, _, function = asked.rpartition(".") if isinstance(asked, str) else ("", "", "")
     field = scope.field(name)
     if function not in _AGGREGATES or field.column.type not in _NUMBERS:
-        raise Refusal(400, f"cannot aggregate '{re.sub(r'[^ -~]', '?', str(asked))[:80]}'", at=str(asked))
+        raise Refusal(
+            400, f"cannot aggregate '{re.sub(r'[^ -~]', '?', str(asked))[:80]}'", at=str(asked)
+        )
     return f"{_AGGREGATES[function]}({field.sql})"

@@ -1,7 +1,8 @@
-"""The tables of the Aito stand-in: made, changed, linked, renamed and dropped, in an in-memory SQLite.
+"""The tables of the Aito stand-in: made, changed, linked, renamed and dropped, in an in-memory
+SQLite.
 
-One connection behind one lock: Aito has one writer per table too, and nothing a test does needs more. Every public
-method is one step that others see whole or not at all.
+One connection behind one lock: Aito has one writer per table too, and nothing a test does needs
+more. Every public method is one step that others see whole or not at all.
 """
 
 import sqlite3
@@ -11,7 +12,16 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from local.aito.schema import SQL_TYPES, Column, Json, Refusal, Table, check_name, parse_column, parse_table
+from local.aito.schema import (
+    SQL_TYPES,
+    Column,
+    Json,
+    Refusal,
+    Table,
+    check_name,
+    parse_column,
+    parse_table,
+)
 
 Document = dict[str, Json]
 
@@ -64,7 +74,9 @@ class Tables:
             self._replace(name, table)
 
     def put_column(self, table: str, name: str, spec: Json) -> None:
-        """`PUT /schema/{table}/{column}`: on a table with rows only a new, nullable column, or the same once more."""
+        """`PUT /schema/{table}/{column}`: on a table with rows only a new, nullable column, or the
+        same once more.
+        """
         with self._lock:
             there = self.table(table)
             column = parse_column(table, name, f"c{next(self._numbers)}n", spec)
@@ -101,11 +113,15 @@ class Tables:
             self.column(table, name)
             self._check_unlinked(f"{table}.{name}")
             if len(self.table(table).columns) == 1:
-                raise Refusal(400, f"Column `{table}.{name}` is the only one; delete the table instead")
+                raise Refusal(
+                    400, f"Column `{table}.{name}` is the only one; delete the table instead"
+                )
             self._drop_column(self.table(table), name)
 
     def rename(self, old: str, new: str, replace: bool) -> None:
-        """`_rename`: atomic, rows and all; with `replace` it takes the place of the table that is there."""
+        """`_rename`: atomic, rows and all; with `replace` it takes the place of the table that is
+        there.
+        """
         with self._lock:
             table = self.table(old)
             if new == old:
@@ -126,7 +142,8 @@ class Tables:
             self._create(new, table)
             columns = ", ".join(column.physical for column in source.columns.values())
             self._db.execute(
-                f"INSERT INTO {table.physical} ({columns}) SELECT {columns} FROM {source.physical} ORDER BY rowid"
+                f"INSERT INTO {table.physical} ({columns}) SELECT {columns} FROM {source.physical}"
+                " ORDER BY rowid"
             )
 
     def _physical(self) -> str:
@@ -154,26 +171,38 @@ class Tables:
                 continue
             target, _, linked = str(column.link).partition(".")
             if target not in tables or linked not in tables[target].columns:
-                raise Refusal(400, f"Column `{name}.{key}` links to `{column.link}`, which does not exist")
+                raise Refusal(
+                    400, f"Column `{name}.{key}` links to `{column.link}`, which does not exist"
+                )
 
     def _check_unlinked(self, target: str) -> None:
         for name, table in self._tables.items():
             for key, column in table.columns.items():
                 if f"{column.link}.".startswith(f"{target}.") and name != target.partition(".")[0]:
-                    raise Refusal(400, f"Cannot remove `{target}`: column `{name}.{key}` links to it")
+                    raise Refusal(
+                        400, f"Cannot remove `{target}`: column `{name}.{key}` links to it"
+                    )
 
     def _check_linked(self, name: str, table: Table) -> None:
         """What takes the place of a table must have the columns that others link to."""
-        for column in self._tables[name].columns.keys() - table.columns.keys() if name in self._tables else ():
+        for column in (
+            self._tables[name].columns.keys() - table.columns.keys() if name in self._tables else ()
+        ):
             self._check_unlinked(f"{name}.{column}")
 
-    def _check_column_change(self, table: str, name: str, before: Column | None, column: Column) -> None:
+    def _check_column_change(
+        self, table: str, name: str, before: Column | None, column: Column
+    ) -> None:
         if not self._has_rows(table):
             return
         if before is not None:
             raise Refusal(400, f"Cannot change column `{table}.{name}`: the table contains data")
         if not column.nullable:
-            raise Refusal(400, f"Cannot add column `{table}.{name}`: the table contains data, so it must be nullable")
+            raise Refusal(
+                400,
+                f"Cannot add column `{table}.{name}`: the table contains data, so it must be"
+                " nullable",
+            )
 
     def _drop_column(self, table: Table, name: str) -> None:
         column = table.columns.pop(name)
@@ -191,12 +220,17 @@ class Tables:
         self._db.execute(f"DROP TABLE {self._tables.pop(name).physical}")
 
     def _has_rows(self, name: str) -> bool:
-        return self._db.execute(f"SELECT 1 FROM {self._tables[name].physical} LIMIT 1").fetchone() is not None
+        return (
+            self._db.execute(f"SELECT 1 FROM {self._tables[name].physical} LIMIT 1").fetchone()
+            is not None
+        )
 
     def _index(self, pairs: set[tuple[str, str]]) -> None:
         """Make the indexes a statement would like, once: the engine has every column indexed."""
         for table, column in pairs:
-            self._db.execute(f"CREATE INDEX IF NOT EXISTS {_index_name(table, column)} ON {table} ({column})")
+            self._db.execute(
+                f"CREATE INDEX IF NOT EXISTS {_index_name(table, column)} ON {table} ({column})"
+            )
 
     def _run(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
         with _storable():

@@ -1,8 +1,9 @@
 """One request to Aito: what every answer means, what may be repeated, and how fast.
 
-`Transport` is the SDK's own client with another `request`: a pool of connections, a time-out, and this policy. The
-SDK's request and response classes work over it unchanged. The pool is urllib3's, on which `requests` builds: that
-prepares each request anew, which takes longer than to send a batch of 600 kB.
+`Transport` is the SDK's own client with another `request`: a pool of connections, a time-out, and
+this policy. The SDK's request and response classes work over it unchanged. The pool is urllib3's,
+on which `requests` builds: that prepares each request anew, which takes longer than to send a batch
+of 600 kB.
 
     answer                                    reaction
     2xx with JSON                             done
@@ -16,8 +17,8 @@ prepares each request anew, which takes longer than to send a batch of 600 kB.
     connection refused, not connected in time repeat: it was never sent
     time-out, cut connection                  unknown
 
-Unknown means that it may have been applied. What may be sent twice without harm is repeated; anything else is the
-caller's to look into (errors.OutcomeUnknown).
+Unknown means that it may have been applied. What may be sent twice without harm is repeated;
+anything else is the caller's to look into (errors.OutcomeUnknown).
 """
 
 from __future__ import annotations
@@ -46,15 +47,28 @@ from urllib3.exceptions import (
 )
 
 from sync.base.clock import Clock, Deadline
-from sync.base.errors import AccessDenied, NeedsPerson, OutcomeUnknown, Refused, SyncError, Unavailable
+from sync.base.errors import (
+    AccessDenied,
+    NeedsPerson,
+    OutcomeUnknown,
+    Refused,
+    SyncError,
+    Unavailable,
+)
 from sync.gcp.secret import Secret
 
-CONNECT_SECONDS = 3.0  # five attempts and their pauses: within 30 s a run says that Aito cannot be reached
-ATTEMPTS = 5  # with the pauses below about eight seconds: a hiccup passes, an outage is the next run's
+CONNECT_SECONDS = (
+    3.0  # five attempts and their pauses: within 30 s a run says that Aito cannot be reached
+)
+ATTEMPTS = (
+    5  # with the pauses below about eight seconds: a hiccup passes, an outage is the next run's
+)
 PAUSE_SECONDS = 0.5  # doubles with each attempt, with full jitter
 LONGEST_PAUSE = 15.0  # and the most that a Retry-After is obeyed
 
-logging.getLogger("AitoClient").addHandler(logging.NullHandler())  # it logs every error it builds, bodies included
+logging.getLogger("AitoClient").addHandler(
+    logging.NullHandler()
+)  # it logs every error it builds, bodies included
 logging.getLogger("AitoClient").propagate = False
 
 
@@ -142,7 +156,10 @@ class Pace:
 
 
 class Transport(AitoClient):  # type: ignore[misc]  # the SDK ships no types
-    """See the top of this module. `on_repeat` hears of every repetition (what, answer, attempt) and may forbid it."""
+    """See the top of this module.
+
+    `on_repeat` hears of every repetition (what, answer, attempt) and may forbid it.
+    """
 
     def __init__(
         self,
@@ -159,9 +176,14 @@ class Transport(AitoClient):  # type: ignore[misc]  # the SDK ships no types
         self._pace = pace
         self._deadline = deadline
         self._on_repeat = on_repeat
-        # It looks into no environment for a proxy or a .netrc: the key goes to Aito and nowhere else.
+        # It looks into no environment for a proxy or a .netrc: the key goes to Aito and nowhere
+        # else.
         self._pool = urllib3.PoolManager(
-            headers={"content-type": "application/json", "accept-encoding": "gzip", "user-agent": "bigquery-to-aito"},
+            headers={
+                "content-type": "application/json",
+                "accept-encoding": "gzip",
+                "user-agent": "bigquery-to-aito",
+            },
             ca_certs=certifi.where(),
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=timeout),
             retries=False,  # the policy above is all there is; redirects are not followed either
@@ -175,7 +197,9 @@ class Transport(AitoClient):  # type: ignore[misc]  # the SDK ships no types
         body = None if request_obj.query is None else json.dumps(request_obj.query).encode()
         return request_obj.response_cls(self.send(request_obj.method, request_obj.endpoint, body))
 
-    def send(self, method: str, endpoint: str, body: bytes | None = None, *, once: bool = False) -> Any:
+    def send(
+        self, method: str, endpoint: str, body: bytes | None = None, *, once: bool = False
+    ) -> Any:
         """Send a request, repeat it as the policy allows, and return the JSON of its answer.
 
         once: it must not be applied twice, so an unknown outcome is raised and not repeated.
@@ -192,7 +216,9 @@ class Transport(AitoClient):  # type: ignore[misc]  # the SDK ships no types
             if reaction is Reaction.DENIED and not renewed and self._secret.renew(key):
                 renewed = True
                 continue
-            if reaction not in (Reaction.REPEAT, Reaction.UNKNOWN) or (once and reaction is Reaction.UNKNOWN):
+            if reaction not in (Reaction.REPEAT, Reaction.UNKNOWN) or (
+                once and reaction is Reaction.UNKNOWN
+            ):
                 raise _error(what, answer)
             if attempt == ATTEMPTS or not self._pause(what, answer, attempt):
                 break
@@ -202,7 +228,9 @@ class Transport(AitoClient):  # type: ignore[misc]  # the SDK ships no types
         self._pace.wait()
         headers = {**self._pool.headers, "x-api-key": key}
         try:
-            response = self._pool.request(method, self.instance_url + endpoint, body=body, headers=headers)
+            response = self._pool.request(
+                method, self.instance_url + endpoint, body=body, headers=headers
+            )
         except (NewConnectionError, ConnectTimeoutError):
             return Answer(0, cause=NOT_SENT)
         except ReadTimeoutError:
@@ -218,7 +246,11 @@ class Transport(AitoClient):  # type: ignore[misc]  # the SDK ships no types
     def _pause(self, what: str, answer: Answer, attempt: int) -> bool:
         """Wait before the next attempt; False when that would end after the deadline."""
         longest = PAUSE_SECONDS * 2 ** (attempt - 1)
-        pause = answer.retry_after if answer.retry_after is not None else longest * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
+        pause = (
+            answer.retry_after
+            if answer.retry_after is not None
+            else longest * random.uniform(0.5, 1)
+        )
         pause = min(pause, LONGEST_PAUSE)
         if pause >= self._deadline.left:
             return False
@@ -238,7 +270,9 @@ def _read(response: urllib3.BaseHTTPResponse) -> Answer:
 
 
 def _error(what: str, answer: Answer) -> SyncError:
-    quiet = "/data/" in what or what.endswith("/_search")  # what was sent held rows or keys, and may be quoted
+    quiet = "/data/" in what or what.endswith(
+        "/_search"
+    )  # what was sent held rows or keys, and may be quoted
     text = f"Aito: {what}: {answer}{'' if quiet or not answer.words else f' {answer.words}'}"
     match answer.reaction:
         case Reaction.UNKNOWN:
@@ -246,7 +280,9 @@ def _error(what: str, answer: Answer) -> SyncError:
         case Reaction.REFUSED:
             return Refused(text, answer.status, answer.reason)
         case Reaction.DENIED:
-            return AccessDenied(f"{text}; check that the secret holds this database's read-write key")
+            return AccessDenied(
+                f"{text}; check that the secret holds this database's read-write key"
+            )
         case Reaction.PERSON:
             return NeedsPerson(text)
         case _:

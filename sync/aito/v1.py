@@ -1,4 +1,7 @@
-"""Aito as a target, in our words: tables, counts, keys, inserts, replacements, deletes. Speaks v1 through the SDK."""
+"""Aito as a target, in our words: tables, counts, keys, inserts, replacements, deletes.
+
+Speaks v1 through the SDK.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +31,17 @@ class Target:
     # -- schema
 
     def schema(self) -> dict[str, dict[str, Any]]:
-        """Columns by table and name. Read as plain JSON: the SDK's classes refuse a database that holds a Long."""
+        """Columns by table and name.
+
+        Read as plain JSON: the SDK's classes refuse a database that holds a Long.
+        """
         answer = self._transport.request(request_obj=BaseRequest("GET", "/api/v1/schema")).json
         tables = answer.get("schema", {})
-        return {name: table.get("columns", {}) for name, table in tables.items() if table.get("type") == "table"}
+        return {
+            name: table.get("columns", {})
+            for name, table in tables.items()
+            if table.get("type") == "table"
+        }
 
     def create(self, table: str, columns: Columns) -> None:
         """Make a table; the tables that its links point to must be there."""
@@ -43,7 +53,10 @@ class Target:
         self._transport.send("PUT", f"/api/v1/schema/{table}/{name}", json.dumps(column).encode())
 
     def drop(self, table: str) -> None:
-        """Remove a table and its rows. That it is not there is no error: an answer lost before may have done it."""
+        """Remove a table and its rows.
+
+        That it is not there is no error: an answer lost before may have done it.
+        """
         try:
             self._transport.send("DELETE", f"/api/v1/schema/{table}")
         except Refused as error:
@@ -51,7 +64,10 @@ class Target:
                 raise
 
     def rename(self, table: str, new: str) -> None:
-        """Rename a table over another, which is gone then. Not repeated blindly: the second time it is not there."""
+        """Rename a table over another, which is gone then.
+
+        Not repeated blindly: the second time it is not there.
+        """
         self._post("schema/_rename", {"from": table, "rename": new, "replace": True}, once=True)
 
     # -- reading
@@ -70,14 +86,30 @@ class Target:
 
     def newest(self, table: str, cursor: str, before: int) -> tuple[int | None, int]:
         """(newest cursor before the given second or None, number of rows before it)."""
-        answer = self.search({"from": table, "where": {cursor: {"$lt": before}}, "orderBy": {"$desc": cursor},
-                              "select": [cursor], "limit": 1})  # fmt: skip
+        answer = self.search(
+            {
+                "from": table,
+                "where": {cursor: {"$lt": before}},
+                "orderBy": {"$desc": cursor},
+                "select": [cursor],
+                "limit": 1,
+            }
+        )
         hits = answer["hits"]
         return (int(hits[0][cursor]) if hits else None), int(answer["total"])
 
-    def rows(self, table: str, where: Where, key: str, select: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        """Every row that matches, page by page in the key's order: without an order pages may overlap."""
-        query: dict[str, Any] = {"from": table, "where": where, "orderBy": {"$asc": key}, "limit": PAGE}
+    def rows(
+        self, table: str, where: Where, key: str, select: Sequence[str] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Every row that matches, page by page in the key's order: without an order pages may
+        overlap.
+        """
+        query: dict[str, Any] = {
+            "from": table,
+            "where": where,
+            "orderBy": {"$asc": key},
+            "limit": PAGE,
+        }
         if select:
             query["select"] = list(select)
         offset = 0
@@ -91,25 +123,38 @@ class Target:
     # -- writing
 
     def insert(self, table: str, batch: Batch) -> None:
-        """Store the rows of a batch. Raises OutcomeUnknown when they may or may not be stored, Refused when not."""
+        """Store the rows of a batch.
+
+        Raises OutcomeUnknown when they may or may not be stored, Refused when not.
+        """
         answer = self._transport.send("POST", f"/api/v1/data/{table}/batch", batch.body, once=True)
         stored = answer.get("entries") if isinstance(answer, dict) else None
         if stored != batch.rows:
-            raise OutcomeUnknown(f"Aito: POST /api/v1/data/{table}/batch: {batch.rows} rows sent, {stored} confirmed")
+            raise OutcomeUnknown(
+                f"Aito: POST /api/v1/data/{table}/batch: {batch.rows} rows sent, {stored} confirmed"
+            )
 
     def replace(self, table: str, key: str, values: Sequence[Any], batch: Batch | None) -> None:
-        """In one step delete the rows with these keys and store the batch, so that repeating it is harmless.
+        """In one step delete the rows with these keys and store the batch, so that repeating it is
+        harmless.
 
-        Raises OutcomeUnknown all the same: a server error that repeats means a bad row, and the caller halves.
+        Raises OutcomeUnknown all the same: a server error that repeats means a bad row, and the
+        caller halves.
         """
         delete = json.dumps({"from": table, "delete": one_of(key, values)})
         insert = f', {{"into": {json.dumps(table)}, "insert": {batch.text}}}' if batch else ""
         self._transport.send(
-            "POST", "/api/v1/data/_modify", f'{{"operations": [{delete}{insert}]}}'.encode(), once=True
+            "POST",
+            "/api/v1/data/_modify",
+            f'{{"operations": [{delete}{insert}]}}'.encode(),
+            once=True,
         )
 
     def delete(self, table: str, where: Where) -> int:
-        """Delete the rows that match and return how many that were. Believes the count after, not the answer."""
+        """Delete the rows that match and return how many that were.
+
+        Believes the count after, not the answer.
+        """
         before = self.count(table, where)
         if not before:
             return 0
@@ -120,7 +165,9 @@ class Target:
             failure = error
         left = self.count(table, where)
         if left:
-            raise failure or NeedsPerson(f"Aito: {left} of {before} rows of {table} are still there after _delete")
+            raise failure or NeedsPerson(
+                f"Aito: {left} of {before} rows of {table} are still there after _delete"
+            )
         return before
 
     def optimize(self, table: str) -> None:
@@ -130,22 +177,34 @@ class Target:
     # -- jobs
 
     def start_job(self, path: str, query: Mapping[str, Any]) -> str:
-        """Start a query as a job and return its id. Not repeated when unknown: a job too many costs the user."""
+        """Start a query as a job and return its id.
+
+        Not repeated when unknown: a job too many costs the user.
+        """
         request = CreateJobRequest(f"/api/v1/jobs/{path}", dict(query))
-        answer = self._transport.send(request.method, request.endpoint, json.dumps(request.query).encode(), once=True)
+        answer = self._transport.send(
+            request.method, request.endpoint, json.dumps(request.query).encode(), once=True
+        )
         if not isinstance(answer, dict) or not answer.get("id"):
             raise OutcomeUnknown(f"Aito: POST {request.endpoint}: the answer has no job id")
         return str(answer["id"])
 
     def job(self, job_id: str) -> Mapping[str, Any]:
-        """A job's status; `finishedAt` is there when it has ended. Asked once: who watches a job asks again anyway."""
+        """A job's status; `finishedAt` is there when it has ended.
+
+        Asked once: who watches a job asks again anyway.
+        """
         request = GetJobStatusRequest(job_id)
         answer = self._transport.send(request.method, request.endpoint, once=True)
         if not isinstance(answer, dict):
-            raise OutcomeUnknown(f"Aito: GET {request.endpoint}: the answer is no job's status", 200)
+            raise OutcomeUnknown(
+                f"Aito: GET {request.endpoint}: the answer is no job's status", 200
+            )
         return answer
 
     def job_result(self, job_id: str) -> Any:
-        """What a finished job's query answered, its errors included, which is why a 500 is not asked for again."""
+        """What a finished job's query answered, its errors included, which is why a 500 is not
+        asked for again.
+        """
         request = GetJobResultRequest(job_id)
         return self._transport.send(request.method, request.endpoint, once=True)

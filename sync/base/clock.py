@@ -12,7 +12,9 @@ from sync.base.errors import OutOfTime
 
 @dataclass(frozen=True)
 class Clock:
-    """`now`: epoch seconds; `monotonic`: seconds that never jump; `sleep`: waits so many seconds."""
+    """`now`: epoch seconds; `monotonic`: seconds that never jump; `sleep`:
+    waits so many seconds.
+    """
 
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
@@ -32,7 +34,9 @@ class Deadline:
     stopped: Callable[[], bool] = field(default=lambda: False)
 
     @classmethod
-    def after(cls, clock: Clock, seconds: float, stopped: Callable[[], bool] = lambda: False) -> Deadline:
+    def after(
+        cls, clock: Clock, seconds: float, stopped: Callable[[], bool] = lambda: False
+    ) -> Deadline:
         """A deadline `seconds` from now."""
         return cls(clock, clock.monotonic() + seconds, stopped)
 
@@ -49,5 +53,7 @@ class Deadline:
     def check(self, where: str) -> None:
         """Raises OutOfTime when it is over."""
         if self.over:
-            why = "the process was told to stop" if self.stopped() else "time_budget_seconds is spent"
+            why = (
+                "the process was told to stop" if self.stopped() else "time_budget_seconds is spent"
+            )
             raise OutOfTime(f"{where}: {why}; the next call continues")

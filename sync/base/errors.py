@@ -15,7 +15,8 @@ SyncError
     ├── OutOfTime            the time budget is spent, or the process is told to stop
     └── LeaseLost            another run took over: stop before the next write
 
-A message names what was wrong, where, and what would be right. It never holds a row's value, a key or a token.
+A message names what was wrong, where, and what would be right. It never holds a row's value, a key
+or a token.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class NeedsPerson(SyncError):
 
 
 class SchemaMismatch(NeedsPerson):
-    """Source, configuration and Aito's table contradict each other; the message lists every difference."""
+    """Source, configuration and Aito's table contradict each other; the message lists every
+    difference.
+    """
 
 
 class AccessDenied(NeedsPerson):
@@ -58,7 +61,10 @@ class PurgeRefused(NeedsPerson):
 
 
 class Refused(NeedsPerson):
-    """Aito said no to a request and stored nothing of it. `reason`, its own words, may quote a row: not for logs."""
+    """Aito said no to a request and stored nothing of it.
+
+    `reason`, its own words, may quote a row: not for logs.
+    """
 
     def __init__(self, message: str, http_status: int, reason: str = "") -> None:
         super().__init__(message)
@@ -77,15 +83,19 @@ class Busy(SyncError):
 
 
 class Unavailable(SyncError):
-    """Something upstream did not answer as it should; the state is good and calling again continues."""
+    """Something upstream did not answer as it should; the state is good and calling again
+    continues.
+    """
 
     status = 503
 
 
 class OutcomeUnknown(Unavailable):
-    """The request was sent and no trustworthy answer came: it may have been applied. Look before sending again.
+    """The request was sent and no trustworthy answer came: it may have been applied. Look before
+    sending again.
 
-    `http_status` is 0 when nothing came at all; `reason`, Aito's own words, may quote a row: not for logs.
+    `http_status` is 0 when nothing came at all; `reason`, Aito's own words, may quote a row: not
+    for logs.
     """
 
     def __init__(self, message: str, http_status: int = 0, reason: str = "") -> None:

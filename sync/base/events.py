@@ -1,7 +1,9 @@
-"""One event, one line of JSON on stdout, from a fixed vocabulary. Never a row's value, a key or a token.
+"""One event, one line of JSON on stdout, from a fixed vocabulary. Never a row's value, a key or a
+token.
 
-Cloud Logging reads `severity` and `message` from such a line (https://cloud.google.com/logging/docs/structured-logging).
-Lines are written here and not through `logging`, so that no library's handler can add, drop or reformat one.
+Cloud Logging reads `severity` and `message` from such a line
+(https://cloud.google.com/logging/docs/structured-logging). Lines are written here and not through
+`logging`, so that no library's handler can add, drop or reformat one.
 """
 
 from __future__ import annotations
@@ -49,9 +51,19 @@ class Log:
         self._sink = sink
         self._watcher = watcher
 
-    def __call__(self, event: Event, message: str, severity: Severity = "INFO", **fields: Any) -> None:
+    def __call__(
+        self, event: Event, message: str, severity: Severity = "INFO", **fields: Any
+    ) -> None:
         """Emit one event; `fields` are numbers, names and texts of ours, never a row's values."""
-        self._sink({"severity": severity, "message": message, "event": event, "run_id": self._run_id, **fields})
+        self._sink(
+            {
+                "severity": severity,
+                "message": message,
+                "event": event,
+                "run_id": self._run_id,
+                **fields,
+            }
+        )
 
     def progress(self, table: str, rows: int) -> None:
         """Tell whoever waits how many rows were read so far. No event: nothing is logged."""

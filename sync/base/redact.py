@@ -1,7 +1,8 @@
 """Why rows were rejected, said without their values. Pure.
 
-Aito's own words may quote a row. So a word of a reason is shown when it is one that messages are made of, or a name of
-the configuration's; anything else becomes an ellipsis. Our own reasons hold no values and are shown whole.
+Aito's own words may quote a row. So a word of a reason is shown when it is one that messages are
+made of, or a name of the configuration's; anything else becomes an ellipsis. Our own reasons hold
+no values and are shown whole.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ from __future__ import annotations
 import re
 
 LENGTH = 300  # of a reason, for people
-OUR_OWN = ("an integer that does not fit ", "NULL in a column", "the cursor does not fit ")  # after the column's name
+OUR_OWN = (
+    "an integer that does not fit ",
+    "NULL in a column",
+    "the cursor does not fit ",
+)  # after the column's name
 # What an error message is made of, and no row's value would be missed for.
 WORDS = frozenset(
     re.findall(
@@ -27,8 +32,12 @@ WORDS = frozenset(
 
 
 def plain(reason: str, names: frozenset[str]) -> str:
-    """A reason without what may be a row's value: words that are neither known nor names become an ellipsis."""
-    if reason.partition(": ")[2].startswith(OUR_OWN) or re.match(r"\d+ rows have no cursor ", reason):
+    """A reason without what may be a row's value: words that are neither known nor names become an
+    ellipsis.
+    """
+    if reason.partition(": ")[2].startswith(OUR_OWN) or re.match(
+        r"\d+ rows have no cursor ", reason
+    ):
         return reason
     known = WORDS | names
     text = re.sub(r"[^\s:;,()'\"`]+", lambda word: _word(word[0], known), reason[:2000])

@@ -1,8 +1,8 @@
 """Hears SIGTERM without owning the signal.
 
-The server's main thread owns signal handlers, requests run in others, and `signal.signal` works in the main thread
-alone. `faulthandler.register` works in any: it writes a line to a file of ours and then lets the server's own handler
-do its work. The file's size is the flag.
+The server's main thread owns signal handlers, requests run in others, and `signal.signal` works in
+the main thread alone. `faulthandler.register` works in any: it writes a line to a file of ours and
+then lets the server's own handler do its work. The file's size is the flag.
 """
 
 from __future__ import annotations

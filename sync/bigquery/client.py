@@ -1,6 +1,8 @@
-"""google-cloud-bigquery, spoken in our words: one client, short explicit retries, errors for people.
+"""google-cloud-bigquery, spoken in our words: one client, short explicit retries, errors for
+people.
 
-The client's own defaults repeat a refused connection for ten minutes; a scheduled run has better things to do.
+The client's own defaults repeat a refused connection for ten minutes; a scheduled run has better
+things to do.
 """
 
 from __future__ import annotations
@@ -35,16 +37,51 @@ TRANSIENT = (
     requests.exceptions.InvalidJSONError,  # what a proxy on the way may answer
     google.auth.exceptions.TransportError,
 )
-RETRY = Retry(predicate=if_exception_type(*TRANSIENT), initial=0.3, maximum=4.0, multiplier=2.0, timeout=15.0)
+RETRY = Retry(
+    predicate=if_exception_type(*TRANSIENT), initial=0.3, maximum=4.0, multiplier=2.0, timeout=15.0
+)
 REQUEST_SECONDS = 60.0
-# To connect and to be answered: who is out of reach is told of within 30 s. The client's types know no such pair.
+# To connect and to be answered: who is out of reach is told of within 30 s. The client's types know
+# no such pair.
 CALL_SECONDS: Any = (3.0, REQUEST_SECONDS)
-JOB_SECONDS = 300.0  # for a query to wait for a slot and finish; without it the client waits for ever
-# Reasons whose message speaks of limits and names. Any other failure of a running query may quote a row's value.
-SPEAKS_OF_NAMES = {"bytesBilledLimitExceeded", "quotaExceeded", "rateLimitExceeded", "notFound", "accessDenied", "responseTooLarge"}  # fmt: skip  # noqa: E501
+JOB_SECONDS = (
+    300.0  # for a query to wait for a slot and finish; without it the client waits for ever
+)
+# Reasons whose message speaks of limits and names. Any other failure of a running query may quote a
+# row's value.
+SPEAKS_OF_NAMES = {
+    "bytesBilledLimitExceeded",
+    "quotaExceeded",
+    "rateLimitExceeded",
+    "notFound",
+    "accessDenied",
+    "responseTooLarge",
+}
 
 LATER = {"tableUnavailable", "resourceInUse"}
-SQL_WORDS = frozenset(["bad", "cast", "date", "datetime", "division", "failed", "float64", "function", "input", "int64", "numeric", "out", "overflow", "parse", "query", "scalar", "subquery", "timestamp", "zero"])  # fmt: skip  # noqa: E501
+SQL_WORDS = frozenset(
+    [
+        "bad",
+        "cast",
+        "date",
+        "datetime",
+        "division",
+        "failed",
+        "float64",
+        "function",
+        "input",
+        "int64",
+        "numeric",
+        "out",
+        "overflow",
+        "parse",
+        "query",
+        "scalar",
+        "subquery",
+        "timestamp",
+        "zero",
+    ]
+)
 
 
 class Missing(NeedsPerson):
@@ -78,11 +115,16 @@ def _client(settings: BigQuerySettings, emulator: str | None) -> bigquery.Client
 
 @contextmanager
 def translated(what: str, *, running: bool = False) -> Iterator[None]:
-    """Turn BigQuery's errors into ours. running: the query's text is known to be good, so a failure is about data."""
+    """Turn BigQuery's errors into ours.
+
+    running: the query's text is known to be good, so a failure is about data.
+    """
     try:
         yield
     except google.auth.exceptions.DefaultCredentialsError as error:
-        raise AccessDenied(f"{what}: no Google credentials; run `gcloud auth application-default login`") from error
+        raise AccessDenied(
+            f"{what}: no Google credentials; run `gcloud auth application-default login`"
+        ) from error
     except google_errors.GoogleAPIError as error:
         raise _error(what, error, running=running) from error
     except (*TRANSIENT, google.auth.exceptions.GoogleAuthError, TimeoutError) as error:
@@ -94,10 +136,18 @@ def _error(what: str, error: google_errors.GoogleAPIError, *, running: bool) -> 
     if isinstance(error, google_errors.NotFound):
         return Missing(text)
     if isinstance(error, google_errors.Forbidden | google_errors.Unauthorized):
-        return Unavailable(text) if reason in ("quotaExceeded", "rateLimitExceeded") else AccessDenied(text)
-    if reason == "bytesBilledLimitExceeded":  # the client knows no such reason and takes it for a server's error
+        return (
+            Unavailable(text)
+            if reason in ("quotaExceeded", "rateLimitExceeded")
+            else AccessDenied(text)
+        )
+    if (
+        reason == "bytesBilledLimitExceeded"
+    ):  # the client knows no such reason and takes it for a server's error
         return NeedsPerson(f"{text}; raise bigquery.max_bytes_billed, or let the query read less")
-    if reason in LATER or "could not serialize access" in str(error).lower():  # two statements changed one table
+    if (
+        reason in LATER or "could not serialize access" in str(error).lower()
+    ):  # two statements changed one table
         return Unavailable(text)
     if isinstance(error, (*TRANSIENT, google_errors.RetryError)):
         return _silence(what, error)
@@ -117,7 +167,10 @@ def _message(error: google_errors.GoogleAPIError, *, running: bool = False) -> s
     text = str(getattr(error, "message", error)).split("; reason:")[0]
     text = re.sub(r"^(GET|POST|PUT|DELETE|PATCH) \S+: ", "", text)
     if running and _reason(error) not in SPEAKS_OF_NAMES:
-        return f"{plain(text.split(':')[0], SQL_WORDS)} (the rest may hold a row's value; see the job in BigQuery)"
+        return (
+            f"{plain(text.split(':')[0], SQL_WORDS)} (the rest may hold a row's value; see the job"
+            " in BigQuery)"
+        )
     return " ".join(text.split())
 
 
@@ -129,7 +182,9 @@ def label(text: str) -> str:
 class Warehouse:
     """Queries for one run: its labels, its ceiling of bytes, its sum of bytes processed."""
 
-    def __init__(self, connection: bigquery.Client, settings: BigQuerySettings, run_id: str, action: str) -> None:
+    def __init__(
+        self, connection: bigquery.Client, settings: BigQuerySettings, run_id: str, action: str
+    ) -> None:
         self.client = connection
         self._settings = settings
         self._labels = {"sync_run": label(run_id), "sync_action": label(action)}
@@ -147,7 +202,9 @@ class Warehouse:
     def query(self, query: Query, table: str, page_size: int | None = None) -> RowIterator:
         """Run a query and wait for it; its pages are fetched as they are asked for."""
         with translated(table, running=True):
-            return self._run(query, table).result(page_size=page_size, retry=RETRY, timeout=JOB_SECONDS, job_retry=None)
+            return self._run(query, table).result(
+                page_size=page_size, retry=RETRY, timeout=JOB_SECONDS, job_retry=None
+            )
 
     def change(self, query: Query, table: str) -> int:
         """Run a DML statement; how many rows it touched."""
@@ -157,7 +214,10 @@ class Warehouse:
             return int(job.num_dml_affected_rows or 0)
 
     def _run(self, query: Query, table: str) -> bigquery.QueryJob:
-        """Start a job. By jobs.insert: a failure is then an error of the job, never an empty answer."""
+        """Start a job.
+
+        By jobs.insert: a failure is then an error of the job, never an empty answer.
+        """
         config = self._config(query, table, maximum_bytes_billed=self._settings.max_bytes_billed)
         return self.client.query(
             query.text,
@@ -169,11 +229,17 @@ class Warehouse:
         )
 
     def describe(self, query: Query, table: str) -> tuple[list[bigquery.SchemaField], int]:
-        """Result columns and estimated bytes of a query, by a dry run: free, and nothing is read."""
+        """Result columns and estimated bytes of a query, by a dry run:
+        free, and nothing is read.
+        """
         config = self._config(query, table, dry_run=True, use_query_cache=False)
         with translated(table):
             job = self.client.query(
-                query.text, job_config=config, location=self._settings.location, timeout=CALL_SECONDS, retry=RETRY
+                query.text,
+                job_config=config,
+                location=self._settings.location,
+                timeout=CALL_SECONDS,
+                retry=RETRY,
             )
             if job.statement_type not in (None, "SELECT"):
                 raise NeedsPerson(f"{table}: `query` must be one SELECT, not {job.statement_type}")
@@ -185,7 +251,9 @@ class Warehouse:
             return self.client.get_table(path, retry=RETRY, timeout=CALL_SECONDS)
 
 
-def _parameter(parameter: Parameter) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
+def _parameter(
+    parameter: Parameter,
+) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
     if isinstance(parameter.value, Sequence) and not isinstance(parameter.value, str):
         element = parameter.type.removeprefix("ARRAY<").removesuffix(">")
         return bigquery.ArrayQueryParameter(parameter.name, element, list(parameter.value))

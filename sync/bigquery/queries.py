@@ -1,8 +1,9 @@
 """The text of every query that reads a source, with typed parameters. Pure.
 
-All of them stand on the same first step, `sync_picked`: the source's columns under their Aito names, filtered by
-predicates on the bare cursor and partition columns, so that BigQuery prunes. Values are parameters; identifiers are
-quoted; the only text of a user's that is pasted is what the configuration declares to be SQL (`query:` and `sql:`).
+All of them stand on the same first step, `sync_picked`: the source's columns under their Aito
+names, filtered by predicates on the bare cursor and partition columns, so that BigQuery prunes.
+Values are parameters; identifiers are quoted; the only text of a user's that is pasted is what the
+configuration declares to be SQL (`query:` and `sql:`).
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ HOUR = 3600
 DAY = 86_400
 LEAST_INTEGER = -(2**63)  # of INT64: an integer partition column may hold anything
 PARTITION_SECONDS = {"HOUR": HOUR, "DAY": DAY, "MONTH": 31 * DAY, "YEAR": 366 * DAY}
-# How much later than it arrived a row may be dated and still be found in an ingestion-partitioned table. What is dated
-# further ahead is found by `reconcile`, which does not prune.
+# How much later than it arrived a row may be dated and still be found in an ingestion-partitioned
+# table. What is dated further ahead is found by `reconcile`, which does not prune.
 AHEAD = DAY
-ParameterType = Literal["TIMESTAMP", "DATETIME", "DATE", "INT64", "STRING", "ARRAY<INT64>", "ARRAY<STRING>"]
+ParameterType = Literal[
+    "TIMESTAMP", "DATETIME", "DATE", "INT64", "STRING", "ARRAY<INT64>", "ARRAY<STRING>"
+]
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ class Origin:
 
     @property
     def by_arrival(self) -> bool:
-        """Whether only what arrived lately is looked at, so that a row dated far ahead of its arrival is not seen."""
+        """Whether only what arrived lately is looked at, so that a row dated far ahead of its
+        arrival is not seen.
+        """
         by_ingestion = self.partitioning is not None and self.partitioning.column is None
         return self.prune and by_ingestion and self.table.mode == "append"
 
@@ -79,11 +84,17 @@ def _moment(kind: str, seconds: int) -> tuple[ParameterType, Any]:
         return "DATE", date(1970, 1, 1) + timedelta(days=days)
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     # As text, for the client library writes the year 1 of a datetime as `1`, which is none.
-    return ("TIMESTAMP", at) if kind == "TIMESTAMP" else ("DATETIME", at.replace(tzinfo=None).isoformat())
+    return (
+        ("TIMESTAMP", at)
+        if kind == "TIMESTAMP"
+        else ("DATETIME", at.replace(tzinfo=None).isoformat())
+    )
 
 
 def _from(origin: Origin) -> str:
-    """Under a name of ours: a table's own name would hide a column of the same name, and mean the whole row."""
+    """Under a name of ours: a table's own name would hide a column of the same name, and mean the
+    whole row.
+    """
     if origin.path:
         return f"FROM {quoted(origin.path)} AS sync_source"
     query = (origin.table.query or "").strip().rstrip(";")
@@ -100,7 +111,9 @@ def _cursor_name(origin: Origin) -> str:
     return quoted(origin.table.cursor.source)
 
 
-def _range(origin: Origin, start: int, end: int, prefix: str = "") -> tuple[list[str], list[Parameter]]:
+def _range(
+    origin: Origin, start: int, end: int, prefix: str = ""
+) -> tuple[list[str], list[Parameter]]:
     """[start, end) on the bare cursor column."""
     if origin.cursor is None:
         return [], []
@@ -115,17 +128,24 @@ def _range(origin: Origin, start: int, end: int, prefix: str = "") -> tuple[list
 def _partition(origin: Origin, start: int) -> tuple[list[str], list[Parameter]]:
     """The predicate on the partition column, where it prunes or where the table insists on one.
 
-    A column other than the cursor tells nothing about the cursor, so it is only bounded by the beginning of time. The
-    time of ingestion does: a row that never changes arrived at most AHEAD before the time it is dated.
+    A column other than the cursor tells nothing about the cursor, so it is only bounded by the
+    beginning of time. The time of ingestion does: a row that never changes arrived at most AHEAD
+    before the time it is dated.
     """
     parts, cursor = origin.partitioning, origin.table.cursor
-    if parts is None or (parts.column and cursor and parts.column.name.lower() == cursor.source.lower()):
+    if parts is None or (
+        parts.column and cursor and parts.column.name.lower() == cursor.source.lower()
+    ):
         return [], []
     if parts.column and not parts.required:
         return [], []
     column = quoted(parts.column.name) if parts.column else "_PARTITIONTIME"
     kind = parts.column.type if parts.column else "TIMESTAMP"
-    since = start - AHEAD - PARTITION_SECONDS.get(parts.granularity, DAY) if origin.by_arrival else BEGINNING
+    since = (
+        start - AHEAD - PARTITION_SECONDS.get(parts.granularity, DAY)
+        if origin.by_arrival
+        else BEGINNING
+    )
     since = LEAST_INTEGER if kind == "INTEGER" else max(since, BEGINNING)
     parameter = Parameter("partition_start", *_moment(kind, since))
     return [f"({column} >= @partition_start OR {column} IS NULL)"], [parameter]
@@ -150,8 +170,12 @@ def _timed(origin: Origin) -> str:
 
 
 def _key(origin: Origin) -> str:
-    """The key as the text that it has in a document: a CAST of the source's value would not do for BYTES or times."""
-    return next((c.text for c in origin.columns if c.name == origin.table.key), "CAST(NULL AS STRING)")
+    """The key as the text that it has in a document: a CAST of the source's value would not do for
+    BYTES or times.
+    """
+    return next(
+        (c.text for c in origin.columns if c.name == origin.table.key), "CAST(NULL AS STRING)"
+    )
 
 
 def declared(table: TableSettings) -> list[str]:
@@ -161,13 +185,22 @@ def declared(table: TableSettings) -> list[str]:
 
 
 def shape(origin: Origin) -> Query:
-    """A query whose dry run tells the columns and, as `sync_cursor`, the cursor's type. Only ever run dry."""
+    """A query whose dry run tells the columns and, as `sync_cursor`, the cursor's type.
+
+    Only ever run dry.
+    """
     predicates, parameters = _partition(origin, BEGINNING)
-    if origin.table.cursor:  # it may be the partition column, perhaps of a table behind a view, that must be filtered
+    if (
+        origin.table.cursor
+    ):  # it may be the partition column, perhaps of a table behind a view, that must be filtered
         predicates.append(f"{_cursor_name(origin)} IS NOT NULL")
     cursor = f", {_cursor_name(origin)} AS sync_cursor" if origin.table.cursor else ""
     every = f"SELECT *{cursor} {_from(origin)} {_where(predicates)}"
-    picked = every if origin.table.columns is None else _picked(origin, declared(origin.table), predicates)
+    picked = (
+        every
+        if origin.table.columns is None
+        else _picked(origin, declared(origin.table), predicates)
+    )
     return Query(f"{picked} LIMIT 0", tuple(parameters))
 
 
@@ -176,10 +209,14 @@ KEY_OR_NOTHING = "IFNULL(sync_key, '')"
 KEY_AND_SECOND = "CONCAT(sync_key, ' ', CAST(sync_second AS STRING))"
 
 
-def histogram(origin: Origin, span: Window, watermark: int, fine: Sequence[int] = (), unit: int = 1) -> Query:
-    """Rows per hour of the span: see window.Bucket. The row without a bucket counts rows without a cursor.
+def histogram(
+    origin: Origin, span: Window, watermark: int, fine: Sequence[int] = (), unit: int = 1
+) -> Query:
+    """Rows per hour of the span: see window.Bucket. The row without a bucket counts rows without a
+    cursor.
 
-    watermark: fingerprints cover rows up to it; fine: starts of the hours to be counted by `unit` seconds.
+    watermark: fingerprints cover rows up to it; fine: starts of the hours to be counted by `unit`
+    seconds.
     """
     inside, parameters = _range(origin, span.start, span.end)
     partition, more = _partition(origin, span.start)
@@ -206,7 +243,9 @@ ORDER BY bucket"""
 
 
 def _later(origin: Origin, part: Slice) -> tuple[str, str, list[Parameter]]:
-    """(CTE, condition, parameters) that leave out the keys of which a later slice holds the newest row."""
+    """(CTE, condition, parameters) that leave out the keys of which a later slice holds the newest
+    row.
+    """
     if part.superseded_after is None:
         return "", "", []
     inside, parameters = _range(origin, part.end, part.superseded_after, prefix="later_")
@@ -219,31 +258,45 @@ def _later(origin: Origin, part: Slice) -> tuple[str, str, list[Parameter]]:
 
 def _problem(columns: Iterable[Column]) -> str:
     """SQL of the index of a row's first fault (see faults), NULL for a good row."""
-    cases = " ".join(f"WHEN {condition} THEN {i}" for i, (condition, _) in enumerate(faults(columns)))
+    cases = " ".join(
+        f"WHEN {condition} THEN {i}" for i, (condition, _) in enumerate(faults(columns))
+    )
     return f"CASE {cases} END" if cases else "CAST(NULL AS INT64)"
 
 
 def faults(columns: Iterable[Column]) -> list[tuple[str, str]]:
-    """Every (condition, reason) that makes a row a reject before it is sent, in the order `batches` numbers them."""
+    """Every (condition, reason) that makes a row a reject before it is sent, in the order
+    `batches` numbers them.
+    """
     return [fault for column in columns for fault in column.faults]
 
 
 def batches(origin: Origin, part: Slice | None, rows: int, size: int, which: int = 0) -> Query:
-    """A slice's rows as ready-made batches, in (cursor, key) order, one row of the newest cursor per key.
+    """A slice's rows as ready-made batches, in (cursor, key) order, one row of the newest cursor
+    per key.
 
-    One result row is one batch: `n_rows`; `newest` cursor; `documents`: the JSON array to send, its elements parted by
-    a comma and a line feed (JSON text holds no raw line feed, so it can be taken apart again); `flagged`: how many of
-    them are no documents but `<index of the fault> LF <document>`.
+    One result row is one batch: `n_rows`; `newest` cursor; `documents`: the JSON array to send, its
+    elements parted by a comma and a line feed (JSON text holds no raw line feed, so it can be taken
+    apart again); `flagged`: how many of them are no documents but `<index of the fault> LF
+    <document>`.
 
-    part None: the whole source (tables without a cursor). A batch closes at `rows` rows or at `size` bytes.
-    which: the part of the slice to read, when it has several.
+    part None: the whole source (tables without a cursor). A batch closes at `rows` rows or at
+    `size` bytes. which: the part of the slice to read, when it has several.
     """
     inside, parameters = _range(origin, part.start, part.end) if part else ([], [])
     partition, more = _partition(origin, part.start if part else BEGINNING)
     later, unless_later, later_parameters = _later(origin, part) if part else ("", "", [])
     document = ", ".join(f"{c.value} AS {quoted(c.name)}" for c in origin.columns)
-    names = [c.name for c in origin.columns if not (origin.table.cursor and c.name == origin.table.cursor.column)]
-    mine = f"WHERE MOD({HASH.format(KEY_OR_NOTHING)}, @parts) = @part" if part and part.parts > 1 else ""
+    names = [
+        c.name
+        for c in origin.columns
+        if not (origin.table.cursor and c.name == origin.table.cursor.column)
+    ]
+    mine = (
+        f"WHERE MOD({HASH.format(KEY_OR_NOTHING)}, @parts) = @part"
+        if part and part.parts > 1
+        else ""
+    )
     cursor, by_cursor = ("sync_cursor, ", "sync_cursor DESC, ") if origin.table.cursor else ("", "")
     text = f"""
 WITH {later}sync_picked AS ({_picked(origin, names, [*inside, *partition])}),

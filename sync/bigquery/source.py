@@ -1,4 +1,6 @@
-"""BigQuery as a source: what a table looks like, how many rows it has when, and its rows as finished batches."""
+"""BigQuery as a source: what a table looks like, how many rows it has when, and its rows as
+finished batches.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,19 @@ from sync.model import window
 from sync.model.batches import Batch
 from sync.model.window import Bucket, Slice, Window
 
-PAGE_BATCHES = 1  # result rows a page: a batch may be 5 MB, and four times that while it is text with an emoji in it
+# result rows a page: a batch may be 5 MB, and four times that while it is text with an emoji in it
+PAGE_BATCHES = 1
 ESTIMATED = 8  # slices whose price is asked; the others cost as much
 HOLES_EVERY = 5  # batches
-FINE_HOURS = 24  # up to so many heavy hours are counted by the second, more by the minute: buckets are memory
+# up to so many heavy hours are counted by the second, more by the minute: buckets are memory
+FINE_HOURS = 24
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """A window's buckets; `cursorless`: rows without a cursor and so without a place in time; bytes read for it."""
+    """A window's buckets; `cursorless`: rows without a cursor and so without a place in time;
+    bytes read for it.
+    """
 
     buckets: tuple[Bucket, ...]
     cursorless: int
@@ -43,7 +49,8 @@ class Source:
         self.bytes = 0
 
     def origin(self, table: TableSettings, *, prune: bool = True) -> tuple[Origin, float | None]:
-        """Columns and partitioning of a table's source, and a row's mean size in bytes where BigQuery knows it.
+        """Columns and partitioning of a table's source, and a row's mean size in bytes where
+        BigQuery knows it.
 
         Raises SchemaMismatch, AccessDenied, Missing, NeedsPerson, Unavailable.
         """
@@ -58,13 +65,20 @@ class Source:
     def _path(self, source: str) -> str:
         return source if source.count(".") > 1 else f"{self._project}.{source}"
 
-    def _metadata(self, path: str, table: TableSettings) -> tuple[Partitioning | None, float | None]:
+    def _metadata(
+        self, path: str, table: TableSettings
+    ) -> tuple[Partitioning | None, float | None]:
         meta = self._warehouse.table(path, table.name)
         size = meta.num_bytes / meta.num_rows if meta.num_rows and meta.num_bytes else None
         return _partitioning(meta), size
 
-    def histogram(self, origin: Origin, span: Window, watermark: int, rows: int = window.SLICE_ROWS) -> Histogram:
-        """What the source holds in the window. Hours too heavy for one slice are counted again in finer buckets."""
+    def histogram(
+        self, origin: Origin, span: Window, watermark: int, rows: int = window.SLICE_ROWS
+    ) -> Histogram:
+        """What the source holds in the window.
+
+        Hours too heavy for one slice are counted again in finer buckets.
+        """
         counted = self._count(sql.histogram(origin, span, watermark), origin.table.name)
         heavy = window.heavy(counted.buckets, rows)
         if not heavy:
@@ -79,14 +93,25 @@ class Source:
             found = [tuple(row.values()) for row in result]
         self.bytes += result.total_bytes_processed or 0
         buckets = tuple(
-            Bucket(start, rows, winners, keyless, window.BEGINNING if reach is None else reach, fingerprint)
+            Bucket(
+                start,
+                rows,
+                winners,
+                keyless,
+                window.BEGINNING if reach is None else reach,
+                fingerprint,
+            )
             for start, rows, winners, keyless, reach, fingerprint in found
             if start is not None
         )
-        return Histogram(buckets, sum(f[1] for f in found if f[0] is None), result.total_bytes_processed or 0)
+        return Histogram(
+            buckets, sum(f[1] for f in found if f[0] is None), result.total_bytes_processed or 0
+        )
 
     def batches(self, origin: Origin, part: Slice | None, rows: int, size: int) -> Iterator[Batch]:
-        """The rows of a slice (None: of the whole source) as batches, in order; pages are fetched as they are used."""
+        """The rows of a slice (None: of the whole source) as batches, in order; pages are fetched
+        as they are used.
+        """
         for which in range(part.parts if part else 1):
             yield from self._pages(sql.batches(origin, part, rows, size, which), origin.table.name)
 
@@ -100,9 +125,13 @@ class Source:
                 yield Batch(row["documents"].encode(), row["n_rows"], row["newest"], row["flagged"])
 
     def estimate(self, origin: Origin, span: Window, parts: Sequence[Slice]) -> int:
-        """Bytes that BigQuery would read to count the window and to load its slices, by dry runs of a few of them."""
+        """Bytes that BigQuery would read to count the window and to load its slices, by dry runs
+        of a few of them.
+        """
         sample = parts[:: -(-len(parts) // ESTIMATED)] if parts else ()
-        each = [self._estimated(sql.batches(origin, part, 1, 1), origin) * part.parts for part in sample]
+        each = [
+            self._estimated(sql.batches(origin, part, 1, 1), origin) * part.parts for part in sample
+        ]
         load = sum(each) * len(parts) // len(sample) if sample else 0
         return self._estimated(sql.histogram(origin, span, window.BEGINNING), origin) + load
 
@@ -112,7 +141,13 @@ class Source:
 
 def _field(field: bigquery.SchemaField) -> Field:
     kind = LEGACY_NAMES.get(field.field_type, field.field_type)
-    return Field(field.name, kind, field.mode == "REPEATED", field.mode == "REQUIRED", tuple(map(_field, field.fields)))
+    return Field(
+        field.name,
+        kind,
+        field.mode == "REPEATED",
+        field.mode == "REQUIRED",
+        tuple(map(_field, field.fields)),
+    )
 
 
 def _cursor(table: TableSettings, fields: Iterable[Field]) -> Field | None:
@@ -121,15 +156,22 @@ def _cursor(table: TableSettings, fields: Iterable[Field]) -> Field | None:
     found = next(f for f in fields if f.name == "sync_cursor")
     if found.type not in CURSOR_TYPES or found.repeated:
         right = "TIMESTAMP, DATETIME, DATE or INT64 of epoch seconds"
-        raise SchemaMismatch(f"{table.name}: cursor.source {table.cursor.source} is {found.type}; it must be {right}")
+        raise SchemaMismatch(
+            f"{table.name}: cursor.source {table.cursor.source} is {found.type}; it must be {right}"
+        )
     return found
 
 
 def _partitioning(meta: bigquery.Table) -> Partitioning | None:
-    """How a table is partitioned. BigQuery takes names of columns in any case, here and in the table's definition."""
+    """How a table is partitioned.
+
+    BigQuery takes names of columns in any case, here and in the table's definition.
+    """
     fields = {f.name.lower(): _field(f) for f in meta.schema}
     time, span = meta.time_partitioning, meta.range_partitioning
-    of_old = time and time.to_api_repr().get("requirePartitionFilter")  # where it stood before it was the table's own
+    of_old = time and time.to_api_repr().get(
+        "requirePartitionFilter"
+    )  # where it stood before it was the table's own
     required = bool(meta.require_partition_filter or of_old)
     if time:
         column = fields[time.field.lower()] if time.field else None

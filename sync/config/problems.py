@@ -12,15 +12,22 @@ LONGEST_LIST = 16
 
 
 class Mistake(NamedTuple):
-    """One thing to correct. `rests_on` names every place the finding depends on; left out: `place` alone."""
+    """One thing to correct.
+
+    `rests_on` names every place the finding depends on; left out: `place` alone.
+    """
 
     place: Place
     text: str
     rests_on: tuple[Place, ...] = ()
 
     def doubtful(self, wrong: Iterable[Place]) -> bool:
-        """Whether it may be a mere consequence of a mistake already found at one of the places `wrong`."""
-        return any(related(mine, other) for mine in self.rests_on or (self.place,) for other in wrong)
+        """Whether it may be a mere consequence of a mistake already found at one of the places
+        `wrong`.
+        """
+        return any(
+            related(mine, other) for mine in self.rests_on or (self.place,) for other in wrong
+        )
 
 
 def related(one: Place, other: Place) -> bool:
@@ -31,7 +38,9 @@ def related(one: Place, other: Place) -> bool:
 
 def spell(place: Place) -> str:
     """`("tables", 1, "cursor")` as people write it: `tables[1].cursor`."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{cut(part)}" for part in place).lstrip(".")
+    return "".join(
+        f"[{part}]" if isinstance(part, int) else f".{cut(part)}" for part in place
+    ).lstrip(".")
 
 
 def cut(text: str) -> str:

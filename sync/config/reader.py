@@ -1,7 +1,7 @@
 """Reads `sync.yaml` into settings, or tells every mistake in it at once.
 
-Three steps: YAML with places (`yamlfile`), single values (`settings`), contradictions (`crosschecks`).
-`python -m sync.config` prints the JSON schema for editors.
+Three steps: YAML with places (`yamlfile`), single values (`settings`), contradictions
+(`crosschecks`). `python -m sync.config` prints the JSON schema for editors.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ MODELS: dict[str, type[BaseModel]] = {
     "rejects": RejectSettings,
     "evaluate": EvaluationSettings,
 }
-ROUNDS = 8  # a value mended at one level can show a mistake one level down; the file is five levels deep
+ROUNDS = (
+    8  # a value mended at one level can show a mistake one level down; the file is five levels deep
+)
 
 WORDS = {
     "missing": "is missing",
@@ -100,20 +102,25 @@ def parse(text: str, where: str = "sync.yaml") -> Settings:
 def json_schema() -> dict[str, Any]:
     """The JSON schema of the file, for editors."""
     schema = Settings.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "sync.yaml"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "sync.yaml",
+    }
 
 
 def _settings(data: dict[str, Any]) -> tuple[Settings | None, list[Mistake]]:
     """The settings, and the mistakes in single values.
 
-    A value that is wrong is taken out or replaced by one that is not, and the rest is read again: so the
-    settings are complete enough to look for contradictions in the same go.
+    A value that is wrong is taken out or replaced by one that is not, and the rest is read again:
+    so the settings are complete enough to look for contradictions in the same go.
     """
     wrong: list[Mistake] = []
     text = json.dumps(data)
     for _ in range(ROUNDS):
         try:
-            # As JSON, because there strict means what YAML means: lists, mappings, true/false, numbers, text.
+            # As JSON, because there strict means what YAML means: lists, mappings, true/false,
+            # numbers, text.
             return Settings.model_validate_json(text), wrong
         except ValidationError as error:
             mended = json.loads(text)
@@ -125,7 +132,9 @@ def _settings(data: dict[str, Any]) -> tuple[Settings | None, list[Mistake]]:
 def _mend(data: dict[str, Any], error: ValidationError, known: list[Place]) -> list[Mistake]:
     """Put right what can be, so that reading goes on; tells what was not known to be wrong."""
     # Unknown keys first: a key put under its right name is not missing any more.
-    details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
+    details = sorted(
+        error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden"
+    )
     renamed: set[Place] = set()
     told = []
     for detail in details:
@@ -182,7 +191,8 @@ def _told(detail: ErrorDetails, place: Place) -> str:
     if kind == "value_error":
         return str(detail["ctx"]["error"])
     limits = {
-        name: f"{limit:.15g}" if isinstance(limit, float) else limit for name, limit in detail.get("ctx", {}).items()
+        name: f"{limit:.15g}" if isinstance(limit, float) else limit
+        for name, limit in detail.get("ctx", {}).items()
     }
     text = WORDS[kind].format(**limits) if kind in WORDS else detail["msg"]
     field = _model(place).model_fields.get(str(place[-1]))
@@ -199,19 +209,28 @@ def _instead(detail: ErrorDetails) -> str:
     if found is None:
         return ", and nothing stands there"
     kinds = {int: "a number", float: "a fraction", str: "text", list: "a list", dict: "a mapping"}
-    hint = " (put it in quotes)" if detail["type"] == "string_type" and isinstance(found, int | float) else ""
+    hint = (
+        " (put it in quotes)"
+        if detail["type"] == "string_type" and isinstance(found, int | float)
+        else ""
+    )
     return f", not {kinds.get(type(found), 'this')}{hint}"
 
 
 def _unknown_key(place: Place) -> str:
     word = str(place[-1])
     if _looks_secret(word):
-        return "unknown key; keys and passwords do not belong in this file: name the secret in aito.api_key_secret"
+        return (
+            "unknown key; keys and passwords do not belong in this file: name the secret in"
+            " aito.api_key_secret"
+        )
     return f"unknown key {quote(word)}; {suggest(word, _model(place).model_fields)}"
 
 
 def _looks_secret(word: str) -> bool:
-    return any(part in word.lower() for part in ("api_key", "apikey", "api-key", "password", "token"))
+    return any(
+        part in word.lower() for part in ("api_key", "apikey", "api-key", "password", "token")
+    )
 
 
 def _meant(place: Place) -> str | None:

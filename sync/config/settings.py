@@ -1,7 +1,7 @@
 """The settings: one frozen object, whose types are the rules for every single value of `sync.yaml`.
 
-Rules that span several values are in `crosschecks.py`; `config.py` reads the file. Nothing here is a secret:
-the file names the secret that holds Aito's key.
+Rules that span several values are in `crosschecks.py`; `config.py` reads the file. Nothing here is
+a secret: the file names the secret that holds Aito's key.
 """
 
 from __future__ import annotations
@@ -24,24 +24,30 @@ Several = TypeVar("Several", tuple["TableSettings", ...], dict[str, "ColumnSetti
 
 GIB = 2**30
 UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-LONGEST_DURATION = 36_500 * UNITS["d"]  # a century: what is longer is a slip, and would overflow epoch seconds
+LONGEST_DURATION = (
+    36_500 * UNITS["d"]
+)  # a century: what is longer is a slip, and would overflow epoch seconds
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 DURATION = r"^[0-9]{1,9}[dhms]$"
 NEWEST = r"^newest [0-9]{1,9}[dhms]$"
-PROJECT = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*"  # old projects: domain.com:project
+PROJECT = (  # old projects: domain.com:project
+    r"(?:[A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*"
+)
 DATASET = r"[A-Za-z0-9_]+"
 TABLE = r"[\w-](?:[\w -]*[\w-])?"
 LEDGER = rf"^(?:{PROJECT}\.)?{DATASET}$"
 SOURCE = rf"^(?:{PROJECT}\.)?{DATASET}\.{TABLE}$"
 SOURCE_COLUMN = r"""[^!"$()*,./;?@\[\\\]^`{}~\x00-\x1f\x7f]+"""
-NAME = r"""[^/".$\s`\\\x00-\x1f\x7f-\x9f]+"""  # what Aito takes, less what would need escaping somewhere
+# what Aito takes, less what would need escaping somewhere
+NAME = r"""[^/".$\s`\\\x00-\x1f\x7f-\x9f]+"""
 PATH_PART = r"[^/\s]+"
 IDENTIFIER = r"[A-Za-z0-9_-]{1,255}"
 TOPIC = rf"^projects/{PATH_PART}/topics/[A-Za-z][A-Za-z0-9._~%+-]*$"
 SECRET = rf"projects/{PATH_PART}/secrets/{IDENTIFIER}"
 LITERALS_AND_COMMENTS = re.compile(
-    r"""'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|--[^\n]*|\#[^\n]*|/\*.*?\*/""", re.DOTALL
+    r"""'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|--[^\n]*|\#[^\n]*|/\*.*?\*/""",
+    re.DOTALL,
 )
 
 
@@ -58,7 +64,11 @@ def duration(text: object) -> int:
 
 def spell_duration(seconds: int) -> str:
     """The shortest way to write a duration: 3600 is `1h`."""
-    unit = next(unit for unit, size in UNITS.items() if (seconds % size == 0 and seconds >= size) or unit == "s")
+    unit = next(
+        unit
+        for unit, size in UNITS.items()
+        if (seconds % size == 0 and seconds >= size) or unit == "s"
+    )
     return f"{seconds // UNITS[unit]}{unit}"
 
 
@@ -71,13 +81,19 @@ def _aito_url(url: str) -> str:
     except ValueError:
         raise ValueError("is not a URL; right would be https://my-db.aito.app") from None
     if re.search(r"[\s\x00-\x1f\x7f\\]", url) or not host or parts.scheme not in ("http", "https"):
-        raise ValueError("must be a URL such as https://my-db.aito.app or https://shared.aito.ai/db/my-db")
+        raise ValueError(
+            "must be a URL such as https://my-db.aito.app or https://shared.aito.ai/db/my-db"
+        )
     if parts.scheme == "http" and host not in LOOPBACK:
-        raise ValueError("must begin with https://; http:// is only for this machine (127.0.0.1, localhost)")
+        raise ValueError(
+            "must begin with https://; http:// is only for this machine (127.0.0.1, localhost)"
+        )
     if "@" in parts.netloc:
         raise ValueError("must not hold a user or password; the key is named by api_key_secret")
     if "?" in url or "#" in url:
-        raise ValueError("must not hold a query (?) or fragment (#); the key is named by api_key_secret")
+        raise ValueError(
+            "must not hold a query (?) or fragment (#); the key is named by api_key_secret"
+        )
     if re.search(r"/api(/|$)", parts.path):
         raise ValueError("must not hold /api or /api/v1: end it before that, the rest is added")
     return url.rstrip("/")
@@ -116,7 +132,8 @@ def _text_or_mapping(value: object) -> object:
 def _test(value: object) -> object:
     if isinstance(value, str) and not re.fullmatch(NEWEST[1:-1], value):
         raise ValueError(
-            f"must be a condition such as {{$index: {{$mod: [10, 0]}}}} or `newest 7d`, not {quote(value)}"
+            "must be a condition such as {$index: {$mod: [10, 0]}} or `newest 7d`, not"
+            f" {quote(value)}"
         )
     if isinstance(value, str) and duration(value.removeprefix("newest ")) == 0:
         raise ValueError("must be longer than 0: newest 7d")
@@ -125,7 +142,9 @@ def _test(value: object) -> object:
 
 @dataclass(frozen=True)
 class Matches:
-    """A rule for text, told twice: as a pattern to the JSON schema, in words to the person whose text breaks it."""
+    """A rule for text, told twice: as a pattern to the JSON schema, in words to the person whose
+    text breaks it.
+    """
 
     pattern: str
     right: str
@@ -136,27 +155,48 @@ class Matches:
             raise ValueError(f"must be {self.right}{f', not {quote(text)}' if self.quoted else ''}")
         return text
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self.check, handler(source))
 
-    def __get_pydantic_json_schema__(self, inner: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, inner: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         return {**handler(inner), "pattern": self.pattern}
 
 
 NAME_RULE = 'a name without / " . $ \\ ` or white space'
 Name = Annotated[str, Matches(rf"^{NAME}$", NAME_RULE)]
-Given = Annotated[str, Matches(rf"^{NAME}(?:\.{NAME})?$", "a column, or a column behind a link such as visitor.device")]
-Link = Annotated[str, Matches(rf"^{NAME}\.{NAME}$", "'table.column' of the Aito table it points to")]
+Given = Annotated[
+    str,
+    Matches(
+        rf"^{NAME}(?:\.{NAME})?$", "a column, or a column behind a link such as visitor.device"
+    ),
+]
+Link = Annotated[
+    str, Matches(rf"^{NAME}\.{NAME}$", "'table.column' of the Aito table it points to")
+]
 Source = Annotated[
     str,
-    Matches(SOURCE, "'dataset.table' or 'project.dataset.table', without backticks (for anything else use `query`)"),
+    Matches(
+        SOURCE,
+        "'dataset.table' or 'project.dataset.table', without backticks (for anything else use"
+        " `query`)",
+    ),
 ]
 SourceColumn = Annotated[
-    str, Matches(rf"^{SOURCE_COLUMN}$", "the name of one column of the source (for an expression use `query`)")
+    str,
+    Matches(
+        rf"^{SOURCE_COLUMN}$",
+        "the name of one column of the source (for an expression use `query`)",
+    ),
 ]
 Ledger = Annotated[str, Matches(LEDGER, "'dataset' or 'project.dataset'")]
 Project = Annotated[str, Matches(rf"^{PROJECT}$", "a project id")]
-Location = Annotated[str, Matches(r"^[A-Za-z0-9-]+$", "a BigQuery location such as EU or europe-north1")]
+Location = Annotated[
+    str, Matches(r"^[A-Za-z0-9-]+$", "a BigQuery location such as EU or europe-north1")
+]
 Topic = Annotated[str, Matches(TOPIC, "projects/P/topics/T")]
 Secret = Annotated[
     str,
@@ -166,36 +206,67 @@ Secret = Annotated[
         quoted=False,
     ),
 ]
-Duration = Annotated[int, BeforeValidator(duration, json_schema_input_type=Annotated[str, Field(pattern=DURATION)])]
-Url = Annotated[str, AfterValidator(_aito_url), Field(json_schema_extra={"pattern": "^https?://[^?#@]+$"})]
+Duration = Annotated[
+    int, BeforeValidator(duration, json_schema_input_type=Annotated[str, Field(pattern=DURATION)])
+]
+Url = Annotated[
+    str, AfterValidator(_aito_url), Field(json_schema_extra={"pattern": "^https?://[^?#@]+$"})
+]
 Query = Annotated[str, AfterValidator(_query)]
 Expression = Annotated[str, AfterValidator(_not_blank)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 ColumnType = Literal[
-    "String", "Text", "Int", "Long", "Decimal", "Boolean", "Json", "String[]", "Int[]", "Decimal[]", "Boolean[]"
+    "String",
+    "Text",
+    "Int",
+    "Long",
+    "Decimal",
+    "Boolean",
+    "Json",
+    "String[]",
+    "Int[]",
+    "Decimal[]",
+    "Boolean[]",
 ]
 Test = Annotated[
     dict[str, Any] | str,
-    BeforeValidator(_test, json_schema_input_type=dict[str, Any] | Annotated[str, Field(pattern=NEWEST)]),
+    BeforeValidator(
+        _test, json_schema_input_type=dict[str, Any] | Annotated[str, Field(pattern=NEWEST)]
+    ),
 ]
 
 
 class Frozen(BaseModel):
-    """What is read once and never changes. Values are taken for what they are: "5" is no number, 1 is not true."""
+    """What is read once and never changes.
+
+    Values are taken for what they are: "5" is no number, 1 is not true.
+    """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True,
-        defer_build=True,  # validators are built when a file is read, once for all parts of it, and not by an import
-    )  # fmt: skip
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        # validators are built when a file is read, once for all parts of it, and not by an import
+        defer_build=True,
+    )
 
 
 class AitoSettings(Frozen):
     """The Aito database that is fed."""
 
-    url: Url = Field(description="https://my-db.aito.app or https://shared.aito.ai/db/<name>; http on loopback only")
+    url: Url = Field(
+        description=(
+            "https://my-db.aito.app or https://shared.aito.ai/db/<name>; http on loopback only"
+        )
+    )
     api_key_secret: Secret | None = Field(
-        default=None, description="the secret with the read-write key: an id, projects/P/secrets/S, or .../versions/V"
+        default=None,
+        description=(
+            "the secret with the read-write key: an id, projects/P/secrets/S, or .../versions/V"
+        ),
     )
     requests_per_second: Positive = Field(default=10, description="ceiling for one process")
     timeout_seconds: Positive = Field(default=60, description="per request")
@@ -207,7 +278,9 @@ class BigQuerySettings(Frozen):
     project: Project | None = Field(
         default=None, description="where jobs run and are billed; default GOOGLE_CLOUD_PROJECT"
     )
-    location: Location | None = Field(default=None, description="where the datasets are, such as EU")
+    location: Location | None = Field(
+        default=None, description="where the datasets are, such as EU"
+    )
     max_bytes_billed: int = Field(
         default=10 * GIB, gt=0, lt=2**63, description="a query that would read more is refused"
     )
@@ -218,7 +291,9 @@ class BatchSettings(Frozen):
 
     rows: int = Field(default=1_000, ge=1, le=100_000, description="rows in one upload")
     # Aito refuses messages over 10 MB, headers included.
-    bytes: int = Field(default=5_000_000, ge=1, le=9_500_000, description="bytes in one upload; Aito refuses 10 MB")
+    bytes: int = Field(
+        default=5_000_000, ge=1, le=9_500_000, description="bytes in one upload; Aito refuses 10 MB"
+    )
 
 
 class ColumnSettings(Frozen):
@@ -227,11 +302,15 @@ class ColumnSettings(Frozen):
     sql: Expression | None = Field(
         default=None, description="SQL expression over the source; default the column of this name"
     )
-    type: ColumnType | None = Field(default=None, description="Aito type; default derived from the source's")
+    type: ColumnType | None = Field(
+        default=None, description="Aito type; default derived from the source's"
+    )
     analyzer: Annotated[str | dict[str, Any], BeforeValidator(_text_or_mapping)] | None = Field(
         default=None, description="how a Text column is cut into words, such as en or standard"
     )
-    link: Link | None = Field(default=None, description="'table.column' of the Aito table whose rows this points to")
+    link: Link | None = Field(
+        default=None, description="'table.column' of the Aito table whose rows this points to"
+    )
     nullable: bool | None = Field(
         default=None, description="whether the value may be absent; default derived from the source"
     )
@@ -242,26 +321,36 @@ def _nothing_said(value: object) -> object:
     return {} if value is None else value
 
 
-Column = Annotated[ColumnSettings, BeforeValidator(_nothing_said, json_schema_input_type=ColumnSettings | None)]
+Column = Annotated[
+    ColumnSettings, BeforeValidator(_nothing_said, json_schema_input_type=ColumnSettings | None)
+]
 
 
 class CursorSettings(Frozen):
     """What tells new rows from old ones."""
 
-    source: SourceColumn = Field(description="source column: TIMESTAMP, DATETIME, DATE, or INT64 of epoch seconds")
-    column: Name = Field(description="Aito Int column that holds the cursor in epoch seconds; added when absent")
+    source: SourceColumn = Field(
+        description="source column: TIMESTAMP, DATETIME, DATE, or INT64 of epoch seconds"
+    )
+    column: Name = Field(
+        description="Aito Int column that holds the cursor in epoch seconds; added when absent"
+    )
 
 
 class PurgeSettings(Frozen):
     """The guard of the purge."""
 
-    max_share: Share = Field(default=0.5, description="refuse to purge more than this share of the table in one run")
+    max_share: Share = Field(
+        default=0.5, description="refuse to purge more than this share of the table in one run"
+    )
 
 
 class RejectSettings(Frozen):
     """The guard against a source gone wrong."""
 
-    max_share: Share = Field(default=0.01, description="stop the table past this share of rejected rows in one run")
+    max_share: Share = Field(
+        default=0.01, description="stop the table past this share of rejected rows in one run"
+    )
 
 
 class EvaluationSettings(Frozen):
@@ -272,11 +361,18 @@ class EvaluationSettings(Frozen):
     given: tuple[Given, ...] = Field(default=(), description="the columns to predict it from")
     test: Test = Field(
         default_factory=lambda: {"$index": {"$mod": [10, 0]}},
-        description="the rows to test on: a condition, or `newest 7d` to train on older rows and test on newer ones",
+        description=(
+            "the rows to test on: a condition, or `newest 7d` to train on older rows and test on"
+            " newer ones"
+        ),
         json_schema_extra={"default": {"$index": {"$mod": [10, 0]}}},
     )
-    min_accuracy: Share | None = Field(default=None, description="an accuracy below this is reported as an error")
-    query: dict[str, Any] | None = Field(default=None, description="a whole Aito evaluate body instead")
+    min_accuracy: Share | None = Field(
+        default=None, description="an accuracy below this is reported as an error"
+    )
+    query: dict[str, Any] | None = Field(
+        default=None, description="a whole Aito evaluate body instead"
+    )
 
     @property
     def newest_seconds(self) -> int | None:
@@ -288,26 +384,48 @@ class TableSettings(Frozen):
     """One Aito table and where its rows come from."""
 
     name: Name = Field(description="the Aito table")
-    source: Source | None = Field(default=None, description="table or view: 'dataset.table' or 'project.dataset.table'")
+    source: Source | None = Field(
+        default=None, description="table or view: 'dataset.table' or 'project.dataset.table'"
+    )
     query: Query | None = Field(default=None, description="one SELECT instead of `source`")
     mode: Literal["append", "merge", "replace"] = Field(
         default="append",
-        description="append: rows never change; merge: the newest of a key wins; replace: swap the table",
+        description=(
+            "append: rows never change; merge: the newest of a key wins; replace: swap the table"
+        ),
     )
-    key: Name | None = Field(default=None, description="the Aito column that identifies a row; required with a cursor")
-    cursor: CursorSettings | None = Field(default=None, description="what tells new rows from old ones")
+    key: Name | None = Field(
+        default=None, description="the Aito column that identifies a row; required with a cursor"
+    )
+    cursor: CursorSettings | None = Field(
+        default=None, description="what tells new rows from old ones"
+    )
     columns: (
-        Annotated[dict[Name, Column], AfterValidator(_not_empty), Field(json_schema_extra={"minProperties": 1})] | None
-    ) = Field(default=None, description="Aito column: how it is made; left out: every source column under its own name")
+        Annotated[
+            dict[Name, Column],
+            AfterValidator(_not_empty),
+            Field(json_schema_extra={"minProperties": 1}),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Aito column: how it is made; left out: every source column under its own name",
+    )
     lookback: Duration = Field(
-        default=3_600, description="re-read this far behind the watermark", json_schema_extra={"default": "1h"}
+        default=3_600,
+        description="re-read this far behind the watermark",
+        json_schema_extra={"default": "1h"},
     )
     keep: Annotated[Duration, Field(gt=0)] | None = Field(
         default=None, description="purge older rows, and never load them; left out: keep everything"
     )
     purge: PurgeSettings = Field(default=PurgeSettings(), description="the guard of the purge")
-    rejects: RejectSettings = Field(default=RejectSettings(), description="the guard against a source gone wrong")
-    evaluate: tuple[EvaluationSettings, ...] = Field(default=(), description="predictions to measure after each load")
+    rejects: RejectSettings = Field(
+        default=RejectSettings(), description="the guard against a source gone wrong"
+    )
+    evaluate: tuple[EvaluationSettings, ...] = Field(
+        default=(), description="predictions to measure after each load"
+    )
 
     @property
     def links(self) -> dict[str, tuple[str, str]]:
@@ -328,14 +446,22 @@ class Settings(Frozen):
     bigquery: BigQuerySettings = Field(
         default=BigQuerySettings(), description="where queries run, and what one may cost"
     )
-    ledger: Ledger = Field(description="dataset of the sync's own tables: 'dataset' or 'project.dataset'")
-    batch: BatchSettings = Field(default=BatchSettings(), description="how much is uploaded at once")
+    ledger: Ledger = Field(
+        description="dataset of the sync's own tables: 'dataset' or 'project.dataset'"
+    )
+    batch: BatchSettings = Field(
+        default=BatchSettings(), description="how much is uploaded at once"
+    )
     time_budget_seconds: Annotated[float, Field(ge=1, le=3_500)] = Field(
         default=1_500, description="the run stops at a slice edge before this is spent"
     )
-    topic: Topic | None = Field(default=None, description="where a run that is out of time asks to be continued")
+    topic: Topic | None = Field(
+        default=None, description="where a run that is out of time asks to be continued"
+    )
     tables: Annotated[
-        tuple[TableSettings, ...], AfterValidator(_not_empty), Field(json_schema_extra={"minItems": 1})
+        tuple[TableSettings, ...],
+        AfterValidator(_not_empty),
+        Field(json_schema_extra={"minItems": 1}),
     ] = Field(description="what is synced")
 
     def table(self, name: str) -> TableSettings:

@@ -1,6 +1,7 @@
 """Reads a YAML file so that every value knows its line, and nothing in it is dropped in silence.
 
-What comes out is what JSON could hold: mappings with text keys, lists, text, finite numbers, true/false and null.
+What comes out is what JSON could hold: mappings with text keys, lists, text, finite numbers,
+true/false and null.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     import yaml
 
 TAG = "tag:yaml.org,2002:"
-JSON_TAGS = {TAG + name for name in ("map", "seq", "str", "int", "float", "bool", "null", "merge", "timestamp")}
+JSON_TAGS = {
+    TAG + name
+    for name in ("map", "seq", "str", "int", "float", "bool", "null", "merge", "timestamp")
+}
 
 
 class Document:
@@ -45,7 +49,9 @@ class Document:
         told = [(self.line(m.place), self._tell(m)) for m in mistakes]
         lines = sorted(dict.fromkeys([*self.mistakes, *told]))
         count = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
-        return "\n".join([f"{self._where}: {count}", *(f"  line {line}: {text}" for line, text in lines)])
+        return "\n".join(
+            [f"{self._where}: {count}", *(f"  line {line}: {text}" for line, text in lines)]
+        )
 
     def _tell(self, mistake: Mistake) -> str:
         table = self._table(mistake.place)
@@ -65,14 +71,18 @@ def text_of(path: str | os.PathLike[str]) -> str:
     try:
         raw = Path(path).read_bytes()
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file; SYNC_CONFIG names the configuration file") from None
+        raise ConfigError(
+            f"{path}: there is no such file; SYNC_CONFIG names the configuration file"
+        ) from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}: line {line}: not UTF-8 text; save the file in the encoding UTF-8") from None
+        raise ConfigError(
+            f"{path}: line {line}: not UTF-8 text; save the file in the encoding UTF-8"
+        ) from None
 
 
 def read(text: str, where: str) -> Document:
@@ -87,7 +97,9 @@ def read(text: str, where: str) -> Document:
     except yaml.YAMLError as error:
         raise ConfigError(f"{where}: {_syntax(error, text)}") from None
     except (ValueError, KeyError):  # how PyYAML says that it cannot make `!!int x`
-        raise ConfigError(f"{where}: a YAML tag or number in it cannot be understood; leave tags out") from None
+        raise ConfigError(
+            f"{where}: a YAML tag or number in it cannot be understood; leave tags out"
+        ) from None
     if root is None or not isinstance(data, dict):
         raise ConfigError(f"{where}: {_not_a_mapping(data)}")
     document = Document(data, root, where)
@@ -96,22 +108,35 @@ def read(text: str, where: str) -> Document:
 
 
 def _not_a_mapping(data: object) -> str:
-    found = "is empty" if data is None else f"holds a {'list' if isinstance(data, list) else 'single value'} at the top"
+    found = (
+        "is empty"
+        if data is None
+        else f"holds a {'list' if isinstance(data, list) else 'single value'} at the top"
+    )
     return f"the file {found}; it must be a mapping with the keys aito, ledger and tables"
 
 
 def _syntax(error: yaml.YAMLError, text: str) -> str:
-    """A parser's complaint with its place. It never quotes the file: a key may stand there by mistake."""
+    """A parser's complaint with its place.
+
+    It never quotes the file: a key may stand there by mistake.
+    """
     mark = getattr(error, "problem_mark", None)
     if mark is None:
-        return f"line {_unprintable(text)}: not YAML: a control character, or another that YAML does not allow"
+        return (
+            f"line {_unprintable(text)}: not YAML: a control character, or another that YAML does"
+            " not allow"
+        )
     lines = text.splitlines()
     line = lines[mark.line] if mark.line < len(lines) else ""
     place = f"line {mark.line + 1}, column {mark.column + 1}"
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return f"{place}: a tab; YAML is indented with spaces"
     problem = re.sub(r"(alias|anchor|handle) '.*'", r"\1", str(getattr(error, "problem", "")))
-    return f"{place}: not YAML: {problem}; look for wrong indentation, or a colon or quote too many or too few"
+    return (
+        f"{place}: not YAML: {problem}; look for wrong indentation, or a colon or quote too many or"
+        " too few"
+    )
 
 
 def _unprintable(text: str) -> int:
@@ -127,7 +152,9 @@ def _tidy(root: yaml.Node, where: str) -> Iterator[tuple[int, str]]:
 
     def visit(node: yaml.Node) -> Iterator[tuple[int, str]]:
         if any(node is outer for outer in above):
-            raise ConfigError(f"{where}: line {_line(node)}: an alias (*) stands inside what it repeats")
+            raise ConfigError(
+                f"{where}: line {_line(node)}: an alias (*) stands inside what it repeats"
+            )
         if id(node) in seen:
             return
         seen.add(id(node))
@@ -160,12 +187,18 @@ def _keys(node: yaml.Node) -> Iterator[tuple[int, str]]:
     first: dict[str, int] = {}
     for key, _ in list(node.value):
         if key.tag == TAG + "str" and key.value in first:
-            yield _line(key), f"the key {quote(key.value)} is written twice, first on line {first[key.value]}"
+            yield (
+                _line(key),
+                f"the key {quote(key.value)} is written twice, first on line {first[key.value]}",
+            )
         elif key.tag == TAG + "str":
             first[key.value] = _line(key)
         elif key.tag != TAG + "merge":
             shown = quote(key.value) if isinstance(key.value, str) else "a list or mapping"
-            yield _line(key), f"a key must be text, and YAML reads {shown} as something else; put it in quotes"
+            yield (
+                _line(key),
+                f"a key must be text, and YAML reads {shown} as something else; put it in quotes",
+            )
     node.value = [pair for pair in node.value if pair[0].tag in {TAG + "str", TAG + "merge"}]
 
 
@@ -183,8 +216,11 @@ def _is_mapping(node: yaml.Node) -> bool:
 def _child(node: yaml.Node, part: str | int) -> tuple[int, yaml.Node] | None:
     """The line where a part of a mapping or list begins, and its node."""
     if _is_mapping(node):
-        # From the end: of a key that is there twice, or merged in from an alias, the last one counts.
-        return next(((_line(key), value) for key, value in reversed(node.value) if key.value == part), None)
+        # From the end: of a key that is there twice, or merged in from an alias, the last one
+        # counts.
+        return next(
+            ((_line(key), value) for key, value in reversed(node.value) if key.value == part), None
+        )
     if isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
         return _line(node.value[part]), node.value[part]
     return None

@@ -1,4 +1,7 @@
-"""What a caller asks for: direct JSON, a Pub/Sub push envelope, or a CloudEvent that carries one. Pure."""
+"""What a caller asks for: direct JSON, a Pub/Sub push envelope, or a CloudEvent that carries one.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ FIELDS = {
 
 
 def parse(headers: Mapping[str, str], body: bytes, known: Collection[str] | None = None) -> Request:
-    """The request that an HTTP message carries. `known`: the configured tables, when they are known.
+    """The request that an HTTP message carries. `known`: the configured tables, when they are
+    known.
 
     Raises BadRequest that names what is wrong and what would be right.
     """
@@ -38,7 +42,9 @@ def parse(headers: Mapping[str, str], body: bytes, known: Collection[str] | None
 
 def _is_cloud_event(headers: Mapping[str, str]) -> bool:
     names = {name.lower(): value for name, value in headers.items()}
-    return "ce-specversion" in names or names.get("content-type", "").startswith("application/cloudevents")
+    return "ce-specversion" in names or names.get("content-type", "").startswith(
+        "application/cloudevents"
+    )
 
 
 def _event_data(headers: Mapping[str, str], body: bytes) -> bytes:
@@ -48,7 +54,10 @@ def _event_data(headers: Mapping[str, str], body: bytes) -> bytes:
     try:
         data = from_http(dict(headers), body).data
     except (GenericException, ValueError, TypeError, RecursionError) as error:
-        raise BadRequest(f"the CloudEvent cannot be read: {type(error).__name__}; send specversion, id, source, type, data") from error  # fmt: skip  # noqa: E501
+        raise BadRequest(
+            f"the CloudEvent cannot be read: {type(error).__name__}; send specversion, id, source,"
+            " type, data"
+        ) from error
     return data if isinstance(data, bytes) else json.dumps(data or {}).encode()
 
 
@@ -58,11 +67,17 @@ def _json_object(text: bytes, what: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except RecursionError:
-        raise BadRequest(f'{what} is nested too deeply; send for example {{"action": "sync"}}') from None
+        raise BadRequest(
+            f'{what} is nested too deeply; send for example {{"action": "sync"}}'
+        ) from None
     except ValueError as error:
-        raise BadRequest(f'{what} is not JSON ({error}); send for example {{"action": "sync"}}') from None
+        raise BadRequest(
+            f'{what} is not JSON ({error}); send for example {{"action": "sync"}}'
+        ) from None
     if not isinstance(found, dict):
-        raise BadRequest(f'{what} must be a JSON object such as {{"action": "sync"}}, not {type(found).__name__}')
+        raise BadRequest(
+            f'{what} must be a JSON object such as {{"action": "sync"}}, not {type(found).__name__}'
+        )
     return found
 
 
@@ -112,11 +127,15 @@ def _wrong_types(asked: Mapping[str, Any]) -> list[str]:
         if name == "action":
             return value in ACTIONS
         if name == "tables":
-            return value is None or (isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value))
+            return value is None or (
+                isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+            )
         return isinstance(value, bool)
 
     return [
-        f"{name!r} must be {right}" for name, right in FIELDS.items() if name in asked and not fits(name, asked[name])
+        f"{name!r} must be {right}"
+        for name, right in FIELDS.items()
+        if name in asked and not fits(name, asked[name])
     ]
 
 
@@ -131,4 +150,7 @@ def _contradictions(made: Request) -> list[str]:
 
 def _unknown_tables(made: Request, known: Collection[str] | None) -> list[str]:
     absent = [name for name in made.tables or () if known is not None and name not in known]
-    return [f"no table {name[:80]!r} in the configuration; it has {', '.join(known or ())}" for name in absent]
+    return [
+        f"no table {name[:80]!r} in the configuration; it has {', '.join(known or ())}"
+        for name in absent
+    ]

@@ -1,19 +1,22 @@
-"""Evaluations of one run: launched after the load and not waited for, collected by a later run, judged and recorded.
+"""Evaluations of one run: launched after the load and not waited for, collected by a later run,
+judged and recorded.
 
-The ledger's `evaluations` holds one row per change of state, and the furthest state of an evaluation_id counts:
+The ledger's `evaluations` holds one row per change of state, and the furthest state of an
+evaluation_id counts:
 
     started -> finished                 figures, judged when they are seen
             -> failed                   Aito said why
             -> lost                     Aito no longer knows the job or its result, or a day has gone by
     (nothing) -> failed                 it could not be started: a column is missing, Aito refused
 
-The job is started first and its row written then. A process killed between the two leaves a job that nobody collects:
-it ends by itself, Aito forgets it, and the next sync, which finds no row, starts another. Writing the row first would
-cost a second row each night, and could not tell a job that was never started from one that is. Ends are written under
-an insert id made of evaluation and state, so that two collectors at once, or one that was killed and comes again, do no
-harm.
+The job is started first and its row written then. A process killed between the two leaves a job
+that nobody collects: it ends by itself, Aito forgets it, and the next sync, which finds no row,
+starts another. Writing the row first would cost a second row each night, and could not tell a job
+that was never started from one that is. Ends are written under an insert id made of evaluation and
+state, so that two collectors at once, or one that was killed and comes again, do no harm.
 
-Nothing in here fails a table or raises: what goes wrong is an `evaluation_failed` event, and the next sync tries again.
+Nothing in here fails a table or raises: what goes wrong is an `evaluation_failed` event, and the
+next sync tries again.
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ OUTAGE = 2  # jobs that nothing can be told of; each may have cost a time-out
 NOT_FOUND = 404
 SAID_NOTHING = (502, 503, 504, 0)  # a gateway's answers, or none: the job may be well
 
-# Rows of one evaluation: the furthest state first. Two collectors may both have written an end; a result beats a loss.
+# Rows of one evaluation: the furthest state first. Two collectors may both have written an end; a
+# result beats a loss.
 LATEST = """
 SELECT evaluation_id, `table`, name, job_id, state, started_at, test_samples, accuracy, base_accuracy
 FROM {evaluations} WHERE started_at >= @since
@@ -66,7 +70,14 @@ class Evaluation:
         """From a row of LATEST."""
         accuracy, base, tested = row["accuracy"], row["base_accuracy"], row["test_samples"]
         run = None if accuracy is None or tested == 0 else Run(accuracy, base, tested or 0)
-        told = (row["evaluation_id"], row["table"], row["name"], row["job_id"] or "", row["state"], row["started_at"])
+        told = (
+            row["evaluation_id"],
+            row["table"],
+            row["name"],
+            row["job_id"] or "",
+            row["state"],
+            row["started_at"],
+        )
         return cls(*told, run if row["state"] == "finished" else None)
 
     @property
@@ -79,10 +90,12 @@ Known = Sequence[Evaluation] | None  # None: the ledger could not be read
 
 
 def collect(works: Sequence[Work], *, everything: bool) -> Known:
-    """Write and judge the end of every job that has ended. Returns all evaluations of late, oldest first.
+    """Write and judge the end of every job that has ended. Returns all evaluations of late, oldest
+    first.
 
-    everything: also of tables that the configuration no longer has. A sync of tables that evaluate nothing pays nothing
-    for it; `watch` looks all the same, at what was started before the configuration changed.
+    everything: also of tables that the configuration no longer has. A sync of tables that evaluate
+    nothing pays nothing for it; `watch` looks all the same, at what was started before the
+    configuration changed.
     """
     asking = [work for work in works if work.table.evaluate or work.request.action == "watch"]
     known = _known(asking[0]) if asking else None
@@ -98,22 +111,32 @@ def _known(work: Work) -> Known:
     try:
         rows = work.ledger.rows(LATEST, [Parameter("since", "TIMESTAMP", since)])
     except SyncError as error:
-        work.log("evaluation_failed", f"evaluations cannot be looked up, the next run does it: {error}", "WARNING")
+        work.log(
+            "evaluation_failed",
+            f"evaluations cannot be looked up, the next run does it: {error}",
+            "WARNING",
+        )
         return None
     return [Evaluation.of(row) for row in rows]
 
 
 class _Collector:
-    """One look at every open job. An outage upstream ends it: what is open stays open for the next look.
+    """One look at every open job. An outage upstream ends it: what is open stays open for the next
+    look.
 
-    One job that cannot be told of is no outage yet: a result too large for a gateway must not keep the others waiting.
+    One job that cannot be told of is no outage yet: a result too large for a gateway must not keep
+    the others waiting.
     """
 
-    def __init__(self, works: Sequence[Work], known: Sequence[Evaluation], names: set[str] | None) -> None:
+    def __init__(
+        self, works: Sequence[Work], known: Sequence[Evaluation], names: set[str] | None
+    ) -> None:
         self._work = works[0]  # its ports; they are the same in every work of a run
         self._known = known
         self._names = names
-        self._asked = {(work.table.name, asked.name): asked for work in works for asked in work.table.evaluate}
+        self._asked = {
+            (work.table.name, asked.name): asked for work in works for asked in work.table.evaluate
+        }
         self._untold = 0
 
     def collect(self) -> Iterator[Evaluation]:
@@ -130,13 +153,26 @@ class _Collector:
             self._write(each, end)
         except SyncError as error:
             self._untold += 1
-            text = f"{each.table} {each.name}: its state cannot be told now, the next look will: {error}"
-            self._work.log("evaluation_failed", text, "WARNING", table=each.table, name=each.name, job_id=each.job_id)
+            text = (
+                f"{each.table} {each.name}: its state cannot be told now, the next look will:"
+                f" {error}"
+            )
+            self._work.log(
+                "evaluation_failed",
+                text,
+                "WARNING",
+                table=each.table,
+                name=each.name,
+                job_id=each.job_id,
+            )
             return each
         return self._told(each, end)
 
     def _end(self, each: Evaluation) -> dict[str, Any] | None:
-        """The columns of an evaluation that has ended, or None while it runs. Raises when nothing can be told."""
+        """The columns of an evaluation that has ended, or None while it runs.
+
+        Raises when nothing can be told.
+        """
         age = datetime.fromtimestamp(self._work.clock.now(), UTC) - each.started_at
         try:
             if self._finished(each):
@@ -146,13 +182,20 @@ class _Collector:
         except SyncError:
             if age <= PATIENCE:
                 raise
-        return _ended("lost", f"no result after {PATIENCE.total_seconds() / 3600:g} hours") if age > PATIENCE else None
+        return (
+            _ended("lost", f"no result after {PATIENCE.total_seconds() / 3600:g} hours")
+            if age > PATIENCE
+            else None
+        )
 
     def _finished(self, each: Evaluation) -> bool:
         return bool(self._work.target.job(each.job_id).get("finishedAt"))
 
     def _result(self, each: Evaluation) -> dict[str, Any]:
-        """What a finished job says. A server error or garbage in a result's place is the job's failure."""
+        """What a finished job says.
+
+        A server error or garbage in a result's place is the job's failure.
+        """
         try:
             figures = question.figures(self._work.target.job_result(each.job_id))
         except OutcomeUnknown as error:
@@ -160,42 +203,81 @@ class _Collector:
                 raise
             return _ended("failed", str(error))
         return (
-            _ended("failed", "the answer is not an evaluation's") if figures is None else _ended("finished", **figures)
+            _ended("failed", "the answer is not an evaluation's")
+            if figures is None
+            else _ended("finished", **figures)
         )
 
     def _write(self, each: Evaluation, end: dict[str, Any]) -> None:
-        row = {"evaluation_id": each.evaluation_id, "run_id": self._work.run_id, "table": each.table, "name": each.name,
-               "job_id": each.job_id, "started_at": each.started_at.isoformat(),
-               "finished_at": self._work.clock.timestamp(), **end}  # fmt: skip
+        row = {
+            "evaluation_id": each.evaluation_id,
+            "run_id": self._work.run_id,
+            "table": each.table,
+            "name": each.name,
+            "job_id": each.job_id,
+            "started_at": each.started_at.isoformat(),
+            "finished_at": self._work.clock.timestamp(),
+            **end,
+        }
         self._work.ledger.append("evaluations", [row], [f"{each.evaluation_id}-{end['state']}"])
 
     def _told(self, each: Evaluation, end: dict[str, Any]) -> Evaluation:
-        ended = Evaluation.of({**vars(each), "accuracy": None, "base_accuracy": None, "test_samples": None, **end})
+        ended = Evaluation.of(
+            {**vars(each), "accuracy": None, "base_accuracy": None, "test_samples": None, **end}
+        )
         if ended.state == "finished":
             self._judged(ended, end)
         else:
-            text = f"{each.table} {each.name}: {ended.state}, the next sync starts it again: {_reason(end)}"
-            self._work.log("evaluation_failed", text, "ERROR", table=each.table, name=each.name, job_id=each.job_id,
-                           state=ended.state)  # fmt: skip
+            text = (
+                f"{each.table} {each.name}: {ended.state}, the next sync starts it again:"
+                f" {_reason(end)}"
+            )
+            self._work.log(
+                "evaluation_failed",
+                text,
+                "ERROR",
+                table=each.table,
+                name=each.name,
+                job_id=each.job_id,
+                state=ended.state,
+            )
         return ended
 
     def _judged(self, ended: Evaluation, end: dict[str, Any]) -> None:
         asked = self._asked.get(ended.of_what)
-        finding = judge(ended.run, self._past(ended), asked.min_accuracy if asked else None) if ended.run else None
+        finding = (
+            judge(ended.run, self._past(ended), asked.min_accuracy if asked else None)
+            if ended.run
+            else None
+        )
         severity: Severity = "ERROR" if finding else "INFO" if ended.run else "WARNING"
         text = finding or (_summary(ended.run) if ended.run else "there were no rows to test on")
         shown = {name: end[name] for name in ("accuracy", "base_accuracy", "test_samples")}
-        self._work.log("evaluation_finished", f"{ended.table} {ended.name}: {text}", severity, table=ended.table,
-                       name=ended.name, job_id=ended.job_id, finding=finding, **shown)  # fmt: skip
+        self._work.log(
+            "evaluation_finished",
+            f"{ended.table} {ended.name}: {text}",
+            severity,
+            table=ended.table,
+            name=ended.name,
+            job_id=ended.job_id,
+            finding=finding,
+            **shown,
+        )
 
     def _past(self, ended: Evaluation) -> Iterable[Run]:
         """Finished runs of the same name that were started before."""
-        same = (e for e in self._known if e.of_what == ended.of_what and e.started_at < ended.started_at)
+        same = (
+            e for e in self._known if e.of_what == ended.of_what and e.started_at < ended.started_at
+        )
         return [e.run for e in same if e.run]
 
 
 def _ended(state: str, reason: str | None = None, **columns: Any) -> dict[str, Any]:
-    return {"state": state, **({"result": json.dumps({"reason": reason})} if reason else {}), **columns}
+    return {
+        "state": state,
+        **({"result": json.dumps({"reason": reason})} if reason else {}),
+        **columns,
+    }
 
 
 def _reason(end: dict[str, Any]) -> str:
@@ -204,14 +286,20 @@ def _reason(end: dict[str, Any]) -> str:
 
 def _summary(run: Run) -> str:
     base = "" if run.base_accuracy is None else f", base accuracy {run.base_accuracy:.3f}"
-    return f"accuracy {run.accuracy:.3f}{base}, {run.test_samples or 'an unknown number of'} rows tested"
+    return (
+        f"accuracy {run.accuracy:.3f}{base}, {run.test_samples or 'an unknown number of'} rows"
+        " tested"
+    )
 
 
 # -- launching
 
 
 def launch(work: Work, known: Known) -> None:
-    """Start the table's evaluations that do not run already, and put them on record. known: what `collect` found."""
+    """Start the table's evaluations that do not run already, and put them on record.
+
+    known: what `collect` found.
+    """
     for asked in work.table.evaluate:
         try:
             if not _in_the_way(work, asked, known):
@@ -225,12 +313,19 @@ def _in_the_way(work: Work, asked: EvaluationSettings, known: Known) -> bool:
     name = f"{work.table.name} {asked.name}"
     fields = {"table": work.table.name, "name": asked.name, "skipped": True}
     if known is None:
-        work.log("evaluation_started", f"{name}: not started, the ledger cannot tell if it runs", "WARNING", **fields)
+        work.log(
+            "evaluation_started",
+            f"{name}: not started, the ledger cannot tell if it runs",
+            "WARNING",
+            **fields,
+        )
         return True
     of_what = (work.table.name, asked.name)
     running = next((e for e in known if e.of_what == of_what and e.state == "started"), None)
     if running is not None:
-        text = f"{name}: not started again, the one of {running.started_at:%Y-%m-%d %H:%M} still runs"
+        text = (
+            f"{name}: not started again, the one of {running.started_at:%Y-%m-%d %H:%M} still runs"
+        )
         work.log("evaluation_started", text, "WARNING", **fields, job_id=running.job_id)
     return running is not None
 
@@ -240,15 +335,25 @@ def _start(work: Work, asked: EvaluationSettings) -> None:
     body = question.body(work.table, asked, work.schema, work.report.watermark_after)
     job_id = work.target.start_job("_evaluate", body)
     work.report.evaluations.append({"name": asked.name, "job_id": job_id})
-    _record(work, asked, {"state": "started", "job_id": job_id, "result": json.dumps({"query": body})})
-    work.log("evaluation_started", f"{work.table.name} {asked.name}: job {job_id}", table=work.table.name,
-             name=asked.name, job_id=job_id)  # fmt: skip
+    _record(
+        work, asked, {"state": "started", "job_id": job_id, "result": json.dumps({"query": body})}
+    )
+    work.log(
+        "evaluation_started",
+        f"{work.table.name} {asked.name}: job {job_id}",
+        table=work.table.name,
+        name=asked.name,
+        job_id=job_id,
+    )
 
 
 def _failed(work: Work, asked: EvaluationSettings, error: SyncError) -> None:
     """A failure that repeating does not mend goes on record too."""
     severity: Severity = "ERROR" if isinstance(error, NeedsPerson) else "WARNING"
-    text = f"{work.table.name} {asked.name}: not started, or not recorded; the next sync tries again: {error}"
+    text = (
+        f"{work.table.name} {asked.name}: not started, or not recorded; the next sync tries again:"
+        f" {error}"
+    )
     work.log("evaluation_failed", text, severity, table=work.table.name, name=asked.name)
     if isinstance(error, NeedsPerson):
         try:
@@ -259,6 +364,12 @@ def _failed(work: Work, asked: EvaluationSettings, error: SyncError) -> None:
 
 def _record(work: Work, asked: EvaluationSettings, columns: dict[str, Any]) -> None:
     evaluation_id = f"{work.run_id}-{work.table.name}-{asked.name}"
-    row = {"evaluation_id": evaluation_id, "run_id": work.run_id, "table": work.table.name, "name": asked.name,
-           "started_at": work.clock.timestamp(), **columns}  # fmt: skip
+    row = {
+        "evaluation_id": evaluation_id,
+        "run_id": work.run_id,
+        "table": work.table.name,
+        "name": asked.name,
+        "started_at": work.clock.timestamp(),
+        **columns,
+    }
     work.ledger.append("evaluations", [row], [f"{evaluation_id}-{columns['state']}"])

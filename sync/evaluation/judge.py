@@ -1,9 +1,11 @@
-"""Whether an evaluation's result should worry somebody. Pure: it replays the past runs and remembers nothing itself.
+"""Whether an evaluation's result should worry somebody. Pure: it replays the past runs and
+remembers nothing itself.
 
-An accuracy measured on few cases is mostly chance. So a run, or the last few runs taken together, is held against the
-runs before them with the sampling error of both: that of the binomial distribution, and on top of it what the past runs
-themselves have swung by, such as weekends. What has shifted by more than Z such errors starts a new level, which later
-runs are held against: a drop is told in the night it is seen and not in the nights after.
+An accuracy measured on few cases is mostly chance. So a run, or the last few runs taken together,
+is held against the runs before them with the sampling error of both: that of the binomial
+distribution, and on top of it what the past runs themselves have swung by, such as weekends. What
+has shifted by more than Z such errors starts a new level, which later runs are held against: a drop
+is told in the night it is seen and not in the nights after.
 
     below min_accuracy         told every time; it is the user's own number
     dropped                    told once: the run begins a new, lower level; and not again soon when two of the last
@@ -18,10 +20,17 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-Z = 3.5  # errors that count as no chance: one night in 4,000 each way, and every night asks for each of SPANS
-SPANS = (1, 2, 4)  # so many last runs are pooled: a drop that one night of 50 cases hides shows within a week
+# errors that count as no chance: one night in 4,000 each way, and every night asks for each of
+# SPANS
+Z = 3.5
+SPANS = (
+    1,
+    2,
+    4,
+)  # so many last runs are pooled: a drop that one night of 50 cases hides shows within a week
 REFERENCE = 10  # so many runs of the level are what the newer ones are held against
-SMALLEST_DROP = 0.01  # with a million cases every trifle is significant; a point is the least that is worth a mail
+# with a million cases every trifle is significant; a point is the least that is worth a mail
+SMALLEST_DROP = 0.01
 REMEMBERED = 14  # an accuracy that two of so many last runs had is no news: two weeks of nights,
 KNOWN = 30  # if a drop was told within so many, or was known already: a month
 USEFUL_GAIN = 0.05  # guessing is said to be as good when a gain of this much can be ruled out
@@ -29,7 +38,10 @@ USEFUL_GAIN = 0.05  # guessing is said to be as good when a gain of this much ca
 
 @dataclass(frozen=True)
 class Run:
-    """One finished evaluation. test_samples 0: not told, as a query that selects its figures may leave it out."""
+    """One finished evaluation.
+
+    test_samples 0: not told, as a query that selects its figures may leave it out.
+    """
 
     accuracy: float
     base_accuracy: float | None
@@ -37,7 +49,10 @@ class Run:
 
 
 def judge(new: Run, past: Iterable[Run], min_accuracy: float | None) -> str | None:
-    """What is to be said about the newest run, or None. past: the finished runs before it, oldest first."""
+    """What is to be said about the newest run, or None.
+
+    past: the finished runs before it, oldest first.
+    """
     findings = [_below(new, min_accuracy)]
     level = _Level()
     for run in past:
@@ -71,12 +86,16 @@ class _Level:
         return [finding for finding in (self._dropped(), self._guessing()) if finding]
 
     def _dropped(self) -> str | None:
-        """Look for a shift behind each span of last runs; a shift of either direction starts a new level."""
+        """Look for a shift behind each span of last runs; a shift of either direction starts a new
+        level.
+        """
         for span in SPANS:
             before, after = self._runs[:-span][-REFERENCE:], self._runs[-span:]
             if before and _shifted(before, after):
                 self._runs = after
-                return self._told_drop(before, after) if _accuracy(after) < _accuracy(before) else None
+                return (
+                    self._told_drop(before, after) if _accuracy(after) < _accuracy(before) else None
+                )
         return None
 
     def _told_drop(self, before: Sequence[Run], after: Sequence[Run]) -> str | None:
@@ -85,7 +104,9 @@ class _Level:
         return None if known else _drop(before, after)
 
     def _was_as_low(self, after: Sequence[Run]) -> bool:
-        """Whether two of the runs before had about this accuracy too: it is known then, or one of those weekends."""
+        """Whether two of the runs before had about this accuracy too: it is known then, or one of
+        those weekends.
+        """
         others = sorted(run.accuracy for run in self._late[: -len(after)][-REMEMBERED:])
         now, error = _accuracy(after), _error(_accuracy(after), _cases(after))
         return len(others) > 1 and now > others[1] - max(2 * error, SMALLEST_DROP)
@@ -102,7 +123,10 @@ class _Level:
         if self._told_guessing or gain > 0 or gain + Z * error > USEFUL_GAIN:
             return None
         self._told_guessing = True
-        return f"accuracy {_accuracy(runs):.3f} is no better than base_accuracy {base:.3f}, which is to guess"
+        return (
+            f"accuracy {_accuracy(runs):.3f} is no better than base_accuracy {base:.3f}, which is"
+            " to guess"
+        )
 
 
 def _shifted(before: Sequence[Run], after: Sequence[Run]) -> bool:
@@ -126,7 +150,10 @@ def _swing(runs: Sequence[Run]) -> float:
 def _drop(before: Sequence[Run], after: Sequence[Run]) -> str:
     nights = "the last run" if len(after) == 1 else f"the last {len(after)} runs"
     known = "the run" if len(before) == 1 else f"the {len(before)} runs"
-    return f"accuracy dropped to {_accuracy(after):.3f} in {nights}, from {_accuracy(before):.3f} in {known} before"
+    return (
+        f"accuracy dropped to {_accuracy(after):.3f} in {nights}, from {_accuracy(before):.3f} in"
+        f" {known} before"
+    )
 
 
 def _accuracy(runs: Sequence[Run]) -> float:
@@ -142,7 +169,10 @@ def _pooled(shares: Sequence[tuple[float, int]]) -> float:
 
 
 def _error(share: float, cases: int) -> float:
-    """The standard error of a share. A share of 0 or 1 is no certainty: two cases more of each kind are assumed."""
+    """The standard error of a share.
+
+    A share of 0 or 1 is no certainty: two cases more of each kind are assumed.
+    """
     smoothed = (share * cases + 2) / (cases + 4)
     return math.sqrt(smoothed * (1 - smoothed) / (cases + 4))
 

@@ -1,4 +1,7 @@
-"""The Aito key: from Secret Manager, or from AITO_API_KEY on a laptop. In memory only, and never printed."""
+"""The Aito key: from Secret Manager, or from AITO_API_KEY on a laptop.
+
+In memory only, and never printed.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ FETCH_SECONDS = 15.0
 
 
 class Secret:
-    """The key, loaded when first needed and again when it proved wrong (rotation). Safe for threads."""
+    """The key, loaded when first needed and again when it proved wrong (rotation).
+
+    Safe for threads.
+    """
 
     def __init__(self, fetch: Callable[[], str]) -> None:
         self._fetch = fetch
@@ -31,7 +37,10 @@ class Secret:
             return self._value
 
     def renew(self, refused: str) -> bool:
-        """Load the key again after `refused` did not work. Returns whether there is another one to try."""
+        """Load the key again after `refused` did not work.
+
+        Returns whether there is another one to try.
+        """
         with self._lock:
             if self._value == refused:
                 self._value = self._fetch()
@@ -51,31 +60,46 @@ def secret(name: str | None, project: str | None) -> Secret:
 def version(name: str | None, project: str | None) -> str:
     """The full name of a secret's version. Raises AccessDenied when there is nothing to name."""
     if not name:
-        raise AccessDenied("no Aito key: set aito.api_key_secret in the configuration, or AITO_API_KEY on a laptop")
+        raise AccessDenied(
+            "no Aito key: set aito.api_key_secret in the configuration, or AITO_API_KEY on a laptop"
+        )
     if not name.startswith("projects/"):
         if not project:
             raise AccessDenied(
-                f"secret {name}: no project; set GOOGLE_CLOUD_PROJECT or write projects/P/secrets/{name}"
+                f"secret {name}: no project; set GOOGLE_CLOUD_PROJECT or write"
+                f" projects/P/secrets/{name}"
             )
         name = f"projects/{project}/secrets/{name}"
     return name if "/versions/" in name else f"{name}/versions/latest"
 
 
 def _access(name: str) -> str:
-    from google.api_core import exceptions, retry  # what only a run with a secret needs is imported by it alone
+    from google.api_core import (
+        exceptions,
+        retry,
+    )  # what only a run with a secret needs is imported by it alone
     from google.auth.exceptions import GoogleAuthError
 
-    repeat = retry.Retry(initial=0.3, maximum=3.0, timeout=FETCH_SECONDS, predicate=retry.if_transient_error)
+    repeat = retry.Retry(
+        initial=0.3, maximum=3.0, timeout=FETCH_SECONDS, predicate=retry.if_transient_error
+    )
     try:
         answer = _client().access_secret_version(name=name, retry=repeat, timeout=FETCH_SECONDS)
     except exceptions.NotFound as error:
-        raise AccessDenied(f"secret {name} is not there, or has no version: add one with `gcloud secrets versions add`") from error  # fmt: skip  # noqa: E501
+        raise AccessDenied(
+            f"secret {name} is not there, or has no version: add one with `gcloud secrets versions"
+            " add`"
+        ) from error
     except (exceptions.Forbidden, exceptions.Unauthorized) as error:
-        raise AccessDenied(f"secret {name} may not be read: grant roles/secretmanager.secretAccessor on it") from error
+        raise AccessDenied(
+            f"secret {name} may not be read: grant roles/secretmanager.secretAccessor on it"
+        ) from error
     except exceptions.BadRequest as error:
         raise AccessDenied(f"secret {name} is disabled or destroyed: add a version") from error
     except (exceptions.GoogleAPIError, GoogleAuthError, OSError) as error:
-        raise Unavailable(f"secret {name}: Secret Manager did not answer ({type(error).__name__})") from error
+        raise Unavailable(
+            f"secret {name}: Secret Manager did not answer ({type(error).__name__})"
+        ) from error
     return _checked(answer.payload, name)
 
 
@@ -87,7 +111,7 @@ def _client() -> Any:
         return secretmanager.SecretManagerServiceClient()
     from google.auth.credentials import AnonymousCredentials
     from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
-        SecretManagerServiceRestTransport,  # fmt: skip
+        SecretManagerServiceRestTransport,
     )
 
     scheme, _, address = host.rpartition("://")
@@ -101,12 +125,16 @@ def _checked(payload: Any, name: str) -> str:
     import google_crc32c
 
     if payload.data_crc32c and int(google_crc32c.value(payload.data)) != payload.data_crc32c:
-        raise Unavailable(f"secret {name}: the payload's CRC32C does not match; it was damaged on its way")
+        raise Unavailable(
+            f"secret {name}: the payload's CRC32C does not match; it was damaged on its way"
+        )
     return _shaped(payload.data.decode("ascii", "replace").strip(), f"secret {name}")
 
 
 def _shaped(key: str, where: str) -> str:
     """The key, if it can be one. Raises AccessDenied."""
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise AccessDenied(f"{where} does not hold an Aito key: one line of printable characters is expected")
+        raise AccessDenied(
+            f"{where} does not hold an Aito key: one line of printable characters is expected"
+        )
     return key

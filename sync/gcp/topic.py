@@ -1,4 +1,6 @@
-"""Asks for the rest of a run by a message on a Pub/Sub topic, which pushes it to this function again."""
+"""Asks for the rest of a run by a message on a Pub/Sub topic, which pushes it to this function
+again.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,8 @@ def publish(topic: str, message: dict[str, Any]) -> None:
     try:
         client.publish(topic, json.dumps(message).encode()).result(timeout=PUBLISH_SECONDS)
     except Exception as error:
-        raise Unavailable(f"topic {topic}: the rest could not be asked for ({type(error).__name__})") from error
+        raise Unavailable(
+            f"topic {topic}: the rest could not be asked for ({type(error).__name__})"
+        ) from error
     finally:
         client.stop()

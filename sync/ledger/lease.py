@@ -1,6 +1,8 @@
-"""The lock of a run: leases in the ledger, renewed by a thread while the process lives, expiring when it dies.
+"""The lock of a run: leases in the ledger, renewed by a thread while the process lives, expiring
+when it dies.
 
-`max_instance_count = 1` is no lock; this is. A run may write to Aito only while `check` does not raise.
+`max_instance_count = 1` is no lock; this is. A run may write to Aito only while `check` does not
+raise.
 """
 
 from __future__ import annotations
@@ -29,9 +31,11 @@ class Book(Protocol):
 
 
 class Lease:
-    """Leases of some tables, held by one run. longest_write: seconds until a request to Aito is given up.
+    """Leases of some tables, held by one run. longest_write: seconds until a request to Aito is
+    given up.
 
-    A run that was killed blocks its tables for at most SPARE_SECONDS, MARGIN_SECONDS and the longest write together.
+    A run that was killed blocks its tables for at most SPARE_SECONDS, MARGIN_SECONDS and the
+    longest write together.
     """
 
     def __init__(self, book: Book, run_id: str, clock: Clock, longest_write: float) -> None:
@@ -60,8 +64,10 @@ class Lease:
         holders = self._book.holders(tables)
         mine = {table for table, (run_id, _) in holders.items() if run_id == self._run_id}
         return {
-            table: _busy(table, *holders.get(table, ("another", 1.0))) for table in tables if table not in mine
-        }  # fmt: skip
+            table: _busy(table, *holders.get(table, ("another", 1.0)))
+            for table in tables
+            if table not in mine
+        }
 
     @property
     def taken(self) -> bool:
@@ -72,7 +78,8 @@ class Lease:
         """Raises LeaseLost when nothing more may be written."""
         if self._clock.monotonic() > self._until - self._margin:
             raise LeaseLost(
-                "the lease ran out or was taken by another run; nothing more is written, the next run continues"
+                "the lease ran out or was taken by another run; nothing more is written, the next"
+                " run continues"
             )
 
     def renew(self) -> None:

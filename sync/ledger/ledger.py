@@ -1,7 +1,9 @@
-"""The sync's own records in BigQuery: runs, rejects, evaluations, leases. Column definitions: ledger/*.json.
+"""The sync's own records in BigQuery: runs, rejects, evaluations, leases. Column definitions:
+ledger/*.json.
 
-Rows are appended by streaming inserts: visible at once, next to free, deduplicated by an id when repeated. A table that
-was made a moment ago may not take them yet, so a load job steps in. Leases are changed by DML alone.
+Rows are appended by streaming inserts: visible at once, next to free, deduplicated by an id when
+repeated. A table that was made a moment ago may not take them yet, so a load job steps in. Leases
+are changed by DML alone.
 """
 
 from __future__ import annotations
@@ -19,15 +21,25 @@ from google.cloud import bigquery
 from google.cloud.bigquery.table import RowIterator
 
 from sync.base.errors import AccessDenied, Unavailable
-from sync.bigquery.client import CALL_SECONDS, REQUEST_SECONDS, RETRY, Missing, Warehouse, translated
+from sync.bigquery.client import (
+    CALL_SECONDS,
+    REQUEST_SECONDS,
+    RETRY,
+    Missing,
+    Warehouse,
+    translated,
+)
 from sync.bigquery.queries import Parameter, Query
 from sync.config import Settings
 
 Kind = Literal["runs", "rejects", "evaluations", "leases"]
 DEFINITIONS = Path(__file__).parent
 PARTITIONED_BY: Mapping[Kind, str | None] = {
-    "runs": "started_at", "rejects": "rejected_at", "evaluations": "started_at", "leases": None,
-}  # fmt: skip
+    "runs": "started_at",
+    "rejects": "rejected_at",
+    "evaluations": "started_at",
+    "leases": None,
+}
 INSERT_ROWS = 500  # Google's advice for one streaming insert
 INSERT_BYTES = 8_000_000  # Google's limit is 10 MB
 
@@ -38,7 +50,9 @@ def at(seconds: float) -> str:
 
 
 def _parts(sizes: Sequence[int]) -> Iterator[slice]:
-    """Ranges of rows of such sizes that one insert takes; a row is never parted, whatever its size."""
+    """Ranges of rows of such sizes that one insert takes; a row is never parted, whatever its
+    size.
+    """
     first = held = 0
     for place, size in enumerate(sizes):
         if place - first == INSERT_ROWS or (place > first and held + size > INSERT_BYTES):
@@ -81,7 +95,9 @@ class Ledger:
                 self._load(kind, rows)
                 return
         if errors:
-            raise Unavailable(f"ledger {self.path(kind)}: BigQuery refused {len(errors)} of {len(rows)} rows")
+            raise Unavailable(
+                f"ledger {self.path(kind)}: BigQuery refused {len(errors)} of {len(rows)} rows"
+            )
 
     def _load(self, kind: Kind, rows: Sequence[Mapping[str, Any]]) -> None:
         config = bigquery.LoadJobConfig(
@@ -90,14 +106,19 @@ class Ledger:
         )
         lines = io.BytesIO("".join(json.dumps(row) + "\n" for row in rows).encode())
         job = self._client.load_table_from_file(
-            lines, self.path(kind), job_config=config, location=self._location, timeout=REQUEST_SECONDS
+            lines,
+            self.path(kind),
+            job_config=config,
+            location=self._location,
+            timeout=REQUEST_SECONDS,
         )
         job.result(retry=RETRY, timeout=REQUEST_SECONDS)
 
     # -- reading
 
     def rows(self, text: str, parameters: Sequence[Parameter] = ()) -> list[dict[str, Any]]:
-        """The rows of a query over the ledger; {runs}, {rejects}, {evaluations}, {leases} stand for its tables.
+        """The rows of a query over the ledger; {runs}, {rejects}, {evaluations}, {leases} stand for
+        its tables.
 
         An empty list when the ledger does not exist yet.
         """
@@ -119,9 +140,11 @@ class Ledger:
     # -- leases
 
     def lease(self, tables: Sequence[str], run_id: str, seconds: int) -> tuple[int, int]:
-        """Take leases. Returns how many were free, and how many others had run out without having been given back.
+        """Take leases. Returns how many were free, and how many others had run out without having
+        been given back.
 
-        A row stays when its lease is given back, so that taking it is an UPDATE, which BigQuery serialises.
+        A row stays when its lease is given back, so that taking it is an UPDATE, which BigQuery
+        serialises.
         """
         parameters = (
             Parameter("tables", "ARRAY<STRING>", list(tables)),
@@ -139,9 +162,11 @@ class Ledger:
         return free + (0 if free + expired == len(tables) else self._first(parameters)), expired
 
     def _first(self, parameters: Sequence[Parameter]) -> int:
-        """Take leases of tables that no run has had before; how many. Two runs may insert at the same time.
+        """Take leases of tables that no run has had before; how many. Two runs may insert at the
+        same time.
 
-        Each looks after its own row is there, so the later one sees both rows, and takes its own back.
+        Each looks after its own row is there, so the later one sees both rows, and takes its own
+        back.
         """
         made = self._change(TAKE_FIRST, parameters)
         return made - (self._change(TAKE_BACK, parameters[:2]) if made else 0)
@@ -152,8 +177,13 @@ class Ledger:
         return self._change(RENEW, parameters)
 
     def release(self, run_id: str, unfinished: Sequence[str]) -> None:
-        """Give this run's leases back; those of `unfinished` tables as run out, for the next run to see."""
-        parameters = (Parameter("run_id", "STRING", run_id), Parameter("unfinished", "ARRAY<STRING>", list(unfinished)))
+        """Give this run's leases back; those of `unfinished` tables as run out, for the next run
+        to see.
+        """
+        parameters = (
+            Parameter("run_id", "STRING", run_id),
+            Parameter("unfinished", "ARRAY<STRING>", list(unfinished)),
+        )
         self._change(RELEASE, parameters)
 
     def holders(self, tables: Sequence[str]) -> dict[str, tuple[str, float]]:
@@ -164,20 +194,28 @@ class Ledger:
     # -- making
 
     def create(self) -> None:
-        """Make the dataset and the tables that are missing. Raises AccessDenied that says what to create."""
+        """Make the dataset and the tables that are missing.
+
+        Raises AccessDenied that says what to create.
+        """
         try:
             self._make_dataset()
             for kind, column in PARTITIONED_BY.items():
-                self._client.create_table(self._table(kind, column), exists_ok=True, retry=RETRY, timeout=CALL_SECONDS)
+                self._client.create_table(
+                    self._table(kind, column), exists_ok=True, retry=RETRY, timeout=CALL_SECONDS
+                )
         except google_errors.Forbidden as error:
             wanted = ", ".join(PARTITIONED_BY)
             raise AccessDenied(
-                f"ledger {self.dataset}: the dataset or one of its tables ({wanted}) is missing and may not be made "
-                "here; create them with `terraform apply`, or grant roles/bigquery.dataEditor on the dataset"
+                f"ledger {self.dataset}: the dataset or one of its tables ({wanted}) is missing and"
+                " may not be made here; create them with `terraform apply`, or grant"
+                " roles/bigquery.dataEditor on the dataset"
             ) from error
 
     def _make_dataset(self) -> None:
-        """Only when it is missing: to make one that is there is refused to those who may only write in it."""
+        """Only when it is missing: to make one that is there is refused to those who may only
+        write in it.
+        """
         try:
             self._client.get_dataset(self.dataset, retry=RETRY, timeout=CALL_SECONDS)
         except google_errors.NotFound:
@@ -205,8 +243,11 @@ def row_ids(run_id: str, count: int) -> list[str]:
 
 
 _EXPIRES = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL @seconds SECOND)"
-_GIVEN_BACK = "TIMESTAMP_SECONDS(0)"  # expires_at of a lease that its holder gave back with everything done
-# Not where another row of the table is held: a run that died in the race for the very first lease left a second one.
+_GIVEN_BACK = (  # expires_at of a lease that its holder gave back with everything done
+    "TIMESTAMP_SECONDS(0)"
+)
+# Not where another row of the table is held: a run that died in the race for the very first lease
+# left a second one.
 _TAKE = f"""
 UPDATE {{leases}} SET run_id = @run_id, expires_at = {_EXPIRES} WHERE `table` IN UNNEST(@tables)
   AND `table` NOT IN (SELECT `table` FROM {{leases}} WHERE expires_at >= CURRENT_TIMESTAMP())"""
@@ -218,7 +259,10 @@ SELECT name, @run_id, {_EXPIRES} FROM UNNEST(@tables) AS name WHERE name NOT IN 
 TAKE_BACK = """
 DELETE FROM {leases} WHERE run_id = @run_id AND `table` IN UNNEST(@tables)
   AND `table` IN (SELECT `table` FROM {leases} WHERE run_id != @run_id)"""
-RENEW = f"UPDATE {{leases}} SET expires_at = {_EXPIRES} WHERE run_id = @run_id AND expires_at > {_GIVEN_BACK}"
+RENEW = (
+    f"UPDATE {{leases}} SET expires_at = {_EXPIRES} WHERE run_id = @run_id AND expires_at >"
+    f" {_GIVEN_BACK}"
+)
 RELEASE = f"""
 UPDATE {{leases}} SET expires_at = IF(`table` IN UNNEST(@unfinished), TIMESTAMP_SECONDS(1), {_GIVEN_BACK})
 WHERE run_id = @run_id"""

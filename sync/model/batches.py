@@ -1,4 +1,6 @@
-"""A batch: JSON documents of finished text, sent as they are, and taken apart only when something is odd. Pure."""
+"""A batch: JSON documents of finished text, sent as they are, and taken apart only when something
+is odd. Pure.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SEPARATOR = ",\n"  # JSON text holds no raw line feed: what BigQuery joined by it can be taken apart by it
+SEPARATOR = (
+    ",\n"  # JSON text holds no raw line feed: what BigQuery joined by it can be taken apart by it
+)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One document, read. `fault`: index of the reason why it may not be sent (sql.faults), None for a good one."""
+    """One document, read.
+
+    `fault`: index of the reason why it may not be sent (sql.faults), None for a good one.
+    """
 
     document: str
     values: dict[str, Any]
@@ -31,7 +38,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Batch:
-    """`body` is the JSON array of `rows` documents; `newest` the newest cursor among them, epoch seconds.
+    """`body` is the JSON array of `rows` documents; `newest` the newest cursor among them, epoch
+    seconds.
 
     Held as the bytes that are sent: as text, one emoji would make four bytes of each character.
     """

@@ -1,6 +1,7 @@
 """What the verbs need of the world, and the work they are given: one table in one run.
 
-The protocols are the shape of the adapters (source, target, ledger) as the verbs see them; no verb imports an adapter.
+The protocols are the shape of the adapters (source, target, ledger) as the verbs see them; no verb
+imports an adapter.
 """
 
 from __future__ import annotations
@@ -36,9 +37,15 @@ class SourcePort(Protocol):
 
     bytes: int
 
-    def origin(self, table: TableSettings, *, prune: bool = True) -> tuple[Origin, float | None]: ...
-    def histogram(self, origin: Origin, span: Window, watermark: int, rows: int = ...) -> Counted: ...
-    def batches(self, origin: Origin, part: Slice | None, rows: int, size: int) -> Iterator[Batch]: ...
+    def origin(
+        self, table: TableSettings, *, prune: bool = True
+    ) -> tuple[Origin, float | None]: ...
+    def histogram(
+        self, origin: Origin, span: Window, watermark: int, rows: int = ...
+    ) -> Counted: ...
+    def batches(
+        self, origin: Origin, part: Slice | None, rows: int, size: int
+    ) -> Iterator[Batch]: ...
     def estimate(self, origin: Origin, span: Window, parts: Sequence[Slice]) -> int: ...
 
 
@@ -99,13 +106,17 @@ class Work:
     deadline: Deadline
     report: TableReport
     schema: dict[str, dict[str, Any]]  # Aito's tables and columns, as far as the run knows
-    rejected: set[tuple[str, int]] = field(default_factory=set)  # key and cursor of each row rejected in this run
+    rejected: set[tuple[str, int]] = field(
+        default_factory=set
+    )  # key and cursor of each row rejected in this run
     inherited: bool = False  # a run before this one did not finish: what it did is counted again
     deleted: int = 0  # rows removed, or about to be, because the source no longer has them
 
     @property
     def key(self) -> str:
-        """The Aito column that identifies a row; config sees to it that tables with a cursor have one."""
+        """The Aito column that identifies a row; config sees to it that tables with a cursor have
+        one.
+        """
         assert self.table.key
         return self.table.key
 

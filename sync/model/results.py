@@ -28,8 +28,14 @@ class Request:
         return self.full_refresh or self.action == "reconcile"
 
     def mark(self, settings: Settings) -> str:
-        """The end of the run_id of a run through everything: the same when the same is asked of the same settings."""
-        return f"-{zlib.crc32(f'{self.full_refresh} {self.deep} {settings!r}'.encode()):08x}" if self.everything else ""
+        """The end of the run_id of a run through everything: the same when the same is asked of
+        the same settings.
+        """
+        return (
+            f"-{zlib.crc32(f'{self.full_refresh} {self.deep} {settings!r}'.encode()):08x}"
+            if self.everything
+            else ""
+        )
 
 
 @dataclass
@@ -43,7 +49,9 @@ class TableReport:
     retry_after: int | None = None
     start: int | None = None
     end: int | None = None
-    covered: int | None = None  # of a run through everything: how far it came, for the call that goes on from there
+    covered: int | None = (
+        None  # of a run through everything: how far it came, for the call that goes on from there
+    )
     fetched: int = 0
     uploaded: int = 0
     skipped: int = 0
@@ -81,7 +89,8 @@ class TableReport:
     def counts(self) -> dict[str, Any]:
         """The rows, by what became of them."""
         return {
-            name: getattr(self, name) for name in ("fetched", "uploaded", "skipped", "rejected", "repaired", "purged")
+            name: getattr(self, name)
+            for name in ("fetched", "uploaded", "skipped", "rejected", "repaired", "purged")
         }
 
 
@@ -98,7 +107,9 @@ class RunReport:
 
     @property
     def status(self) -> Literal["ok", "partial", "failed"]:
-        """The worst of all tables; a busy one counts as partial: nothing is wrong, something is left to do."""
+        """The worst of all tables; a busy one counts as partial: nothing is wrong, something is
+        left to do.
+        """
         found = {t.status for t in self.tables}
         if "failed" in found or self.error:
             return "failed"
@@ -108,7 +119,11 @@ class RunReport:
     def http_status(self) -> int:
         """Contract section 4: the status that tells the caller what to do about the worst table."""
         for status in (500, 503, 409):
-            if any(t.http_status == status for t in self.tables if not (self.continued and t.status == "partial")):
+            if any(
+                t.http_status == status
+                for t in self.tables
+                if not (self.continued and t.status == "partial")
+            ):
                 return status
         return 202 if self.continued else 200
 

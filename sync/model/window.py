@@ -1,8 +1,9 @@
 """Which rows a run is about, in epoch seconds; every window and slice is half-open: [start, end).
 
-window: start = the watermark less the lookback, never before now - keep; on an empty table now - keep; end = now.
-slices: the window cut at the edges of histogram buckets into parts of about `rows` rows, in time's order, without gaps,
-so that what Aito holds and the source does not is seen as well.
+window: start = the watermark less the lookback, never before now - keep; on an empty table now -
+keep; end = now. slices: the window cut at the edges of histogram buckets into parts of about `rows`
+rows, in time's order, without gaps, so that what Aito holds and the source does not is seen as
+well.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 BEGINNING = -62_135_596_800  # 0001-01-01, the first moment BigQuery knows
-SLICE_ROWS = 50_000  # one worker sorts a slice: small enough to sort, large enough that its query's cost does not count
+# one worker sorts a slice: small enough to sort, large enough that its query's cost does not count
+SLICE_ROWS = 50_000
 SLICE_BYTES = 256_000_000  # the same bound for tables with large rows
 HEAVY = 4  # a bucket of over this many slices' rows is cut finer
 HOUR = 3600
@@ -31,7 +33,8 @@ class Bucket:
     """What the source holds in the hour, or the finer span, that begins at `start`.
 
     winners: rows that are the newest of their key in the whole window; keyless: rows without a key;
-    reach: newest cursor of any of its keys; fingerprint: XOR over the winners' (key, cursor) up to the watermark.
+    reach: newest cursor of any of its keys; fingerprint: XOR over the winners' (key, cursor) up to
+    the watermark.
     """
 
     start: int
@@ -52,12 +55,17 @@ class Slice:
     winners: int = 0
     keyless: int = 0
     fingerprint: int = 0
-    reach: int = BEGINNING  # rows at or after `end` hold newer versions of keys of this slice when reach >= end
-    parts: int = 1  # read in so many parts by a hash of the key: one second may hold more rows than one worker sorts
+    # rows at or after `end` hold newer versions of keys of this slice when reach >= end
+    reach: int = BEGINNING
+    # read in so many parts by a hash of the key: one second may hold more rows than one worker
+    # sorts
+    parts: int = 1
 
     @property
     def superseded_after(self) -> int | None:
-        """End of the range that holds newer versions of this slice's keys, or None when there are none."""
+        """End of the range that holds newer versions of this slice's keys, or None when there are
+        none.
+        """
         return self.reach + 1 if self.reach >= self.end else None
 
 
@@ -91,7 +99,10 @@ def slices(span: Window, buckets: Sequence[Bucket], rows: int = SLICE_ROWS) -> l
             held = bucket.rows
     edges = [span.start, *(max(span.start, g[0].start) for g in groups[1:]), span.end]
     spans = itertools.pairwise(edges)
-    return [_joined(start, end, group, rows) for (start, end), group in zip(spans, groups or [[]], strict=True)]
+    return [
+        _joined(start, end, group, rows)
+        for (start, end), group in zip(spans, groups or [[]], strict=True)
+    ]
 
 
 def _joined(start: int, end: int, group: Sequence[Bucket], rows: int) -> Slice:

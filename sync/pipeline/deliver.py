@@ -1,11 +1,14 @@
-"""Sends batches to one Aito table so that each row arrives once, or is recorded as a reject. Nothing else writes rows.
+"""Sends batches to one Aito table so that each row arrives once, or is recorded as a reject.
+Nothing else writes rows.
 
 Every answer of an insert has its consequence here:
     done       the rows count as uploaded
     unknown    look which keys are there, send only the others
     refused    halve the batch down to the rows at fault, record them, send the rest; 413 halves the batch size, too
-    500 again  like refused, but a row is only blamed once another was taken: else it is Aito that is ill
-A refused row is in the ledger before any later row is sent: the watermark never passes a row that nobody knows of.
+    500 again  like refused, but a row is only blamed once another was taken: else it is Aito that
+    is ill
+A refused row is in the ledger before any later row is sent: the watermark never passes a row that
+nobody knows of.
 """
 
 from __future__ import annotations
@@ -27,10 +30,15 @@ PAUSE_SECONDS = 0.5  # doubles with each attempt
 SUSPECTS = 10  # so many rows refused with 500, none taken and none there yet: not the rows are bad
 TOO_LARGE = 413
 DOCUMENT_LENGTH = 500_000  # characters, each of up to 12 bytes once escaped
-ABOUT_ROWS = (400, TOO_LARGE, 422)  # any other refusal is about the table or the address, and blames no row
+ABOUT_ROWS = (
+    400,
+    TOO_LARGE,
+    422,
+)  # any other refusal is about the table or the address, and blames no row
 Reject = tuple[Row, str]  # and why
 Known = dict[tuple[str | None, int | None], bool]
-# Rejects that are on record; `excused` where a run that did not fail met them, so that they are no sign of worse.
+# Rejects that are on record; `excused` where a run that did not fail met them, so that they are no
+# sign of worse.
 KNOWN = """
 SELECT key, cursor, LOGICAL_OR(run_id NOT IN (SELECT run_id FROM {runs} WHERE `table` = @table AND status = 'failed'))
   AS excused
@@ -38,10 +46,17 @@ FROM {rejects} WHERE `table` = @table AND cursor >= @start AND key IS NOT NULL G
 
 
 class Sender:
-    """The way into one Aito table for one run. `table`: its name there, for `replace` not the configured one."""
+    """The way into one Aito table for one run.
+
+    `table`: its name there, for `replace` not the configured one.
+    """
 
     def __init__(
-        self, work: Work, columns_faults: Sequence[tuple[str, str]], planned: int, table: str | None = None
+        self,
+        work: Work,
+        columns_faults: Sequence[tuple[str, str]],
+        planned: int,
+        table: str | None = None,
     ) -> None:
         self._work = work
         self._faults = columns_faults
@@ -71,10 +86,11 @@ class Sender:
         self._witness = document
 
     def finish(self) -> None:
-        """Settle rows that were refused with a server error, no row being taken after them. Raises Unavailable.
+        """Settle rows that were refused with a server error, no row being taken after them. Raises
+        Unavailable.
 
-        A row that Aito holds is put in its own place once more: if that is taken, the others are to blame. Where none
-        is known, those are that were to blame before.
+        A row that Aito holds is put in its own place once more: if that is taken, the others are to
+        blame. Where none is known, those are that were to blame before.
         """
         if not self._suspects:
             return
@@ -83,20 +99,27 @@ class Sender:
             self._write(batches.of([self._witness]), replace=True)
         elif self._new_suspects():
             raise Unavailable(
-                f"{self._table}: Aito answers 500 to {len(self._suspects)} rows and took no other; try again"
+                f"{self._table}: Aito answers 500 to {len(self._suspects)} rows and took no other;"
+                " try again"
             )
         self._blame()
 
     def _without_flagged(self, batch: Batch, replace: bool) -> Batch:
         rows = batch.read()
-        self._reject([(row, self._faults[row.fault][1]) for row in rows if row.fault is not None], replace)
+        self._reject(
+            [(row, self._faults[row.fault][1]) for row in rows if row.fault is not None], replace
+        )
         return batches.of([row.document for row in rows if row.fault is None], batch.newest)
 
     def _deliver(self, batch: Batch, replace: bool, taken: int | None = None) -> None:
-        """taken: of a part of a refused batch, how many rows Aito had taken when it first refused that."""
+        """taken: of a part of a refused batch, how many rows Aito had taken when it first refused
+        that.
+        """
         if not batch.rows:
             return
-        enough = 1 if taken is not None and batch.rows > 1 else 2  # server errors; the whole had its second chance
+        enough = (
+            1 if taken is not None and batch.rows > 1 else 2
+        )  # server errors; the whole had its second chance
         taken = self._taken if taken is None else taken
         for attempt in range(1, ATTEMPTS + 1):
             self._work.lease.check()
@@ -104,7 +127,9 @@ class Sender:
                 self._write(batch, replace)
             except Refused as error:
                 if error.http_status not in ABOUT_ROWS:
-                    raise Unavailable(f"{self._table}: {error}; the next run looks at the table again") from error
+                    raise Unavailable(
+                        f"{self._table}: {error}; the next run looks at the table again"
+                    ) from error
                 self._halve(batch, error, replace, taken)
                 return
             except OutcomeUnknown as error:
@@ -142,18 +167,26 @@ class Sender:
         self._outdated.clear()
 
     def _missing(self, batch: Batch) -> Batch:
-        """What of a batch with an unknown outcome is not in Aito. What is there counts as uploaded."""
+        """What of a batch with an unknown outcome is not in Aito.
+
+        What is there counts as uploaded.
+        """
         if self._work.table.key is None:
             raise Unavailable(
-                f"{self._table}: the outcome of an insert is unknown, and without a key nothing can be looked up"
+                f"{self._table}: the outcome of an insert is unknown, and without a key nothing can"
+                " be looked up"
             )
         rows = batch.read()
         columns = [self._work.key] + ([self._work.cursor] if self._work.table.cursor else [])
         keys = [row.values[self._work.key] for row in rows]
-        hits = self._work.target.rows(self._table, one_of(self._work.key, keys), self._work.key, columns)
+        hits = self._work.target.rows(
+            self._table, one_of(self._work.key, keys), self._work.key, columns
+        )
         there = {tuple(hit.get(c) for c in columns) for hit in hits}
         here = [row.document for row in rows if tuple(row.values.get(c) for c in columns) in there]
-        left = [row.document for row in rows if tuple(row.values.get(c) for c in columns) not in there]
+        left = [
+            row.document for row in rows if tuple(row.values.get(c) for c in columns) not in there
+        ]
         if here:
             self._took(len(here), here[-1])
         return batches.of(left, batch.newest)
@@ -162,12 +195,19 @@ class Sender:
         pause = PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
         if pause >= self._work.deadline.left:
             return False
-        self._work.log("batch_retried", f"{self._table}: {error}; looked, and sending what is missing", "WARNING",
-                       table=self._work.table.name, attempt=attempt)  # fmt: skip
+        self._work.log(
+            "batch_retried",
+            f"{self._table}: {error}; looked, and sending what is missing",
+            "WARNING",
+            table=self._work.table.name,
+            attempt=attempt,
+        )
         self._work.clock.sleep(pause)
         return True
 
-    def _halve(self, batch: Batch, error: Refused | OutcomeUnknown, replace: bool, taken: int) -> None:
+    def _halve(
+        self, batch: Batch, error: Refused | OutcomeUnknown, replace: bool, taken: int
+    ) -> None:
         if error.http_status == TOO_LARGE:
             self._size = max(1, len(batch.body) // 2)
         if batch.rows > 1:
@@ -187,7 +227,9 @@ class Sender:
         if self._witness is not None:
             self.finish()
         elif self._new_suspects() >= SUSPECTS:
-            raise Unavailable(f"{self._table}: Aito answers 500 to every row; try again later") from error
+            raise Unavailable(
+                f"{self._table}: Aito answers 500 to every row; try again later"
+            ) from error
 
     def _new_suspects(self) -> int:
         """How many suspects no run before this one has found to blame."""
@@ -228,10 +270,17 @@ class Sender:
     def _tell(self, new: Sequence[tuple[dict[str, Any], int]]) -> None:
         """new: entries of the ledger, each with its number among the run's rejects."""
         work, table = self._work, self._work.report.table
-        work.ledger.append("rejects", [made for made, _ in new], [f"{work.run_id}-{table}-{n}" for _, n in new])
+        work.ledger.append(
+            "rejects", [made for made, _ in new], [f"{work.run_id}-{table}-{n}" for _, n in new]
+        )
         for _, number in new:
-            work.log("row_rejected", f"{table}: a row was rejected; its reason is in the rejects ledger", "WARNING",
-                     table=table, rejected=number)  # fmt: skip
+            work.log(
+                "row_rejected",
+                f"{table}: a row was rejected; its reason is in the rejects ledger",
+                "WARNING",
+                table=table,
+                rejected=number,
+            )
 
     def _place(self, row: Row) -> tuple[str | None, int | None]:
         """Key and cursor, by which a reject is known again."""
@@ -239,10 +288,11 @@ class Sender:
         return row.key(work.table.key), row.values.get(work.cursor) if work.table.cursor else None
 
     def _excused(self, key: str | None, cursor: int | None) -> bool | None:
-        """Whether a reject is on record of a run that was content with it; None: on no record at all.
+        """Whether a reject is on record of a run that was content with it; None: on no record at
+        all.
 
-        For the lookback reads rejects again. The record is read from the window's start on, and all of it once a row
-        from before that comes (settle).
+        For the lookback reads rejects again. The record is read from the window's start on, and all
+        of it once a row from before that comes (settle).
         """
         start = self._work.report.start or BEGINNING
         if cursor is not None and cursor < start:
@@ -256,7 +306,11 @@ class Sender:
 
 
 def entry(
-    work: Work, reason: str, key: str | None = None, cursor: int | None = None, document: str | None = None
+    work: Work,
+    reason: str,
+    key: str | None = None,
+    cursor: int | None = None,
+    document: str | None = None,
 ) -> dict[str, Any]:
     """A row of the ledger's rejects."""
     return {
@@ -271,16 +325,20 @@ def entry(
 
 
 def _shown(document: str) -> str:
-    """A document as the ledger can take it: BigQuery's streaming inserts, like Aito's, end at 10 MB."""
+    """A document as the ledger can take it: BigQuery's streaming inserts, like Aito's, end at 10
+    MB.
+    """
     if len(document) <= DOCUMENT_LENGTH:
         return document
-    return json.dumps({"first_characters": document[:DOCUMENT_LENGTH], "of": len(document)}, ensure_ascii=False)
+    return json.dumps(
+        {"first_characters": document[:DOCUMENT_LENGTH], "of": len(document)}, ensure_ascii=False
+    )
 
 
 def too_many(work: Work, rejected: int, rows: int) -> str:
     """The message of a table that is stopped for its rejects."""
     return (
-        f"{work.table.name}: {rejected} of {rows} rows were rejected, more than rejects.max_share "
-        f"{work.table.rejects.max_share:g} allows; see the rejects ledger for the reasons, mend the source, "
-        "or raise rejects.max_share"
+        f"{work.table.name}: {rejected} of {rows} rows were rejected, more than rejects.max_share"
+        f" {work.table.rejects.max_share:g} allows; see the rejects ledger for the reasons, mend"
+        " the source, or raise rejects.max_share"
     )

@@ -1,4 +1,7 @@
-"""What one table's run is about: columns that fit, the window, and its slices. Makes what is missing in Aito."""
+"""What one table's run is about: columns that fit, the window, and its slices.
+
+Makes what is missing in Aito.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,12 @@ from sync.model.window import BEGINNING, Slice, Window
 CONTINUED_SECONDS = 86_400  # what was gone through longer ago is gone through again
 LAST = """
 SELECT run_id, status, window_end FROM {runs} WHERE `table` = @table AND action = @action AND started_at >= @since
-  AND window_end IS NOT NULL ORDER BY finished_at DESC LIMIT 1"""  # NULL: that run did not come to this table
-NOTHING = "none in Aito either; if the source has rows, is their cursor in the future, or not in epoch seconds?"
+  # NULL: that run did not come to this table
+  AND window_end IS NOT NULL ORDER BY finished_at DESC LIMIT 1"""
+NOTHING = (
+    "none in Aito either; if the source has rows, is their cursor in the future, or not in epoch"
+    " seconds?"
+)
 USD_PER_TIB = 6.25  # BigQuery on demand, https://cloud.google.com/bigquery/pricing
 
 
@@ -35,15 +42,20 @@ class Plan:
 
 
 def plan(work: Work, now: int) -> Plan:
-    """Plan a table with a cursor and bring Aito's schema into line. `now`: epoch seconds, the window's end.
+    """Plan a table with a cursor and bring Aito's schema into line. `now`: epoch seconds, the
+    window's end.
 
     Raises SchemaMismatch with every difference before anything is written.
     """
     everything = work.request.everything
     origin, row_bytes = work.source.origin(work.table, prune=not everything)
     exists = prepare(work, origin)
-    watermark, total = work.target.newest(work.table.name, work.cursor, now) if exists else (None, 0)
-    span = window.window(now, None if everything else watermark, work.table.lookback, work.table.keep)
+    watermark, total = (
+        work.target.newest(work.table.name, work.cursor, now) if exists else (None, 0)
+    )
+    span = window.window(
+        now, None if everything else watermark, work.table.lookback, work.table.keep
+    )
     if everything and not work.request.dry_run:
         span = _continued(work, span)
     known_until = now if everything else BEGINNING - 1 if watermark is None else watermark
@@ -58,29 +70,46 @@ def plan(work: Work, now: int) -> Plan:
 
 
 def _continued(work: Work, span: Window) -> Window:
-    """The window less what the call before has gone through, if that one was asked the same and ran out of time."""
+    """The window less what the call before has gone through, if that one was asked the same and
+    ran out of time.
+    """
     asked = Parameter("action", "STRING", work.request.action)
-    since = Parameter("since", "TIMESTAMP", datetime.fromtimestamp(span.end - CONTINUED_SECONDS, UTC))
+    since = Parameter(
+        "since", "TIMESTAMP", datetime.fromtimestamp(span.end - CONTINUED_SECONDS, UTC)
+    )
     found = work.ledger.rows(LAST, (Parameter("table", "STRING", work.table.name), asked, since))
-    same = found and found[0]["status"] == "partial" and found[0]["run_id"].endswith(work.request.mark(work.settings))
+    same = (
+        found
+        and found[0]["status"] == "partial"
+        and found[0]["run_id"].endswith(work.request.mark(work.settings))
+    )
     work.report.covered = max(span.start, found[0]["window_end"]) if same else span.start
     return Window(min(work.report.covered, span.end), span.end)
 
 
 def recounted(work: Work, plan: Plan, start: int | None = None, *, prune: bool = False) -> Plan:
-    """The plan with the source counted anew, as it may have moved on meanwhile; `start`: from an earlier second on.
+    """The plan with the source counted anew, as it may have moved on meanwhile; `start`: from an
+    earlier second on.
 
-    prune: stay within the bounds on the time of ingestion, if the plan does. Nothing may be deleted by such a plan: a
-    row that was not looked at is not gone.
+    prune: stay within the bounds on the time of ingestion, if the plan does. Nothing may be deleted
+    by such a plan: a row that was not looked at is not gone.
     """
     span = plan.span if start is None else Window(start, plan.span.end)
     origin = replace(plan.origin, prune=prune and plan.origin.prune)
     counted = work.source.histogram(origin, span, span.end, plan.slice_rows)
-    return replace(plan, origin=origin, span=span, slices=tuple(window.slices(span, counted.buckets, plan.slice_rows)))
+    return replace(
+        plan,
+        origin=origin,
+        span=span,
+        slices=tuple(window.slices(span, counted.buckets, plan.slice_rows)),
+    )
 
 
 def prepare(work: Work, origin: Origin) -> bool:
-    """Make Aito's table, or add the columns it lacks. Returns whether the table is there (a dry run makes nothing)."""
+    """Make Aito's table, or add the columns it lacks.
+
+    Returns whether the table is there (a dry run makes nothing).
+    """
     name = work.table.name
     _parents_are_there(work)
     if name not in work.schema:
@@ -106,12 +135,18 @@ def definition(origin: Origin) -> Columns:
 
 
 def _parents_are_there(work: Work) -> None:
-    absent = [f"{column} links to {table}.{there}" for column, (table, there) in work.table.links.items()
-              if there not in work.schema.get(table, {})]  # fmt: skip
+    absent = [
+        f"{column} links to {table}.{there}"
+        for column, (table, there) in work.table.links.items()
+        if there not in work.schema.get(table, {})
+    ]
     planned = {t.name for t in work.settings.tables} if work.request.dry_run else set()
     absent = [a for a in absent if a.split(" links to ")[1].split(".")[0] not in planned]
     if absent:
-        raise NeedsPerson(f"{work.table.name}: {'; '.join(absent)}, which Aito does not have; sync that table first")
+        raise NeedsPerson(
+            f"{work.table.name}: {'; '.join(absent)}, which Aito does not have; sync that table"
+            " first"
+        )
 
 
 def _tell(work: Work, made: Plan) -> None:
@@ -142,5 +177,9 @@ def _tell(work: Work, made: Plan) -> None:
     )
     if work.request.dry_run:
         size = work.source.estimate(made.origin, made.span, made.slices)
-        report.estimate = {"rows": rows, "bytes": size, "usd": round(size / 2**40 * USD_PER_TIB, 6),
-                           "schema": report.changes}  # fmt: skip
+        report.estimate = {
+            "rows": rows,
+            "bytes": size,
+            "usd": round(size / 2**40 * USD_PER_TIB, 6),
+            "schema": report.changes,
+        }

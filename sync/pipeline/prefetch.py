@@ -1,4 +1,6 @@
-"""Reading ahead: the next items are made in a thread of their own while the caller works on the one before."""
+"""Reading ahead: the next items are made in a thread of their own while the caller works on the
+one before.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from typing import Generic, TypeVar
 from sync.model.batches import Batch
 
 T = TypeVar("T")
-BYTES = 6_000_000  # of batches that wait: half a second's sending, in which a query can run that nothing comes from
+# of batches that wait: half a second's sending, in which a query can run that nothing comes from
+BYTES = 6_000_000
 
 
 def ahead(items: Iterator[T], size: Callable[[T], int] = lambda _: BYTES) -> Iterator[T]:
@@ -46,7 +49,9 @@ class _Shelf(Generic[T]):
         self._error: BaseException | None = None
 
     def fill(self, items: Iterator[T]) -> None:
-        """Make items while there is room, to their end or the first error, which is the caller's to see."""
+        """Make items while there is room, to their end or the first error, which is the caller's
+        to see.
+        """
         try:
             while self._wanted() and (more := self._next(items)):
                 self._put(*more)

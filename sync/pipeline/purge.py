@@ -9,8 +9,8 @@ from sync.model.ports import Work
 def purge(work: Work, now: int) -> None:
     """Purge one table. `now`: the end of the run's window, epoch seconds.
 
-    Raises PurgeRefused past purge.max_share. A parent's rows go although children may still name them: Aito reads such
-    a link as absent, and the children are purged first.
+    Raises PurgeRefused past purge.max_share. A parent's rows go although children may still name
+    them: Aito reads such a link as absent, and the children are purged first.
     """
     if work.table.keep is None or work.request.dry_run:
         return
@@ -28,8 +28,11 @@ def _refuse_too_many(work: Work, old: int, total: int) -> None:
     if old <= share * total:
         return
     text = (
-        f"{work.table.name}: {old} of {total} rows are older than keep, more than purge.max_share {share:g} "
-        "allows to delete in one run; nothing was purged; if that is right, raise purge.max_share or purge by hand"
+        f"{work.table.name}: {old} of {total} rows are older than keep, more than purge.max_share"
+        f" {share:g} allows to delete in one run; nothing was purged; if that is right, raise"
+        " purge.max_share or purge by hand"
     )
-    work.log("purge_refused", text, "ERROR", table=work.table.name, old=old, total=total, max_share=share)
+    work.log(
+        "purge_refused", text, "ERROR", table=work.table.name, old=old, total=total, max_share=share
+    )
     raise PurgeRefused(text)

@@ -1,7 +1,8 @@
-"""Compares both ends and repairs: sends what is missing, replaces what is doubled or outdated, deletes what is gone.
+"""Compares both ends and repairs: sends what is missing, replaces what is doubled or outdated,
+deletes what is gone.
 
-Counts first, keys where they differ: a count is one cheap request. `settle` is how every load ends; `reconcile` is the
-same over the whole keep range, without loading first.
+Counts first, keys where they differ: a count is one cheap request. `settle` is how every load ends;
+`reconcile` is the same over the whole keep range, without loading first.
 """
 
 from __future__ import annotations
@@ -41,13 +42,17 @@ def held(work: Work, part: Slice) -> Held:
     where = between(work.cursor, part.start, part.end)
     for hit in work.target.rows(work.table.name, where, work.key, [work.key, work.cursor]):
         if work.key not in hit:
-            raise NeedsPerson(f"{work.table.name}: Aito holds rows without {work.key}, the key; delete them there")
+            raise NeedsPerson(
+                f"{work.table.name}: Aito holds rows without {work.key}, the key; delete them there"
+            )
         found.setdefault(str(hit[work.key]), []).append(hit[work.cursor])
     return found
 
 
 def matches(part: Slice, found: Held) -> bool:
-    """Whether the keys and cursors in Aito are the slice's: by number, and by the fingerprint that BigQuery made."""
+    """Whether the keys and cursors in Aito are the slice's: by number, and by the fingerprint that
+    BigQuery made.
+    """
     pairs = [(key, cursor) for key, cursors in found.items() for cursor in cursors]
     if len(pairs) != part.winners:
         return False
@@ -59,7 +64,10 @@ def matches(part: Slice, found: Held) -> bool:
 
 
 def complete(work: Work, plan: Plan, sender: Sender, part: Slice) -> None:
-    """After a slice: send what is missing. Too many is no fault yet: a later slice may replace the rows."""
+    """After a slice: send what is missing.
+
+    Too many is no fault yet: a later slice may replace the rows.
+    """
     if count(work, part) < expected(work, part):
         repair(work, plan, sender, part, delete=False)
 
@@ -67,8 +75,9 @@ def complete(work: Work, plan: Plan, sender: Sender, part: Slice) -> None:
 def settle(work: Work, plan: Plan, sender: Sender) -> None:
     """After all slices: both ends agree over the whole window, or are made to. Sets `verified`.
 
-    After a run that did not finish the window begins where both ends were last found equal: what a crash or a late
-    answer left behind further back than the lookback, no window would see again. Raises Unavailable when they differ.
+    After a run that did not finish the window begins where both ends were last found equal: what a
+    crash or a late answer left behind further back than the lookback, no window would see again.
+    Raises Unavailable when they differ.
     """
     if (since := _unproven(work, plan)) < plan.span.start:
         plan = recounted(work, plan, since, prune=True)
@@ -76,12 +85,17 @@ def settle(work: Work, plan: Plan, sender: Sender) -> None:
         if _agree(work, plan):
             work.report.verified = True
             return
-        # At first within the recent partitions: most often rows only came while it was loaded, or are missing.
+        # At first within the recent partitions: most often rows only came while it was loaded, or
+        # are missing.
         plan, deleted = recounted(work, plan, prune=number == 0), work.deleted
         _repair_all(work, plan, sender)
-        if work.table.mode == "merge" and work.deleted > deleted:  # an older row of the key may be the newest left
+        if (
+            work.table.mode == "merge" and work.deleted > deleted
+        ):  # an older row of the key may be the newest left
             plan = recounted(work, plan, _oldest(work, plan))
-    raise Unavailable(f"{work.table.name}: BigQuery and Aito still differ after {ROUNDS} repairs; try again later")
+    raise Unavailable(
+        f"{work.table.name}: BigQuery and Aito still differ after {ROUNDS} repairs; try again later"
+    )
 
 
 def _repair_all(work: Work, plan: Plan, sender: Sender) -> None:
@@ -100,8 +114,9 @@ def _oldest(work: Work, plan: Plan) -> int:
 def _unproven(work: Work, plan: Plan) -> int:
     """Start of what no run has found equal yet, as far back as the table's rows are kept.
 
-    A run through everything may be the last of several, each of which went through a part. A merge that was broken off
-    may have deleted a key's newest row, and the one to come back in its place may be of any age.
+    A run through everything may be the last of several, each of which went through a part. A merge
+    that was broken off may have deleted a key's newest row, and the one to come back in its place
+    may be of any age.
     """
     if work.request.everything or (work.inherited and work.table.mode == "merge"):
         return _oldest(work, plan)
@@ -122,8 +137,8 @@ def _agree(work: Work, plan: Plan) -> bool:
 def reconcile(work: Work, plan: Plan) -> None:
     """Compare every slice of the plan and repair.
 
-    By keys where that costs no more than a count, which sees nothing when as many rows are missing as are doubled;
-    larger slices by counts, and by keys where they differ or `deep` is asked for.
+    By keys where that costs no more than a count, which sees nothing when as many rows are missing
+    as are doubled; larger slices by counts, and by keys where they differ or `deep` is asked for.
     """
     sender = Sender(work, faults(plan.origin.columns), sum(part.rows for part in plan.slices))
     for part in plan.slices:
@@ -132,8 +147,14 @@ def reconcile(work: Work, plan: Plan) -> None:
         _reconcile(work, plan, sender, part)
         work.report.slices_done += 1
         work.report.covered = part.end
-        work.log("slice_done", f"{work.table.name}: {work.report.slices_done} of {work.report.slices_planned} slices",
-                 table=work.table.name, slice_start=part.start, slice_end=part.end, **work.report.counts())  # fmt: skip
+        work.log(
+            "slice_done",
+            f"{work.table.name}: {work.report.slices_done} of {work.report.slices_planned} slices",
+            table=work.table.name,
+            slice_start=part.start,
+            slice_end=part.end,
+            **work.report.counts(),
+        )
     if not work.request.dry_run:
         settle(work, plan, sender)
 
@@ -156,7 +177,8 @@ def _equal(work: Work, plan: Plan, part: Slice) -> bool:
 
 
 def repair(work: Work, plan: Plan, sender: Sender, part: Slice, *, delete: bool = True) -> int:
-    """Make Aito's rows of one slice what the source's are; how many of the source's rows it did not hold just so.
+    """Make Aito's rows of one slice what the source's are; how many of the source's rows it did not
+    hold just so.
 
     delete: also remove rows that the source does not have.
     """
@@ -170,7 +192,10 @@ def repair(work: Work, plan: Plan, sender: Sender, part: Slice, *, delete: bool 
 
 
 def _send_differences(work: Work, plan: Plan, sender: Sender, part: Slice) -> tuple[Held, int]:
-    """Send what Aito lacks, replace what it holds otherwise. -> what it holds and the source does not; rows sent."""
+    """Send what Aito lacks, replace what it holds otherwise.
+
+    -> what it holds and the source does not; rows sent.
+    """
     sent = 0
     found = held(work, part) if plan.exists else {}
     size = work.settings.batch
@@ -193,7 +218,9 @@ def _send_differences(work: Work, plan: Plan, sender: Sender, part: Slice) -> tu
 
 
 def _delete(work: Work, part: Slice, extra: Held) -> None:
-    """Remove rows of a slice that the source no longer has, but never a large share of the table."""
+    """Remove rows of a slice that the source no longer has,
+    but never a large share of the table.
+    """
     rows = sum(len(cursors) for cursors in extra.values())
     _refuse_too_many(work, rows)
     if not work.request.dry_run:
@@ -201,21 +228,34 @@ def _delete(work: Work, part: Slice, extra: Held) -> None:
         keys = [int(key) if kind in ("Int", "Long") else key for key in extra]
         for first in range(0, len(keys), DELETE_KEYS):
             work.lease.check()
-            work.target.delete(work.table.name, _inside(work, part, keys[first : first + DELETE_KEYS]))
+            work.target.delete(
+                work.table.name, _inside(work, part, keys[first : first + DELETE_KEYS])
+            )
     work.report.repaired += rows
 
 
 def _inside(work: Work, part: Slice, keys: Sequence[str | int]) -> Where:
-    """Rows with these keys, and of this slice alone: in another one the same key may be just right."""
-    return {"$and": [one_of(work.key, keys), {work.cursor: {"$gte": part.start}}, {work.cursor: {"$lt": part.end}}]}
+    """Rows with these keys, and of this slice alone: in another one the same key may be just
+    right.
+    """
+    return {
+        "$and": [
+            one_of(work.key, keys),
+            {work.cursor: {"$gte": part.start}},
+            {work.cursor: {"$lt": part.end}},
+        ]
+    }
 
 
 def _refuse_too_many(work: Work, rows: int) -> None:
-    """A large share of the table gone from the source is the source's fault: bounded over the whole run."""
+    """A large share of the table gone from the source is the source's fault: bounded over the
+    whole run.
+    """
     total = work.target.count(work.table.name) + (0 if work.request.dry_run else work.deleted)
     work.deleted += rows
     if work.deleted > work.table.purge.max_share * total:
         raise PurgeRefused(
-            f"{work.table.name}: {work.deleted} of {total} rows in Aito are gone from the source, more than "
-            f"purge.max_share {work.table.purge.max_share:g} allows to delete; if that is right, raise purge.max_share"
+            f"{work.table.name}: {work.deleted} of {total} rows in Aito are gone from the source,"
+            f" more than purge.max_share {work.table.purge.max_share:g} allows to delete; if that"
+            " is right, raise purge.max_share"
         )

@@ -1,4 +1,7 @@
-"""One run over all tables: order, lease, time budget, report. The only place where the adapters meet the verbs."""
+"""One run over all tables: order, lease, time budget, report.
+
+The only place where the adapters meet the verbs.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,9 @@ class Services:
         clock = clock or Clock()
         settings = config.load(os.environ.get("SYNC_CONFIG") or DEFAULT_CONFIG)
         client = warehouse.client(settings.bigquery)
-        key = secret(settings.aito.api_key_secret, os.environ.get("GOOGLE_CLOUD_PROJECT") or client.project)
+        key = secret(
+            settings.aito.api_key_secret, os.environ.get("GOOGLE_CLOUD_PROJECT") or client.project
+        )
         return cls(settings, client, key, Pace(settings.aito.requests_per_second, clock), clock)
 
 
@@ -87,7 +92,12 @@ class Run:
     """The state of one run."""
 
     def __init__(
-        self, services: Services, request: Request, run_id: str, log: Log, stopped: Callable[[], bool]
+        self,
+        services: Services,
+        request: Request,
+        run_id: str,
+        log: Log,
+        stopped: Callable[[], bool],
     ) -> None:
         self._services = services
         self._request = request
@@ -98,7 +108,9 @@ class Run:
         settings = services.settings
         self._deadline = Deadline.after(self._clock, settings.time_budget_seconds, stopped)
         self._now = int(self._clock.now())
-        self._warehouse = warehouse.Warehouse(services.bigquery, settings.bigquery, run_id, request.action)
+        self._warehouse = warehouse.Warehouse(
+            services.bigquery, settings.bigquery, run_id, request.action
+        )
         self._ledger = Ledger(self._warehouse, settings)
         self._lease = Lease(self._ledger, run_id, self._clock, settings.aito.timeout_seconds)
         transport = Transport(
@@ -110,7 +122,11 @@ class Run:
             self._repeated,
         )
         self._target = Target(transport)
-        chosen = [t for t in settings.parents_first() if request.tables is None or t.name in request.tables]
+        chosen = [
+            t
+            for t in settings.parents_first()
+            if request.tables is None or t.name in request.tables
+        ]
         self._works = [self._work(table) for table in chosen]
         self._evaluations: evaluation.Known = None
 
@@ -118,21 +134,37 @@ class Run:
         """Before a request is sent once more: time has passed, and with it perhaps the lease."""
         if not self._request.dry_run and self._request.action != "watch":
             self._lease.check()
-        self._log("batch_retried", f"{what}: {answer}; sending it again", "WARNING", attempt=attempt)
+        self._log(
+            "batch_retried", f"{what}: {answer}; sending it again", "WARNING", attempt=attempt
+        )
 
     def _work(self, table: TableSettings) -> Work:
         return Work(
-            run_id=self._run_id, request=self._request, settings=self._services.settings, table=table,
-            source=Source(self._warehouse, self._services.bigquery.project), target=self._target, ledger=self._ledger,
-            lease=self._lease, log=self._log, clock=self._clock, deadline=self._deadline,
-            report=TableReport(table.name), schema={},
-        )  # fmt: skip
+            run_id=self._run_id,
+            request=self._request,
+            settings=self._services.settings,
+            table=table,
+            source=Source(self._warehouse, self._services.bigquery.project),
+            target=self._target,
+            ledger=self._ledger,
+            lease=self._lease,
+            log=self._log,
+            clock=self._clock,
+            deadline=self._deadline,
+            report=TableReport(table.name),
+            schema={},
+        )
 
     def report(self) -> RunReport:
         """Run, and tell."""
         tables = [work.report for work in self._works]
-        self._log("run_started", f"{self._request.action} of {len(tables)} tables", action=self._request.action,
-                  tables=[t.table for t in tables], dry_run=self._request.dry_run)  # fmt: skip
+        self._log(
+            "run_started",
+            f"{self._request.action} of {len(tables)} tables",
+            action=self._request.action,
+            tables=[t.table for t in tables],
+            dry_run=self._request.dry_run,
+        )
         report = RunReport(self._run_id, self._request, tables)
         if self._request.action == "watch":
             self._watch()
@@ -143,12 +175,22 @@ class Run:
             self._ask_for_the_rest(report)
         report.seconds = self._clock.monotonic() - self._started
         severity: Severity = "ERROR" if report.status == "failed" else "INFO"
-        self._log("run_done", f"{self._request.action}: {report.status}", severity, action=self._request.action,
-                  status=report.status, http_status=report.http_status, seconds=round(report.seconds, 3))  # fmt: skip
+        self._log(
+            "run_done",
+            f"{self._request.action}: {report.status}",
+            severity,
+            action=self._request.action,
+            status=report.status,
+            http_status=report.http_status,
+            seconds=round(report.seconds, 3),
+        )
         return report
 
     def _watch(self) -> None:
-        """Collect, and tell how fresh each table is. Takes no lease, loads nothing, and leaves no row in `runs`."""
+        """Collect, and tell how fresh each table is.
+
+        Takes no lease, loads nothing, and leaves no row in `runs`.
+        """
         with self._all_fail_together(self._works):
             if not self._request.dry_run:
                 self._collect(self._works)
@@ -187,10 +229,14 @@ class Run:
                     work.inherited = self._lease.inherited
                     free.append(work)
         if free:
-            self._lease.unfinished = [work.table.name for work in free]  # until it is known what became of them
+            self._lease.unfinished = [
+                work.table.name for work in free
+            ]  # until it is known what became of them
             with self._lease.kept():
                 self._tables(free)
-                self._lease.unfinished = [work.table.name for work in free if work.report.status != "ok"]
+                self._lease.unfinished = [
+                    work.table.name for work in free if work.report.status != "ok"
+                ]
 
     def _tables(self, works: Sequence[Work]) -> None:
         """Load parents first, purge children first, then finish each table."""
@@ -202,10 +248,16 @@ class Run:
                 work.schema = schema
                 with self._guarded(work):
                     if any(other.report.uploaded or other.report.repaired for other in works):
-                        self._deadline.check(work.table.name)  # a run whose time is over begins nothing more
+                        self._deadline.check(
+                            work.table.name
+                        )  # a run whose time is over begins nothing more
                     self._load(work)
             for work in reversed(works):
-                if work.report.status == "ok" and work.table.cursor and self._request.action == "sync":
+                if (
+                    work.report.status == "ok"
+                    and work.table.cursor
+                    and self._request.action == "sync"
+                ):
                     with self._guarded(work):
                         purge(work, self._now)
             for work in works:
@@ -222,7 +274,9 @@ class Run:
             load(work, planned)
 
     def _finish(self, work: Work) -> None:
-        """What comes after the rows: settle Aito's segments, start evaluations, write the ledger, tell."""
+        """What comes after the rows: settle Aito's segments, start evaluations, write the ledger,
+        tell.
+        """
         report = work.report
         if (report.uploaded or report.purged or report.repaired) and not self._request.dry_run:
             self._optimize(work)
@@ -237,39 +291,67 @@ class Run:
             work.lease.check()
             work.target.optimize(work.table.name)
         except SyncError as error:
-            self._log("batch_retried", f"{work.table.name}: optimize failed, the next run does it: {error}", "WARNING",
-                      table=work.table.name)  # fmt: skip
+            self._log(
+                "batch_retried",
+                f"{work.table.name}: optimize failed, the next run does it: {error}",
+                "WARNING",
+                table=work.table.name,
+            )
 
     def _done(self, work: Work) -> None:
         report = work.report
         report.bytes_processed = work.source.bytes
-        # A table whose lease could not be had leaves no row: the ledger is out of reach, or holds another run's.
-        recorded = self._lease.taken and not self._request.dry_run and self._request.action != "watch"
+        # A table whose lease could not be had leaves no row: the ledger is out of reach, or holds
+        # another run's.
+        recorded = (
+            self._lease.taken and not self._request.dry_run and self._request.action != "watch"
+        )
         if recorded and report.status != "busy":  # a busy table has a row of the run that holds it
             with self._guarded(work):
                 self._ledger.append("runs", [self._row(work)], [f"{self._run_id}-{report.table}"])
-        severity: Severity = "INFO" if report.status == "ok" else "ERROR" if report.status == "failed" else "WARNING"
+        severity: Severity = (
+            "INFO" if report.status == "ok" else "ERROR" if report.status == "failed" else "WARNING"
+        )
         nested = ("window", "watermark", "slices")
         body = {name: value for name, value in report.to_json().items() if name not in nested}
         message = f"{report.table}: {report.status}" + (f", {report.error}" if report.error else "")
         self._log(
-            "table_done", message, severity, action=self._request.action, watermark=report.watermark_after, **body
+            "table_done",
+            message,
+            severity,
+            action=self._request.action,
+            watermark=report.watermark_after,
+            **body,
         )
 
     def _row(self, work: Work) -> dict[str, object]:
         report = work.report
         # So far a run through everything came: the call that goes on reads it here (plan).
-        end = report.covered if report.status == "partial" and report.covered is not None else report.end
+        end = (
+            report.covered
+            if report.status == "partial" and report.covered is not None
+            else report.end
+        )
         return {
-            "run_id": self._run_id, "table": report.table, "action": self._request.action, "status": report.status,
-            "started_at": datetime.fromtimestamp(self._now, UTC).isoformat(), "finished_at": self._clock.timestamp(),
-            "window_start": report.start, "window_end": end, **report.counts(),
-            "watermark_after": report.watermark_after, "bytes_processed": report.bytes_processed, "error": report.error,
-        }  # fmt: skip
+            "run_id": self._run_id,
+            "table": report.table,
+            "action": self._request.action,
+            "status": report.status,
+            "started_at": datetime.fromtimestamp(self._now, UTC).isoformat(),
+            "finished_at": self._clock.timestamp(),
+            "window_start": report.start,
+            "window_end": end,
+            **report.counts(),
+            "watermark_after": report.watermark_after,
+            "bytes_processed": report.bytes_processed,
+            "error": report.error,
+        }
 
     @contextmanager
     def _guarded(self, work: Work) -> Iterator[None]:
-        """One bad table does not stop the others: what goes wrong in the body is the table's own report."""
+        """One bad table does not stop the others: what goes wrong in the body is the table's own
+        report.
+        """
         begun = self._clock.monotonic()
         try:
             yield

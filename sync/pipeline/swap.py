@@ -1,4 +1,6 @@
-"""Swaps a small table as a whole: loads a fresh one beside it, verifies it, renames it over the old."""
+"""Swaps a small table as a whole: loads a fresh one beside it, verifies it, renames it over the
+old.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,15 @@ from sync.pipeline.plan import definition
 from sync.pipeline.prefetch import ahead, size
 
 SUFFIX = "__fresh"
-WHOLE = 0.9  # of the time budget: a table that had so much of it and did not fit will not fit the next time
+# of the time budget: a table that had so much of it and did not fit will not fit the next time
+WHOLE = 0.9
 
 
 def replace(work: Work) -> None:
-    """Replace the table's rows by the source's. Raises OutOfTime, TooManyRejects, SchemaMismatch, Unavailable."""
+    """Replace the table's rows by the source's.
+
+    Raises OutOfTime, TooManyRejects, SchemaMismatch, Unavailable.
+    """
     origin, _ = work.source.origin(work.table)
     if work.request.dry_run:
         return
@@ -30,15 +36,18 @@ def replace(work: Work) -> None:
     _verify(work, fresh, sent)
     work.lease.check()
     _swap(work, fresh)
-    work.schema[work.table.name] = {name: dict(column) for name, column in definition(origin).items()}
+    work.schema[work.table.name] = {
+        name: dict(column) for name, column in definition(origin).items()
+    }
     work.report.verified = True
 
 
 def _too_long(work: Work) -> str:
     return (
-        f"{work.table.name}: time_budget_seconds {work.settings.time_budget_seconds:g} was spent after "
-        f"{work.report.fetched} rows; a table of mode replace is loaded in one go, so calling again would not end "
-        "otherwise; the old rows stay; raise time_budget_seconds, or give the table a cursor and mode merge"
+        f"{work.table.name}: time_budget_seconds {work.settings.time_budget_seconds:g} was spent"
+        f" after {work.report.fetched} rows; a table of mode replace is loaded in one go, so"
+        " calling again would not end otherwise; the old rows stay; raise time_budget_seconds, or"
+        " give the table a cursor and mode merge"
     )
 
 
@@ -47,7 +56,8 @@ def _make(work: Work, origin: Origin, fresh: str) -> None:
     absent = [table for table in work.table.parents if table not in work.schema]
     if absent:
         raise NeedsPerson(
-            f"{work.table.name}: links to {', '.join(absent)}, which Aito does not have; sync that table first"
+            f"{work.table.name}: links to {', '.join(absent)}, which Aito does not have; sync that"
+            " table first"
         )
     work.lease.check()
     if fresh in work.schema:
@@ -75,7 +85,10 @@ def _fill(work: Work, origin: Origin, fresh: str) -> int:
 def _verify(work: Work, fresh: str, sent: int) -> None:
     there = work.target.count(fresh)
     if there != sent:
-        raise Unavailable(f"{work.table.name}: {there} rows arrived of {sent} sent; the old table stays, try again")
+        raise Unavailable(
+            f"{work.table.name}: {there} rows arrived of {sent} sent; the old table stays, try"
+            " again"
+        )
 
 
 def _swap(work: Work, fresh: str) -> None:

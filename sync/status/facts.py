@@ -1,8 +1,10 @@
-"""What the status page shows, as facts from the ledger: six cheap queries at once, no key, nothing of Aito's.
+"""What the status page shows, as facts from the ledger: six cheap queries at once, no key, nothing
+of Aito's.
 
-Every query is bounded by its partition column, reads narrow columns, and answers with at most POINTS rows per table or
-evaluation, so that three years of nightly runs cost what a week costs. No value of a row is among the facts: rejects
-are counted by their reasons, without what a reason may quote.
+Every query is bounded by its partition column, reads narrow columns, and answers with at most
+POINTS rows per table or evaluation, so that three years of nightly runs cost what a week costs. No
+value of a row is among the facts: rejects are counted by their reasons, without what a reason may
+quote.
 """
 
 from __future__ import annotations
@@ -22,13 +24,30 @@ from sync.evaluation.evaluation import PATIENCE
 from sync.model.ports import LedgerPort
 
 MEMORY = timedelta(days=3 * 366)
-OPEN_REJECTS = timedelta(days=30)  # a reject that is older and was not seen again is mended, or nobody's concern
+OPEN_REJECTS = timedelta(
+    days=30
+)  # a reject that is older and was not seen again is mended, or nobody's concern
 POINTS = 90  # in a plot; about what a phone's width can show
 LATE = 8  # spans by whose syncs it is judged how often there should be one
 REASONS = 12  # shown of a table; the ledger has them all
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
-WIDTHS = (MINUTE, 10 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR,
-          DAY, 2 * DAY, 3 * DAY, 4 * DAY, 7 * DAY, 14 * DAY, 28 * DAY, 56 * DAY)  # fmt: skip
+WIDTHS = (
+    MINUTE,
+    10 * MINUTE,
+    HOUR,
+    2 * HOUR,
+    3 * HOUR,
+    6 * HOUR,
+    12 * HOUR,
+    DAY,
+    2 * DAY,
+    3 * DAY,
+    4 * DAY,
+    7 * DAY,
+    14 * DAY,
+    28 * DAY,
+    56 * DAY,
+)
 
 LAST_RUNS = """
 SELECT `table`, run_id, action, status, started_at, finished_at, fetched, uploaded, skipped, rejected, repaired, purged,
@@ -68,7 +87,10 @@ REJECTS = """
 SELECT `table`, reason, COUNT(DISTINCT `key`) + COUNTIF(`key` IS NULL) AS n_rows, MAX(rejected_at) AS last_at
 FROM {rejects} WHERE rejected_at >= @since AND `table` IN UNNEST(@tables)
 GROUP BY 1, 2 ORDER BY n_rows DESC, last_at DESC LIMIT 1000"""
-LEASES = "SELECT `table`, run_id FROM {leases} WHERE expires_at >= CURRENT_TIMESTAMP() AND `table` IN UNNEST(@tables)"
+LEASES = (
+    "SELECT `table`, run_id FROM {leases} WHERE expires_at >= CURRENT_TIMESTAMP() AND `table` IN"
+    " UNNEST(@tables)"
+)
 
 Row = Mapping[str, Any]
 
@@ -92,7 +114,7 @@ def facts(settings: Settings, ledger: LedgerPort, clock: Clock) -> dict[str, Any
             }
             for table in settings.parents_first()
         ],
-    }  # fmt: skip
+    }
 
 
 def _asked(ledger: LedgerPort, names: Sequence[str], now: float) -> list[list[dict[str, Any]]]:
@@ -100,10 +122,21 @@ def _asked(ledger: LedgerPort, names: Sequence[str], now: float) -> list[list[di
     tables = Parameter("tables", "ARRAY<STRING>", list(names))
     since = Parameter("since", "TIMESTAMP", datetime.fromtimestamp(now, UTC) - MEMORY)
     lately = Parameter("since", "TIMESTAMP", datetime.fromtimestamp(now, UTC) - OPEN_REJECTS)
-    plot = [tables, since, Parameter("now", "INT64", int(now)), Parameter("points", "INT64", POINTS),
-            Parameter("widths", "ARRAY<INT64>", list(WIDTHS))]  # fmt: skip
-    queries = [(LAST_RUNS, [tables, since]), (ROWS, plot), (ACCURACY, plot), (LAST_EVALUATIONS, [tables, since]),
-               (REJECTS, [tables, lately]), (LEASES, [tables])]  # fmt: skip
+    plot = [
+        tables,
+        since,
+        Parameter("now", "INT64", int(now)),
+        Parameter("points", "INT64", POINTS),
+        Parameter("widths", "ARRAY<INT64>", list(WIDTHS)),
+    ]
+    queries = [
+        (LAST_RUNS, [tables, since]),
+        (ROWS, plot),
+        (ACCURACY, plot),
+        (LAST_EVALUATIONS, [tables, since]),
+        (REJECTS, [tables, lately]),
+        (LEASES, [tables]),
+    ]
     with ThreadPoolExecutor(len(queries), thread_name_prefix="status") as pool:
         return list(pool.map(lambda asked: ledger.rows(*asked), queries))
 
@@ -114,46 +147,85 @@ def _of(rows: Iterable[Row], table: str) -> list[dict[str, Any]]:
 
 def _table(
     name: str, runs: Iterable[Row], leases: Iterable[Row], now: float, spans: Sequence[Row]
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """State, last run and freshness."""
     last = next((row for row in runs if row["table"] == name), None)
     running = next((row["run_id"] for row in leases if row["table"] == name), None)
     state = "running" if running else last["status"] if last else "never"
-    fresh: dict[str, Any] = {"newest_row_at": None, "age_seconds": None, "ok_at": None, "ok_age_seconds": None,
-                             "stale": False}  # fmt: skip
+    fresh: dict[str, Any] = {
+        "newest_row_at": None,
+        "age_seconds": None,
+        "ok_at": None,
+        "ok_age_seconds": None,
+        "stale": False,
+    }
     if last is None:
-        return {"table": name, "state": state, "running": running, "last_run": None, "freshness": fresh}
+        return {
+            "table": name,
+            "state": state,
+            "running": running,
+            "last_run": None,
+            "freshness": fresh,
+        }
     if last["newest"] is not None:
         newest = datetime.fromtimestamp(last["newest"], UTC)
         fresh |= {"newest_row_at": _iso(newest), "age_seconds": int(now - last["newest"])}
     if last["ok_at"] is not None:
-        fresh |= {"ok_at": _iso(last["ok_at"]), "ok_age_seconds": int(now - last["ok_at"].timestamp())}
+        fresh |= {
+            "ok_at": _iso(last["ok_at"]),
+            "ok_age_seconds": int(now - last["ok_at"].timestamp()),
+        }
     fresh["stale"] = fresh["ok_at"] is None or fresh["ok_age_seconds"] > _patience(spans)
-    shown = {name: _iso(value) for name, value in _without(last, "table", "newest", "ok_at").items()}
-    return {"table": name, "state": state, "running": running, "last_run": shown, "freshness": fresh}
+    shown = {
+        name: _iso(value) for name, value in _without(last, "table", "newest", "ok_at").items()
+    }
+    return {
+        "table": name,
+        "state": state,
+        "running": running,
+        "last_run": shown,
+        "freshness": fresh,
+    }
 
 
 def _patience(spans: Sequence[Row]) -> float:
-    """How long a table may go without a good sync: three times as long as of late, and two days at least.
+    """How long a table may go without a good sync: three times as long as of late, and two days at
+    least.
 
     Spans may be weeks long after some years, and hold many syncs each.
     """
     good = [span for span in spans if span["good_syncs"]][-LATE:]
-    gaps = [(after["start"] - before["start"]) / before["good_syncs"] for before, after in itertools.pairwise(good)]
+    gaps = [
+        (after["start"] - before["start"]) / before["good_syncs"]
+        for before, after in itertools.pairwise(good)
+    ]
     return max(2 * DAY, 3 * statistics.median(gaps)) if gaps else 2 * DAY
 
 
 def _evaluation(
-    table: TableSettings, asked: EvaluationSettings, latest: Iterable[Row], points: Iterable[Row], now: float
+    table: TableSettings,
+    asked: EvaluationSettings,
+    latest: Iterable[Row],
+    points: Iterable[Row],
+    now: float,
 ) -> dict[str, Any]:
-    """What is known of one evaluation: whether it runs, its last result, its last failure if that came later."""
-    mine = {row["state"]: row for row in latest if (row["table"], row["name"]) == (table.name, asked.name)}
+    """What is known of one evaluation: whether it runs, its last result, its last failure if that
+    came later.
+    """
+    mine = {
+        row["state"]: row
+        for row in latest
+        if (row["table"], row["name"]) == (table.name, asked.name)
+    }
     started, finished = mine.get("started"), mine.get("finished")
     ends = [row for state, row in mine.items() if state in ("failed", "lost")]
     failure = max(ends, key=lambda row: row["started_at"], default=None)
     if failure and finished and failure["started_at"] < finished["started_at"]:
         failure = None
-    runs = started is not None and now - started["started_at"].timestamp() <= PATIENCE.total_seconds() + DAY
+    runs = (
+        started is not None
+        and now - started["started_at"].timestamp() <= PATIENCE.total_seconds() + DAY
+    )
     figures = ("started_at", "accuracy", "base_accuracy", "test_samples")
     return {
         "name": asked.name,
@@ -162,9 +234,12 @@ def _evaluation(
         "running": _picked(started, "started_at", "job_id") if runs else None,
         "latest": _picked(finished, *figures),
         "failure": _picked(failure, "state", "started_at", "reason"),
-        "accuracy": [_without(row, "table", "name") for row in points
-                     if (row["table"], row["name"]) == (table.name, asked.name)],
-    }  # fmt: skip
+        "accuracy": [
+            _without(row, "table", "name")
+            for row in points
+            if (row["table"], row["name"]) == (table.name, asked.name)
+        ],
+    }
 
 
 def _picked(row: Row | None, *names: str) -> dict[str, Any] | None:
@@ -177,11 +252,18 @@ def _without(row: Row, *names: str) -> dict[str, Any]:
 
 def _iso(value: Any) -> Any:
     """A time as text, to the second; anything else as it is."""
-    return value.astimezone(UTC).isoformat(timespec="seconds") if isinstance(value, datetime) else value
+    return (
+        value.astimezone(UTC).isoformat(timespec="seconds")
+        if isinstance(value, datetime)
+        else value
+    )
 
 
 def _rejects(table: TableSettings, rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Reasons with the number of rows, most first. Reasons that differ by their values alone are one."""
+    """Reasons with the number of rows, most first.
+
+    Reasons that differ by their values alone are one.
+    """
     merged: dict[str, dict[str, Any]] = {}
     names = _names(table)
     for row in rows:
@@ -197,4 +279,6 @@ def _names(table: TableSettings) -> frozenset[str]:
     """The names of tables and columns that the configuration mentions."""
     cursor = [table.cursor.column] if table.cursor else []
     asked = [name for each in table.evaluate for name in (each.predict or "", *each.given)]
-    return frozenset([table.name, *(table.columns or {}), *cursor, *asked, *([table.key] if table.key else [])])
+    return frozenset(
+        [table.name, *(table.columns or {}), *cursor, *asked, *([table.key] if table.key else [])]
+    )

@@ -1,6 +1,8 @@
-"""Every answer Aito may give to every kind of call: the documented reaction, so many requests and no more.
+"""Every answer Aito may give to every kind of call: the documented reaction, so many requests and
+no more.
 
-The first half asks the adapter alone, over real sockets; the second half runs the core and holds it to its promise.
+The first half asks the adapter alone, over real sockets; the second half runs the core and holds it
+to its promise.
 """
 
 from __future__ import annotations
@@ -22,7 +24,14 @@ from local.stack import Stack
 from sync.aito.transport import ATTEMPTS, LONGEST_PAUSE, Pace, Transport
 from sync.aito.v1 import Target
 from sync.base.clock import Clock, Deadline
-from sync.base.errors import AccessDenied, NeedsPerson, OutcomeUnknown, Refused, SyncError, Unavailable
+from sync.base.errors import (
+    AccessDenied,
+    NeedsPerson,
+    OutcomeUnknown,
+    Refused,
+    SyncError,
+    Unavailable,
+)
 from sync.gcp.secret import Secret
 from sync.model import batches
 from tests.promise.ends import DAY, Ends, row
@@ -105,7 +114,9 @@ def time() -> Time:
     return Time()
 
 
-def transport(aito: Aito, time: Time, *, left: float = 1000, url: str = "", key: str = "") -> Transport:
+def transport(
+    aito: Aito, time: Time, *, left: float = 1000, url: str = "", key: str = ""
+) -> Transport:
     deadline = Deadline.after(time.clock, left)
     secret = Secret(lambda: key or aito.api_key)
     return Transport(url or aito.url, secret, 0.1, Pace(1e6, time.clock), deadline)
@@ -121,12 +132,15 @@ def came_in(aito: Aito, call: str, wanted: int) -> bool:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_each_answer_to_each_call(aito: Aito, time: Time, call: str) -> None:
-    """An answer that does not go away: the error of the table in sync/transport.py, after so many requests."""
+    """An answer that does not go away: the error of the table in sync/transport.py, after so many
+    requests.
+    """
     make, repeatable = CALLS[call]
     target = Target(transport(aito, time))
     for what, (error, again, once) in REACTIONS.items():
         if call == "delete" and what in ("truncated", "short"):
-            continue  # these have their effect, and for a delete the count after it is what is believed
+            # these have their effect, and for a delete the count after it is what is believed
+            continue
         aito.reset_stats()
         aito.fail(what, on=call, times=None, apply="none")
         with pytest.raises(error) as caught:
@@ -150,15 +164,22 @@ def test_what_was_not_committed_is_sent_again(aito: Aito, time: Time, call: str,
 
 
 def test_pauses_double_with_jitter(aito: Aito, time: Time) -> None:
-    """Half a second, one, two, four: each at least half of it, so that callers do not come back in step."""
+    """Half a second, one, two, four: each at least half of it, so that callers do not come back in
+    step.
+    """
     aito.fail("throttled", on="search", times=None)
     with pytest.raises(Unavailable):
         Target(transport(aito, time)).count("t")
-    assert [longest / 2 <= pause <= longest for pause, longest in zip(time.slept, (0.5, 1, 2, 4), strict=True)]
+    assert [
+        longest / 2 <= pause <= longest
+        for pause, longest in zip(time.slept, (0.5, 1, 2, 4), strict=True)
+    ]
 
 
 @pytest.mark.parametrize(("asked", "waited"), [(3, 3.0), (0, 0.0), (86_400, LONGEST_PAUSE)])
-def test_retry_after_is_obeyed_up_to_a_limit(aito: Aito, time: Time, asked: float, waited: float) -> None:
+def test_retry_after_is_obeyed_up_to_a_limit(
+    aito: Aito, time: Time, asked: float, waited: float
+) -> None:
     """What the header asks for is waited, but never a day."""
     aito.fail("contention", on="insert", retry_after=asked)
     Target(transport(aito, time)).insert("t", BATCH)
@@ -193,7 +214,9 @@ def test_a_key_that_was_changed_is_read_again(aito: Aito, time: Time) -> None:
 
 
 def test_a_missing_table_is_dropped_all_the_same(aito: Aito, time: Time) -> None:
-    """The answer of the first request was lost, the second finds no table: that is what was wanted."""
+    """The answer of the first request was lost, the second finds no table: that is what was
+    wanted.
+    """
     aito.fail("cut", on="schema.write", apply="all")
     Target(transport(aito, time)).drop("t")
     assert "t" not in aito.schema()
@@ -206,12 +229,16 @@ def test_a_delete_is_believed_by_its_effect(aito: Aito, time: Time) -> None:
     aito.insert("t", [{"id": "held"}])
     aito.fail("contention", on="delete", times=4)
     assert Target(transport(aito, time)).delete("t", {"id": "held"}) == 1
-    assert Target(transport(aito, time)).delete("t", {"id": "held"}) == 0, "and nothing to delete needs no request"
+    assert Target(transport(aito, time)).delete("t", {"id": "held"}) == 0, (
+        "and nothing to delete needs no request"
+    )
     assert aito.count("t") == 0
 
 
 class Elsewhere(BaseHTTPRequestHandler):
-    """A server that is not Aito: it notes who asks, and sends him on to `address`, or tells him `body`."""
+    """A server that is not Aito: it notes who asks, and sends him on to `address`, or tells him
+    `body`.
+    """
 
     address = ""
     body = b""
@@ -250,7 +277,9 @@ def served(secured: ssl.SSLContext | None = None) -> Iterator[int]:
         server.shutdown()
 
 
-def test_a_proxy_is_not_used(aito: Aito, time: Time, elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_not_used(
+    aito: Aito, time: Time, elsewhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The key goes to Aito and nowhere else, whatever the environment says."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, elsewhere)
@@ -270,7 +299,9 @@ def test_a_redirect_is_not_followed(aito: Aito, time: Time, elsewhere: str) -> N
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_a_certificate_is_checked(aito: Aito, time: Time, monkeypatch: pytest.MonkeyPatch, trusted: bool) -> None:
+def test_a_certificate_is_checked(
+    aito: Aito, time: Time, monkeypatch: pytest.MonkeyPatch, trusted: bool
+) -> None:
     """Whoever cannot prove to be Aito never sees the key."""
     authority, secured = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(secured)
@@ -287,7 +318,9 @@ def test_a_certificate_is_checked(aito: Aito, time: Time, monkeypatch: pytest.Mo
     assert Elsewhere.asked == ([aito.api_key] if trusted else [])
 
 
-@pytest.mark.parametrize("body", [b'{"entries": 1}', b'{"entries": 3}', b"{}", b"[]", b"2", b'"ok"'])
+@pytest.mark.parametrize(
+    "body", [b'{"entries": 1}', b'{"entries": 3}', b"{}", b"[]", b"2", b'"ok"']
+)
 def test_what_was_stored_is_counted(time: Time, aito: Aito, elsewhere: str, body: bytes) -> None:
     """An answer that does not confirm each row sent, no more and no less, is no success."""
     Elsewhere.body = body
@@ -299,7 +332,9 @@ def test_what_was_stored_is_counted(time: Time, aito: Aito, elsewhere: str, body
 
 
 def test_every_page_once(aito: Aito, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Aito promises no order of its own: pages are asked for in the key's, and none is left out or overlaps."""
+    """Aito promises no order of its own: pages are asked for in the key's, and none is left out or
+    overlaps.
+    """
     monkeypatch.setattr("sync.target.PAGE", 3)
     keys = [f"k{n:02}" for n in range(20)]
     aito.insert("t", [{"id": key} for key in keys])
@@ -326,18 +361,34 @@ def test_one_connection_for_all(aito: Aito, time: Time) -> None:
     assert aito.connections == before + 1
 
 
-# -- the core ---------------------------------------------------------------------------------------------------------
+# -- the core
 
 KINDS = ("insert", "search", "delete", "schema", "modify", "optimize")
 LOST: list[tuple[str, Any]] = [
     *itertools.product(("cut", "hang", "error", "garbage"), ("none", "all")),
-    *(("cut", "half"), ("error", "half"), ("truncated", "all"), ("short", "all"), ("html", "all"), ("empty", "all")),
+    *(
+        ("cut", "half"),
+        ("error", "half"),
+        ("truncated", "all"),
+        ("short", "all"),
+        ("html", "all"),
+        ("empty", "all"),
+    ),
     *((what, "all") for what in ("bad_gateway", "gateway_timeout", "unavailable")),
-    *((what, "none") for what in ("contention", "throttled", "migrating", "quota", "row_limit", "forbidden")),
+    *(
+        (what, "none")
+        for what in ("contention", "throttled", "migrating", "quota", "row_limit", "forbidden")
+    ),
     *((what, "none") for what in ("unauthorized", "missing", "refused", "too_large")),
 ]
 
-QUICK = (("cut", "all"), ("error", "none"), ("error", "half"), ("contention", "none"), ("refused", "none"))
+QUICK = (
+    ("cut", "all"),
+    ("error", "none"),
+    ("error", "half"),
+    ("contention", "none"),
+    ("refused", "none"),
+)
 FOR_EVER = ("error", "cut", "contention", "refused", "forbidden")
 
 
@@ -348,7 +399,9 @@ def nights() -> dict[str, Ends]:
 
 
 def night(nights: dict[str, Ends], stack: Stack, mode: str) -> Ends:
-    """A table as it stands before a night's run: rows to load, to replace, to leave alone and to purge."""
+    """A table as it stands before a night's run: rows to load, to replace, to leave alone and to
+    purge.
+    """
     if mode not in nights:
         settings = {"aito": {"timeout_seconds": 0.1}, "batch": {"rows": 20, "bytes": 5_000_000}}
         ends = nights[mode] = Ends(stack, f"retry_{mode}", mode, 10 * DAY, settings=settings)
@@ -367,10 +420,15 @@ def night(nights: dict[str, Ends], stack: Stack, mode: str) -> Ends:
 
 
 @pytest.mark.parametrize(
-    ("what", "apply"), [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for case in LOST]
+    ("what", "apply"),
+    [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for case in LOST],
 )
-def test_one_of_each_call_fails(stack: Stack, nights: dict[str, Ends], what: str, apply: str) -> None:
-    """Whatever happens once to each kind of call in one run: both ends are equal after at most three more."""
+def test_one_of_each_call_fails(
+    stack: Stack, nights: dict[str, Ends], what: str, apply: str
+) -> None:
+    """Whatever happens once to each kind of call in one run: both ends are equal after at most
+    three more.
+    """
     ends = night(nights, stack, "merge")
     for kind in KINDS:
         stack.aito.fail(what, on=kind, apply=apply, times=1)
@@ -391,22 +449,32 @@ def test_one_of_each_call_fails(stack: Stack, nights: dict[str, Ends], what: str
         for what in FOR_EVER
     ],
 )
-def test_one_kind_of_call_fails_for_ever(stack: Stack, nights: dict[str, Ends], kind: str, what: str) -> None:
-    """A bounded number of requests, one clear status, no 200 that is not true; then it passes, and all is well."""
+def test_one_kind_of_call_fails_for_ever(
+    stack: Stack, nights: dict[str, Ends], kind: str, what: str
+) -> None:
+    """A bounded number of requests, one clear status, no 200 that is not true; then it passes, and
+    all is well.
+    """
     ends = night(nights, stack, "append" if kind == "insert" else "merge")
     stack.aito.fail(what, on=kind, times=None)
     report = ends.run()
     requests = stack.aito.total()
     stack.aito.heal()
     assert requests < 250
-    assert report.http_status in ((200,) if kind == "optimize" else (500, 503)), report.tables[0].error
+    assert report.http_status in ((200,) if kind == "optimize" else (500, 503)), report.tables[
+        0
+    ].error
     assert report.tables[0].error is None if kind == "optimize" else report.tables[0].error
     ends.until_ok(3)
 
 
 @pytest.mark.parametrize("apply", ["none", "half", "all"])
-def test_the_answer_of_every_insert_is_lost(stack: Stack, nights: dict[str, Ends], apply: str) -> None:
-    """Each batch is looked for, and only what is not there is sent again: equal in one run, and nothing doubled."""
+def test_the_answer_of_every_insert_is_lost(
+    stack: Stack, nights: dict[str, Ends], apply: str
+) -> None:
+    """Each batch is looked for, and only what is not there is sent again: equal in one run, and
+    nothing doubled.
+    """
     ends = night(nights, stack, "append")
     for skip in range(10):
         stack.aito.fail("cut", on="insert", apply=apply, skip=skip, times=1)
@@ -415,8 +483,12 @@ def test_the_answer_of_every_insert_is_lost(stack: Stack, nights: dict[str, Ends
     assert stack.aito.total("rows", "insert") <= 35
 
 
-def test_a_key_that_came_again_and_a_lost_answer(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Aito holds an older row of the key, further back in the window: the newer one is not taken to have arrived."""
+def test_a_key_that_came_again_and_a_lost_answer(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Aito holds an older row of the key, further back in the window: the newer one is not taken
+    to have arrived.
+    """
     monkeypatch.setattr("sync.plan.window.slice_rows", lambda _: 1)
     ends = Ends(stack, "retry_again", table={"lookback": "2d"})
     ends.put([row(f"k{i:02}", ends.now - 60 - i * 3600) for i in range(20)])
@@ -425,4 +497,7 @@ def test_a_key_that_came_again_and_a_lost_answer(stack: Stack, monkeypatch: pyte
     ends.put([row("k05", ends.now - 60, "again"), row("new", ends.now - 50)])
     stack.aito.fail("cut", on="insert", apply="none")
     report = ends.ok()
-    assert (report.uploaded, report.repaired) == (2, 1), "the older row is removed, and nothing had to be sent again"
+    assert (report.uploaded, report.repaired) == (
+        2,
+        1,
+    ), "the older row is removed, and nothing had to be sent again"

@@ -1,4 +1,6 @@
-"""What BigQuery's errors become: an error for people that says what to do, and holds no row's value."""
+"""What BigQuery's errors become: an error for people that says what to do, and holds no row's
+value.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +19,36 @@ def error(kind: type[exceptions.GoogleAPICallError], message: str, reason: str) 
 @pytest.mark.parametrize(
     ("raised", "becomes", "says"),
     [
-        (error(exceptions.InternalServerError, "Query exceeded limit for bytes billed: 1. 2 or higher required.",
-               "bytesBilledLimitExceeded"), NeedsPerson, "2 or higher required.; raise bigquery.max_bytes_billed"),
-        (error(exceptions.InternalServerError, "try again", "backendError"), Unavailable, "did not answer"),
-        (error(exceptions.BadRequest, "Could not serialize access to table p:d.leases due to concurrent update",
-               "invalidQuery"), Unavailable, "t: "),
+        (
+            error(
+                exceptions.InternalServerError,
+                "Query exceeded limit for bytes billed: 1. 2 or higher required.",
+                "bytesBilledLimitExceeded",
+            ),
+            NeedsPerson,
+            "2 or higher required.; raise bigquery.max_bytes_billed",
+        ),
+        (
+            error(exceptions.InternalServerError, "try again", "backendError"),
+            Unavailable,
+            "did not answer",
+        ),
+        (
+            error(
+                exceptions.BadRequest,
+                "Could not serialize access to table p:d.leases due to concurrent update",
+                "invalidQuery",
+            ),
+            Unavailable,
+            "t: ",
+        ),
         (error(exceptions.Forbidden, "quota", "quotaExceeded"), Unavailable, "quota"),
         (error(exceptions.Forbidden, "no", "accessDenied"), AccessDenied, "no"),
         (error(exceptions.NotFound, "gone", "notFound"), Missing, "gone"),
         (exceptions.RetryError("too long", None), Unavailable, "did not answer (RetryError)"),
         (TimeoutError(), Unavailable, "did not answer (TimeoutError)"),
     ],
-)  # fmt: skip
+)
 def test_errors(raised: Exception, becomes: type[SyncError], says: str) -> None:
     """Whether calling again helps is told by the kind; what would be right, by the text."""
     with pytest.raises(SyncError) as found, translated("t", running=True):
@@ -41,7 +61,9 @@ def test_errors(raised: Exception, becomes: type[SyncError], says: str) -> None:
     "message", ["Bad int64 value: canary", 'Failed to parse input string "canary"', "canary is bad"]
 )
 def test_no_value_is_told(message: str) -> None:
-    """Wherever BigQuery puts it in a failed query's message: ERROR('...') of a view may say anything."""
+    """Wherever BigQuery puts it in a failed query's message: ERROR('...') of a view may say
+    anything.
+    """
     with pytest.raises(NeedsPerson) as found, translated("t", running=True):
         raise error(exceptions.BadRequest, message, "invalidQuery")
     assert "canary" not in str(found.value)

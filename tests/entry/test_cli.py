@@ -1,4 +1,6 @@
-"""The same engine from a shell: progress for a person, JSON for a program, an exit status for a script."""
+"""The same engine from a shell: progress for a person, JSON for a program, an exit status for a
+script.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,12 @@ from sync.__main__ import Progress
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = [SchemaField("id", "STRING"), SchemaField("at", "TIMESTAMP")]
-TABLE = {"name": "cli_table", "source": "cli.rows", "key": "id", "cursor": {"source": "at", "column": "at_unix"}}
+TABLE = {
+    "name": "cli_table",
+    "source": "cli.rows",
+    "key": "id",
+    "cursor": {"source": "at", "column": "at_unix"},
+}
 
 
 @pytest.fixture
@@ -32,12 +39,19 @@ def environ(stack: Stack) -> dict[str, str]:
 def shell(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a person would."""
     return subprocess.run(
-        [sys.executable, "-m", "sync", *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "sync", *arguments],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
 def test_check_then_sync(stack: Stack, environ: dict[str, str]) -> None:
-    """`check` prints plan and price and writes nothing; `sync --json` loads and prints the contract's answer."""
+    """`check` prints plan and price and writes nothing; `sync --json` loads and prints the
+    contract's answer.
+    """
     writes = stack.aito.total("writes")
     checked = shell(environ, "check")
     assert checked.returncode == 0, checked.stderr
@@ -51,7 +65,9 @@ def test_check_then_sync(stack: Stack, environ: dict[str, str]) -> None:
     answer: dict[str, Any] = json.loads(done.stdout)
     assert answer["tables"][0]["uploaded"] == 3
     assert stack.aito.count("cli_table") == 3
-    events = [json.loads(line)["event"] for line in done.stderr.splitlines() if line.startswith("{")]
+    events = [
+        json.loads(line)["event"] for line in done.stderr.splitlines() if line.startswith("{")
+    ]
     assert events[0] == "run_started"
     assert events[-1] == "run_done"
 
@@ -59,12 +75,18 @@ def test_check_then_sync(stack: Stack, environ: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (("sync", "--tables", "nowhere"), 2, "no table 'nowhere' in the configuration; it has cli_table"),
+        (
+            ("sync", "--tables", "nowhere"),
+            2,
+            "no table 'nowhere' in the configuration; it has cli_table",
+        ),
         (("watch", "--deep"), 2, "'deep' goes with the action reconcile"),
         (("reconcile", "--full-refresh"), 2, "'full_refresh' goes with the action sync"),
     ],
 )
-def test_wrong_requests(environ: dict[str, str], arguments: tuple[str, ...], status: int, says: str) -> None:
+def test_wrong_requests(
+    environ: dict[str, str], arguments: tuple[str, ...], status: int, says: str
+) -> None:
     """A wrong request ends with 2 and a sentence, not with a traceback."""
     done = shell(environ, *arguments)
     assert done.returncode == status

@@ -19,7 +19,13 @@ ROWS = [{"id": str(i), "happened": f"2024-01-0{i + 1}T00:00:00Z"} for i in range
 
 def table(name: str, source: str, **more: Any) -> dict[str, Any]:
     """A table's settings."""
-    return {"name": name, "source": source, "key": "id", "cursor": {"source": "happened", "column": "unix"}, **more}
+    return {
+        "name": name,
+        "source": source,
+        "key": "id",
+        "cursor": {"source": "happened", "column": "unix"},
+        **more,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +40,9 @@ def write(stack: Stack, config: Path) -> Any:
 
     def write(*tables: dict[str, Any], **settings: Any) -> None:
         bigquery.load(stack.bigquery.client(), "door.rows", SCHEMA, ROWS, truncate=True)
-        made = stack.configure(name="door.yaml", tables=list(tables), ledger="door_ledger", **settings)
+        made = stack.configure(
+            name="door.yaml", tables=list(tables), ledger="door_ledger", **settings
+        )
         config.write_text(made.read_text())
 
     return write
@@ -48,21 +56,34 @@ def function(stack: Stack, config: Path, write: Any) -> Iterator[Function]:
         yield running
 
 
-def test_one_bad_table_does_not_stop_the_others(stack: Stack, function: Function, write: Any) -> None:
-    """The status is the worst of all tables; the good one is loaded all the same, and each says how it ended."""
+def test_one_bad_table_does_not_stop_the_others(
+    stack: Stack, function: Function, write: Any
+) -> None:
+    """The status is the worst of all tables; the good one is loaded all the same, and each says
+    how it ended.
+    """
     write(table("door_bad", "door.nothing"), table("door_good", "door.rows"))
     status, answer = function.post({})
     by_name = {t["table"]: t for t in answer["tables"]}
     assert (status, answer["status"]) == (500, "failed")
     assert by_name["door_good"]["status"] == "ok"
     assert stack.aito.count("door_good") == 3
-    assert "door.nothing" in by_name["door_bad"]["error"] or "nothing" in by_name["door_bad"]["error"]
+    assert (
+        "door.nothing" in by_name["door_bad"]["error"] or "nothing" in by_name["door_bad"]["error"]
+    )
     runs = stack.bigquery.client().query("SELECT `table`, status FROM door_ledger.runs").result()
-    assert {(row["table"], row["status"]) for row in runs} >= {("door_bad", "failed"), ("door_good", "ok")}
+    assert {(row["table"], row["status"]) for row in runs} >= {
+        ("door_bad", "failed"),
+        ("door_good", "ok"),
+    }
 
 
-def test_a_broken_configuration_is_told_until_it_is_mended(function: Function, config: Path, write: Any) -> None:
-    """Every mistake in the answer, status 500, no traceback; once mended, the same process goes on."""
+def test_a_broken_configuration_is_told_until_it_is_mended(
+    function: Function, config: Path, write: Any
+) -> None:
+    """Every mistake in the answer, status 500, no traceback; once mended, the same process goes
+    on.
+    """
     config.write_text("aito: {}\nledger: 7\ntables: []\nmore: 1\n")
     status, answer = function.post({})
     assert status == 500
@@ -82,7 +103,9 @@ def test_nothing_elsewhere(function: Function, path: str, status: int) -> None:
 
 
 def test_no_package_is_called_as_ours_is() -> None:
-    """The framework appends the source folder to the path: an installed package called `sync` would win."""
+    """The framework appends the source folder to the path: an installed package called `sync`
+    would win.
+    """
     provided = importlib.metadata.packages_distributions()
     assert "sync" not in provided
     assert "main" not in provided
@@ -98,12 +121,16 @@ def test_the_key_may_come_from_the_environment(stack: Stack, config: Path, write
 
 
 def test_what_kept_a_run_from_starting_is_in_the_log(function: Function, config: Path) -> None:
-    """Scheduler and Pub/Sub show nobody an answer: a broken configuration and a broken request are lines, too."""
+    """Scheduler and Pub/Sub show nobody an answer: a broken configuration and a broken request are
+    lines, too.
+    """
     config.write_text("tables: []")
     assert function.post({})[0] == 500
     assert function.post({"action": "dance"})[0] == 400
     function.terminate()
     told = [line for line in function.logs if line["message"].startswith("not run: ")]
     assert [(line["event"], line["severity"], line["http_status"]) for line in told] == [
-        ("run_done", "ERROR", 500), ("run_done", "WARNING", 400)]  # fmt: skip
+        ("run_done", "ERROR", 500),
+        ("run_done", "WARNING", 400),
+    ]
     assert "tables" in told[0]["message"]

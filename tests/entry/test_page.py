@@ -1,4 +1,6 @@
-"""The status page: true, readable by everybody, safe against what it shows, and small after three years."""
+"""The status page: true, readable by everybody, safe against what it shows, and small after three
+years.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,18 @@ from sync.status import facts as status
 from sync.status import page
 from tests.workbench import DAY, NOW, Bench, iso, table
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 COLUMNS = {"id": "STRING", "ts": "TIMESTAMP", "kind": "STRING"}
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}"
 
@@ -64,21 +75,31 @@ def test_facts(bench: Bench) -> None:
     bench.now += 90
     (found,) = facts(bench, web(bench))["tables"]
     assert (found["table"], found["state"], found["running"]) == (f"{bench.name}_web", "ok", None)
-    assert {name: found["last_run"][name] for name in ("action", "status", "uploaded", "error")} == {
-        "action": "sync", "status": "ok", "uploaded": 1, "error": None,
-    }  # fmt: skip
+    assert {
+        name: found["last_run"][name] for name in ("action", "status", "uploaded", "error")
+    } == {
+        "action": "sync",
+        "status": "ok",
+        "uploaded": 1,
+        "error": None,
+    }
     assert (found["freshness"]["age_seconds"], found["freshness"]["ok_age_seconds"]) == (120, 90)
     assert [(span["start"], span["uploaded"], span["runs"]) for span in found["rows"]] == [
-        (NOW // 3600 * 3600, 100, 1), ((NOW + DAY) // 3600 * 3600, 1, 1),
-    ]  # fmt: skip
+        (NOW // 3600 * 3600, 100, 1),
+        ((NOW + DAY) // 3600 * 3600, 1, 1),
+    ]
     (evaluation,) = found["evaluations"]
     assert evaluation["running"]["started_at"] == "2026-03-02T12:00:00+00:00"
     assert evaluation["latest"]["test_samples"] == 10
-    assert [point["accuracy"] for point in evaluation["accuracy"]] == [evaluation["latest"]["accuracy"]]
+    assert [point["accuracy"] for point in evaluation["accuracy"]] == [
+        evaluation["latest"]["accuracy"]
+    ]
 
 
 def test_a_failure_and_a_run_at_work(bench: Bench) -> None:
-    """A failed run shows its error, a held lease the run that holds it, a lost evaluation its reason."""
+    """A failed run shows its error, a held lease the run that holds it, a lost evaluation its
+    reason.
+    """
     bench.load("rows", COLUMNS, rows(100))
     bench.ok(web(bench))
     bench.aito.lose_jobs()
@@ -90,8 +111,10 @@ def test_a_failure_and_a_run_at_work(bench: Bench) -> None:
     assert "nowhere" in found["last_run"]["error"]
     assert found["freshness"]["ok_age_seconds"] == 60
     assert "No such job" in found["evaluations"][0]["failure"]["reason"]
-    bench.sql(f"UPDATE `{bench.name}_ledger.leases` SET run_id = 'r1', "
-              "expires_at = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR) WHERE TRUE")  # fmt: skip
+    bench.sql(
+        f"UPDATE `{bench.name}_ledger.leases` SET run_id = 'r1', "
+        "expires_at = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR) WHERE TRUE"
+    )
     (found,) = facts(bench, web(bench))["tables"]
     assert (found["state"], found["running"]) == ("running", "r1")
 
@@ -113,11 +136,15 @@ def test_a_schedule_that_stopped(bench: Bench) -> None:
 def test_before_the_first_run(bench: Bench) -> None:
     """Without a ledger the page is friendly and says how to begin; nothing is made by looking."""
     found = facts(bench, web(bench))
-    assert [(t["state"], t["last_run"], t["rows"]) for t in found["tables"]] == [("never", None, [])]
+    assert [(t["state"], t["last_run"], t["rows"]) for t in found["tables"]] == [
+        ("never", None, [])
+    ]
     shown = page.render(found)
     assert "Nothing has run yet" in shown
     assert "curl" in shown
-    assert f"{bench.name}_ledger" not in [dataset.dataset_id for dataset in bench.client.list_datasets()]
+    assert f"{bench.name}_ledger" not in [
+        dataset.dataset_id for dataset in bench.client.list_datasets()
+    ]
 
 
 def test_it_needs_no_key(bench: Bench) -> None:
@@ -152,7 +179,9 @@ def test_the_door_shows_it(bench: Bench) -> None:
 
 
 def test_a_ledger_out_of_reach(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who looks with a browser gets a page that says what is wrong, under the status that says whose turn it is."""
+    """Who looks with a browser gets a page that says what is wrong, under the status that says
+    whose turn it is.
+    """
     import main
 
     def unreachable(*_: Any) -> None:
@@ -170,20 +199,27 @@ def test_a_ledger_out_of_reach(bench: Bench, monkeypatch: pytest.MonkeyPatch) ->
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
         with client.test_request_context("/?format=json"):
             answer = flask.make_response(main.sync(flask.request))
-            assert (answer.status_code, answer.get_json()["error"]) == (500, "ledger <p.d>: access denied")
+            assert (answer.status_code, answer.get_json()["error"]) == (
+                500,
+                "ledger <p.d>: access denied",
+            )
     finally:
         main.services.cache_clear()
 
 
 def test_three_years(bench: Bench) -> None:
-    """1,096 nights of four tables with two evaluations each: under a second and under 300 kB, the ledger included."""
+    """1,096 nights of four tables with two evaluations each: under a second and under 300 kB, the
+    ledger included.
+    """
     names = [f"{bench.name}_{n}" for n in range(4)]
     asked = [{"name": name, "predict": "kind"} for name in ("one", "two")]
     tables = [table(name, f"{bench.name}.rows", evaluate=asked) for name in names]
     services = bench.services(*tables)
     fill(bench, names)
     seconds: list[float] = []
-    while len(seconds) < 6 and min(seconds, default=9) >= 1:  # the machine may be busy, and the emulator shares it
+    while (
+        len(seconds) < 6 and min(seconds, default=9) >= 1
+    ):  # the machine may be busy, and the emulator shares it
         asked_at = time.monotonic()
         found_all = run.facts(services)
         began, busy = time.monotonic(), time.process_time()
@@ -199,12 +235,16 @@ def test_three_years(bench: Bench) -> None:
     assert sum(span["uploaded"] for span in found["rows"]) == sum(range(1096))
     assert all(len(each["accuracy"]) <= 90 for each in found["evaluations"])
     assert not found["freshness"]["stale"]
-    bench.now += 3 * DAY  # spans are weeks long by now, and a night that is missed shows all the same
+    bench.now += (
+        3 * DAY
+    )  # spans are weeks long by now, and a night that is missed shows all the same
     assert [each["freshness"]["stale"] for each in run.facts(services)["tables"]] == [True] * 4
 
 
 def test_many_tables() -> None:
-    """Past what 300 kB can hold, bars no longer tell their numbers to a mouse; they are drawn as before."""
+    """Past what 300 kB can hold, bars no longer tell their numbers to a mouse; they are drawn as
+    before.
+    """
     few, many = example(), example()
     spans = [{**few["tables"][0]["rows"][9], "start": n * DAY} for n in range(90)]
     many["tables"] = [{**few["tables"][1], "rows": spans} for _ in range(30)]
@@ -216,7 +256,9 @@ def test_many_tables() -> None:
 
 
 def test_the_newest_row_is_the_last_run_s(bench: Bench) -> None:
-    """Not the newest there ever was: a table that was made anew from older rows is as old as they are."""
+    """Not the newest there ever was: a table that was made anew from older rows is as old as they
+    are.
+    """
     bench.load("rows", COLUMNS, rows(10))
     bench.ok(web(bench))
     bench.aito.drop_table(f"{bench.name}_web")
@@ -230,15 +272,21 @@ def test_the_newest_row_is_the_last_run_s(bench: Bench) -> None:
 
 
 def test_what_needs_a_look_is_named() -> None:
-    """A table whose last run was ok says in the overview why it is to be looked at; a job that runs again does not."""
+    """A table whose last run was ok says in the overview why it is to be looked at; a job that
+    runs again does not.
+    """
     told = example()["tables"][0] | {"state": "ok", "evaluations": []}
     low, lost = (dict(example()["tables"][0]["evaluations"][0]) for _ in range(2))
     low["failure"] = None
     lost |= {"min_accuracy": None, "running": None}
     again = lost | {"running": {"started_at": "2026-03-01T02:03:01+00:00", "job_id": "j"}}
     stale = {**told["freshness"], "stale": True}
-    for more, word in (({"freshness": stale}, "overdue"), ({"evaluations": [low]}, "accuracy is low"),
-                       ({"evaluations": [lost]}, "evaluation failed"), ({"evaluations": [again]}, "ok")):  # fmt: skip
+    for more, word in (
+        ({"freshness": stale}, "overdue"),
+        ({"evaluations": [low]}, "accuracy is low"),
+        ({"evaluations": [lost]}, "evaluation failed"),
+        ({"evaluations": [again]}, "ok"),
+    ):
         shown = page.render({**example(), "tables": [{**told, **more}, {**told, **more}]})
         assert len(re.findall(rf"</span> {word}<", shown)) == 4, word
         assert ("need a look" in shown) is (word != "ok")
@@ -251,16 +299,16 @@ def fill(bench: Bench, names: list[str]) -> None:
     night = f"TIMESTAMP_SUB(TIMESTAMP_SECONDS({bench.now - 60}), INTERVAL n DAY)"
     series = f"UNNEST({names}) AS name CROSS JOIN UNNEST(GENERATE_ARRAY(0, 1095)) AS n"
     bench.sql(
-        f"INSERT INTO `{bench.name}_ledger.runs` (run_id, `table`, action, status, started_at, finished_at, uploaded,"
-        f" fetched, rejected, watermark_after) SELECT CONCAT('r', n), name, 'sync', 'ok', {night}, {night}, n, n, 0,"
-        f" {bench.now} - n * {DAY} FROM {series}"
+        f"INSERT INTO `{bench.name}_ledger.runs` (run_id, `table`, action, status, started_at,"
+        " finished_at, uploaded, fetched, rejected, watermark_after) SELECT CONCAT('r', n), name,"
+        f" 'sync', 'ok', {night}, {night}, n, n, 0, {bench.now} - n * {DAY} FROM {series}"
     )
     for what in ("one", "two"):
         bench.sql(
-            f"INSERT INTO `{bench.name}_ledger.evaluations` (evaluation_id, run_id, `table`, name, job_id, state,"
-            " started_at, finished_at, test_samples, accuracy, base_accuracy, result) SELECT"
-            f" CONCAT(name, n, '{what}'), 'r', name, '{what}', 'j', 'finished', {night}, {night}, 500,"
-            f" 0.7 + MOD(n, 10) / 100, 0.4, '{{}}' FROM {series}"
+            f"INSERT INTO `{bench.name}_ledger.evaluations` (evaluation_id, run_id, `table`, name,"
+            " job_id, state, started_at, finished_at, test_samples, accuracy, base_accuracy,"
+            f" result) SELECT CONCAT(name, n, '{what}'), 'r', name, '{what}', 'j', 'finished',"
+            f" {night}, {night}, 500, 0.7 + MOD(n, 10) / 100, 0.4, '{{}}' FROM {series}"
         )
 
 
@@ -274,11 +322,21 @@ struct tablesample then to treat true unbounded union unnest using when where wi
 
 @pytest.mark.parametrize(
     "text",
-    [status.LAST_RUNS, status.ROWS, status.ACCURACY, status.LAST_EVALUATIONS, status.REJECTS, status.LEASES,
-     watch.LAST_OK, evaluation.LATEST],
-)  # fmt: skip
+    [
+        status.LAST_RUNS,
+        status.ROWS,
+        status.ACCURACY,
+        status.LAST_EVALUATIONS,
+        status.REJECTS,
+        status.LEASES,
+        watch.LAST_OK,
+        evaluation.LATEST,
+    ],
+)
 def test_queries_that_the_real_one_takes(text: str) -> None:
-    """No name is a word that BigQuery reserves, which the emulator does not mind; every query is pruned."""
+    """No name is a word that BigQuery reserves, which the emulator does not mind; every query is
+    pruned.
+    """
     made = re.findall(r"\bAS (\w+)|(\w+) AS \(", text)
     assert not {name.lower() for pair in made for name in pair} & set(RESERVED.split())
     assert re.search(r"(started_at|rejected_at|expires_at) >= ", text)
@@ -288,14 +346,30 @@ def test_queries_that_the_real_one_takes(text: str) -> None:
 
 
 def test_values_are_not_shown(bench: Bench) -> None:
-    """A reject's key and document, and whatever of a row Aito's reason quotes, are nowhere in the facts or the page."""
+    """A reject's key and document, and whatever of a row Aito's reason quotes, are nowhere in the
+    facts or the page.
+    """
     bench.load("rows", COLUMNS, rows(100))
     bench.ok(web(bench))
-    secret = [{"run_id": "r", "table": f"{bench.name}_web", "key": "secret-key", "cursor": 1, "reason": reason,
-               "document": '{"kind": "secret document"}', "rejected_at": iso(bench.now - 60)} for reason in (
-                   f"Table `{bench.name}_web`, entry 17: column 'kind': expected Int, got \"Anna Secret, 1970\"",
-                   f"Table `{bench.name}_web`, entry 18: column 'kind': expected Int, got \"Bert\"",
-                   "kind: an integer that does not fit Int; declare `type: Long`")]  # fmt: skip
+    secret = [
+        {
+            "run_id": "r",
+            "table": f"{bench.name}_web",
+            "key": "secret-key",
+            "cursor": 1,
+            "reason": reason,
+            "document": '{"kind": "secret document"}',
+            "rejected_at": iso(bench.now - 60),
+        }
+        for reason in (
+            (
+                f"Table `{bench.name}_web`, entry 17: column 'kind': expected Int, got \"Anna"
+                ' Secret, 1970"'
+            ),
+            f"Table `{bench.name}_web`, entry 18: column 'kind': expected Int, got \"Bert\"",
+            "kind: an integer that does not fit Int; declare `type: Long`",
+        )
+    ]
     bench.client.insert_rows_json(f"{bench.client.project}.{bench.name}_ledger.rejects", secret)
     found = facts(bench, web(bench))
     assert {(each["reason"], each["rows"]) for each in found["tables"][0]["rejects"]} == {
@@ -319,7 +393,9 @@ def test_values_are_not_shown(bench: Bench) -> None:
     ],
 )
 def test_reasons_without_values(reason: str, shown: str | None) -> None:
-    """Words of messages and names of columns stay; anything else, which may be a value, does not."""
+    """Words of messages and names of columns stay;
+    anything else, which may be a value, does not.
+    """
     assert reasons.plain(reason, frozenset({"age"})) == (reason if shown is None else shown)
 
 
@@ -337,31 +413,97 @@ class Reader(HTMLParser):
 
 def example(name: str = "aito_segment_web", **more: Any) -> dict[str, Any]:
     """Facts with everything in them."""
-    spans = [{"start": NOW // DAY * DAY - (30 - n) * DAY, "seconds": DAY, "runs": 1, "not_ok": int(n == 9),
-              "uploaded": 8_000 + 2_000 * (n % 7), "rejected": 14 * (n == 20), "purged": 7}
-             for n in range(30)]  # fmt: skip
-    points = [{**span, "accuracy": 0.78 - 0.02 * (n % 3), "base_accuracy": 0.42, "test_samples": 900}
-              for n, span in enumerate(spans)]  # fmt: skip
+    spans = [
+        {
+            "start": NOW // DAY * DAY - (30 - n) * DAY,
+            "seconds": DAY,
+            "runs": 1,
+            "not_ok": int(n == 9),
+            "uploaded": 8_000 + 2_000 * (n % 7),
+            "rejected": 14 * (n == 20),
+            "purged": 7,
+        }
+        for n in range(30)
+    ]
+    points = [
+        {**span, "accuracy": 0.78 - 0.02 * (n % 3), "base_accuracy": 0.42, "test_samples": 900}
+        for n, span in enumerate(spans)
+    ]
     one = {
-        "table": name, "state": "failed", "running": None, "rows": spans,
-        "last_run": {"run_id": name, "action": "sync", "status": "failed", "started_at": "2026-03-01T02:00:00+00:00",
-                     "finished_at": None, "fetched": 10, "uploaded": 9, "skipped": 1, "rejected": 0, "repaired": 0,
-                     "purged": 0, "error": name},
-        "freshness": {"newest_row_at": "2026-03-01T01:59:00+00:00", "age_seconds": 36_060,
-                      "ok_at": "2026-02-28T02:03:00+00:00", "ok_age_seconds": 122_220, "stale": False},
-        "evaluations": [{"name": name, "predict": name, "min_accuracy": 0.9,
-                         "running": {"started_at": "2026-03-01T02:03:00+00:00", "job_id": "j"},
-                         "latest": {"started_at": "2026-02-28T02:03:00+00:00", "accuracy": 0.78, "base_accuracy": 0.42,
-                                    "test_samples": 900},
-                         "failure": {"state": "lost", "started_at": "2026-03-01T02:03:00+00:00", "reason": name},
-                         "accuracy": points},
-                        {"name": "new", "predict": None, "min_accuracy": None, "running": None, "latest": None,
-                         "failure": None, "accuracy": []}],
-        "rejects": [{"reason": name, "rows": 3, "last_at": "2026-03-01T02:00:00+00:00"}], **more,
-    }  # fmt: skip
-    plain: dict[str, Any] = {**one, "table": "aito_segment_user", "state": "ok", "evaluations": [], "rejects": []}
-    return {"generated_at": "2026-03-01T12:00:00+00:00", "tables": [one, {**plain, "last_run": {**one["last_run"],
-            "status": "ok", "error": None, "action": "sync"}}]}  # fmt: skip
+        "table": name,
+        "state": "failed",
+        "running": None,
+        "rows": spans,
+        "last_run": {
+            "run_id": name,
+            "action": "sync",
+            "status": "failed",
+            "started_at": "2026-03-01T02:00:00+00:00",
+            "finished_at": None,
+            "fetched": 10,
+            "uploaded": 9,
+            "skipped": 1,
+            "rejected": 0,
+            "repaired": 0,
+            "purged": 0,
+            "error": name,
+        },
+        "freshness": {
+            "newest_row_at": "2026-03-01T01:59:00+00:00",
+            "age_seconds": 36_060,
+            "ok_at": "2026-02-28T02:03:00+00:00",
+            "ok_age_seconds": 122_220,
+            "stale": False,
+        },
+        "evaluations": [
+            {
+                "name": name,
+                "predict": name,
+                "min_accuracy": 0.9,
+                "running": {"started_at": "2026-03-01T02:03:00+00:00", "job_id": "j"},
+                "latest": {
+                    "started_at": "2026-02-28T02:03:00+00:00",
+                    "accuracy": 0.78,
+                    "base_accuracy": 0.42,
+                    "test_samples": 900,
+                },
+                "failure": {
+                    "state": "lost",
+                    "started_at": "2026-03-01T02:03:00+00:00",
+                    "reason": name,
+                },
+                "accuracy": points,
+            },
+            {
+                "name": "new",
+                "predict": None,
+                "min_accuracy": None,
+                "running": None,
+                "latest": None,
+                "failure": None,
+                "accuracy": [],
+            },
+        ],
+        "rejects": [{"reason": name, "rows": 3, "last_at": "2026-03-01T02:00:00+00:00"}],
+        **more,
+    }
+    plain: dict[str, Any] = {
+        **one,
+        "table": "aito_segment_user",
+        "state": "ok",
+        "evaluations": [],
+        "rejects": [],
+    }
+    return {
+        "generated_at": "2026-03-01T12:00:00+00:00",
+        "tables": [
+            one,
+            {
+                **plain,
+                "last_run": {**one["last_run"], "status": "ok", "error": None, "action": "sync"},
+            },
+        ],
+    }
 
 
 def test_hostile_texts_are_escaped() -> None:
@@ -385,17 +527,25 @@ def test_nothing_from_elsewhere() -> None:
 
 
 def test_odd_facts_are_drawn_too() -> None:
-    """One span, no rows, no base accuracy, no test rows, nulls: drawn or left out, never a crash."""
+    """One span, no rows, no base accuracy, no test rows, nulls:
+    drawn or left out, never a crash.
+    """
     odd = example()
     first = odd["tables"][0]
     first["rows"] = [{**first["rows"][0], "uploaded": None, "rejected": None, "purged": None}]
-    first["evaluations"][0]["accuracy"] = [{**first["evaluations"][0]["accuracy"][0], "base_accuracy": None}]
+    first["evaluations"][0]["accuracy"] = [
+        {**first["evaluations"][0]["accuracy"][0], "base_accuracy": None}
+    ]
     first["evaluations"][0]["latest"] |= {"accuracy": None, "test_samples": 0}
     first["freshness"] = {**dict.fromkeys(first["freshness"]), "stale": True}
-    first["last_run"] |= dict.fromkeys(("fetched", "uploaded", "skipped", "rejected", "repaired", "purged"))
+    first["last_run"] |= dict.fromkeys(
+        ("fetched", "uploaded", "skipped", "rejected", "repaired", "purged")
+    )
     shown = page.render(odd)
     assert "1 of 2 tables needs a look" in shown
-    assert re.findall(r'class="dot" d="([^"]*)"', shown) == ["M500 22h.01"]  # one measurement is one dot
+    assert re.findall(r'class="dot" d="([^"]*)"', shown) == [
+        "M500 22h.01"
+    ]  # one measurement is one dot
 
 
 # -- in a browser
@@ -417,14 +567,25 @@ def browser() -> Iterator[Any]:
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("kind", ["full", "empty", "hostile", "trouble"])
 def test_in_chromium(browser: Any, tmp_path: Path, kind: str, width: int, scheme: str) -> None:
-    """Phone and desktop, light and dark: nothing in the console, no sideways scrolling, no finding of axe-core."""
+    """Phone and desktop, light and dark: nothing in the console, no sideways scrolling, no finding
+    of axe-core.
+    """
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     shown = example(HOSTILE if kind == "hostile" else "aito_segment_web")
     if kind == "empty":
-        blank: dict[str, Any] = {"state": "never", "last_run": None, "rows": [], "evaluations": [], "rejects": []}
+        blank: dict[str, Any] = {
+            "state": "never",
+            "last_run": None,
+            "rows": [],
+            "evaluations": [],
+            "rejects": [],
+        }
         shown["tables"] = [{**each, **blank} for each in shown["tables"]]
     path = tmp_path / "page.html"
-    path.write_text(page.trouble(f"ledger: {HOSTILE}") if kind == "trouble" else page.render(shown), encoding="utf-8")
+    path.write_text(
+        page.trouble(f"ledger: {HOSTILE}") if kind == "trouble" else page.render(shown),
+        encoding="utf-8",
+    )
     view = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     said: list[str] = []
     view.on("console", lambda message: said.append(message.text))
@@ -440,11 +601,15 @@ def test_in_chromium(browser: Any, tmp_path: Path, kind: str, width: int, scheme
 
 
 def test_over_http(browser: Any, bench: Bench) -> None:
-    """As the function serves it, under its own security policy: styles hold, the console stays empty."""
+    """As the function serves it, under its own security policy: styles hold, the console stays
+    empty.
+    """
     from local.stack import Function
 
     bench.load("rows", COLUMNS, rows(10, int(time.time()) - 60))
-    config = bench.stack.configure(name=f"{bench.name}.yaml", ledger=f"{bench.name}_ledger", tables=[web(bench)])
+    config = bench.stack.configure(
+        name=f"{bench.name}.yaml", ledger=f"{bench.name}_ledger", tables=[web(bench)]
+    )
     with Function(bench.stack.environ(config)) as function:
         assert function.post({"action": "sync"})[0] == 200
         view = browser.new_page()
@@ -453,6 +618,9 @@ def test_over_http(browser: Any, bench: Bench) -> None:
         answer = view.goto(function.url)
         assert answer.status == 200
         assert view.inner_text("h1") == "The table is well"
-        assert view.evaluate("getComputedStyle(document.querySelector('article')).borderRadius") == "14px"
+        assert (
+            view.evaluate("getComputedStyle(document.querySelector('article')).borderRadius")
+            == "14px"
+        )
         assert said == []
         view.close()

@@ -1,9 +1,10 @@
 """Chaos: `python -m tests.promise.chaos --rounds 300 --seed 7`.
 
-Each round is a table of its own. Rows of every awkward kind reach the source in several nights; in each of them random
-faults hit random calls, a second trigger comes on top, and the function's process may be killed with -9 at a random
-moment. Then it is called until it says ok. Whenever it does, both ends must be equal: nothing lost, nothing doubled.
-A round depends on the seed and its number alone: `--only N` plays that one again.
+Each round is a table of its own. Rows of every awkward kind reach the source in several nights; in
+each of them random faults hit random calls, a second trigger comes on top, and the function's
+process may be killed with -9 at a random moment. Then it is called until it says ok. Whenever it
+does, both ends must be equal: nothing lost, nothing doubled. A round depends on the seed and its
+number alone: `--only N` plays that one again.
 """
 
 from __future__ import annotations
@@ -26,12 +27,35 @@ from tests.promise.ends import BAD, DAY, HOUR, Ends, Row, refuse_bad, row
 
 LEDGER = "chaos_ledger"
 SETTINGS: Row = {"time_budget_seconds": 20, "batch": {"rows": 12, "bytes": 5_000_000}}
-TOGETHER = 20  # rounds whose tables stand in one configuration, so that the process need not be started for each
-CALLS = 8  # after the last fault three would do; the first ones may meet a lease or a fault that is left
+# rounds whose tables stand in one configuration, so that the process need not be started for each
+TOGETHER = 20
+# after the last fault three would do; the first ones may meet a lease or a fault that is left
+CALLS = 8
 PATIENCE = 60.0
 WHATS = (
-    *("contention", "throttled", "error", "unavailable", "bad_gateway", "gateway_timeout", "garbage", "html", "empty"),
-    *("truncated", "short", "cut", "cut", "cut", "hang", "too_large", "refused", "missing", "migrating"),
+    *(
+        "contention",
+        "throttled",
+        "error",
+        "unavailable",
+        "bad_gateway",
+        "gateway_timeout",
+        "garbage",
+        "html",
+        "empty",
+    ),
+    *(
+        "truncated",
+        "short",
+        "cut",
+        "cut",
+        "cut",
+        "hang",
+        "too_large",
+        "refused",
+        "missing",
+        "migrating",
+    ),
 )
 KINDS = ("any", "insert", "insert", "search", "modify", "delete", "schema", "optimize")
 APPLIED = ("none", "half", "all")
@@ -53,7 +77,9 @@ class Chaos:
     statuses: dict[int, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        statuses = ", ".join(f"{count} x {status}" for status, count in sorted(self.statuses.items()))
+        statuses = ", ".join(
+            f"{count} x {status}" for status, count in sorted(self.statuses.items())
+        )
         return f"{self.calls} calls ({statuses}), {self.faults} faults, {self.killed} kills"
 
     def rounds(self, numbers: Sequence[int]) -> None:
@@ -75,13 +101,23 @@ class Chaos:
     def _table(self, number: int) -> Ends:
         dice = random.Random(f"{self.seed}/{number} table")
         return Ends(
-            self.stack, f"chaos_{number}", dice.choice(("append", "append", "merge")), dice.choice((None, 40 * DAY)),
-            now=now() - 60, numbered=dice.random() < 0.3, shared_ledger=LEDGER,
-            table={"lookback": dice.choice(("1s", "10m", "1h", "1d")), "rejects": {"max_share": 1.0}},
-        )  # fmt: skip
+            self.stack,
+            f"chaos_{number}",
+            dice.choice(("append", "append", "merge")),
+            dice.choice((None, 40 * DAY)),
+            now=now() - 60,
+            numbered=dice.random() < 0.3,
+            shared_ledger=LEDGER,
+            table={
+                "lookback": dice.choice(("1s", "10m", "1h", "1d")),
+                "rejects": {"max_share": 1.0},
+            },
+        )
 
     def _round(self, dice: random.Random, function: Function, ends: Ends) -> None:
-        spread = dice.choice((300, 2 * HOUR, 20 * DAY))  # dense or sparse: what a lookback covers differs
+        spread = dice.choice(
+            (300, 2 * HOUR, 20 * DAY)
+        )  # dense or sparse: what a lookback covers differs
         self.stack.aito.refusal_status = dice.choice((400, 400, 500))
         for night in range(dice.randrange(1, 4)):
             ends.put(rows(dice, ends, ends.mode, spread, night))
@@ -95,13 +131,20 @@ class Chaos:
         for _ in range(dice.randrange(6)):
             self.faults += 1
             self.stack.aito.fail(
-                dice.choice(WHATS), on=dice.choice(KINDS), apply=dice.choice(APPLIED), times=dice.randrange(1, 4),
-                skip=dice.randrange(8), retry_after=dice.choice((None, 0, 0.1)),
-            )  # fmt: skip
+                dice.choice(WHATS),
+                on=dice.choice(KINDS),
+                apply=dice.choice(APPLIED),
+                times=dice.randrange(1, 4),
+                skip=dice.randrange(8),
+                retry_after=dice.choice((None, 0, 0.1)),
+            )
 
     def _called(self, dice: random.Random, function: Function, ends: Ends) -> None:
         """One or two triggers at once, and perhaps death at a random moment or request."""
-        callers = [threading.Thread(target=self._post, args=(function, ends)) for _ in range(dice.choice((1, 1, 2)))]
+        callers = [
+            threading.Thread(target=self._post, args=(function, ends))
+            for _ in range(dice.choice((1, 1, 2)))
+        ]
         for caller in callers:
             caller.start()
         if dice.random() < 0.6:
@@ -110,9 +153,15 @@ class Chaos:
             caller.join(PATIENCE)
         ends.expire_leases()
 
-    def _kill(self, dice: random.Random, function: Function, callers: list[threading.Thread]) -> None:
+    def _kill(
+        self, dice: random.Random, function: Function, callers: list[threading.Thread]
+    ) -> None:
         """After a random number of requests to Aito, or after a random time."""
-        before, wanted, latest = self.stack.aito.total(), dice.randrange(1, 25), time.monotonic() + dice.uniform(0.2, 3)
+        before, wanted, latest = (
+            self.stack.aito.total(),
+            dice.randrange(1, 25),
+            time.monotonic() + dice.uniform(0.2, 3),
+        )
         while self.stack.aito.total() < before + wanted and time.monotonic() < latest:
             if not any(caller.is_alive() for caller in callers):
                 return
@@ -151,10 +200,15 @@ def rows(dice: random.Random, ends: Ends, mode: str, spread: int, night: int) ->
     """One night's rows: the dice decide how many of which awkward kind."""
     key: Callable[[int], str | int] = (lambda i: i) if ends.numbered else (lambda i: f"k{i:05}")
     first, end = 1000 * night, ends.now + night
-    newest = max((datetime.fromisoformat(r["at"]).timestamp() for r in ends.rows), default=end - spread)
+    newest = max(
+        (datetime.fromisoformat(r["at"]).timestamp() for r in ends.rows), default=end - spread
+    )
     fresh = [row(key(first + i), dice.uniform(newest, end)) for i in range(dice.randrange(80))]
     tied = [row(key(first + 500 + i), newest) for i in range(dice.randrange(15))]
-    bad = [row(key(first + 600 + i), dice.uniform(newest, end), BAD) for i in range(dice.choice((0, 0, 1, 3)))]
+    bad = [
+        row(key(first + 600 + i), dice.uniform(newest, end), BAD)
+        for i in range(dice.choice((0, 0, 1, 3)))
+    ]
     future = [row(key(first + 700 + i), end + 5 * HOUR) for i in range(dice.randrange(3))]
     again = [dict(each) for each in dice.sample(fresh, len(fresh) // 10)]
     made = fresh + tied + bad + future + again
@@ -166,7 +220,9 @@ def rows(dice: random.Random, ends: Ends, mode: str, spread: int, night: int) ->
     return made
 
 
-def play(stack: Stack, seed: int, numbers: Sequence[int], tell: Callable[[str], None] = print) -> Chaos:
+def play(
+    stack: Stack, seed: int, numbers: Sequence[int], tell: Callable[[str], None] = print
+) -> Chaos:
     """Play rounds. Raises Unequal, which names the round, at the first that fails."""
     chaos = Chaos(stack, seed)
     refuse_bad(stack.aito)
@@ -183,7 +239,9 @@ def play(stack: Stack, seed: int, numbers: Sequence[int], tell: Callable[[str], 
 
 def main() -> int:
     """Play, and tell how it went."""
-    parser = argparse.ArgumentParser(description="Random faults, kills and overlaps; nothing lost, nothing doubled.")
+    parser = argparse.ArgumentParser(
+        description="Random faults, kills and overlaps; nothing lost, nothing doubled."
+    )
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--only", type=int, help="play this round alone")
@@ -197,8 +255,10 @@ def main() -> int:
         except Unequal as error:
             print(error)
             return 1
-    print(f"{len(numbers)} rounds, seed {asked.seed}: no row lost, none doubled; {chaos}, "
-          f"{time.monotonic() - begun:.0f} s")  # fmt: skip
+    print(
+        f"{len(numbers)} rounds, seed {asked.seed}: no row lost, none doubled; {chaos}, "
+        f"{time.monotonic() - begun:.0f} s"
+    )
     return 0
 
 

@@ -1,6 +1,8 @@
-"""Both ends of one table: rows put into BigQuery, runs of the core in this process, and what Aito must hold after them.
+"""Both ends of one table: rows put into BigQuery, runs of the core in this process, and what Aito
+must hold after them.
 
-What is right is computed here a second time, in Python and from the rows that were put in, not by the code under test.
+What is right is computed here a second time, in Python and from the rows that were put in, not by
+the code under test.
 """
 
 from __future__ import annotations
@@ -31,7 +33,11 @@ Row = dict[str, Any]
 
 DAY = 86_400
 HOUR = 3600
-SCHEMA = [SchemaField("id", "STRING"), SchemaField("at", "TIMESTAMP"), SchemaField("value", "STRING")]
+SCHEMA = [
+    SchemaField("id", "STRING"),
+    SchemaField("at", "TIMESTAMP"),
+    SchemaField("value", "STRING"),
+]
 NUMBERED = [SchemaField("id", "INT64"), *SCHEMA[1:]]
 BAD = "\x01bad"  # a row whose value begins so is refused by the stand-in; see `refuse_bad`
 
@@ -48,12 +54,19 @@ def second(source: Row) -> int:
 
 def refuse_bad(aito: Any) -> None:
     """Let the stand-in refuse rows marked BAD, as a real one refuses what no schema tells."""
-    aito.refuse(lambda document: "the value is bad" if str(document.get("value", "")).startswith(BAD) else None)
+    aito.refuse(
+        lambda document: (
+            "the value is bad" if str(document.get("value", "")).startswith(BAD) else None
+        )
+    )
 
 
 @dataclass
 class Ends:
-    """One source table, one Aito table of the same name, one configuration. `now`: the time of the next run."""
+    """One source table, one Aito table of the same name, one configuration.
+
+    `now`: the time of the next run.
+    """
 
     stack: Stack
     name: str
@@ -107,7 +120,13 @@ class Ends:
 
     def described(self) -> Row:
         """The table in the configuration."""
-        table: Row = {"name": self.name, "source": self.source, "mode": self.mode, "key": "id", **(self.table or {})}
+        table: Row = {
+            "name": self.name,
+            "source": self.source,
+            "mode": self.mode,
+            "key": "id",
+            **(self.table or {}),
+        }
         if self.mode != "replace":
             table |= {"cursor": {"source": "at", "column": "unix"}}
             table |= {} if self.keep is None else {"keep": f"{int(self.keep)}s"}
@@ -118,7 +137,11 @@ class Ends:
         more = dict(self.settings or {})
         aito = {"requests_per_second": 100_000, "timeout_seconds": 5, **more.pop("aito", {})}
         return self.stack.configure(
-            name=f"{self.name}.yaml", ledger=self.ledger, aito=aito, tables=[self.described()], **more
+            name=f"{self.name}.yaml",
+            ledger=self.ledger,
+            aito=aito,
+            tables=[self.described()],
+            **more,
         )
 
     def services(self, clock: Clock | None = None) -> Services:
@@ -126,9 +149,13 @@ class Ends:
         clock = clock or Clock(now=lambda: self.now, sleep=lambda _: None)
         settings = config.load(self.path)
         key = Secret(lambda: self.stack.aito.api_key)
-        return Services(settings, self.client, key, Pace(settings.aito.requests_per_second, clock), clock)
+        return Services(
+            settings, self.client, key, Pace(settings.aito.requests_per_second, clock), clock
+        )
 
-    def run(self, clock: Clock | None = None, stopped: Callable[[], bool] = lambda: False, **asked: Any) -> RunReport:
+    def run(
+        self, clock: Clock | None = None, stopped: Callable[[], bool] = lambda: False, **asked: Any
+    ) -> RunReport:
         """One run in this process."""
         return run(self.services(clock), Request(**asked), self.events.append, stopped)
 
@@ -150,7 +177,9 @@ class Ends:
             if reports[-1].status == "ok":
                 self.assert_equal()
                 return reports
-        raise AssertionError(f"not ok after {calls} runs: {[(r.http_status, r.tables[0].error) for r in reports]}")
+        raise AssertionError(
+            f"not ok after {calls} runs: {[(r.http_status, r.tables[0].error) for r in reports]}"
+        )
 
     def begin_again(self, held: Iterable[Row]) -> None:
         """Put other rows into Aito, and forget every run."""
@@ -163,8 +192,10 @@ class Ends:
     def expire_leases(self) -> None:
         """Let the time pass that a dead run's lease lasts."""
         with suppress(NotFound):  # it died before there was a lease
-            self.sql(f"UPDATE `{self.ledger}.leases` SET expires_at = TIMESTAMP '2000-01-01 00:00:00+00' "
-                     "WHERE expires_at > CURRENT_TIMESTAMP()")  # fmt: skip
+            self.sql(
+                f"UPDATE `{self.ledger}.leases` SET expires_at = TIMESTAMP '2000-01-01 00:00:00+00'"
+                " WHERE expires_at > CURRENT_TIMESTAMP()"
+            )
 
     # -- what is right
 
@@ -199,7 +230,11 @@ class Ends:
 
     def problems(self) -> list[str]:
         """Every difference between what Aito holds in the window and what it should hold."""
-        held = [r for r in self.held() if self.mode == "replace" or self.start <= r["unix"] < int(self.now)]
+        held = [
+            r
+            for r in self.held()
+            if self.mode == "replace" or self.start <= r["unix"] < int(self.now)
+        ]
         counted = Counter(str(r["id"]) for r in held)
         wanted = self.winners()
         missing = wanted.keys() - counted.keys()
@@ -225,10 +260,11 @@ class Killed(BaseException):
 
 
 class Wire:
-    """Every request of this process that may change something, on its way out: `sent` tells what went, in order.
+    """Every request of this process that may change something, on its way out: `sent` tells what
+    went, in order.
 
-    die_at: the number of the request after which the process is dead: that one still reaches its server and has its
-    effect, its answer is never read, and nothing more is sent.
+    die_at: the number of the request after which the process is dead: that one still reaches its
+    server and has its effect, its answer is never read, and nothing more is sent.
     """
 
     def __init__(self, die_at: int | None = None) -> None:
@@ -241,7 +277,9 @@ class Wire:
         self._urlopen = urllib3.HTTPConnectionPool.urlopen
         wire = self
 
-        def urlopen(pool: urllib3.HTTPConnectionPool, method: str, url: str, *rest: Any, **more: Any) -> Any:
+        def urlopen(
+            pool: urllib3.HTTPConnectionPool, method: str, url: str, *rest: Any, **more: Any
+        ) -> Any:
             number = wire._number(method, f"{pool.host}:{pool.port}{url.partition('?')[0]}")
             if wire._die_at is None or number < wire._die_at:
                 return wire._urlopen(pool, method, url, *rest, **more)

@@ -1,4 +1,6 @@
-"""Out of time, and what then: the state is good, the answer says so, and calling again goes on from there."""
+"""Out of time, and what then: the state is good, the answer says so, and calling again goes on
+from there.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,14 @@ FLAT_MB = 60  # a process may grow by this much after its first call; the rows a
 
 
 def generated(ends: Ends, count: int) -> None:
-    """Rows made by BigQuery itself, one a second, ending now: `count` of them by the hundred thousand."""
+    """Rows made by BigQuery itself, one a second, ending now: `count` of them by the hundred
+    thousand.
+    """
     end = int(ends.now) - 1
     ends.sql(
-        f"INSERT INTO `{ends.source}` SELECT CONCAT('k', CAST(n AS STRING)), TIMESTAMP_SECONDS({end} - n), "
-        f"REPEAT('v', 200) FROM UNNEST(GENERATE_ARRAY(0, {count - 1})) AS n"
+        f"INSERT INTO `{ends.source}` SELECT CONCAT('k', CAST(n AS STRING)),"
+        f" TIMESTAMP_SECONDS({end} - n), REPEAT('v', 200) FROM UNNEST(GENERATE_ARRAY(0,"
+        f" {count - 1})) AS n"
     )
     ends.rows += [row(f"k{n}", end - n, "v" * 200) for n in range(count)]
 
@@ -56,10 +61,14 @@ def call(function: Function, body: Any = None) -> tuple[int, dict[str, Any], int
 
 @pytest.mark.slow
 def test_two_hundred_thousand_rows_five_seconds_at_a_time(stack: Stack) -> None:
-    """Repeated calls finish a first load; the watermark only grows; memory stays flat; nothing is sent twice."""
+    """Repeated calls finish a first load; the watermark only grows; memory stays flat; nothing is
+    sent twice.
+    """
     ends = Ends(stack, "budget_large", keep=None, settings={"time_budget_seconds": 5})
     generated(ends, ROWS)
-    stack.aito.fail("slow", on="insert", times=None, seconds=0.1)  # 20 s in all, however fast the machine
+    stack.aito.fail(
+        "slow", on="insert", times=None, seconds=0.1
+    )  # 20 s in all, however fast the machine
     with Function(stack.environ(ends.path)) as function:
         watermarks, memory, status = [-1], [], 503
         while status != 200:
@@ -96,7 +105,9 @@ def test_without_a_topic_the_caller_continues(stack: Stack, slow: Ends) -> None:
     with Function(stack.environ(slow.path)) as function:
         status, answer, after = call(function)
         assert (status, answer["status"], after) == (503, "partial", 1)
-        assert "time_budget_seconds is spent; the next call continues" in answer["tables"][0]["error"]
+        assert (
+            "time_budget_seconds is spent; the next call continues" in answer["tables"][0]["error"]
+        )
         before = len(slow.held())
         assert 0 < before < 3000
         assert call(function)[0] == 503
@@ -154,7 +165,9 @@ def until(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def test_told_to_end(stack: Stack, slow: Ends) -> None:
-    """SIGTERM ends a run at the next edge: partial, with the state good and the lease given back."""
+    """SIGTERM ends a run at the next edge:
+    partial, with the state good and the lease given back.
+    """
     slow.settings = {**(slow.settings or {}), "time_budget_seconds": 100}
     slow.path = slow.write_config()
     answers: list[Any] = []
@@ -176,7 +189,9 @@ def test_told_to_end(stack: Stack, slow: Ends) -> None:
 def test_what_goes_through_everything_goes_on(
     stack: Stack, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Told to stop after each batch or slice, the next call does not begin anew, and one of them is the last."""
+    """Told to stop after each batch or slice, the next call does not begin anew, and one of them
+    is the last.
+    """
     monkeypatch.setattr("sync.plan.PAGE", 100)  # rows in a slice that is compared by keys
     settings = {"batch": {"rows": 50, "bytes": 5_000_000}}
     ends = Ends(stack, f"budget_{'deep' if 'deep' in asked else 'full'}", settings=settings)
@@ -202,7 +217,9 @@ def test_what_goes_through_everything_goes_on(
 
 
 def test_a_refresh_of_several_calls_removes_what_is_gone(stack: Stack) -> None:
-    """Rows that were deleted in the source long ago, in the part that an earlier call went through."""
+    """Rows that were deleted in the source long ago, in the part that an earlier call went
+    through.
+    """
     ends = Ends(stack, "budget_gone", settings={"batch": {"rows": 50, "bytes": 5_000_000}})
     ends.put([row(f"k{i:04}", ends.now - 40 * HOUR + 400 * i) for i in range(300)])
     ends.ok()
@@ -218,14 +235,19 @@ def test_a_refresh_of_several_calls_removes_what_is_gone(stack: Stack) -> None:
 
 def test_a_table_that_no_call_has_come_to(stack: Stack) -> None:
     """The call that goes on with it finds no place to go on from, and begins."""
-    tables = [Ends(stack, name, shared_ledger="budget_untouched") for name in ("budget_first", "budget_second")]
+    tables = [
+        Ends(stack, name, shared_ledger="budget_untouched")
+        for name in ("budget_first", "budget_second")
+    ]
     for ends in tables:
         ends.put([row("a", ends.now - 5)])
     first, second = tables
     first.path = stack.configure(
-        name="budget_untouched.yaml", ledger=first.ledger, aito={"requests_per_second": 100_000},
+        name="budget_untouched.yaml",
+        ledger=first.ledger,
+        aito={"requests_per_second": 100_000},
         tables=[ends.described() for ends in tables],
-    )  # fmt: skip
+    )
     report = first.run(stopped=lambda: True, full_refresh=True)
     assert [table.status for table in report.tables] == ["ok", "partial"]
     report = first.run(full_refresh=True, tables=(second.name,))
@@ -263,12 +285,16 @@ def test_a_replaced_table_that_never_fits(stack: Stack) -> None:
     report = ends.run(Clock(now=lambda: ends.now, monotonic=lambda: seconds[0]))
     stack.aito.refuse(None)
     assert (report.http_status, report.tables[0].status) == (500, "failed")
-    assert "raise time_budget_seconds, or give the table a cursor and mode merge" in str(report.tables[0].error)
+    assert "raise time_budget_seconds, or give the table a cursor and mode merge" in str(
+        report.tables[0].error
+    )
     assert [each["id"] for each in ends.held()] == ["a"]
 
 
 def test_no_standstill(stack: Stack) -> None:
-    """However little time there is, each call brings one batch: also behind a lookback of many batches."""
+    """However little time there is, each call brings one batch: also behind a lookback of many
+    batches.
+    """
     settings = {"batch": {"rows": 50, "bytes": 5_000_000}}
     ends = Ends(stack, "budget_standstill", settings=settings)
     ends.put([row(f"k{i:04}", ends.now - 500 + i) for i in range(300)])
@@ -287,9 +313,11 @@ def test_no_table_is_begun_when_time_is_over(stack: Stack) -> None:
         ends.put([row("a", ends.now - 5)])
     first = tables[0]
     first.path = stack.configure(
-        name="budget_several.yaml", ledger=first.ledger, aito={"requests_per_second": 100_000},
+        name="budget_several.yaml",
+        ledger=first.ledger,
+        aito={"requests_per_second": 100_000},
         tables=[ends.described() for ends in tables],
-    )  # fmt: skip
+    )
     done = []
     for _ in names:
         report = first.run(stopped=lambda: True)

@@ -1,4 +1,6 @@
-"""Evaluations: launched and not waited for, collected later, and harmless whatever becomes of them."""
+"""Evaluations: launched and not waited for, collected later, and harmless whatever becomes of
+them.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +23,34 @@ from sync.model.results import Request
 from tests.workbench import DAY, Bench, iso, table
 
 WATCH = Request(action="watch")
-PAGES = {"id": "STRING", "ts": "TIMESTAMP", "visitor": "STRING", "path": "STRING", "source": "STRING"}
+PAGES = {
+    "id": "STRING",
+    "ts": "TIMESTAMP",
+    "visitor": "STRING",
+    "path": "STRING",
+    "source": "STRING",
+}
 VISITORS = {"id": "STRING", "ts": "TIMESTAMP", "device": "STRING"}
 
 
 def pages(count: int, now: int, *, shuffled: bool = False, seed: int = 1) -> list[dict[str, Any]]:
-    """Page views whose source follows from the path and from the visitor's device, three times of four."""
+    """Page views whose source follows from the path and from the visitor's device, three times of
+    four.
+    """
     dice = random.Random(seed)
     made = []
     for n in range(count):
         kind = dice.randrange(3)
         source = kind if dice.random() < 0.75 else dice.randrange(3)
-        made.append({"id": f"p{n:05}", "ts": iso(now - count * 600 + n * 600), "visitor": f"v{kind}",
-                     "path": f"/{kind}", "source": ("ads", "mail", "search")[source]})  # fmt: skip
+        made.append(
+            {
+                "id": f"p{n:05}",
+                "ts": iso(now - count * 600 + n * 600),
+                "visitor": f"v{kind}",
+                "path": f"/{kind}",
+                "source": ("ads", "mail", "search")[source],
+            }
+        )
     if shuffled:
         sources = [row["source"] for row in made]
         dice.shuffle(sources)
@@ -92,13 +109,19 @@ def events(bench: Bench, name: str) -> list[dict[str, Any]]:
 
 
 def test_launched_then_collected(jobs: Bench) -> None:
-    """A sync starts the job and records it; the watch after its end writes what the stand-in's evaluation says."""
+    """A sync starts the job and records it; the watch after its end writes what the stand-in's
+    evaluation says.
+    """
     jobs.load("pages", PAGES, pages(600, jobs.now))
     configured = web(jobs)
     report = jobs.ok(configured)
     (started,) = jobs.ledger("evaluations")
     assert report.evaluations == [{"name": "source", "job_id": started["job_id"]}]
-    assert (started["state"], started["finished_at"], started["accuracy"]) == ("started", None, None)
+    assert (started["state"], started["finished_at"], started["accuracy"]) == (
+        "started",
+        None,
+        None,
+    )
     query = json.loads(started["result"])["query"]
     assert jobs.event("evaluation_started")["job_id"] == started["job_id"]
 
@@ -106,29 +129,50 @@ def test_launched_then_collected(jobs: Bench) -> None:
     assert jobs.ok(configured, request=WATCH).status == "ok"
     (finished,) = (row for row in jobs.ledger("evaluations") if row["state"] == "finished")
     headers = {"x-api-key": jobs.aito.api_key}
-    said = requests.post(f"{jobs.aito.url}/api/v1/_evaluate", json=query, headers=headers, timeout=10).json()
-    assert {name: finished[name] for name in ("evaluation_id", "table", "name", "job_id", "started_at")} == {
+    said = requests.post(
+        f"{jobs.aito.url}/api/v1/_evaluate", json=query, headers=headers, timeout=10
+    ).json()
+    assert {
+        name: finished[name] for name in ("evaluation_id", "table", "name", "job_id", "started_at")
+    } == {
         name: started[name] for name in ("evaluation_id", "table", "name", "job_id", "started_at")
     }
     assert finished["test_samples"] == said["testSamples"] == 60
-    for ours, theirs in (("accuracy", "accuracy"), ("base_accuracy", "baseAccuracy"), ("error_rate", "error"),
-                         ("mean_rank", "meanRank"), ("geom_mean_p", "geomMeanP"),
-                         ("train_samples", "trainSamples")):  # fmt: skip
+    for ours, theirs in (
+        ("accuracy", "accuracy"),
+        ("base_accuracy", "baseAccuracy"),
+        ("error_rate", "error"),
+        ("mean_rank", "meanRank"),
+        ("geom_mean_p", "geomMeanP"),
+        ("train_samples", "trainSamples"),
+    ):
         assert finished[ours] == pytest.approx(said[theirs]), ours
-    assert json.loads(finished["result"])["informationGain"] == pytest.approx(said["informationGain"])
+    assert json.loads(finished["result"])["informationGain"] == pytest.approx(
+        said["informationGain"]
+    )
     assert "cases" not in finished["result"]
     told = jobs.event("evaluation_finished")
-    assert (told["severity"], told["finding"], told["accuracy"]) == ("INFO", None, finished["accuracy"])
+    assert (told["severity"], told["finding"], told["accuracy"]) == (
+        "INFO",
+        None,
+        finished["accuracy"],
+    )
 
 
 def test_a_later_sync_collects_too(jobs: Bench) -> None:
-    """What no watch has collected, the next sync does before it starts again; then nothing is open."""
+    """What no watch has collected, the next sync does before it starts again; then nothing is
+    open.
+    """
     jobs.load("pages", PAGES, pages(100, jobs.now))
     jobs.ok(web(jobs))
     settled(jobs)
     jobs.now += DAY
     jobs.ok(web(jobs))
-    assert sorted(row["state"] for row in jobs.ledger("evaluations")) == ["finished", "started", "started"]
+    assert sorted(row["state"] for row in jobs.ledger("evaluations")) == [
+        "finished",
+        "started",
+        "started",
+    ]
     settled(jobs)
     jobs.ok(web(jobs), request=WATCH)
     jobs.ok(web(jobs), request=WATCH)
@@ -137,12 +181,16 @@ def test_a_later_sync_collects_too(jobs: Bench) -> None:
 
 
 def test_a_relation_is_learnt_and_noise_is_not(jobs: Bench) -> None:
-    """Accuracy is well above the base where there is a relation, and not above it in the same rows shuffled."""
+    """Accuracy is well above the base where there is a relation, and not above it in the same rows
+    shuffled.
+    """
     gains = {}
     for shuffled in (False, True):
         jobs.load(f"pages_{shuffled}", PAGES, pages(900, jobs.now, shuffled=shuffled))
         asked = {"name": "source", "predict": "source", "given": ["path"]}
-        configured = table(f"{jobs.name}_{shuffled}", f"{jobs.name}.pages_{shuffled}", evaluate=[asked])
+        configured = table(
+            f"{jobs.name}_{shuffled}", f"{jobs.name}.pages_{shuffled}", evaluate=[asked]
+        )
         jobs.ok(configured)
         settled(jobs)
         jobs.ok(configured, request=WATCH)
@@ -154,12 +202,16 @@ def test_a_relation_is_learnt_and_noise_is_not(jobs: Bench) -> None:
 
 def test_over_a_link(jobs: Bench) -> None:
     """`visitor.device` predicts through the link to another table."""
-    visitors = [{"id": f"v{n}", "ts": iso(jobs.now - DAY * 30), "device": "abc"[n]} for n in range(3)]
+    visitors = [
+        {"id": f"v{n}", "ts": iso(jobs.now - DAY * 30), "device": "abc"[n]} for n in range(3)
+    ]
     jobs.load("visitors", VISITORS, visitors)
     jobs.load("pages", PAGES, pages(600, jobs.now))
     parent = table(f"{jobs.name}_visitor", f"{jobs.name}.visitors")
     columns = {"id": {}, "source": {}, "visitor": {"link": f"{parent['name']}.id"}}
-    child = web(jobs, {"name": "device", "predict": "source", "given": ["visitor.device"]}, columns=columns)
+    child = web(
+        jobs, {"name": "device", "predict": "source", "given": ["visitor.device"]}, columns=columns
+    )
     jobs.ok(parent, child)
     settled(jobs)
     jobs.ok(parent, child, request=WATCH)
@@ -168,23 +220,35 @@ def test_over_a_link(jobs: Bench) -> None:
 
 
 def test_newest_rows_are_tested_on_older_ones(jobs: Bench) -> None:
-    """`newest 1d` tests on the last day's rows, seen from the newest row, and trains on every older one."""
+    """`newest 1d` tests on the last day's rows, seen from the newest row, and trains on every
+    older one.
+    """
     jobs.load("pages", PAGES, pages(600, jobs.now - 5 * DAY))
-    configured = web(jobs, {"name": "tomorrow", "predict": "source", "given": ["path"], "test": "newest 1d"})
+    configured = web(
+        jobs, {"name": "tomorrow", "predict": "source", "given": ["path"], "test": "newest 1d"}
+    )
     jobs.ok(configured)
     settled(jobs)
     jobs.ok(configured, request=WATCH)
     (row,) = (row for row in jobs.ledger("evaluations") if row["state"] == "finished")
-    assert (row["test_samples"], row["train_samples"]) == (145, 455)  # a row each ten minutes, both ends included
+    assert (row["test_samples"], row["train_samples"]) == (
+        145,
+        455,
+    )  # a row each ten minutes, both ends included
 
 
 def test_newest_rows_of_a_merge(jobs: Bench) -> None:
-    """Where rows change, a row that changed lately is one of the newest, and taught nothing as it was before."""
+    """Where rows change, a row that changed lately is one of the newest, and taught nothing as it
+    was before.
+    """
     jobs.load("pages", PAGES, pages(600, jobs.now - DAY))
     asked = {"name": "tomorrow", "predict": "source", "given": ["path"], "test": "newest 1d"}
     configured = web(jobs, asked, mode="merge")
     jobs.ok(configured)
-    changed = [{**row, "ts": iso(jobs.now - 60), "source": "mail"} for row in pages(600, jobs.now - DAY)[:100]]
+    changed = [
+        {**row, "ts": iso(jobs.now - 60), "source": "mail"}
+        for row in pages(600, jobs.now - DAY)[:100]
+    ]
     jobs.load("pages", PAGES, changed)
     settled(jobs)
     jobs.now += DAY  # and a night that brings nothing asks the same again
@@ -205,7 +269,12 @@ def test_a_table_that_is_swapped(jobs: Bench) -> None:
     """A table in mode `replace` is evaluated under its own name, from its first night on."""
     jobs.load("pages", PAGES, pages(200, jobs.now))
     asked = {"name": "source", "predict": "source", "given": ["path"]}
-    swapped = {"name": f"{jobs.name}_web", "source": f"{jobs.name}.pages", "mode": "replace", "evaluate": [asked]}
+    swapped = {
+        "name": f"{jobs.name}_web",
+        "source": f"{jobs.name}.pages",
+        "mode": "replace",
+        "evaluate": [asked],
+    }
     for _ in range(2):
         assert len(jobs.ok(swapped).evaluations) == 1
         settled(jobs)
@@ -214,7 +283,9 @@ def test_a_table_that_is_swapped(jobs: Bench) -> None:
 
 
 def test_after_load_optimize_and_purge(jobs: Bench) -> None:
-    """The job is the last thing that Aito is asked for: it measures the table as the night leaves it."""
+    """The job is the last thing that Aito is asked for: it measures the table as the night leaves
+    it.
+    """
     jobs.load("pages", PAGES, pages(100, jobs.now))
     configured = web(jobs, keep="8h", purge={"max_share": 1})
     jobs.ok(configured)
@@ -222,15 +293,21 @@ def test_after_load_optimize_and_purge(jobs: Bench) -> None:
     jobs.load("pages", PAGES, [{**pages(1, jobs.now - 60)[0], "id": "new"}])
     jobs.aito.reset_stats()
     assert jobs.ok(configured).purged > 0
-    kinds = [entry.kind for entry in jobs.aito.log if entry.kind in ("insert", "delete", "optimize", "job.start")]
+    kinds = [
+        entry.kind
+        for entry in jobs.aito.log
+        if entry.kind in ("insert", "delete", "optimize", "job.start")
+    ]
     assert kinds == ["insert", "delete", "optimize", "job.start"]
 
 
 def test_a_whole_query(jobs: Bench) -> None:
     """`query` is sent as it is."""
     jobs.load("pages", PAGES, pages(100, jobs.now))
-    asked = {"testSource": {"from": f"{jobs.name}_web", "limit": 7},
-             "evaluate": {"from": f"{jobs.name}_web", "predict": "source"}}  # fmt: skip
+    asked = {
+        "testSource": {"from": f"{jobs.name}_web", "limit": 7},
+        "evaluate": {"from": f"{jobs.name}_web", "predict": "source"},
+    }
     configured = web(jobs, {"name": "raw", "query": asked})
     jobs.ok(configured)
     assert json.loads(jobs.ledger("evaluations")[0]["result"])["query"] == asked
@@ -240,10 +317,15 @@ def test_a_whole_query(jobs: Bench) -> None:
 
 
 def test_a_query_that_selects_little(jobs: Bench) -> None:
-    """`min_accuracy` holds for a whole query too, also for one that asks for nothing but the accuracy."""
+    """`min_accuracy` holds for a whole query too, also for one that asks for nothing but the
+    accuracy.
+    """
     jobs.load("pages", PAGES, pages(100, jobs.now))
-    raw = {"test": {"$index": {"$mod": [10, 0]}}, "evaluate": {"from": f"{jobs.name}_web", "predict": "source"},
-           "select": ["accuracy"]}  # fmt: skip
+    raw = {
+        "test": {"$index": {"$mod": [10, 0]}},
+        "evaluate": {"from": f"{jobs.name}_web", "predict": "source"},
+        "select": ["accuracy"],
+    }
     configured = web(jobs, {"name": "raw", "query": raw, "min_accuracy": 0.99})
     jobs.ok(configured)
     settled(jobs)
@@ -254,7 +336,8 @@ def test_a_query_that_selects_little(jobs: Bench) -> None:
 
 
 def test_not_waited_for_and_not_started_twice(jobs: Bench) -> None:
-    """Jobs of 20 s cost a sync their launch calls and nothing else; one that runs is not started again, and said.
+    """Jobs of 20 s cost a sync their launch calls and nothing else; one that runs is not started
+    again, and said.
 
     A watch meanwhile writes nothing; the first one after their end writes the figures.
     """
@@ -287,7 +370,9 @@ def test_not_waited_for_and_not_started_twice(jobs: Bench) -> None:
 
 
 def test_no_evaluations_no_questions(jobs: Bench) -> None:
-    """A night of tables without evaluations asks the ledger nothing about them, and Aito neither."""
+    """A night of tables without evaluations asks the ledger nothing about them,
+    and Aito neither.
+    """
     jobs.load("pages", PAGES, pages(50, jobs.now))
     jobs.ok(table(f"{jobs.name}_web", f"{jobs.name}.pages"))
     assert jobs.ledger("evaluations") == []
@@ -308,7 +393,9 @@ def test_a_dry_run_starts_nothing(jobs: Bench) -> None:
 
 
 def failing(bench: Bench, state: str, severity: str = "ERROR") -> dict[str, Any]:
-    """One watch after trouble: the row it wrote, after checking that it is said and that the next sync starts again."""
+    """One watch after trouble: the row it wrote, after checking that it is said and that the next
+    sync starts again.
+    """
     bench.ok(web(bench), request=WATCH)
     told = bench.event("evaluation_failed")
     assert (told["severity"], told["state"]) == (severity, state)
@@ -361,11 +448,19 @@ def test_a_result_that_is_none(launched: Bench, what: str) -> None:
 
 @pytest.mark.parametrize(
     ("what", "on"),
-    [("bad_gateway", "job.status"), ("bad_gateway", "job.result"), ("unavailable", "job.result"), ("cut", "job.result"),
-     ("quota", "job.status"), ("garbage", "job.status")],
-)  # fmt: skip
+    [
+        ("bad_gateway", "job.status"),
+        ("bad_gateway", "job.result"),
+        ("unavailable", "job.result"),
+        ("cut", "job.result"),
+        ("quota", "job.status"),
+        ("garbage", "job.status"),
+    ],
+)
 def test_an_outage_leaves_it_open(launched: Bench, what: str, on: str) -> None:
-    """When nothing can be told the row stays open, a sync does not start another, and the next look collects."""
+    """When nothing can be told the row stays open, a sync does not start another, and the next
+    look collects.
+    """
     launched.aito.fail(what, on=on)
     assert launched.ok(web(launched)).evaluations == []
     assert launched.event("evaluation_failed")["severity"] == "WARNING"
@@ -385,7 +480,9 @@ def test_a_job_that_never_ends(launched: Bench) -> None:
 
 
 def test_unreachable_for_a_day(launched: Bench) -> None:
-    """A job whose status has been unanswerable for a day is lost too, so that it does not bar the next for ever."""
+    """A job whose status has been unanswerable for a day is lost too, so that it does not bar the
+    next for ever.
+    """
     launched.now += DAY + 1
     launched.aito.fail("html", on="job.status")
     failing(launched, "lost")
@@ -394,19 +491,32 @@ def test_unreachable_for_a_day(launched: Bench) -> None:
 def test_figures_that_are_words(jobs: Bench) -> None:
     """Where there is no row to test on every figure is "NaN": null in the ledger, and no finding."""
     jobs.load("pages", PAGES, pages(100, jobs.now))
-    asked = {"name": "none", "predict": "source", "given": ["path"], "test": {"path": "nowhere"}, "min_accuracy": 0.9}
+    asked = {
+        "name": "none",
+        "predict": "source",
+        "given": ["path"],
+        "test": {"path": "nowhere"},
+        "min_accuracy": 0.9,
+    }
     jobs.ok(web(jobs, asked))
     settled(jobs)
     jobs.ok(web(jobs, asked), request=WATCH)
     (row,) = (row for row in jobs.ledger("evaluations") if row["state"] == "finished")
-    assert (row["test_samples"], row["accuracy"], row["base_accuracy"], row["geom_mean_p"]) == (0, None, None, None)
+    assert (row["test_samples"], row["accuracy"], row["base_accuracy"], row["geom_mean_p"]) == (
+        0,
+        None,
+        None,
+        None,
+    )
     assert json.loads(row["result"])["h"] is None
     told = jobs.event("evaluation_finished")
     assert (told["severity"], told["finding"]) == ("WARNING", None)
 
 
 def test_a_table_renamed(launched: Bench) -> None:
-    """A table with a new name is evaluated under that one; the job of the old name is collected all the same."""
+    """A table with a new name is evaluated under that one; the job of the old name is collected
+    all the same.
+    """
     renamed = {**web(launched), "name": f"{launched.name}_new"}
     report = launched.ok(renamed)
     states = {(row["table"], row["state"]) for row in latest(launched).values()}
@@ -415,7 +525,9 @@ def test_a_table_renamed(launched: Bench) -> None:
 
 
 def test_a_table_that_evaluates_no_more(launched: Bench) -> None:
-    """What was started before its table left the configuration is collected by the next watch all the same."""
+    """What was started before its table left the configuration is collected by the next watch all
+    the same.
+    """
     other = table(f"{launched.name}_other", f"{launched.name}.pages")
     launched.ok(other)
     launched.ok(other, request=WATCH)
@@ -425,12 +537,18 @@ def test_a_table_that_evaluates_no_more(launched: Bench) -> None:
 def test_one_that_cannot_be_told_of(jobs: Bench) -> None:
     """A job whose result never passes the gateway stays open alone; the others are collected."""
     jobs.load("pages", PAGES, pages(100, jobs.now))
-    configured = web(jobs, *({"name": name, "predict": "source"} for name in ("one", "two", "three")))
+    configured = web(
+        jobs, *({"name": name, "predict": "source"} for name in ("one", "two", "three"))
+    )
     jobs.ok(configured)
     settled(jobs)
     jobs.aito.fail("gateway_timeout", on="job.result")
     jobs.ok(configured, request=WATCH)
-    assert sorted(row["state"] for row in latest(jobs).values()) == ["finished", "finished", "started"]
+    assert sorted(row["state"] for row in latest(jobs).values()) == [
+        "finished",
+        "finished",
+        "started",
+    ]
 
 
 def test_an_outage_is_not_asked_for_long(jobs: Bench) -> None:
@@ -448,7 +566,9 @@ def test_an_outage_is_not_asked_for_long(jobs: Bench) -> None:
 
 @pytest.mark.parametrize("what", ["error", "html", "cut", "refused", "quota"])
 def test_a_launch_that_fails(jobs: Bench, what: str) -> None:
-    """The table is ok all the same, the failure is said, and the next sync starts the evaluation."""
+    """The table is ok all the same, the failure is said,
+    and the next sync starts the evaluation.
+    """
     jobs.load("pages", PAGES, pages(50, jobs.now))
     jobs.aito.fail(what, on="job.start")
     assert jobs.ok(web(jobs)).evaluations == []
@@ -459,7 +579,9 @@ def test_a_launch_that_fails(jobs: Bench, what: str) -> None:
 
 
 def test_a_column_that_aito_lacks(jobs: Bench) -> None:
-    """Said by name and put on record; the other evaluations of the table start, and the table is ok."""
+    """Said by name and put on record; the other evaluations of the table start, and the table is
+    ok.
+    """
     jobs.load("pages", PAGES, pages(50, jobs.now))
     good = {"name": "good", "predict": "source"}
     bad = {"name": "bad", "predict": "colour", "given": ["path", "visitor.device", "smell"]}
@@ -474,14 +596,23 @@ def test_a_column_that_aito_lacks(jobs: Bench) -> None:
 def test_no_rows_yet(jobs: Bench) -> None:
     """`newest` of an empty table has nothing to go by, which is said."""
     jobs.load("pages", PAGES, [])
-    assert jobs.ok(web(jobs, {"name": "tomorrow", "predict": "source", "test": "newest 1d"})).evaluations == []
+    assert (
+        jobs.ok(
+            web(jobs, {"name": "tomorrow", "predict": "source", "test": "newest 1d"})
+        ).evaluations
+        == []
+    )
     assert "no rows yet" in jobs.event("evaluation_failed")["message"]
 
 
 def test_killed_between_launch_and_ledger(jobs: Bench) -> None:
-    """kill -9 once Aito has the job, before its row is written: the next sync doubles nothing and starts one."""
+    """kill -9 once Aito has the job, before its row is written: the next sync doubles nothing and
+    starts one.
+    """
     jobs.load("pages", PAGES, pages(50, jobs.now))
-    config = jobs.stack.configure(name=f"{jobs.name}.yaml", ledger=f"{jobs.name}_ledger", tables=[web(jobs)])
+    config = jobs.stack.configure(
+        name=f"{jobs.name}.yaml", ledger=f"{jobs.name}_ledger", tables=[web(jobs)]
+    )
     jobs.aito.fail("hang", on="job.start", apply="all")
     with Function(jobs.stack.environ(config)) as function, ThreadPoolExecutor(1) as caller:
         asking = caller.submit(function.post)
@@ -489,7 +620,9 @@ def test_killed_between_launch_and_ledger(jobs: Bench) -> None:
         function.kill()
         assert isinstance(asking.exception(), requests.RequestException)
     jobs.aito.release()
-    jobs.sql(f"DELETE FROM `{jobs.name}_ledger.leases` WHERE TRUE")  # they would run out by themselves
+    jobs.sql(
+        f"DELETE FROM `{jobs.name}_ledger.leases` WHERE TRUE"
+    )  # they would run out by themselves
     assert jobs.ledger("evaluations") == []
     assert len(jobs.ok(web(jobs)).evaluations) == 1
     assert jobs.aito.count(f"{jobs.name}_web") == 50
@@ -522,12 +655,19 @@ def test_bodies() -> None:
     assert "cases" not in made["select"]
     assert body(WEB, asked(), SCHEMA, None)["evaluate"] == {"from": "web", "predict": "path"}
     newest = body(WEB, asked(test="newest 7d"), SCHEMA, 1_000_000)
-    assert (newest["test"], newest["train"]) == ({"at": {"$gte": 395_200}}, {"at": {"$lt": 395_200}})
+    assert (newest["test"], newest["train"]) == (
+        {"at": {"$gte": 395_200}},
+        {"at": {"$lt": 395_200}},
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [("device", "web.device"), ("user.age", "user.age"), ("path.x", "web.path.x \\(path is no link\\)")],
+    [
+        ("device", "web.device"),
+        ("user.age", "user.age"),
+        ("path.x", "web.path.x \\(path is no link\\)"),
+    ],
 )
 def test_bodies_that_cannot_be(given: str, said: str) -> None:
     """A field that Aito lacks is named with its table."""
@@ -536,12 +676,27 @@ def test_bodies_that_cannot_be(given: str, said: str) -> None:
 
 
 def test_figures_of_odd_answers() -> None:
-    """Floats where integers are meant are rounded; words and infinities are null; what is no answer is None."""
-    read = figures({"testSamples": 12.0, "trainSamples": 7, "accuracy": "0.5", "error": "NaN", "meanRank": float("inf"),
-                    "baseAccuracy": True, "cases": [{"a": "secret"}], "h": "NaN", "note": "NaN!"})  # fmt: skip
+    """Floats where integers are meant are rounded; words and infinities are null; what is no
+    answer is None.
+    """
+    read = figures(
+        {
+            "testSamples": 12.0,
+            "trainSamples": 7,
+            "accuracy": "0.5",
+            "error": "NaN",
+            "meanRank": float("inf"),
+            "baseAccuracy": True,
+            "cases": [{"a": "secret"}],
+            "h": "NaN",
+            "note": "NaN!",
+        }
+    )
     assert read is not None
     assert (read["test_samples"], read["train_samples"], read["accuracy"]) == (12, 7.0, 0.5)
-    assert [read[name] for name in ("error_rate", "mean_rank", "base_accuracy", "geom_mean_p")] == [None] * 4
+    assert [read[name] for name in ("error_rate", "mean_rank", "base_accuracy", "geom_mean_p")] == [
+        None
+    ] * 4
     assert isinstance(read["test_samples"], int)
     assert "secret" not in read["result"]
     assert json.loads(read["result"])["h"] is None

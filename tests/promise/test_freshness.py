@@ -1,4 +1,7 @@
-"""`watch` collects and tells how fresh each table is. It loads nothing, locks nothing and waits for nobody."""
+"""`watch` collects and tells how fresh each table is.
+
+It loads nothing, locks nothing and waits for nobody.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ def freshness(bench: Bench) -> dict[str, tuple[Any, Any]]:
 
 
 def test_ages(bench: Bench) -> None:
-    """The age of Aito's newest row that is not of the future, and of the last good sync: one event per table."""
+    """The age of Aito's newest row that is not of the future, and of the last good sync: one event
+    per table.
+    """
     bench.load("rows", COLUMNS, rows(10, bench.now - 500))
     configured = table(f"{bench.name}_web", f"{bench.name}.rows")
     bench.ok(configured)
@@ -41,7 +46,9 @@ def test_ages(bench: Bench) -> None:
 
 
 def test_ages_that_are_not_there(bench: Bench) -> None:
-    """Null for a table that is not in Aito, that is empty, that has no cursor, or was never synced well."""
+    """Null for a table that is not in Aito, that is empty, that has no cursor, or was never synced
+    well.
+    """
     bench.load("rows", COLUMNS, rows(10, bench.now))
     bench.load("none", COLUMNS, [])
     small = {"name": f"{bench.name}_small", "source": f"{bench.name}.rows", "mode": "replace"}
@@ -49,7 +56,11 @@ def test_ages_that_are_not_there(bench: Bench) -> None:
     absent = table(f"{bench.name}_absent", f"{bench.name}.rows")
     bench.ok(small, empty)
     bench.ok(small, empty, absent, request=WATCH)
-    assert freshness(bench) == {small["name"]: (None, 0), empty["name"]: (None, 0), absent["name"]: (None, None)}
+    assert freshness(bench) == {
+        small["name"]: (None, 0),
+        empty["name"]: (None, 0),
+        absent["name"]: (None, None),
+    }
 
 
 def test_only_a_good_sync_counts(bench: Bench) -> None:
@@ -66,7 +77,9 @@ def test_only_a_good_sync_counts(bench: Bench) -> None:
 
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_it_only_watches(bench: Bench, dry_run: bool) -> None:
-    """No write to Aito, no lease, no row in `runs`: rows that wait, and rows past `keep`, stay where they are."""
+    """No write to Aito, no lease, no row in `runs`: rows that wait, and rows past `keep`, stay
+    where they are.
+    """
     bench.load("rows", COLUMNS, rows(10, bench.now - 60))
     configured = table(f"{bench.name}_web", f"{bench.name}.rows", keep="1d", purge={"max_share": 1})
     bench.ok(configured)
@@ -83,13 +96,17 @@ def test_it_only_watches(bench: Bench, dry_run: bool) -> None:
 def test_before_anything_ran(bench: Bench) -> None:
     """Without a ledger and without tables in Aito there is nothing to tell but that."""
     bench.load("rows", COLUMNS, rows(1, bench.now))
-    configured = table(f"{bench.name}_web", f"{bench.name}.rows", evaluate=[{"name": "e", "predict": "kind"}])
+    configured = table(
+        f"{bench.name}_web", f"{bench.name}.rows", evaluate=[{"name": "e", "predict": "kind"}]
+    )
     bench.ok(configured, request=WATCH)
     assert freshness(bench) == {configured["name"]: (None, None)}
 
 
 def test_aito_is_out(bench: Bench) -> None:
-    """When Aito does not answer nothing can be told of its rows: 503, and calling again is right."""
+    """When Aito does not answer nothing can be told of its rows:
+    503, and calling again is right.
+    """
     bench.aito.fail("unavailable", on="schema", times=None)
     report = bench.run(table(f"{bench.name}_web", f"{bench.name}.rows"), request=WATCH)
     assert (report.http_status, report.status) == (503, "failed")
@@ -105,17 +122,27 @@ def test_a_finding_is_an_error_line(bench: Bench) -> None:
         bench.ok(configured, request=WATCH)
         told = bench.event("evaluation_finished")
         assert told["severity"] == "ERROR"
-        assert (told["table"], told["name"], told["test_samples"]) == (configured["name"], "kind", 10)
+        assert (told["table"], told["name"], told["test_samples"]) == (
+            configured["name"],
+            "kind",
+            10,
+        )
         assert told["accuracy"] == told["base_accuracy"] < 0.99
         assert "below min_accuracy 0.99" in told["finding"]
         bench.now += DAY
 
 
 def test_it_answers_while_a_sync_runs(bench: Bench) -> None:
-    """In the same process, while a sync waits for Aito, `watch` and the page answer in under two seconds."""
+    """In the same process, while a sync waits for Aito, `watch` and the page answer in under two
+    seconds.
+    """
     bench.load("rows", COLUMNS, rows(50, int(time.time()) - 60))
-    configured = table(f"{bench.name}_web", f"{bench.name}.rows", evaluate=[{"name": "e", "predict": "kind"}])
-    config = bench.stack.configure(name=f"{bench.name}.yaml", ledger=f"{bench.name}_ledger", tables=[configured])
+    configured = table(
+        f"{bench.name}_web", f"{bench.name}.rows", evaluate=[{"name": "e", "predict": "kind"}]
+    )
+    config = bench.stack.configure(
+        name=f"{bench.name}.yaml", ledger=f"{bench.name}_ledger", tables=[configured]
+    )
     with Function(bench.stack.environ(config)) as function, ThreadPoolExecutor(1) as caller:
         assert function.post({"action": "sync"})[0] == 200
         bench.load("rows", COLUMNS, [{"id": "new", "ts": iso(time.time() - 1), "kind": "a"}])

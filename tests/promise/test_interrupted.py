@@ -22,15 +22,27 @@ NAME = "unfinished"
 def services(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Services:
     """A sparse source: 40 rows over 20 days, read in batches of ten with a lookback of an hour."""
     now = datetime.now(UTC)
-    rows = [{"id": f"k{i:02}", "happened": (now - timedelta(hours=12 * (40 - i))).isoformat()} for i in range(40)]
+    rows = [
+        {"id": f"k{i:02}", "happened": (now - timedelta(hours=12 * (40 - i))).isoformat()}
+        for i in range(40)
+    ]
     bigquery.load(stack.bigquery.client(), "unfinished.rows", SCHEMA, rows, truncate=True)
     if NAME in stack.aito.schema():
         stack.aito.drop_table(NAME)
-    table = {"name": NAME, "source": "unfinished.rows", "key": "id", "cursor": {"source": "happened", "column": "unix"}}
-    config = stack.configure(name="unfinished.yaml", tables=[table], ledger="unfinished_ledger", batch={"rows": 10})
+    table = {
+        "name": NAME,
+        "source": "unfinished.rows",
+        "key": "id",
+        "cursor": {"source": "happened", "column": "unix"},
+    }
+    config = stack.configure(
+        name="unfinished.yaml", tables=[table], ledger="unfinished_ledger", batch={"rows": 10}
+    )
     for name, value in stack.environ(config).items():
         monkeypatch.setenv(name, value)
-    stack.bigquery.client().delete_dataset("unfinished_ledger", delete_contents=True, not_found_ok=True)
+    stack.bigquery.client().delete_dataset(
+        "unfinished_ledger", delete_contents=True, not_found_ok=True
+    )
     return Services.from_environment()
 
 
@@ -41,16 +53,26 @@ def sync(services: Services) -> RunReport:
 
 def expire(stack: Stack) -> None:
     """Time passes until the lease of a killed run has run out."""
-    bigquery.sql(stack.bigquery.client(), "UPDATE unfinished_ledger.leases SET expires_at = '2001-01-01' WHERE TRUE")
+    bigquery.sql(
+        stack.bigquery.client(),
+        "UPDATE unfinished_ledger.leases SET expires_at = '2001-01-01' WHERE TRUE",
+    )
 
 
 @pytest.mark.parametrize("damage", ["doubled", "missing"])
 def test_damage_far_behind_the_watermark(stack: Stack, services: Services, damage: str) -> None:
-    """A killed run left a doubled row, or a hole, ten days before the watermark: the next run mends it."""
+    """A killed run left a doubled row, or a hole, ten days before the watermark: the next run
+    mends it.
+    """
     assert sync(services).http_status == 200
     where = {"id": "k20"}
-    ledger = Ledger(Warehouse(services.bigquery, services.settings.bigquery, "killed", "sync"), services.settings)
-    bigquery.sql(stack.bigquery.client(), "DELETE FROM unfinished_ledger.runs WHERE TRUE")  # it was the first load
+    ledger = Ledger(
+        Warehouse(services.bigquery, services.settings.bigquery, "killed", "sync"),
+        services.settings,
+    )
+    bigquery.sql(
+        stack.bigquery.client(), "DELETE FROM unfinished_ledger.runs WHERE TRUE"
+    )  # it was the first load
     assert ledger.lease([NAME], "killed", 60) == (1, 0)
     if damage == "doubled":
         stack.aito.double_rows(NAME, where)
@@ -68,7 +90,10 @@ def test_a_run_that_finished_is_believed(stack: Stack, services: Services) -> No
     """After an ok run the lease is given back, and the next run asks the ledger nothing."""
     assert sync(services).http_status == 200
     assert sync(services).http_status == 200
-    found = bigquery.sql(stack.bigquery.client(), "SELECT UNIX_SECONDS(expires_at) AS s FROM unfinished_ledger.leases")
+    found = bigquery.sql(
+        stack.bigquery.client(),
+        "SELECT UNIX_SECONDS(expires_at) AS s FROM unfinished_ledger.leases",
+    )
     assert [row["s"] for row in found] == [0]
 
 
@@ -77,7 +102,10 @@ def test_a_failed_run_is_seen_by_the_next(stack: Stack, services: Services) -> N
     stack.aito.fail("unavailable", on="insert", times=None, skip=2)
     assert sync(services).http_status == 503
     stack.aito.heal()
-    found = bigquery.sql(stack.bigquery.client(), "SELECT UNIX_SECONDS(expires_at) AS s FROM unfinished_ledger.leases")
+    found = bigquery.sql(
+        stack.bigquery.client(),
+        "SELECT UNIX_SECONDS(expires_at) AS s FROM unfinished_ledger.leases",
+    )
     assert [row["s"] for row in found] == [1]
     stack.aito.double_rows(NAME, {"id": "k03"})
     report = sync(services)
@@ -86,7 +114,9 @@ def test_a_failed_run_is_seen_by_the_next(stack: Stack, services: Services) -> N
 
 
 def test_a_table_that_was_made_anew(stack: Stack, services: Services) -> None:
-    """What an earlier ok run proved was another table's: after a load that failed half-way, all of it is looked at."""
+    """What an earlier ok run proved was another table's: after a load that failed half-way, all of
+    it is looked at.
+    """
     assert sync(services).http_status == 200
     stack.aito.drop_table(NAME)
     stack.aito.fail("unavailable", on="insert", times=None, skip=2)

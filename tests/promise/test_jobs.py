@@ -21,7 +21,9 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     send = requests.Session.send
 
-    def listening(session: requests.Session, request: requests.PreparedRequest, **more: Any) -> requests.Response:
+    def listening(
+        session: requests.Session, request: requests.PreparedRequest, **more: Any
+    ) -> requests.Response:
         if request.method == "POST" and (request.url or "").partition("?")[0].endswith("/jobs"):
             found.append(json.loads(request.body or b"{}"))
         return send(session, request, **more)
@@ -30,9 +32,15 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("asked", [{}, {"action": "reconcile", "deep": True}, {"action": "watch"}, {"dry_run": True}])
-def test_labels_ceiling_and_location(stack: Stack, jobs: list[dict[str, Any]], asked: dict[str, Any]) -> None:
-    """Every job names run, action and table, so that its cost can be found; none may read more than is allowed."""
+@pytest.mark.parametrize(
+    "asked", [{}, {"action": "reconcile", "deep": True}, {"action": "watch"}, {"dry_run": True}]
+)
+def test_labels_ceiling_and_location(
+    stack: Stack, jobs: list[dict[str, Any]], asked: dict[str, Any]
+) -> None:
+    """Every job names run, action and table, so that its cost can be found; none may read more
+    than is allowed.
+    """
     name = f"jobs_{asked.get('action', 'sync')}_{len(asked)}"
     ends = Ends(stack, name, settings={"bigquery": {"location": "US", "max_bytes_billed": CEILING}})
     ends.put([row(f"k{i}", ends.now - 9 - i * DAY) for i in range(5)])
@@ -46,7 +54,10 @@ def test_labels_ceiling_and_location(stack: Stack, jobs: list[dict[str, Any]], a
     for job in seen:
         configuration = job["configuration"]
         labels = configuration["labels"]
-        assert (labels["sync_run"], labels["sync_action"]) == (label(report.run_id), asked.get("action", "sync"))
+        assert (labels["sync_run"], labels["sync_action"]) == (
+            label(report.run_id),
+            asked.get("action", "sync"),
+        )
         assert labels["sync_table"] in (name, label(f"ledger {ends.client.project}.{ends.ledger}"))
         assert job["jobReference"]["location"] == "US"
         if not configuration.get("dryRun"):

@@ -1,4 +1,6 @@
-"""A run that is killed after any of its steps: the next runs reach the promised state, and say ok only then."""
+"""A run that is killed after any of its steps: the next runs reach the promised state, and say ok
+only then.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def killed_after_each_step(ends: Ends, **asked: Any) -> int:
         try:
             ends.until_ok(2, **asked)
         except AssertionError as error:
-            raise AssertionError(f"killed after step {step}, {wire.sent[step - 1]}: {error}") from error
+            raise AssertionError(
+                f"killed after step {step}, {wire.sent[step - 1]}: {error}"
+            ) from error
     raise AssertionError(f"the run takes over {STEPS} steps")
 
 
@@ -64,8 +68,12 @@ def test_killed_while_loading(stack: Stack, mode: str) -> None:
 
 @pytest.mark.slow
 def test_killed_while_replacing(stack: Stack) -> None:
-    """The old table stays until the new one is whole; what a dead run left beside it does not matter."""
-    ends = Ends(stack, "killed_replace", "replace", settings={"batch": {"rows": 25, "bytes": 5_000_000}})
+    """The old table stays until the new one is whole; what a dead run left beside it does not
+    matter.
+    """
+    ends = Ends(
+        stack, "killed_replace", "replace", settings={"batch": {"rows": 25, "bytes": 5_000_000}}
+    )
     ends.put(day_one(ends.now))
     ends.ok()
     ends.put([row(f"n{i}", ends.now) for i in range(10)])

@@ -1,4 +1,6 @@
-"""One run at a time for each table: who comes second is told so, and who lost its lease writes nothing more."""
+"""One run at a time for each table: who comes second is told so, and who lost its lease writes
+nothing more.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ FAR = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)"
 
 
 class Book:
-    """A ledger of one lease: `free` for a new one, `expired` for one that ran out; `held` by this run."""
+    """A ledger of one lease: `free` for a new one, `expired` for one that ran out; `held` by this
+    run.
+    """
 
     def __init__(self, free: int = 1, expired: int = 0) -> None:
         self.free, self.expired, self.held = free, expired, free + expired
@@ -67,7 +71,9 @@ def taken(book: Book, seconds: Seconds) -> Lease:
 
 
 def test_it_runs_out() -> None:
-    """Without renewal writing ends so long before another run may begin that the last write is over by then."""
+    """Without renewal writing ends so long before another run may begin that the last write is
+    over by then.
+    """
     book, seconds = Book(), Seconds()
     lease = taken(book, seconds)
     assert book.asked_for > SPARE_SECONDS + LONGEST_WRITE
@@ -118,15 +124,20 @@ def test_busy_tells_by_whom_and_for_how_long() -> None:
     assert "run other is at work on it" in str(busy["t"])
 
 
-# -- against the ledger in BigQuery -----------------------------------------------------------------------------------
+# -- against the ledger in BigQuery
 
 
 def hold(ends: Ends, run_id: str, until: str) -> None:
-    ends.sql(f"UPDATE `{ends.ledger}.leases` SET run_id = '{run_id}', expires_at = {until} WHERE TRUE")
+    ends.sql(
+        f"UPDATE `{ends.ledger}.leases` SET run_id = '{run_id}', expires_at = {until} WHERE TRUE"
+    )
 
 
 def test_held_expired_and_given_back(stack: Stack) -> None:
-    """Held by another: 409 and when to come again. Run out: taken over. Given back: free, and one row for ever."""
+    """Held by another: 409 and when to come again.
+
+    Run out: taken over. Given back: free, and one row for ever.
+    """
     ends = Ends(stack, "lease_states")
     ends.put([row("a", ends.now - 5)])
     ends.ok()
@@ -141,7 +152,9 @@ def test_held_expired_and_given_back(stack: Stack) -> None:
 
 
 def test_two_very_first_runs(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """BigQuery does not serialise INSERTs: of two rows made at once, whoever looks last takes its own back."""
+    """BigQuery does not serialise INSERTs: of two rows made at once, whoever looks last takes its
+    own back.
+    """
     ends = Ends(stack, "lease_first")
     ends.put([row("a", ends.now - 5)])
     change = Ledger._change
@@ -157,19 +170,25 @@ def test_two_very_first_runs(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> N
     assert (report.http_status, report.tables[0].status) == (409, "busy")
     assert "run other is at work on it" in str(report.tables[0].error)
     monkeypatch.undo()
-    assert [r["run_id"] for r in ends.sql(f"SELECT run_id FROM `{ends.ledger}.leases`")] == ["other"]
+    assert [r["run_id"] for r in ends.sql(f"SELECT run_id FROM `{ends.ledger}.leases`")] == [
+        "other"
+    ]
     assert ends.held() == []
     ends.expire_leases()
     ends.ok()
 
 
 def test_stolen_in_the_middle(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run whose lease another one took stops before its next write, partial; afterwards nothing is doubled."""
+    """A run whose lease another one took stops before its next write, partial; afterwards nothing
+    is doubled.
+    """
     monkeypatch.setattr(leases, "RENEW_SECONDS", 0.02)
     ends = Ends(stack, "lease_stolen", settings={"batch": {"rows": 20, "bytes": 5_000_000}})
     ends.put([row(f"k{i:03}", ends.now - 900 + i) for i in range(400)])
     stack.aito.fail("slow", on="insert", times=None, seconds=0.25)
-    stack.aito.refuse(lambda document: hold(ends, "thief", FAR) if document["id"] == "k040" else None)
+    stack.aito.refuse(
+        lambda document: hold(ends, "thief", FAR) if document["id"] == "k040" else None
+    )
     report = ends.run()
     stack.aito.refuse(None)
     stack.aito.heal()
@@ -192,7 +211,9 @@ def test_asleep_for_longer_than_the_lease(stack: Stack) -> None:
         jump[0] = 1000.0 if next(awake) >= 9 else 0.0
 
     stack.aito.refuse(fall_asleep)
-    report = ends.run(Clock(now=lambda: ends.now, monotonic=lambda: 1e6 + jump[0], sleep=lambda _: None))
+    report = ends.run(
+        Clock(now=lambda: ends.now, monotonic=lambda: 1e6 + jump[0], sleep=lambda _: None)
+    )
     stack.aito.refuse(None)
     assert report.tables[0].status == "partial"
     assert len(ends.held()) == 10
@@ -200,7 +221,9 @@ def test_asleep_for_longer_than_the_lease(stack: Stack) -> None:
 
 
 def test_lost_while_a_write_is_repeated(stack: Stack) -> None:
-    """Aito asks to come back in a quarter of a minute, again and again: the lease is looked at each time."""
+    """Aito asks to come back in a quarter of a minute, again and again: the lease is looked at
+    each time.
+    """
     ends = Ends(stack, "lease_repeats")
     ends.put([row("a", ends.now - 5)])
     time = [0.0]
@@ -223,7 +246,9 @@ def test_two_processes_triggered_together(stack: Stack, rounds: int) -> None:
     environ = stack.environ(ends.path)
     with Function(environ) as one, Function(environ) as two, ThreadPoolExecutor(2) as threads:
         for number in range(rounds):
-            ends.put([row(f"r{number}k{i}", ends.now - 3000 + 10 * number + i % 5) for i in range(30)])
+            ends.put(
+                [row(f"r{number}k{i}", ends.now - 3000 + 10 * number + i % 5) for i in range(30)]
+            )
             answers = list(threads.map(lambda function: function.post(), (one, two)))
             statuses = sorted(status for status, _ in answers)
             assert statuses in ([200, 200], [200, 409]), answers
@@ -232,11 +257,15 @@ def test_two_processes_triggered_together(stack: Stack, rounds: int) -> None:
 
 
 def test_lost_before_the_purge(stack: Stack) -> None:
-    """Nothing was new, so nothing was written, and the lease ran out unseen: nothing is purged with it."""
+    """Nothing was new, so nothing was written, and the lease ran out unseen: nothing is purged
+    with it.
+    """
     ends = Ends(stack, "lease_purge", keep=10 * DAY)
     ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(5)])
     ends.ok()
-    stack.aito.insert(ends.name, [{"id": "old", "at": "", "value": "", "unix": int(ends.now) - 11 * DAY}])
+    stack.aito.insert(
+        ends.name, [{"id": "old", "at": "", "value": "", "unix": int(ends.now) - 11 * DAY}]
+    )
     jump = [0.0]
 
     def fall_asleep(event: dict[str, Any]) -> None:
@@ -251,7 +280,9 @@ def test_lost_before_the_purge(stack: Stack) -> None:
 
 
 def test_interrupted_for_good(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C passes every guard: the leases are given back as those of a run that did not finish."""
+    """Ctrl-C passes every guard:
+    the leases are given back as those of a run that did not finish.
+    """
     ends = Ends(stack, "lease_interrupted")
     ends.put([row("a", ends.now - 5)])
 
@@ -271,7 +302,10 @@ def test_a_second_row_of_a_run_that_died_in_the_very_first_race(stack: Stack) ->
     ends.put([row("a", ends.now - 5)])
     ends.ok()
     hold(ends, "another", FAR)
-    ends.sql(f"INSERT INTO `{ends.ledger}.leases` VALUES ('{ends.name}', 'dead', TIMESTAMP '2000-01-01 00:00:00+00')")
+    ends.sql(
+        f"INSERT INTO `{ends.ledger}.leases` VALUES ('{ends.name}', 'dead', TIMESTAMP '2000-01-01"
+        " 00:00:00+00')"
+    )
     assert ends.run().http_status == 409
     ends.expire_leases()
     ends.ok()

@@ -1,4 +1,6 @@
-"""Rows that are hard to load once each: ties, late ones, doubled ones, keyless ones, and runs that end half-way."""
+"""Rows that are hard to load once each: ties, late ones, doubled ones, keyless ones, and runs that
+end half-way.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,10 @@ def rows(*pairs: tuple[str | None, float | None], n: int = 0) -> list[dict[str, 
 def many(bench: Bench, count: int, at: str) -> None:
     """So many rows in `rows`, made by SQL; `at` is the SQL of their time over `i`."""
     bench.load("rows", SCHEMA, [])
-    bench.sql(f"""INSERT INTO {{d}}.rows (id, ts, n)
-      SELECT CONCAT('k', CAST(i AS STRING)), {at}, i FROM UNNEST(GENERATE_ARRAY(1, {count})) AS i""")
+    bench.sql(
+        f"""INSERT INTO {{d}}.rows (id, ts, n)
+      SELECT CONCAT('k', CAST(i AS STRING)), {at}, i FROM UNNEST(GENERATE_ARRAY(1, {count})) AS i"""
+    )
 
 
 def once(bench: Bench, name: str, count: int) -> None:
@@ -35,8 +39,13 @@ def once(bench: Bench, name: str, count: int) -> None:
     assert len(held) == count
 
 
-def test_one_second_with_30_000_rows_killed_half_way(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bulk load stamps them all alike. Slices and batches are smaller than that, the first run dies: each is once."""
+def test_one_second_with_30_000_rows_killed_half_way(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bulk load stamps them all alike.
+
+    Slices and batches are smaller than that, the first run dies: each is once.
+    """
     monkeypatch.setattr(window, "SLICE_ROWS", 5000)
     many(bench, 30_000, "TIMESTAMP_SECONDS(1772360000)")
     asked = table("load_second", f"{bench.name}.rows", lookback="0s")
@@ -51,7 +60,9 @@ def test_one_second_with_30_000_rows_killed_half_way(bench: Bench, monkeypatch: 
 
 
 def test_20_000_rows_in_7_slices(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of a hundred; then ties with the last second, late rows, and doubled keys: exactly those are new."""
+    """Batches of a hundred; then ties with the last second, late rows, and doubled keys: exactly
+    those are new.
+    """
     monkeypatch.setattr(window, "SLICE_ROWS", 3000)
     first = NOW - 7 * HOUR
     many(bench, 20_000, f"TIMESTAMP_SECONDS({first} + DIV((i - 1) * {7 * HOUR - 1}, 19999))")
@@ -70,9 +81,13 @@ def test_20_000_rows_in_7_slices(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
     once(bench, "load_slices", 20_300)
 
 
-@pytest.mark.parametrize(("most", "requests"), [(10_000, (10,)), (500, range(40, 60))], ids=["by rows", "by bytes"])
+@pytest.mark.parametrize(
+    ("most", "requests"), [(10_000, (10,)), (500, range(40, 60))], ids=["by rows", "by bytes"]
+)
 def test_a_batch_closes_at_its_own_limits(bench: Bench, most: int, requests: Sequence[int]) -> None:
-    """200 rows of about 40 bytes by twenties: bytes count within a batch, and are no reason to part the next one."""
+    """200 rows of about 40 bytes by twenties: bytes count within a batch, and are no reason to
+    part the next one.
+    """
     many(bench, 200, f"TIMESTAMP_SECONDS({NOW - 1000} + i)")
     asked = table(f"load_limits_{most}", f"{bench.name}.rows")
     before = bench.aito.total(on="insert")
@@ -81,18 +96,24 @@ def test_a_batch_closes_at_its_own_limits(bench: Bench, most: int, requests: Seq
 
 
 def test_rows_that_share_the_watermarks_second(bench: Bench) -> None:
-    """Those that come later are neither lost nor doubled, even without a lookback and with fractions of a second."""
+    """Those that come later are neither lost nor doubled, even without a lookback and with
+    fractions of a second.
+    """
     asked = table("load_ties", f"{bench.name}.rows", lookback="0s")
     bench.load("rows", SCHEMA, rows(("a", NOW - 50), ("b", NOW - 10), ("c", NOW - 10 + 0.75)))
     assert bench.ok(asked).uploaded == 3
-    bench.load("rows", SCHEMA, rows(("d", NOW - 10), ("e", NOW - 10 + 0.5), ("f", NOW - 10 + 0.999999)))
+    bench.load(
+        "rows", SCHEMA, rows(("d", NOW - 10), ("e", NOW - 10 + 0.5), ("f", NOW - 10 + 0.999999))
+    )
     report = bench.ok(asked)
     assert (report.fetched, report.uploaded, report.skipped) == (5, 3, 2)
     assert bench.keys("load_ties") == ["a", "b", "c", "d", "e", "f"]
 
 
 def test_the_oldest_rows_first(bench: Bench) -> None:
-    """Whatever their keys: a load that ends half-way leaves a watermark behind which nothing is missing."""
+    """Whatever their keys: a load that ends half-way leaves a watermark behind which nothing is
+    missing.
+    """
     bench.load("rows", SCHEMA, rows(*((f"k{99 - n}", NOW - 5000.0 + n) for n in range(50))))
     asked = table("load_order", f"{bench.name}.rows", lookback="0s")
     bench.aito.fail("unavailable", on="insert", times=None, skip=2)
@@ -108,7 +129,11 @@ def test_rows_that_are_late(bench: Bench) -> None:
     asked = table("load_late", f"{bench.name}.rows", lookback="1h")
     bench.load("rows", SCHEMA, rows(("a", NOW - DAY), ("b", NOW - 10)))
     bench.ok(asked)
-    bench.load("rows", SCHEMA, rows(("edge", NOW - 10 - HOUR), ("late", NOW - 1000), ("lost", NOW - 11 - HOUR)))
+    bench.load(
+        "rows",
+        SCHEMA,
+        rows(("edge", NOW - 10 - HOUR), ("late", NOW - 1000), ("lost", NOW - 11 - HOUR)),
+    )
     assert bench.ok(asked).uploaded == 2
     assert bench.keys("load_late") == ["a", "b", "edge", "late"]
     assert bench.ok(asked, request=Request("reconcile")).repaired == 1
@@ -118,8 +143,15 @@ def test_rows_that_are_late(bench: Bench) -> None:
 def test_doubled_keys(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest row of a key counts, in one slice and across slices; equal ones are one."""
     monkeypatch.setattr(window, "SLICE_ROWS", 2)
-    bench.load("rows", SCHEMA, [*rows(("a", NOW - 5 * HOUR), ("b", NOW - 5 * HOUR), ("c", NOW - 3 * HOUR), n=1),
-                                *rows(("a", NOW - 100), ("b", NOW - 5 * HOUR + 1), n=2), *rows(("c", NOW - 3 * HOUR), n=1)])  # fmt: skip  # noqa: E501
+    bench.load(
+        "rows",
+        SCHEMA,
+        [
+            *rows(("a", NOW - 5 * HOUR), ("b", NOW - 5 * HOUR), ("c", NOW - 3 * HOUR), n=1),
+            *rows(("a", NOW - 100), ("b", NOW - 5 * HOUR + 1), n=2),
+            *rows(("c", NOW - 3 * HOUR), n=1),
+        ],
+    )
     asked = table("load_doubled", f"{bench.name}.rows")
     report = bench.ok(asked)
     assert report.slices_planned > 1
@@ -131,19 +163,29 @@ def test_doubled_keys(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("mode", ["append", "merge"])
 def test_the_newest_row_of_a_key_not_the_largest(bench: Bench, mode: str) -> None:
-    """Of two rows of a key in one slice the later counts, to the microsecond, whatever their documents' texts are."""
-    older, newer = rows(("a", NOW - 900), ("b", NOW - 900.75), n=9), rows(("a", NOW - 800), ("b", NOW - 900.25), n=1)
+    """Of two rows of a key in one slice the later counts, to the microsecond, whatever their
+    documents' texts are.
+    """
+    older, newer = (
+        rows(("a", NOW - 900), ("b", NOW - 900.75), n=9),
+        rows(("a", NOW - 800), ("b", NOW - 900.25), n=1),
+    )
     bench.load("rows", SCHEMA, [*newer, *older])
     columns: dict[str, Any] = {
         "id": {},
         "n": {},
     }  # the time is no part of the document but for its second, which comes last
     bench.ok(table(f"load_newest_{mode}", f"{bench.name}.rows", columns=columns, mode=mode))
-    assert {row["id"]: row["n"] for row in bench.aito.rows(f"load_newest_{mode}")} == {"a": 1, "b": 1}
+    assert {row["id"]: row["n"] for row in bench.aito.rows(f"load_newest_{mode}")} == {
+        "a": 1,
+        "b": 1,
+    }
 
 
 def test_a_key_that_comes_again_within_the_lookback(bench: Bench) -> None:
-    """Behind the watermark, with another time: as many rows as before, and the newer one is the row that counts."""
+    """Behind the watermark, with another time: as many rows as before, and the newer one is the
+    row that counts.
+    """
     asked = table("load_again_late", f"{bench.name}.rows")
     bench.load("rows", SCHEMA, rows(("a", NOW - 900), ("b", NOW - 800), ("newest", NOW - 10), n=1))
     bench.ok(asked)
@@ -154,9 +196,28 @@ def test_a_key_that_comes_again_within_the_lookback(bench: Bench) -> None:
 
 
 def test_awkward_keys(bench: Bench) -> None:
-    """Quotes, line feeds, emoji, an empty text: looked up after a lost answer, known again, replaced, deleted."""
-    keys = ["", " ", "a b", "a b ", 'a "quote"', "it's", "back\\slash", "line\nfeed", ",\n", "null", "{}", "[1]",
-            "漢字", "👩‍👩‍👧", "\u2028", "$and", "k" * 1500]  # fmt: skip
+    """Quotes, line feeds, emoji, an empty text: looked up after a lost answer, known again,
+    replaced, deleted.
+    """
+    keys = [
+        "",
+        " ",
+        "a b",
+        "a b ",
+        'a "quote"',
+        "it's",
+        "back\\slash",
+        "line\nfeed",
+        ",\n",
+        "null",
+        "{}",
+        "[1]",
+        "漢字",
+        "👩‍👩‍👧",
+        "\u2028",
+        "$and",
+        "k" * 1500,
+    ]
     asked = table("load_keys", f"{bench.name}.rows", purge={"max_share": 1})
     bench.load("rows", SCHEMA, rows(*((key, NOW - 100.0 - n) for n, key in enumerate(keys))))
     bench.aito.fail("cut", on="insert", apply="half")
@@ -176,20 +237,28 @@ def test_awkward_keys(bench: Bench) -> None:
 def test_rows_without_key_or_cursor(bench: Bench) -> None:
     """Counted, said in the log and kept in the ledger: never left out in silence."""
     good = [(f"k{n}", NOW - 100.0 - n) for n in range(20)]
-    bench.load("rows", SCHEMA, rows(*good, (None, NOW - 5), (None, NOW - 6), ("x", None), ("y", None), (None, None)))
+    bench.load(
+        "rows",
+        SCHEMA,
+        rows(*good, (None, NOW - 5), (None, NOW - 6), ("x", None), ("y", None), (None, None)),
+    )
     asked = table("load_null", f"{bench.name}.rows", rejects={"max_share": 0.5})
     report = bench.ok(asked)
     assert (report.fetched, report.uploaded, report.rejected) == (25, 20, 5)
     planned = bench.event("table_planned")
     assert (planned["severity"], planned["keyless"], planned["cursorless"]) == ("WARNING", 2, 3)
     reasons = Counter(entry["reason"] for entry in bench.ledger("rejects"))
-    assert reasons == {"id: NULL in a column that is not nullable": 2,
-                       "3 rows have no cursor (at would be NULL) and are not loaded": 1}  # fmt: skip
+    assert reasons == {
+        "id: NULL in a column that is not nullable": 2,
+        "3 rows have no cursor (at would be NULL) and are not loaded": 1,
+    }
     once(bench, "load_null", 20)
 
 
 def test_a_second_without_keys(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read in parts by a hash of the key, which a row without one has not: it is in a part all the same."""
+    """Read in parts by a hash of the key, which a row without one has not: it is in a part all the
+    same.
+    """
     monkeypatch.setattr(window, "SLICE_ROWS", 5)
     good = [(f"k{n}", NOW - 9.0) for n in range(40)]
     bench.load("rows", SCHEMA, rows(*good, *[(None, NOW - 9.0)] * 3))
@@ -199,7 +268,9 @@ def test_a_second_without_keys(bench: Bench, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_rows_without_key_or_cursor_are_told_each_night(bench: Bench) -> None:
-    """Nothing is new, and still the rows that cannot be loaded are counted, and recorded once more."""
+    """Nothing is new, and still the rows that cannot be loaded are counted, and recorded once
+    more.
+    """
     bench.load("rows", SCHEMA, rows(("a", NOW - 9), ("b", NOW - 8), (None, NOW - 5), ("x", None)))
     asked = table("load_nights", f"{bench.name}.rows", rejects={"max_share": 0.5})
     for night in (1, 2):
@@ -209,7 +280,9 @@ def test_rows_without_key_or_cursor_are_told_each_night(bench: Bench) -> None:
 
 
 def test_too_many_rows_without_a_key_stop_the_table(bench: Bench) -> None:
-    """Past rejects.max_share it is the source that is wrong: 500, with the figures and the remedy."""
+    """Past rejects.max_share it is the source that is wrong:
+    500, with the figures and the remedy.
+    """
     bench.load("rows", SCHEMA, rows(("a", NOW - 9), *((None, NOW - 5.0 - n) for n in range(5))))
     report = bench.run(table("load_stopped", f"{bench.name}.rows"))
     assert report.http_status == 500
@@ -242,7 +315,9 @@ CURSORS: dict[str, tuple[str, Any]] = {
 
 @pytest.mark.parametrize("kind", CURSORS)
 def test_cursor_types(bench: Bench, kind: str) -> None:
-    """Each type of cursor, from before 1970 on; a second run brings what came since, and nothing else."""
+    """Each type of cursor, from before 1970 on; a second run brings what came since, and nothing
+    else.
+    """
     sql_type, spelled = CURSORS[kind]
     schema = {"id": "STRING", "ts": sql_type}
     midnight = NOW - NOW % DAY
@@ -252,7 +327,11 @@ def test_cursor_types(bench: Bench, kind: str) -> None:
     assert bench.ok(asked).uploaded == 3
     held = {row["id"]: row["at"] for row in bench.aito.rows(asked["name"])}
     assert held == {key: at for key, at in times.items() if key != "future"}
-    bench.load("rows", schema, [{"id": "tie", "ts": spelled(midnight)}, {"id": "late", "ts": spelled(midnight - DAY)}])
+    bench.load(
+        "rows",
+        schema,
+        [{"id": "tie", "ts": spelled(midnight)}, {"id": "late", "ts": spelled(midnight - DAY)}],
+    )
     assert bench.ok(asked).uploaded == 2
     assert bench.ok(asked).uploaded == 0
     once(bench, asked["name"], 5)
@@ -281,19 +360,27 @@ def test_a_view_and_a_query(bench: Bench) -> None:
     assert bench.ok(table("load_view", f"{bench.name}.seen")).uploaded == 2
     asked = table("load_query", "")
     del asked["source"]
-    query = f"SELECT UPPER(id) AS id, ts FROM {bench.name}.rows WHERE id != ';' -- no semicolons; no more"
+    query = (
+        f"SELECT UPPER(id) AS id, ts FROM {bench.name}.rows WHERE id != ';' -- no semicolons; no"
+        " more"
+    )
     assert bench.ok({**asked, "query": query}).uploaded == 2
     assert bench.keys("load_query") == ["A", "B"]
 
 
-@pytest.mark.parametrize(("kind", "first", "second"), [("BYTES", "AP8=", "Cg=="), ("INT64", 2**62, -5)])
+@pytest.mark.parametrize(
+    ("kind", "first", "second"), [("BYTES", "AP8=", "Cg=="), ("INT64", 2**62, -5)]
+)
 def test_keys_of_other_types(bench: Bench, kind: str, first: Any, second: Any) -> None:
     """A key is compared by what Aito holds of it; a second run knows every row again."""
     column = {"type": "Long"} if kind == "INT64" else {}
     bench.load("rows", {"id": kind, "ts": "TIMESTAMP"}, [])
     for number, key in enumerate((first, second)):
         value = f"FROM_BASE64('{key}')" if kind == "BYTES" else key
-        bench.sql(f"INSERT INTO {{d}}.rows (id, ts) SELECT {value}, TIMESTAMP_SECONDS({NOW - 10 - number})")
+        bench.sql(
+            f"INSERT INTO {{d}}.rows (id, ts) SELECT {value},"
+            f" TIMESTAMP_SECONDS({NOW - 10 - number})"
+        )
     asked = table(f"load_key_{kind.lower()}", f"{bench.name}.rows", columns={"id": column})
     assert bench.ok(asked).uploaded == 2
     report = bench.ok(asked)
@@ -312,16 +399,26 @@ def test_full_refresh(bench: Bench) -> None:
     assert bench.ok(asked).uploaded == 0
     report = bench.ok(asked, request=Request(full_refresh=True))
     assert report.uploaded == 2
-    assert {row["id"]: row["n"] for row in bench.aito.rows("load_again")} == {"a": 0, "b": 7, "c": 0}
+    assert {row["id"]: row["n"] for row in bench.aito.rows("load_again")} == {
+        "a": 0,
+        "b": 7,
+        "c": 0,
+    }
 
 
 def test_out_of_time_is_partial_and_goes_on(bench: Bench) -> None:
-    """At least one batch a run, however little time: the state is good, the answer 503, and calling again continues."""
+    """At least one batch a run, however little time: the state is good, the answer 503, and
+    calling again continues.
+    """
     bench.load("rows", SCHEMA, rows(*((f"k{n}", NOW - 100.0 + n) for n in range(30))))
     asked = table("load_slow", f"{bench.name}.rows")
     bench.aito.fail("slow", on="insert", times=None, seconds=1.1)
     report = bench.run(asked, batch={"rows": 10}, time_budget_seconds=1)
-    assert (report.status, report.http_status, report.retry_after is not None) == ("partial", 503, True)
+    assert (report.status, report.http_status, report.retry_after is not None) == (
+        "partial",
+        503,
+        True,
+    )
     assert 0 < len(bench.aito.rows("load_slow")) < 30
     bench.aito.heal()
     assert bench.ok(asked, batch={"rows": 10}).verified

@@ -11,7 +11,9 @@ from tests.promise.ends import DAY, HOUR, Ends, row
 
 
 def test_ten_thousand_of_which_a_thousand_change(stack: Stack) -> None:
-    """1,000 changed, 100 of them twice: Aito holds the newest of each, sent once; a second run sends nothing."""
+    """1,000 changed, 100 of them twice: Aito holds the newest of each, sent once; a second run
+    sends nothing.
+    """
     dice = random.Random(3)
     ends = Ends(stack, "merge_large", "merge")
     ends.put([row(f"k{i:05}", ends.now - 3 * DAY - i) for i in range(10_000)])
@@ -32,7 +34,14 @@ def test_the_same_second_and_finer(stack: Stack) -> None:
     """Within one second the later microsecond wins, in whatever order the rows reach BigQuery."""
     ends = Ends(stack, "merge_fine", "merge")
     at = ends.now - 500
-    ends.put([row("a", at + 0.9, "last"), row("a", at + 0.1, "first"), row("b", at + 0.2, "one"), row("c", at)])
+    ends.put(
+        [
+            row("a", at + 0.9, "last"),
+            row("a", at + 0.1, "first"),
+            row("b", at + 0.2, "one"),
+            row("c", at),
+        ]
+    )
     ends.ok()
     ends.put([row("b", at + 0.000002, "older"), row("c", at + 0.000001, "newer")])
     ends.ok()
@@ -86,8 +95,12 @@ def test_numbers_as_keys(stack: Stack) -> None:
 
 
 def test_no_reader_sees_a_key_twice(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change later than all that Aito holds replaces the older row in the same step, and is not added beside it."""
-    monkeypatch.setattr("sync.plan.window.slice_rows", lambda _: 1)  # a slice of which Aito can hold nothing
+    """A change later than all that Aito holds replaces the older row in the same step, and is not
+    added beside it.
+    """
+    monkeypatch.setattr(
+        "sync.plan.window.slice_rows", lambda _: 1
+    )  # a slice of which Aito can hold nothing
     ends = Ends(stack, "merge_one_step", "merge")
     ends.put([row("a", ends.now - 900), row("b", ends.now - 800)])
     ends.ok()
@@ -111,7 +124,12 @@ def test_a_row_that_is_there_twice(stack: Stack) -> None:
 
 def taken_back(ends: Ends, at: float) -> None:
     """A key of two days ago comes again, is brought to Aito, and is deleted in the source."""
-    ends.put([row("a", ends.now - 2 * DAY, "old"), *(row(f"k{i}", ends.now - 60 * i - 60) for i in range(9))])
+    ends.put(
+        [
+            row("a", ends.now - 2 * DAY, "old"),
+            *(row(f"k{i}", ends.now - 60 * i - 60) for i in range(9)),
+        ]
+    )
     ends.ok()
     ends.put([row("a", at, "new")])
     ends.ok()
@@ -120,15 +138,21 @@ def taken_back(ends: Ends, at: float) -> None:
 
 
 def test_the_newest_row_is_taken_back(stack: Stack) -> None:
-    """Deleted in the source within the lookback: the older row of the key, far behind it, is the newest left."""
+    """Deleted in the source within the lookback: the older row of the key, far behind it, is the
+    newest left.
+    """
     ends = Ends(stack, "merge_taken_back", "merge")
     taken_back(ends, ends.now - 30)
     report = ends.ok()
     assert report.watermark_after == max(r["unix"] for r in ends.held())
 
 
-def test_broken_off_before_the_older_row_is_back(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newest row of a key was taken back and is deleted; the next run brings the older one, however old."""
+def test_broken_off_before_the_older_row_is_back(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest row of a key was taken back and is deleted; the next run brings the older one,
+    however old.
+    """
     monkeypatch.setattr("sync.plan.window.slice_rows", lambda _: 2)
     ends = Ends(stack, "merge_broken_off", "merge")
     ends.put([row(f"o{i}", ends.now - 3 * DAY - HOUR * i) for i in range(5)])

@@ -1,4 +1,6 @@
-"""The purge removes what is older than `keep`, refuses what looks like a slip, and a dry run writes nothing at all."""
+"""The purge removes what is older than `keep`, refuses what looks like a slip, and a dry run
+writes nothing at all.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,11 @@ EDGE = NOW - 30 * DAY
 
 def fill(bench: Bench, *ages: float) -> None:
     """Rows of so many days of age."""
-    bench.load("rows", SCHEMA, [{"id": f"k{age}", "ts": iso(NOW - age * DAY), "parent": "k1"} for age in ages])
+    bench.load(
+        "rows",
+        SCHEMA,
+        [{"id": f"k{age}", "ts": iso(NOW - age * DAY), "parent": "k1"} for age in ages],
+    )
 
 
 def old(bench: Bench, name: str, columns: list[str], *cursors: int) -> None:
@@ -40,18 +46,28 @@ def test_children_first(bench: Bench) -> None:
     """No child is left behind without its parent."""
     fill(bench, 1, 2, 3)
     parent = table("purge_parent", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
-    child = table("purge_child", f"{bench.name}.rows", columns={"id": {}, "parent": {"link": "purge_parent.id"}}, **KEEP)  # fmt: skip  # noqa: E501
+    child = table(
+        "purge_child",
+        f"{bench.name}.rows",
+        columns={"id": {}, "parent": {"link": "purge_parent.id"}},
+        **KEEP,
+    )
     bench.ok(parent, child)
     old(bench, "purge_parent", ["id"], EDGE - 5)
     old(bench, "purge_child", ["id", "parent"], EDGE - 5)
     bench.aito.reset_stats()
     report = bench.run(parent, child)
     assert [t.purged for t in report.tables] == [1, 1]
-    assert [e.table for e in bench.aito.log if e.kind == "delete"] == ["purge_child", "purge_parent"]
+    assert [e.table for e in bench.aito.log if e.kind == "delete"] == [
+        "purge_child",
+        "purge_parent",
+    ]
 
 
 def test_refused_past_max_share(bench: Bench) -> None:
-    """500, an event and a message with the figures and the remedy; nothing is deleted until somebody says so."""
+    """500, an event and a message with the figures and the remedy; nothing is deleted until
+    somebody says so.
+    """
     fill(bench, 1, 2)
     asked = table("purge_share", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
     bench.ok(asked)
@@ -66,7 +82,9 @@ def test_refused_past_max_share(bench: Bench) -> None:
     assert len(bench.aito.rows("purge_share")) == 5
     assert bench.aito.total("requests", "delete") == 0
     assert bench.ledger("runs")[-1]["purged"] == 0
-    assert bench.ok({**asked, "purge": {"max_share": 0.6}}).purged == 3, "at the share itself it is allowed"
+    assert bench.ok({**asked, "purge": {"max_share": 0.6}}).purged == 3, (
+        "at the share itself it is allowed"
+    )
 
 
 def test_nothing_is_purged_after_a_failed_load(bench: Bench) -> None:
@@ -90,16 +108,25 @@ def everything(bench: Bench) -> list[dict[str, Any]]:
     for dataset in bench.client.list_datasets(timeout=20):
         if bench.name in dataset.dataset_id:
             for item in bench.client.list_tables(dataset.dataset_id, timeout=20):
-                found.append({"table": item.full_table_id, "rows": bench.client.get_table(item, timeout=20).num_rows})
+                found.append(
+                    {
+                        "table": item.full_table_id,
+                        "rows": bench.client.get_table(item, timeout=20).num_rows,
+                    }
+                )
     return found
 
 
 def test_a_dry_run_writes_nothing_anywhere(bench: Bench) -> None:
-    """No write request to Aito, no table and no row in BigQuery, no ledger: not for new tables, not for old ones."""
+    """No write request to Aito, no table and no row in BigQuery, no ledger: not for new tables,
+    not for old ones.
+    """
     fill(bench, 1, 2, 3)
     source = f"{bench.name}.rows"
     parent = table("purge_dry", source, columns={"id": {}}, **KEEP)
-    child = table("purge_dry_child", source, columns={"id": {}, "parent": {"link": "purge_dry.id"}}, **KEEP)
+    child = table(
+        "purge_dry_child", source, columns={"id": {}, "parent": {"link": "purge_dry.id"}}, **KEEP
+    )
     small = {"name": "purge_dry_small", "source": source, "mode": "replace"}
     before, schema = everything(bench), bench.aito.schema()
     report = bench.run(parent, child, small, request=Request(dry_run=True))
@@ -115,8 +142,11 @@ def test_a_dry_run_writes_nothing_anywhere(bench: Bench) -> None:
     fill(bench, 0.5)
     before, rows = everything(bench), bench.aito.rows("purge_dry")
     wider = {**parent, "columns": {"id": {}, "parent": {}}}
-    for request in (Request(dry_run=True), Request(dry_run=True, full_refresh=True),
-                    Request("reconcile", dry_run=True, deep=True)):  # fmt: skip
+    for request in (
+        Request(dry_run=True),
+        Request(dry_run=True, full_refresh=True),
+        Request("reconcile", dry_run=True, deep=True),
+    ):
         bench.aito.reset_stats()
         bench.run(wider, request=request)
         assert bench.writes() == 0

@@ -1,4 +1,6 @@
-"""Both ends compared over the whole range: what somebody did behind our back is found and repaired."""
+"""Both ends compared over the whole range: what somebody did behind our back is found and
+repaired.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from tests.workbench import Bench, iso, table
 
 
 def damaged(stack: Stack, name: str) -> Ends:
-    """2,000 rows over 60 days; 100 deleted in Aito, 100 doubled, 100 deleted in the source, 100 arrived late."""
+    """2,000 rows over 60 days; 100 deleted in Aito, 100 doubled, 100 deleted in the source, 100
+    arrived late.
+    """
     ends = Ends(stack, name)
     ends.put([row(f"k{i:04}", ends.now - 60 - i * 2592) for i in range(2000)])
     ends.ok()
@@ -31,7 +35,9 @@ def damaged(stack: Stack, name: str) -> Ends:
 
 
 def test_four_kinds_of_damage(stack: Stack) -> None:
-    """All repaired in one call, told in the answer and the ledger; a second one finds nothing to do."""
+    """All repaired in one call, told in the answer and the ledger; a second one finds nothing to
+    do.
+    """
     ends = damaged(stack, "reconcile_four")
     report = ends.ok(action="reconcile")
     assert report.repaired == 400
@@ -69,7 +75,9 @@ def test_deep_finds_what_counts_do_not(stack: Stack, monkeypatch: pytest.MonkeyP
 
 
 def test_a_source_that_lost_its_rows(stack: Stack) -> None:
-    """More than purge.max_share would go: refused with the numbers, nothing deleted, until a person allows it."""
+    """More than purge.max_share would go: refused with the numbers, nothing deleted, until a
+    person allows it.
+    """
     ends = Ends(stack, "reconcile_lost")
     ends.put([row(f"k{i:03}", ends.now - 60 - i * HOUR) for i in range(200)])
     ends.ok()
@@ -92,7 +100,8 @@ def test_the_share_is_that_of_the_run(stack: Stack, monkeypatch: pytest.MonkeyPa
     ends.put([row(f"k{i:03}", ends.now - 60 - i * HOUR) for i in range(200)])
     ends.ok()
     ends.take(
-        [f"k{i:03}" for i in range(0, 200, 20)] + [f"k{i + j:03}" for i in range(0, 200, 20) for j in range(1, 12)]
+        [f"k{i:03}" for i in range(0, 200, 20)]
+        + [f"k{i + j:03}" for i in range(0, 200, 20) for j in range(1, 12)]
     )
     report = ends.run(action="reconcile")
     assert report.http_status == 500, report.to_json()
@@ -101,7 +110,9 @@ def test_the_share_is_that_of_the_run(stack: Stack, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_key_in_two_slices(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that moved to another slice, forwards or backwards, is there once, and where the source has it."""
+    """A key that moved to another slice, forwards or backwards, is there once, and where the
+    source has it.
+    """
     monkeypatch.setattr("sync.plan.window.slice_rows", lambda _: 20)
     ends = Ends(stack, "reconcile_moved", table={"lookback": "7d"})
     ends.put([row(f"k{i:03}", ends.now - 60 - i * HOUR) for i in range(100)])
@@ -114,21 +125,33 @@ def test_a_key_in_two_slices(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> N
     assert ends.ok(action="reconcile", deep=True).repaired == 0
 
 
-def test_a_source_that_moves_while_it_is_read(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that arrive in the window during the run are no reason to fail, and are there after the next at the latest.
+def test_a_source_that_moves_while_it_is_read(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that arrive in the window during the run are no reason to fail, and are there after the
+    next at the latest.
 
     A key that comes again meanwhile is not doubled by it.
     """
     monkeypatch.setattr("sync.plan.window.slice_rows", lambda _: 50)
     ends = Ends(
-        stack, "reconcile_moving", settings={"batch": {"rows": 25, "bytes": 5_000_000}}, table={"lookback": "9d"}
+        stack,
+        "reconcile_moving",
+        settings={"batch": {"rows": 25, "bytes": 5_000_000}},
+        table={"lookback": "9d"},
     )
     ends.put([row(f"k{i:03}", ends.now - 60 - i * HOUR) for i in range(200)])
     arrived = iter([True])
 
     def arrive(_document: object) -> None:
         if next(arrived, False):
-            ends.put([row("k199", ends.now - 40, "came again"), row("n", ends.now - 100), row("m", ends.now - 9)])
+            ends.put(
+                [
+                    row("k199", ends.now - 40, "came again"),
+                    row("n", ends.now - 100),
+                    row("m", ends.now - 9),
+                ]
+            )
 
     stack.aito.refuse(arrive)
     try:
@@ -141,9 +164,17 @@ def test_a_source_that_moves_while_it_is_read(stack: Stack, monkeypatch: pytest.
 
 
 def test_rows_from_the_future(stack: Stack) -> None:
-    """They wait until their time comes, do not move the watermark, and do not hide the row that counts until then."""
+    """They wait until their time comes, do not move the watermark, and do not hide the row that
+    counts until then.
+    """
     ends = Ends(stack, "reconcile_future", "merge")
-    ends.put([row("a", ends.now - 50, "today"), row("a", ends.now + 5 * HOUR, "tomorrow"), row("b", ends.now + HOUR)])
+    ends.put(
+        [
+            row("a", ends.now - 50, "today"),
+            row("a", ends.now + 5 * HOUR, "tomorrow"),
+            row("b", ends.now + HOUR),
+        ]
+    )
     report = ends.ok()
     assert (report.uploaded, report.watermark_after) == (1, int(ends.now) - 50)
     ends.now += 2 * HOUR
@@ -151,21 +182,29 @@ def test_rows_from_the_future(stack: Stack) -> None:
     ends.now += 4 * HOUR
     assert ends.ok().uploaded == 1
     ends.now -= 5 * HOUR
-    assert ends.run().http_status in (200, 503), "a clock set back shows yesterday's state, and breaks nothing"
+    assert ends.run().http_status in (200, 503), (
+        "a clock set back shows yesterday's state, and breaks nothing"
+    )
     ends.now += 5 * HOUR
     ends.until_ok(2)
 
 
 def test_an_answer_that_comes_late(stack: Stack) -> None:
-    """An insert is applied after it was looked for and sent again: the doubles are gone before the run says ok."""
+    """An insert is applied after it was looked for and sent again: the doubles are gone before the
+    run says ok.
+    """
     ends = Ends(stack, "reconcile_late", settings={"batch": {"rows": 50, "bytes": 5_000_000}})
     ends.put([row(f"k{i:03}", ends.now - 60 - i * HOUR) for i in range(200)])
     stack.aito.fail("cut", on="insert", apply="none", skip=1)
     late = iter([True])
 
     def apply_late(document: dict[str, object]) -> None:
-        if document["id"] == "k010" and next(late, False):  # a later batch than the one that was lost
-            stack.aito.insert(ends.name, [ends.document(r) for r in ends.rows if "k100" <= r["id"] < "k150"])
+        if document["id"] == "k010" and next(
+            late, False
+        ):  # a later batch than the one that was lost
+            stack.aito.insert(
+                ends.name, [ends.document(r) for r in ends.rows if "k100" <= r["id"] < "k150"]
+            )
 
     stack.aito.refuse(apply_late)
     try:
@@ -177,7 +216,9 @@ def test_an_answer_that_comes_late(stack: Stack) -> None:
 
 @pytest.mark.parametrize("times", [2, 3, 4])
 def test_a_row_that_is_there_several_times(stack: Stack, times: int) -> None:
-    """An odd number of equal rows has the fingerprint of one: they are counted as well, in a night with nothing new."""
+    """An odd number of equal rows has the fingerprint of one: they are counted as well, in a night
+    with nothing new.
+    """
     ends = Ends(stack, f"reconcile_times_{times}")
     ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(9)])
     ends.ok()
@@ -191,7 +232,9 @@ def test_it_does_not_purge(stack: Stack) -> None:
     ends = Ends(stack, "reconcile_old", keep=10 * DAY)
     ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(5)])
     ends.ok()
-    stack.aito.insert(ends.name, [{"id": "old", "at": "", "value": "", "unix": int(ends.now) - 11 * DAY}])
+    stack.aito.insert(
+        ends.name, [{"id": "old", "at": "", "value": "", "unix": int(ends.now) - 11 * DAY}]
+    )
     assert ends.ok(action="reconcile").purged == 0
     assert len(ends.held()) == 6
     assert ends.ok().purged == 1
@@ -202,7 +245,9 @@ INGESTED = {"id": "STRING", "ts": "TIMESTAMP"}
 
 @pytest.fixture
 def ingested(bench: Bench) -> dict[str, Any]:
-    """A table partitioned by the time of ingestion, of which some rows are dated ten days after they arrived."""
+    """A table partitioned by the time of ingestion, of which some rows are dated ten days after
+    they arrived.
+    """
     real = bench.now = int(time.time())
     ahead = [{"id": key, "ts": iso(real + 10 * DAY + 3600 * i)} for i, key in enumerate("cde")]
     bench.load("rows", INGESTED, [{"id": "a", "ts": iso(real - 10 * DAY)}, *ahead], partition_by="")
@@ -212,15 +257,21 @@ def ingested(bench: Bench) -> dict[str, Any]:
 def test_rows_dated_far_ahead_are_no_reason_to_stop(
     bench: Bench, ingested: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The histogram of the window sees them, and the pruned query of their slice does not: they are fetched then."""
+    """The histogram of the window sees them, and the pruned query of their slice does not: they
+    are fetched then.
+    """
     monkeypatch.setattr(window, "SLICE_ROWS", 2)
     bench.now += 20 * DAY
     bench.ok(ingested)
     assert bench.keys(ingested["name"]) == ["a", "c", "d", "e"]
 
 
-def test_what_a_pruned_query_does_not_see_is_not_gone(bench: Bench, ingested: dict[str, Any]) -> None:
-    """A row that reconcile brought stays when the next sync's window holds it and its partition is not looked at."""
+def test_what_a_pruned_query_does_not_see_is_not_gone(
+    bench: Bench, ingested: dict[str, Any]
+) -> None:
+    """A row that reconcile brought stays when the next sync's window holds it and its partition is
+    not looked at.
+    """
     bench.now += 10 * DAY + 4 * 3600
     bench.ok(ingested, request=Request(action="reconcile"))
     bench.now += 600
@@ -228,8 +279,12 @@ def test_what_a_pruned_query_does_not_see_is_not_gone(bench: Bench, ingested: di
     assert (report.verified, bench.keys(ingested["name"])) == (True, ["a", "c", "d", "e"])
 
 
-def test_what_comes_during_the_load_costs_no_whole_scan(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table that rows stream into is never quite as it was counted: it is counted again, recent partitions alone."""
+def test_what_comes_during_the_load_costs_no_whole_scan(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table that rows stream into is never quite as it was counted: it is counted again, recent
+    partitions alone.
+    """
     real = bench.now = int(time.time())
     rows = [{"id": f"k{i}", "ts": iso(real - 900 + i)} for i in range(9)]
     bench.load("streamed", INGESTED, rows, partition_by="")

@@ -27,15 +27,24 @@ def refusing(stack: Stack) -> Iterator[None]:
 
 @pytest.mark.parametrize("status", [400, pytest.param(500, marks=pytest.mark.slow)])
 def test_three_among_fifty_thousand(stack: Stack, status: int) -> None:
-    """Three rejects with reasons, 49,997 rows stored, at most 120 requests more than without; told once only."""
+    """Three rejects with reasons, 49,997 rows stored, at most 120 requests more than without; told
+    once only.
+    """
     stack.aito.refusal_status = status
     ends = Ends(stack, f"rejects_few_{status}")
-    ends.put([row(f"k{i:05}", ends.now - 60 * i - 1, BAD if i in (7, 25_000, 49_999) else "v") for i in range(50_000)])
+    ends.put(
+        [
+            row(f"k{i:05}", ends.now - 60 * i - 1, BAD if i in (7, 25_000, 49_999) else "v")
+            for i in range(50_000)
+        ]
+    )
     report = ends.ok()
     assert (report.uploaded, report.rejected) == (49_997, 3)
     rejects = ends.rejects()
     assert sorted(r["key"] for r in rejects) == ["k00007", "k25000", "k49999"]
-    assert all(("the value is bad" in r["reason"]) and r["document"] and r["cursor"] for r in rejects)
+    assert all(
+        ("the value is bad" in r["reason"]) and r["document"] and r["cursor"] for r in rejects
+    )
     assert len(ends.held()) == 49_997
     assert stack.aito.total() - 50 <= 120 + 10, "fifty batches; ten for schema, counts and the like"
     assert ends.ok().rejected == 1, "the one within the lookback is tried again"
@@ -54,14 +63,20 @@ def test_the_cost_of_finding_them(stack: Stack, size: int, bad: int) -> None:
 
 
 def test_too_many(stack: Stack) -> None:
-    """Two per cent are past rejects.max_share: the table fails, says so, and is not purged; mended, it goes on."""
+    """Two per cent are past rejects.max_share: the table fails, says so, and is not purged;
+    mended, it goes on.
+    """
     ends = Ends(stack, "rejects_many", keep=10 * DAY)
-    ends.put([row(f"k{i:05}", ends.now - 60 * i - 1, BAD if i % 50 == 3 else "v") for i in range(2000)])
+    ends.put(
+        [row(f"k{i:05}", ends.now - 60 * i - 1, BAD if i % 50 == 3 else "v") for i in range(2000)]
+    )
     report = ends.run()
     (table,) = report.tables
     assert (report.http_status, table.status, table.purged) == (500, "failed", 0)
     assert table.rejected == 21
-    assert "21 of 2000 rows were rejected, more than rejects.max_share 0.01 allows" in str(table.error)
+    assert "21 of 2000 rows were rejected, more than rejects.max_share 0.01 allows" in str(
+        table.error
+    )
     old = {"id": "old", "at": "", "value": "", "unix": int(ends.now) - 11 * DAY}
     stack.aito.insert(ends.name, [old])
     assert ends.run().http_status == 500
@@ -102,7 +117,9 @@ def test_an_outage_is_blamed_on_no_row(stack: Stack) -> None:
 
 
 def test_a_bad_row_alone(stack: Stack) -> None:
-    """The only new row is refused with 500: a row that is there vouches for Aito, so that the row is to blame."""
+    """The only new row is refused with 500: a row that is there vouches for Aito, so that the row
+    is to blame.
+    """
     ends = Ends(stack, "rejects_alone", table={"rejects": {"max_share": 0.5}})
     ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(5)])
     ends.ok()
@@ -123,7 +140,9 @@ def test_the_last_row_of_a_load_is_bad(stack: Stack) -> None:
 
 @pytest.mark.parametrize("flagged", [False, True])
 def test_merge_removes_the_outdated(stack: Stack, flagged: bool) -> None:
-    """The newest row of a key is bad, found by Aito or by BigQuery: the older one goes, for it is no longer true."""
+    """The newest row of a key is bad, found by Aito or by BigQuery: the older one goes, for it is
+    no longer true.
+    """
     column = {"sql": "IF(value = 'much', 3000000000, 1)", "type": "Int"}
     columns = {"id": None, "at": None, "value": None, **({"much": column} if flagged else {})}
     ends = Ends(
@@ -142,14 +161,18 @@ def test_merge_removes_the_outdated(stack: Stack, flagged: bool) -> None:
 
 
 def test_the_outdated_go_even_where_the_table_is_stopped(stack: Stack) -> None:
-    """Too many of a batch are bad: each is on record, and none of their older rows is left to predict from."""
+    """Too many of a batch are bad: each is on record, and none of their older rows is left to
+    predict from.
+    """
     columns = {
         "id": None,
         "at": None,
         "value": None,
         "much": {"sql": "IF(value = 'much', 3000000000, 1)", "type": "Int"},
     }
-    ends = Ends(stack, "rejects_merge_stopped", "merge", table={"columns": columns, "lookback": "60s"})
+    ends = Ends(
+        stack, "rejects_merge_stopped", "merge", table={"columns": columns, "lookback": "60s"}
+    )
     ends.put([row(f"k{i:03}", ends.now - 7200 - i) for i in range(200)])
     assert ends.run().status == "ok"
     bad = {f"k{i}" for i in range(150, 160)}
@@ -164,7 +187,9 @@ def test_rows_without_key_or_cursor(stack: Stack) -> None:
     """They cannot be told apart or placed in time: rejects with a reason, the rest is loaded."""
     ends = Ends(stack, "rejects_nulls", table={"rejects": {"max_share": 0.5}})
     ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(10)])
-    ends.sql(f"INSERT INTO `{ends.source}` SELECT NULL, `at`, 'no key' FROM `{ends.source}` LIMIT 1")
+    ends.sql(
+        f"INSERT INTO `{ends.source}` SELECT NULL, `at`, 'no key' FROM `{ends.source}` LIMIT 1"
+    )
     ends.sql(f"INSERT INTO `{ends.source}` VALUES ('no cursor', NULL, 'v')")
     report = ends.ok()
     assert (report.uploaded, report.rejected, report.fetched) == (10, 2, 12)
@@ -182,12 +207,16 @@ def test_numbers_that_do_not_fit(stack: Stack) -> None:
 
 @pytest.mark.parametrize("most", [8_000_000, 20_000])
 def test_many_at_once(stack: Stack, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    """A batch's bad rows are written down together, in inserts that BigQuery takes: each is on record once."""
+    """A batch's bad rows are written down together, in inserts that BigQuery takes: each is on
+    record once.
+    """
     monkeypatch.setattr(ledger, "INSERT_BYTES", most)
     inserts: list[int] = []
     insert = bigquery.Client.insert_rows_json
 
-    def counted(client: bigquery.Client, table: str, rows: list[dict[str, object]], **more: Any) -> Any:
+    def counted(
+        client: bigquery.Client, table: str, rows: list[dict[str, object]], **more: Any
+    ) -> Any:
         if table.endswith(".rejects"):
             inserts.append(len(json.dumps(rows)))
         return insert(client, table, rows, **more)
@@ -228,14 +257,21 @@ def test_calling_again_wears_no_guard_down(stack: Stack) -> None:
 
 
 def test_known_rejects_far_behind_stop_nobody(stack: Stack) -> None:
-    """The call that ends a long load compares all of it: the rejects of the calls before are no new ones."""
+    """The call that ends a long load compares all of it: the rejects of the calls before are no
+    new ones.
+    """
     ends = Ends(
         stack,
         "rejects_behind",
         table={"rejects": {"max_share": 0.1}, "lookback": "60s"},
         settings={"batch": {"rows": 10, "bytes": 5_000_000}},
     )
-    ends.put([row(f"k{i:02}", ends.now - 40 * HOUR + i * HOUR, BAD if i in (3, 5, 7) else "v") for i in range(40)])
+    ends.put(
+        [
+            row(f"k{i:02}", ends.now - 40 * HOUR + i * HOUR, BAD if i in (3, 5, 7) else "v")
+            for i in range(40)
+        ]
+    )
     reports: list[RunReport] = []
     while not reports or reports[-1].status == "partial":
         ends.now += 1
@@ -247,19 +283,25 @@ def test_known_rejects_far_behind_stop_nobody(stack: Stack) -> None:
 
 
 def test_reconcile_meets_a_known_reject(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing but the bad row is to send, and Aito answers 500 to it: it was found to blame before."""
+    """Nothing but the bad row is to send, and Aito answers 500 to it: it was found to blame
+    before.
+    """
     ends = Ends(stack, "rejects_reconciled", table={"rejects": {"max_share": 0.5}})
     ends.put([row(f"k{i}", ends.now - 60 - i * HOUR, BAD if i == 5 else "v") for i in range(10)])
     stack.aito.refusal_status = 500
     ends.ok()
-    monkeypatch.setattr("sync.plan.window.slice_rows", lambda _: 1)  # nobody in its slice to vouch for Aito
+    monkeypatch.setattr(
+        "sync.plan.window.slice_rows", lambda _: 1
+    )  # nobody in its slice to vouch for Aito
     report = ends.ok(action="reconcile", deep=True)
     assert (report.rejected, report.repaired) == (1, 0)
     assert [r["key"] for r in ends.rejects()] == ["k5"]
 
 
 def test_a_row_that_is_in_place_vouches_for_aito(stack: Stack) -> None:
-    """A bad row that reconcile is the first to find: the rows beside it are there, so that it is to blame."""
+    """A bad row that reconcile is the first to find: the rows beside it are there, so that it is
+    to blame.
+    """
     ends = Ends(stack, "rejects_vouched", table={"rejects": {"max_share": 0.5}})
     ends.put([row(f"k{i}", ends.now - 60 - i * HOUR) for i in range(10)])
     ends.ok()
@@ -270,7 +312,9 @@ def test_a_row_that_is_in_place_vouches_for_aito(stack: Stack) -> None:
 
 
 def test_an_outage_removes_nothing(stack: Stack) -> None:
-    """Aito answers 500 to every row: what it holds of them stays until somebody is found to blame."""
+    """Aito answers 500 to every row:
+    what it holds of them stays until somebody is found to blame.
+    """
     ends = Ends(stack, "rejects_outage_merge", "merge")
     ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(5)])
     ends.ok()

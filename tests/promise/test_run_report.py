@@ -1,4 +1,7 @@
-"""What is told of a row that went wrong: what to do about it. Its values are in the `rejects` ledger alone."""
+"""What is told of a row that went wrong: what to do about it.
+
+Its values are in the `rejects` ledger alone.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ VALUE = "Anna Canary 1970"
 @pytest.fixture(autouse=True)
 def quoting(stack: Stack) -> Iterator[None]:
     """The stand-in refuses rows with the value, and quotes it, as the real one does."""
-    stack.aito.refuse(lambda document: f"bad is {document}" if VALUE in str(document.get("value")) else None)
+    stack.aito.refuse(
+        lambda document: f"bad is {document}" if VALUE in str(document.get("value")) else None
+    )
     yield
     stack.aito.refuse(None)
     stack.aito.refusal_status = 400
@@ -35,20 +40,34 @@ def told(ends: Ends, report: RunReport) -> str:
 
 @pytest.mark.parametrize("status", [400, 404, 409, 422, 500])
 def test_refused_by_aito(stack: Stack, status: int) -> None:
-    """However Aito words it: the key and the values of a refused row are not told, and a reject is kept whole."""
+    """However Aito words it: the key and the values of a refused row are not told, and a reject is
+    kept whole.
+    """
     stack.aito.refusal_status = status
     ends = Ends(stack, f"told_refused_{status}", table={"rejects": {"max_share": 0.5}})
-    ends.put([row(f"key of {VALUE}", ends.now - 20, VALUE), *(row(f"k{i}", ends.now - 30 - i) for i in range(5))])
+    ends.put(
+        [
+            row(f"key of {VALUE}", ends.now - 20, VALUE),
+            *(row(f"k{i}", ends.now - 30 - i) for i in range(5)),
+        ]
+    )
     report = ends.run()
     assert VALUE not in told(ends, report)
     blamed = status in (400, 422, 500)
     assert (report.http_status == 200) == blamed
-    assert [VALUE in r["document"] and VALUE in r["reason"] for r in ends.rejects()] == [True] * blamed
+    assert [VALUE in r["document"] and VALUE in r["reason"] for r in ends.rejects()] == [
+        True
+    ] * blamed
 
 
 def test_refused_before_it_is_sent(stack: Stack) -> None:
     """A number that does not fit is in the ledger, and in no log line."""
-    columns = {"id": None, "at": None, "value": None, "number": {"sql": "IF(id = 'a', 3000000123, 1)", "type": "Int"}}
+    columns = {
+        "id": None,
+        "at": None,
+        "value": None,
+        "number": {"sql": "IF(id = 'a', 3000000123, 1)", "type": "Int"},
+    }
     ends = Ends(stack, "told_number", table={"columns": columns, "rejects": {"max_share": 0.5}})
     ends.put([row("a", ends.now - 20), row("b", ends.now - 10)])
     report = ends.run()
@@ -58,7 +77,9 @@ def test_refused_before_it_is_sent(stack: Stack) -> None:
 
 
 def test_a_query_that_fails_on_a_value(stack: Stack) -> None:
-    """BigQuery quotes the value that it could not convert: the message says where to read it instead."""
+    """BigQuery quotes the value that it could not convert: the message says where to read it
+    instead.
+    """
     columns = {"id": None, "number": {"sql": "CAST(value AS FLOAT64)", "type": "Decimal"}}
     ends = Ends(stack, "told_query", table={"columns": columns})
     ends.put([row("b", ends.now - 10, "7")])

@@ -15,7 +15,9 @@ from tests.promise.ends import BAD, Ends, refuse_bad, row
 
 
 def readers(stack: Stack, table: str, during: Callable[[], Any]) -> Counter[str]:
-    """What four readers see who search all the time while something is done: what kinds of answers, how often."""
+    """What four readers see who search all the time while something is done: what kinds of
+    answers, how often.
+    """
     seen: Counter[str] = Counter()
     over = threading.Event()
 
@@ -24,7 +26,9 @@ def readers(stack: Stack, table: str, during: Callable[[], Any]) -> Counter[str]
             while not over.is_set():
                 body = {"from": table, "limit": 1000, "select": ["value"]}
                 headers = {"x-api-key": stack.aito.read_only_key}
-                answer = session.post(f"{stack.aito.url}/api/v1/_search", json=body, headers=headers, timeout=10)
+                answer = session.post(
+                    f"{stack.aito.url}/api/v1/_search", json=body, headers=headers, timeout=10
+                )
                 hits = answer.json().get("hits", [])
                 kinds = Counter(hit["value"] for hit in hits)
                 seen[f"{answer.status_code} {dict(kinds)}"] += 1
@@ -42,8 +46,12 @@ def readers(stack: Stack, table: str, during: Callable[[], Any]) -> Counter[str]
 
 
 def test_readers_see_the_old_table_or_the_new_one(stack: Stack) -> None:
-    """Never an empty one, never both mixed, never an error; also when the answer of the swap is lost."""
-    ends = Ends(stack, "replace_readers", "replace", settings={"batch": {"rows": 50, "bytes": 5_000_000}})
+    """Never an empty one, never both mixed, never an error; also when the answer of the swap is
+    lost.
+    """
+    ends = Ends(
+        stack, "replace_readers", "replace", settings={"batch": {"rows": 50, "bytes": 5_000_000}}
+    )
     ends.put([row(f"k{i:03}", ends.now, "old") for i in range(300)])
     ends.ok()
 
@@ -78,7 +86,9 @@ def test_the_answer_of_the_swap_is_lost(stack: Stack, what: str, apply: str) -> 
 
 
 def test_the_old_table_stays_until_the_new_one_is_whole(stack: Stack) -> None:
-    """Too many rejects, a missing row, a doubled one: no swap, the reason, and readers see the old table."""
+    """Too many rejects, a missing row, a doubled one: no swap, the reason, and readers see the old
+    table.
+    """
     ends = Ends(stack, "replace_stays", "replace")
     ends.put([row(f"k{i}", ends.now) for i in range(10)])
     ends.ok()
@@ -106,7 +116,9 @@ def test_the_old_table_stays_until_the_new_one_is_whole(stack: Stack) -> None:
 
 def test_a_batch_whose_answer_is_lost(stack: Stack) -> None:
     """What arrived is looked up by key; without a key the whole table is loaded anew."""
-    keyed = Ends(stack, "replace_keyed", "replace", settings={"batch": {"rows": 5, "bytes": 5_000_000}})
+    keyed = Ends(
+        stack, "replace_keyed", "replace", settings={"batch": {"rows": 5, "bytes": 5_000_000}}
+    )
     keyed.put([row(f"k{i:02}", keyed.now) for i in range(20)])
     stack.aito.fail("error", on="insert", apply="half", times=2)
     keyed.ok()

@@ -50,8 +50,12 @@ def counts(answer: dict[str, Any], name: str) -> dict[str, int]:
     return {table["table"]: table[name] for table in answer["tables"]}
 
 
-def changed(before: dict[str, sample.Row], after: dict[str, sample.Row], made: Any, since: int = 0) -> int:
-    """Of how many keys the newest row makes another document than before; rows older than `since` left out."""
+def changed(
+    before: dict[str, sample.Row], after: dict[str, sample.Row], made: Any, since: int = 0
+) -> int:
+    """Of how many keys the newest row makes another document than before; rows older than `since`
+    left out.
+    """
     return sum(
         made(row) != (made(before[key]) if key in before else None)
         for key, row in after.items()
@@ -65,7 +69,9 @@ def ledger(stack: Stack, query: str) -> list[dict[str, Any]]:
 
 
 def test_three_nights(stack: Stack, function: Function, views: tuple[Sample, Sample]) -> None:
-    """A first load brings every row, a second run nothing, a third exactly what came since; documents are equal."""
+    """A first load brings every row, a second run nothing, a third exactly what came since;
+    documents are equal.
+    """
     first, second = views
     client = stack.bigquery.client()
     sample.load(client, first)
@@ -75,7 +81,11 @@ def test_three_nights(stack: Stack, function: Function, views: tuple[Sample, Sam
     assert (status, answer["status"]) == (200, "ok")
     assert all(table["verified"] for table in answer["tables"])
     assert demo.compare(stack, first, answer)
-    made = [entry.table for entry in stack.aito.log if entry.kind == "schema.write" and entry.status == 200]
+    made = [
+        entry.table
+        for entry in stack.aito.log
+        if entry.kind == "schema.write" and entry.status == 200
+    ]
     assert made[-2:] == [demo.USER, demo.WEB], "parents are made first"
 
     status, answer = function.post({"action": "sync"})
@@ -87,8 +97,12 @@ def test_three_nights(stack: Stack, function: Function, views: tuple[Sample, Sam
     status, answer = function.post({"action": "sync", "tables": [demo.WEB, demo.USER]})
     assert status == 200
     oldest = answer["tables"][-1]["window"]["end"] - int(demo.KEEP.total_seconds())
-    views_before, views_now = (sample.newest(each.pages, "timestamp") for each in (first, first + second))
-    users_before, users_now = (sample.newest(each.users, "received_at") for each in (first, first + second))
+    views_before, views_now = (
+        sample.newest(each.pages, "timestamp") for each in (first, first + second)
+    )
+    users_before, users_now = (
+        sample.newest(each.users, "received_at") for each in (first, first + second)
+    )
     assert counts(answer, "uploaded") == {
         demo.WEB: changed(views_before, views_now, demo.view, oldest),
         demo.USER: changed(users_before, users_now, demo.visitor),
@@ -98,25 +112,38 @@ def test_three_nights(stack: Stack, function: Function, views: tuple[Sample, Sam
     runs = ledger(stack, "SELECT `table`, status, uploaded, watermark_after FROM real_ledger.runs")
     assert len(runs) == 6
     assert {run["status"] for run in runs} == {"ok"}
-    assert ledger(stack, "SELECT * FROM real_ledger.leases WHERE expires_at > CURRENT_TIMESTAMP()") == []
+    assert (
+        ledger(stack, "SELECT * FROM real_ledger.leases WHERE expires_at > CURRENT_TIMESTAMP()")
+        == []
+    )
 
 
-def test_neither_key_nor_values_are_told(stack: Stack, function: Function, views: tuple[Sample, Sample]) -> None:
+def test_neither_key_nor_values_are_told(
+    stack: Stack, function: Function, views: tuple[Sample, Sample]
+) -> None:
     """The key is in no log line, answer or ledger row; values of rows are in no log line."""
     sample.load(stack.bigquery.client(), views[0])
-    answers = [function.post(), function.post({"action": "reconcile", "deep": True}), function.post({"acton": "sync"})]
+    answers = [
+        function.post(),
+        function.post({"action": "reconcile", "deep": True}),
+        function.post({"acton": "sync"}),
+    ]
     stack.aito.api_key = "another"
     answers.append(function.post())
     assert [status for status, _ in answers] == [200, 200, 400, 500]
     told = "".join(function.lines) + "".join(function.errors)
     rows = ledger(stack, "SELECT TO_JSON_STRING(r) AS row FROM real_ledger.runs AS r")
     assert CANARY not in told + str(answers) + str(rows)
-    views_values = {str(row[name]) for row in views[0].pages[:200] for name in ("id", "url", "anonymous_id")}
+    views_values = {
+        str(row[name]) for row in views[0].pages[:200] for name in ("id", "url", "anonymous_id")
+    }
     assert not [value for value in views_values if value in told]
     assert "Traceback" not in told + str(answers)
 
 
-def test_a_rotated_key_heals_inside_the_run(stack: Stack, function: Function, views: tuple[Sample, Sample]) -> None:
+def test_a_rotated_key_heals_inside_the_run(
+    stack: Stack, function: Function, views: tuple[Sample, Sample]
+) -> None:
     """A key that was changed is loaded again once, and the run goes on."""
     sample.load(stack.bigquery.client(), views[0])
     assert function.post()[0] == 200

@@ -1,4 +1,6 @@
-"""What a person must put right, or wait for: one clear message each, the right status, soon, and no secret told."""
+"""What a person must put right, or wait for: one clear message each, the right status, soon, and
+no secret told.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def closed_port() -> str:
 
 @contextmanager
 def deaf() -> Iterator[str]:
-    """An address that lets nobody in: its queue is full, so that connections are neither taken nor refused."""
+    """An address that lets nobody in: its queue is full, so that connections are neither taken nor
+    refused.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -54,8 +58,13 @@ def ends(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Ends]:
     stack.aito.api_key = before
 
 
-def called(ends: Ends, environ: dict[str, str] | None = None, key: str = KEY, **aito: Any) -> tuple[int, str]:
-    """One call to a fresh process. -> (status, the one message). Held to 30 seconds, to no traceback and no key."""
+def called(
+    ends: Ends, environ: dict[str, str] | None = None, key: str = KEY, **aito: Any
+) -> tuple[int, str]:
+    """One call to a fresh process.
+
+    -> (status, the one message). Held to 30 seconds, to no traceback and no key.
+    """
     ends.settings = {"aito": {"api_key_secret": "canary", **aito}}
     ends.path = ends.write_config()
     ends.stack.secrets.add("projects/local-project/secrets/canary", key)
@@ -102,7 +111,9 @@ def test_aito_out_of_reach(ends: Ends, how: str) -> None:
 def test_bigquery_out_of_reach(ends: Ends, how: str) -> None:
     """The same at the other end."""
     with deaf() as silent:
-        status, message = called(ends, {"BIGQUERY_EMULATOR_HOST": closed_port() if how == "refused" else silent})
+        status, message = called(
+            ends, {"BIGQUERY_EMULATOR_HOST": closed_port() if how == "refused" else silent}
+        )
     assert status == 503
     assert "BigQuery did not answer" in message
 
@@ -122,7 +133,9 @@ def test_several_tables_do_not_wait_in_turn(ends: Ends) -> None:
     """With BigQuery out of reach the one failure is every table's, and it is waited for once."""
     tables = [{"name": f"t{i}", "source": ends.source, "mode": "replace"} for i in range(5)]
     path = ends.stack.configure(name="several.yaml", tables=tables, ledger="several_ledger")
-    with Function({**ends.stack.environ(path), "BIGQUERY_EMULATOR_HOST": closed_port()}) as function:
+    with Function(
+        {**ends.stack.environ(path), "BIGQUERY_EMULATOR_HOST": closed_port()}
+    ) as function:
         begun = time.monotonic()
         status, answer = function.post(timeout=60)
     assert (status, len({t["error"] for t in answer["tables"]})) == (503, 1)

@@ -34,7 +34,9 @@ class Caller:
 
     def __call__(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any]:
         data = json.dumps(body).encode() if body is not None else options.pop("data", None)
-        answer = self.session.request(method, f"{self.url}/api/v1/{path}", data=data, timeout=10, **options)
+        answer = self.session.request(
+            method, f"{self.url}/api/v1/{path}", data=data, timeout=10, **options
+        )
         return answer.status_code, answer.json()
 
     def search(self, **query: Any) -> dict[str, Any]:
@@ -59,10 +61,14 @@ def server() -> Iterator[Aito]:
 
 @pytest.fixture
 def aito(server: Aito) -> Iterator[Aito]:
-    """An empty users table and a pages table of 30 rows that links to it, three users, one without a device."""
+    """An empty users table and a pages table of 30 rows that links to it, three users, one without
+    a device.
+    """
     server.create_table("users", USERS)
     server.create_table("pages", PAGES)
-    server.insert("users", [{"id": "a", "device": "mobile"}, {"id": "b", "device": "desktop"}, {"id": "c"}])
+    server.insert(
+        "users", [{"id": "a", "device": "mobile"}, {"id": "b", "device": "desktop"}, {"id": "c"}]
+    )
     server.insert("pages", [_page(n) for n in range(30)])
     server.reset_stats()
     yield server
@@ -87,7 +93,7 @@ def _page(n: int) -> dict[str, Any]:
     return {"id": f"p{n}", "user": "abc"[n % 3], "n": n, **title}
 
 
-# -- doors ------------------------------------------------------------------------------------------------------------
+# -- doors
 
 
 def test_version_needs_no_key_and_says_what_this_is(aito: Aito) -> None:
@@ -161,7 +167,7 @@ def test_keep_alive(aito: Aito) -> None:
     assert aito.connections == before + 1
 
 
-# -- schema -----------------------------------------------------------------------------------------------------------
+# -- schema
 
 
 def test_schema_writes_defaults_out(call: Caller) -> None:
@@ -181,7 +187,10 @@ def test_missing_table_has_the_documented_answer(call: Caller) -> None:
 def test_schema_through_the_sdk(client: AitoClient) -> None:
     """The SDK makes, reads, renames, copies and drops tables here."""
     sdk.create_table(client, "types", {"type": "table", "columns": {"id": {"type": "String"}}})
-    assert sdk.get_table_schema(client, "types").to_json_serializable()["columns"]["id"]["type"] == "String"
+    assert (
+        sdk.get_table_schema(client, "types").to_json_serializable()["columns"]["id"]["type"]
+        == "String"
+    )
     sdk.copy_table(client, "types", "copy")
     with pytest.raises(RequestError, match="already exists"):
         sdk.rename_table(client, "types", "copy")
@@ -192,10 +201,15 @@ def test_schema_through_the_sdk(client: AitoClient) -> None:
 
 
 def test_rename_over_a_table_keeps_rows_and_links(aito: Aito, call: Caller) -> None:
-    """`_rename` with replace swaps a table in one step; those that link to its name see the new rows."""
+    """`_rename` with replace swaps a table in one step; those that link to its name see the new
+    rows.
+    """
     aito.create_table("fresh", USERS)
     aito.insert("fresh", [{"id": "a", "device": "watch"}])
-    assert call("POST", "schema/_rename", {"from": "fresh", "rename": "users", "replace": True})[0] == 200
+    assert (
+        call("POST", "schema/_rename", {"from": "fresh", "rename": "users", "replace": True})[0]
+        == 200
+    )
     assert aito.rows("users") == [{"id": "a", "device": "watch"}]
     assert call.total({"user.device": "watch"}) == 10
 
@@ -204,7 +218,10 @@ def test_linked_tables_stay(aito: Aito, call: Caller) -> None:
     """A linked table is not renamed away, nor replaced by one without the linked column."""
     assert call("POST", "schema/_rename", {"from": "users", "rename": "fresh"})[0] == 400
     aito.create_table("fresh", {"key": {"type": "String"}})
-    assert call("POST", "schema/_rename", {"from": "fresh", "rename": "users", "replace": True})[0] == 400
+    assert (
+        call("POST", "schema/_rename", {"from": "fresh", "rename": "users", "replace": True})[0]
+        == 400
+    )
     assert (aito.count("users"), aito.count("fresh")) == (3, 0)
 
 
@@ -219,18 +236,25 @@ def test_table_with_rows_is_not_replaced(call: Caller) -> None:
     """PUT over a table is refused in the engine's words while it holds rows."""
     status, answer = call("PUT", "schema/users", {"type": "table", "columns": USERS})
     assert status == 400
-    assert answer["message"].startswith("Cannot replace table `users` schema. The table contains data")
+    assert answer["message"].startswith(
+        "Cannot replace table `users` schema. The table contains data"
+    )
 
 
 def test_empty_table_is_replaced(aito: Aito, call: Caller) -> None:
     """PUT over an empty table changes it."""
     aito.create_table("types", {"id": {"type": "Int"}})
-    assert call("PUT", "schema/types", {"type": "table", "columns": {"key": {"type": "String"}}})[0] == 200
+    assert (
+        call("PUT", "schema/types", {"type": "table", "columns": {"key": {"type": "String"}}})[0]
+        == 200
+    )
     assert list(aito.schema()["types"]["columns"]) == ["key"]
 
 
 def test_column_added_to_rows_must_be_nullable(aito: Aito, call: Caller) -> None:
-    """A new nullable column reads as absent in old rows; a required one is refused, as is another type."""
+    """A new nullable column reads as absent in old rows; a required one is refused, as is another
+    type.
+    """
     assert call("PUT", "schema/users/age", {"type": "Int", "nullable": True})[0] == 200
     assert aito.rows("users")[0] == {"id": "a", "device": "mobile"}
     assert call("PUT", "schema/users/size", {"type": "Int"})[0] == 400
@@ -259,7 +283,14 @@ def test_names(call: Caller, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "column", [{"type": "Timestamp"}, {}, {"type": "String", "analyzer": "en"}, {"type": "Int", "unique": True}, "Int"]
+    "column",
+    [
+        {"type": "Timestamp"},
+        {},
+        {"type": "String", "analyzer": "en"},
+        {"type": "Int", "unique": True},
+        "Int",
+    ],
 )
 def test_columns_that_do_not_exist(call: Caller, column: Any) -> None:
     """Unknown types and keys are refused."""
@@ -273,22 +304,55 @@ def test_column_names_are_case_sensitive(aito: Aito) -> None:
     assert aito.rows("types") == [{"id": 1, "ID": 2}]
 
 
-# -- types ------------------------------------------------------------------------------------------------------------
+# -- types
 
 GOOD = [
-    ("String", ""), ("String", "é\n\"'\\ \x00 🙂"), ("Text", "some words"),
-    ("Int", 2**31 - 1), ("Int", -(2**31)), ("Long", 2**63 - 1), ("Long", -(2**63)),
-    ("Decimal", 1), ("Decimal", 0.1), ("Decimal", -1e308), ("Boolean", True), ("Boolean", False),
-    ("Json", {"a": [1, None, {"b": "c"}]}), ("Json", 1), ("Json", "text"), ("Json", []),
-    ("String[]", []), ("String[]", ["a", ""]), ("Int[]", [1, 2]), ("Decimal[]", [1, 0.5]), ("Boolean[]", [True]),
-]  # fmt: skip
+    ("String", ""),
+    ("String", "é\n\"'\\ \x00 🙂"),
+    ("Text", "some words"),
+    ("Int", 2**31 - 1),
+    ("Int", -(2**31)),
+    ("Long", 2**63 - 1),
+    ("Long", -(2**63)),
+    ("Decimal", 1),
+    ("Decimal", 0.1),
+    ("Decimal", -1e308),
+    ("Boolean", True),
+    ("Boolean", False),
+    ("Json", {"a": [1, None, {"b": "c"}]}),
+    ("Json", 1),
+    ("Json", "text"),
+    ("Json", []),
+    ("String[]", []),
+    ("String[]", ["a", ""]),
+    ("Int[]", [1, 2]),
+    ("Decimal[]", [1, 0.5]),
+    ("Boolean[]", [True]),
+]
 BAD = [
-    ("String", 1), ("String", True), ("String", ["a"]), ("Text", {}),
-    ("Int", 2**31), ("Int", -(2**31) - 1), ("Int", 1.0), ("Int", "1"), ("Int", True),
-    ("Long", 2**63), ("Long", 1.5), ("Decimal", "0.1"), ("Decimal", True), ("Decimal", 10**400),
-    ("Boolean", 1), ("Boolean", 0), ("Boolean", "true"),
-    ("String[]", "a"), ("String[]", [1]), ("String[]", [None]), ("Int[]", [True]), ("Boolean[]", [0]),
-]  # fmt: skip
+    ("String", 1),
+    ("String", True),
+    ("String", ["a"]),
+    ("Text", {}),
+    ("Int", 2**31),
+    ("Int", -(2**31) - 1),
+    ("Int", 1.0),
+    ("Int", "1"),
+    ("Int", True),
+    ("Long", 2**63),
+    ("Long", 1.5),
+    ("Decimal", "0.1"),
+    ("Decimal", True),
+    ("Decimal", 10**400),
+    ("Boolean", 1),
+    ("Boolean", 0),
+    ("Boolean", "true"),
+    ("String[]", "a"),
+    ("String[]", [1]),
+    ("String[]", [None]),
+    ("Int[]", [True]),
+    ("Boolean[]", [0]),
+]
 
 
 @pytest.mark.parametrize(("kind", "value"), GOOD)
@@ -330,7 +394,9 @@ def test_refusals_can_be_500(aito: Aito, call: Caller) -> None:
         aito.refusal_status = 400
 
 
-@pytest.mark.parametrize("row", [{"device": "x"}, {"id": None}, {"id": "d", "colour": "red"}, "d", None])
+@pytest.mark.parametrize(
+    "row", [{"device": "x"}, {"id": None}, {"id": "d", "colour": "red"}, "d", None]
+)
 def test_nullability_and_unknown_columns(aito: Aito, call: Caller, row: Any) -> None:
     """A missing or null value needs a nullable column; an unknown column is refused."""
     assert call("POST", "data/users/batch", [{"id": "e"}, row])[0] == 400
@@ -350,13 +416,16 @@ def test_a_long_value_is_not_in_the_message(call: Caller) -> None:
     assert len(answer["message"]) < 200
 
 
-# -- data -------------------------------------------------------------------------------------------------------------
+# -- data
 
 
 def test_nothing_is_unique(aito: Aito, call: Caller) -> None:
     """A row sent twice is there twice."""
     for _ in range(2):
-        assert call("POST", "data/users/batch", [{"id": "d"}]) == (200, {"entries": 1, "status": "ok"})
+        assert call("POST", "data/users/batch", [{"id": "d"}]) == (
+            200,
+            {"entries": 1, "status": "ok"},
+        )
     assert aito.count("users", {"id": "d"}) == 2
     assert call("POST", "data/users", {"id": "d"})[0] == 200
     assert aito.count("users", {"id": "d"}) == 3
@@ -387,14 +456,21 @@ def test_modify_through_the_sdk(aito: Aito, client: AitoClient) -> None:
     answer = sdk.modify(client, operations)
     assert (answer.inserted_count, answer.modified_count, answer.deleted_count) == (3, 1, 1)
     assert {row["id"]: row.get("device") for row in aito.rows("users")} == {
-        "b": "desktop", "c": None, "d": "tv", "e": None, "f": "car",
-    }  # fmt: skip
+        "b": "desktop",
+        "c": None,
+        "d": "tv",
+        "e": None,
+        "f": "car",
+    }
 
 
 def test_modify_is_atomic(aito: Aito, call: Caller) -> None:
     """When one operation is refused, none has happened."""
     before = aito.rows("users")
-    delete, insert = {"from": "users", "delete": {"id": "a"}}, {"into": "users", "insert": [{"id": "a"}, {"id": 1}]}
+    delete, insert = (
+        {"from": "users", "delete": {"id": "a"}},
+        {"into": "users", "insert": [{"id": "a"}, {"id": 1}]},
+    )
     assert call("POST", "data/_modify", {"operations": [delete, insert]})[0] == 400
     assert aito.rows("users") == before
 
@@ -405,7 +481,7 @@ def test_optimize_needs_a_body(call: Caller) -> None:
     assert call("POST", "data/pages/optimize")[0] == 400
 
 
-# -- queries ----------------------------------------------------------------------------------------------------------
+# -- queries
 
 
 @pytest.mark.parametrize(
@@ -481,13 +557,23 @@ def test_search_shape_and_defaults(call: Caller) -> None:
 
 def test_order_select_offset(call: Caller) -> None:
     """Ordering both ways, chosen fields only, and pages."""
-    assert call.search(orderBy={"$desc": "n"}, select=["n"], limit=2)["hits"] == [{"n": 29}, {"n": 28}]
-    assert call.search(orderBy="n", select=["id"], offset=28)["hits"] == [{"id": "p28"}, {"id": "p29"}]
-    assert call.search(orderBy={"$asc": "n"}, select=["user.device"], limit=1)["hits"] == [{"user.device": "mobile"}]
+    assert call.search(orderBy={"$desc": "n"}, select=["n"], limit=2)["hits"] == [
+        {"n": 29},
+        {"n": 28},
+    ]
+    assert call.search(orderBy="n", select=["id"], offset=28)["hits"] == [
+        {"id": "p28"},
+        {"id": "p29"},
+    ]
+    assert call.search(orderBy={"$asc": "n"}, select=["user.device"], limit=1)["hits"] == [
+        {"user.device": "mobile"}
+    ]
 
 
 def test_no_order_is_promised(call: Caller) -> None:
-    """Without orderBy rows come in another order than they went in, the same one each time, each once."""
+    """Without orderBy rows come in another order than they went in, the same one each time, each
+    once.
+    """
     first, again = (call.search(limit=30, select=["n"])["hits"] for _ in range(2))
     assert first == again
     assert [hit["n"] for hit in first] != list(range(30))
@@ -506,8 +592,15 @@ def test_a_thousand_keys(aito: Aito, call: Caller, form: str) -> None:
 
 def test_aggregate(call: Caller) -> None:
     """Numbers only, over the rows that match."""
-    query = {"from": "pages", "where": {"n": {"$lt": 4}}, "aggregate": ["n.$max", "n.$sum", "n.$mean", "n.$min"]}
-    assert call("POST", "_aggregate", query) == (200, {"n.$max": 3, "n.$sum": 6, "n.$mean": 1.5, "n.$min": 0})
+    query = {
+        "from": "pages",
+        "where": {"n": {"$lt": 4}},
+        "aggregate": ["n.$max", "n.$sum", "n.$mean", "n.$min"],
+    }
+    assert call("POST", "_aggregate", query) == (
+        200,
+        {"n.$max": 3, "n.$sum": 6, "n.$mean": 1.5, "n.$min": 0},
+    )
     assert call("POST", "_aggregate", {"from": "pages", "aggregate": ["id.$max"]})[0] == 400
 
 
@@ -519,7 +612,7 @@ def test_batch_of_queries(call: Caller) -> None:
     assert call("POST", "_batch", [count, {"from": "none"}])[0] == 400
 
 
-# -- watching it ------------------------------------------------------------------------------------------------------
+# -- watching it
 
 
 def test_counters(aito: Aito, call: Caller) -> None:
@@ -545,7 +638,9 @@ def test_tampering(aito: Aito) -> None:
 
 def test_as_a_process_of_its_own() -> None:
     """`python -m local.aito` serves on a free port and says whose predictions these are not."""
-    with subprocess.Popen([sys.executable, "-m", "local.aito", "--port", "0"], stdout=subprocess.PIPE, text=True) as it:
+    with subprocess.Popen(
+        [sys.executable, "-m", "local.aito", "--port", "0"], stdout=subprocess.PIPE, text=True
+    ) as it:
         try:
             assert it.stdout is not None
             line = it.stdout.readline()

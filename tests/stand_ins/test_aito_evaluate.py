@@ -1,4 +1,6 @@
-"""The Aito stand-in's evaluations are true figures of a small model, and its jobs behave like jobs."""
+"""The Aito stand-in's evaluations are true figures of a small model, and its jobs behave like
+jobs.
+"""
 
 import math
 import random
@@ -31,7 +33,9 @@ EVALUATION = {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Aito]:
-    """Pages whose source follows from path, title words and the user's device, three times of four."""
+    """Pages whose source follows from path, title words and the user's device, three times of
+    four.
+    """
     dice = random.Random(1)
     with Aito() as aito:
         aito.create_table("users", {"id": {"type": "String"}, "device": {"type": "String"}})
@@ -52,11 +56,18 @@ def aito(server: Aito) -> Iterator[Aito]:
 
 def _page(n: int, dice: random.Random) -> dict[str, Any]:
     kind = dice.randrange(3)
-    source = ["ads", "mail", None][kind] if dice.random() < 0.75 else dice.choice(["ads", "mail", None])
+    source = (
+        ["ads", "mail", None][kind] if dice.random() < 0.75 else dice.choice(["ads", "mail", None])
+    )
     title = f"All about {['shoes', 'hats', 'socks'][kind]} {dice.randrange(50)}"
     return {
-        "id": n, "user": f"u{kind}", "path": f"/{kind}", "title": title, "source": source, "noise": dice.choice("xyz"),
-    }  # fmt: skip
+        "id": n,
+        "user": f"u{kind}",
+        "path": f"/{kind}",
+        "title": title,
+        "source": source,
+        "noise": dice.choice("xyz"),
+    }
 
 
 def evaluate(aito: Aito, **body: Any) -> Any:
@@ -64,7 +75,11 @@ def evaluate(aito: Aito, **body: Any) -> Any:
 
 
 def given(*fields: str) -> dict[str, Any]:
-    return {"from": "pages", "where": {field: {"$get": field} for field in fields}, "predict": "source"}
+    return {
+        "from": "pages",
+        "where": {field: {"$get": field} for field in fields},
+        "predict": "source",
+    }
 
 
 def post(aito: Aito, path: str, body: Any) -> requests.Response:
@@ -98,7 +113,11 @@ def test_figures_hang_together(aito: Aito) -> None:
     assert answer["accuracy"] == sum(case["accurate"] for case in cases) / 100
     assert answer["error"] == pytest.approx(1 - answer["accuracy"])
     assert answer["accurateOffsets"] == [case["offset"] for case in cases if case["accurate"]]
-    assert len(answer["errorCases"]) == len(answer["errorOffsets"]) == 100 - len(answer["accurateCases"])
+    assert (
+        len(answer["errorCases"])
+        == len(answer["errorOffsets"])
+        == 100 - len(answer["accurateCases"])
+    )
     logs = [math.log2(case["correct"]["$p"]) for case in cases]
     assert answer["geomMeanP"] == pytest.approx(2 ** (sum(logs) / 100))
     assert answer["geomMeanLift"] == pytest.approx(answer["geomMeanP"] / answer["baseGmp"])
@@ -129,14 +148,20 @@ def test_train_on_older_test_on_newer(aito: Aito) -> None:
 
 def test_test_source_takes_the_head(aito: Aito) -> None:
     """`testSource` with a limit takes the first rows of the table."""
-    body = {"testSource": {"from": "pages", "where": {}, "limit": 7}, "evaluate": given("path"), "select": ["cases"]}
+    body = {
+        "testSource": {"from": "pages", "where": {}, "limit": 7},
+        "evaluate": given("path"),
+        "select": ["cases"],
+    }
     answer = post(aito, "_evaluate", body).json()
     assert list(answer) == ["cases"]
     assert [case["offset"] for case in answer["cases"]] == list(range(7))
 
 
 def test_figures_that_do_not_exist_are_words(aito: Aito) -> None:
-    """A value never seen in training makes h, baseGmp and geomMeanLift the string NaN; no test row makes all."""
+    """A value never seen in training makes h, baseGmp and geomMeanLift the string NaN; no test row
+    makes all.
+    """
     answer = evaluate(aito, train={"source": "ads"})
     assert {answer[name] for name in ("h", "baseGmp", "geomMeanLift", "informationGain")} == {"NaN"}
     assert answer["accuracy"] < 1
@@ -175,12 +200,14 @@ def test_the_sdk_reads_it(aito: Aito) -> None:
 
 def test_predict(aito: Aito) -> None:
     """Values by probability, which add up to one."""
-    answer = post(aito, "_predict", {"from": "pages", "where": {"path": "/0"}, "predict": "source"}).json()
+    answer = post(
+        aito, "_predict", {"from": "pages", "where": {"path": "/0"}, "predict": "source"}
+    ).json()
     assert answer["hits"][0]["feature"] == "ads"
     assert sum(hit["$p"] for hit in answer["hits"]) == pytest.approx(1)
 
 
-# -- jobs -------------------------------------------------------------------------------------------------------------
+# -- jobs
 
 
 def test_a_job_through_the_sdk(aito: Aito) -> None:
@@ -230,8 +257,18 @@ def test_data_jobs_need_the_read_write_key(aito: Aito) -> None:
     read_only = {"x-api-key": READ_ONLY_KEY}
     delete = {"from": "pages", "where": {"id": -1}}
     start = f"{aito.url}/api/v1/jobs"
-    assert requests.post(f"{start}/data/_delete", json=delete, headers=read_only, timeout=5).status_code == 401
-    assert requests.post(f"{start}/_evaluate", json=EVALUATION, headers=read_only, timeout=5).status_code == 200
+    assert (
+        requests.post(
+            f"{start}/data/_delete", json=delete, headers=read_only, timeout=5
+        ).status_code
+        == 401
+    )
+    assert (
+        requests.post(
+            f"{start}/_evaluate", json=EVALUATION, headers=read_only, timeout=5
+        ).status_code
+        == 200
+    )
     job = post(aito, "jobs/data/_delete", delete).json()["id"]
     _until(lambda: get(aito, f"jobs/{job}/result").status_code == 200)
     assert get(aito, f"jobs/{job}/result").json() == {"total": 0}

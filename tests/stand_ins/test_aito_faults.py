@@ -38,7 +38,9 @@ def insert(aito: Aito, table: str = "t", timeout: float = 5) -> requests.Respons
 
 
 def search(aito: Aito, timeout: float = 5) -> requests.Response:
-    return requests.post(f"{aito.url}/api/v1/_search", json={"from": "t"}, headers=HEADERS, timeout=timeout)
+    return requests.post(
+        f"{aito.url}/api/v1/_search", json={"from": "t"}, headers=HEADERS, timeout=timeout
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,12 @@ def test_delete_that_answers_500(aito: Aito, apply: Any) -> None:
     insert(aito)
     aito.fail("error", on="delete", apply=apply)
     body = {"from": "t", "where": {"id": {"$lt": 4}}}
-    assert requests.post(f"{aito.url}/api/v1/data/_delete", json=body, headers=HEADERS, timeout=5).status_code == 500
+    assert (
+        requests.post(
+            f"{aito.url}/api/v1/data/_delete", json=body, headers=HEADERS, timeout=5
+        ).status_code
+        == 500
+    )
     assert aito.count("t") == (10 if apply == "none" else 6)
 
 
@@ -117,7 +124,9 @@ def test_hanging_until_released(aito: Aito) -> None:
 
 @pytest.mark.parametrize("what", ["truncated", "short"])
 def test_broken_bodies(aito: Aito, what: str) -> None:
-    """A 200 whose JSON stops in the middle, with and without a matching length; the data is stored."""
+    """A 200 whose JSON stops in the middle, with and without a matching length; the data is
+    stored.
+    """
     aito.fail(what, on="insert")
     with pytest.raises(requests.RequestException):
         insert(aito).json()
@@ -200,7 +209,10 @@ def test_from_another_process(aito: Aito) -> None:
     assert requests.get(f"{aito.url}/_local/log", timeout=5).json()[0]["fault"] == "error"
     requests.delete(f"{aito.url}/_local/stats", timeout=5)
     assert aito.total() == 0
-    assert requests.post(f"{aito.url}/_local/faults", json={"what": "eror"}, timeout=5).status_code == 400
+    assert (
+        requests.post(f"{aito.url}/_local/faults", json={"what": "eror"}, timeout=5).status_code
+        == 400
+    )
 
 
 def _until(true: Any) -> None:

@@ -34,9 +34,9 @@ def test_rows_come_back(client: bigquery.Client) -> None:
     rows = [{"id": f"k{n}", "n": n, "at": "2026-03-01T00:00:00Z"} for n in range(5000)]
     assert load(client, "a.t", FIELDS, rows) == 5000
     assert load(client, "a.t", FIELDS, rows[:1]) == 1
-    assert sql(client, "SELECT COUNT(*) AS n, COUNT(DISTINCT id) AS ids, MAX(`at`) AS newest FROM a.t") == [
-        {"n": 5001, "ids": 5000, "newest": datetime(2026, 3, 1, tzinfo=UTC)}
-    ]
+    assert sql(
+        client, "SELECT COUNT(*) AS n, COUNT(DISTINCT id) AS ids, MAX(`at`) AS newest FROM a.t"
+    ) == [{"n": 5001, "ids": 5000, "newest": datetime(2026, 3, 1, tzinfo=UTC)}]
     assert load(client, "a.t", FIELDS, rows[:3], truncate=True) == 3
     assert sql(client, "SELECT COUNT(*) AS n FROM a.t") == [{"n": 3}]
 
@@ -46,7 +46,10 @@ def test_pages_come_while_a_query_runs(client: bigquery.Client) -> None:
     pages = client.query("SELECT n FROM UNNEST(GENERATE_ARRAY(1, 20)) AS n").result(page_size=1)
     with ThreadPoolExecutor(1) as other:
         slow = other.submit(
-            sql, client, "SELECT SUM(LENGTH(MD5(CAST(a AS STRING)))) FROM UNNEST(GENERATE_ARRAY(1, 5000000)) AS a"
+            sql,
+            client,
+            "SELECT SUM(LENGTH(MD5(CAST(a AS STRING)))) FROM UNNEST(GENERATE_ARRAY(1, 5000000))"
+            " AS a",
         )
         assert sum(row["n"] for row in pages) == 210
         assert not slow.done()
@@ -62,7 +65,9 @@ def test_dataset_without_location(client: bigquery.Client) -> None:
 def test_awkward_text_survives_loading(client: bigquery.Client) -> None:
     """Quotes, line ends, separators and emoji, null and the empty string."""
     texts = ['"', "\\", "a\nb\r\n\t", "\u2028", "🙂", "", None, "NULL", "x" * 100_000]
-    load(client, "a.texts", [SchemaField("n", "INT64"), SchemaField("s", "STRING")], _numbered(texts))
+    load(
+        client, "a.texts", [SchemaField("n", "INT64"), SchemaField("s", "STRING")], _numbered(texts)
+    )
     assert [row["s"] for row in sql(client, "SELECT s FROM a.texts ORDER BY n")] == texts
 
 
@@ -82,11 +87,15 @@ def test_statements_change_rows(client: bigquery.Client) -> None:
     load(client, "a.d", FIELDS, [{"id": "a", "n": 1, "at": None}])
     sql(client, "UPDATE a.d SET n = 2 WHERE TRUE")
     job = client.query(
-        "MERGE a.d t USING (SELECT 'b' AS id) s ON t.id = s.id WHEN NOT MATCHED THEN INSERT (id) VALUES ('b')"
+        "MERGE a.d t USING (SELECT 'b' AS id) s ON t.id = s.id WHEN NOT MATCHED THEN INSERT (id)"
+        " VALUES ('b')"
     )
     job.result()
     assert job.num_dml_affected_rows == 1
-    assert sql(client, "SELECT id, n FROM a.d ORDER BY id") == [{"id": "a", "n": 2}, {"id": "b", "n": None}]
+    assert sql(client, "SELECT id, n FROM a.d ORDER BY id") == [
+        {"id": "a", "n": 2},
+        {"id": "b", "n": None},
+    ]
 
 
 def test_sample_loads(client: bigquery.Client) -> None:
@@ -97,21 +106,32 @@ def test_sample_loads(client: bigquery.Client) -> None:
     sample.load(client, second)
     both = first + second
     raw, seen = (
-        sql(client, f"SELECT COUNT(*) AS n, COUNT(DISTINCT id) AS ids FROM {sample.DATASET}.{name}")[0]
+        sql(
+            client, f"SELECT COUNT(*) AS n, COUNT(DISTINCT id) AS ids FROM {sample.DATASET}.{name}"
+        )[0]
         for name in ("pages", "pages_view")
     )
     assert raw == {"n": len(both.pages), "ids": len({row["id"] for row in both.pages})}
     assert seen == {"n": raw["ids"], "ids": raw["ids"]}
     devices = sql(client, f"SELECT id, device FROM {sample.DATASET}.users_view")
     expected = sample.newest(both.users, "received_at")
-    assert {row["id"]: row["device"] for row in devices} == {key: row["device"] for key, row in expected.items()}
+    assert {row["id"]: row["device"] for row in devices} == {
+        key: row["device"] for key, row in expected.items()
+    }
 
 
 def test_leaves_with_its_parent() -> None:
     """A test run killed with -9 takes its emulator along."""
-    script = "from local.bigquery import BigQuery as B; b = B().start(); print(b.url, flush=True); input()"
+    script = (
+        "from local.bigquery import BigQuery as B; b = B().start(); print(b.url, flush=True);"
+        " input()"
+    )
     with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as parent:
         assert parent.stdout is not None
         url = parent.stdout.readline().strip()

@@ -34,20 +34,31 @@ def test_the_same_call_makes_the_same_rows(first: sample.Sample) -> None:
 
 def test_rows_have_the_columns_of_the_schema(first: sample.Sample, second: sample.Sample) -> None:
     """Every row has every column, and pages link to users that exist."""
-    for rows, schema in ((first.pages + second.pages, sample.PAGES), (first.users + second.users, sample.USERS)):
-        assert {tuple(sorted(row)) for row in rows} == {tuple(sorted(field.name for field in schema))}
+    for rows, schema in (
+        (first.pages + second.pages, sample.PAGES),
+        (first.users + second.users, sample.USERS),
+    ):
+        assert {tuple(sorted(row)) for row in rows} == {
+            tuple(sorted(field.name for field in schema))
+        }
     users = {row["id"] for row in first.users + second.users}
     assert {row["anonymous_id"] for row in first.pages + second.pages} <= users
 
 
 def test_nothing_is_dated_in_the_future(first: sample.Sample, second: sample.Sample) -> None:
     """By any of the times."""
-    times = [row[name] for row in first.pages + second.pages for name in ("timestamp", "received_at", "loaded_at")]
+    times = [
+        row[name]
+        for row in first.pages + second.pages
+        for name in ("timestamp", "received_at", "loaded_at")
+    ]
     assert max(times) < "2026-03-01T12:00:00Z"
 
 
 def test_what_day_two_brings(first: sample.Sample, second: sample.Sample) -> None:
-    """Ties with day one's last second, late rows, rows past `keep`, keys sent again, changed visitors."""
+    """Ties with day one's last second, late rows, rows past `keep`, keys sent again, changed
+    visitors.
+    """
     edge = max(row["timestamp"] for row in first.pages)
     known = {row["id"] for row in first.pages}
     new = [row for row in second.pages if row["id"] not in known]
@@ -79,13 +90,20 @@ def test_views_that_age(first: sample.Sample) -> None:
 
 
 def test_there_is_something_to_predict(first: sample.Sample) -> None:
-    """Naive Bayes finds the source from page and referrer far above the base, and nothing when it is shuffled."""
+    """Naive Bayes finds the source from page and referrer far above the base, and nothing when it
+    is shuffled.
+    """
     given = {name: {"$get": name} for name in ("context_page_path", "referrer")}
     target = "context_campaign_source"
-    body = {"test": {"$index": {"$mod": [5, 0]}}, "evaluate": {"from": "pages", "where": given, "predict": target}}
+    body = {
+        "test": {"$index": {"$mod": [5, 0]}},
+        "evaluate": {"from": "pages", "where": given, "predict": target},
+    }
     names = [*given, target]
     rows = [{name: row[name] for name in names} for row in first.pages]
-    shuffled = [{**row, target: rows[(n * 37 + 11) % len(rows)][target]} for n, row in enumerate(rows)]
+    shuffled = [
+        {**row, target: rows[(n * 37 + 11) % len(rows)][target]} for n, row in enumerate(rows)
+    ]
     assert _gain(names, rows, body) > 0.2
     assert _gain(names, shuffled, body) < 0.08
 
@@ -93,18 +111,30 @@ def test_there_is_something_to_predict(first: sample.Sample) -> None:
 def test_reading_a_folder(tmp_path: Path) -> None:
     """All times move by one constant, and the newest of all ends up just before now."""
     pages = [
-        {"id": str(n), "timestamp": f"2015-05-1{n}T10:00:00Z", "loaded_at": f"2015-05-1{n}T11:07:00Z"} for n in range(3)
+        {
+            "id": str(n),
+            "timestamp": f"2015-05-1{n}T10:00:00Z",
+            "loaded_at": f"2015-05-1{n}T11:07:00Z",
+        }
+        for n in range(3)
     ]
     users = [{"id": "u", "device": None, "received_at": "2015-05-10T10:00:00Z"}]
     for name, rows in (("pages", pages), ("users", users)):
         with gzip.open(tmp_path / f"{name}.ndjson.gz", "wt", encoding="utf-8") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
     read = sample.read(tmp_path, NOW)
-    assert [row["timestamp"] for row in read.pages] == [f"2026-0{day}T10:52:00Z" for day in ("2-27", "2-28", "3-01")]
+    assert [row["timestamp"] for row in read.pages] == [
+        f"2026-0{day}T10:52:00Z" for day in ("2-27", "2-28", "3-01")
+    ]
     assert read.pages[2]["loaded_at"] == "2026-03-01T11:59:00Z"
     assert read.users[0]["received_at"] == "2026-02-27T10:52:00Z"
     early, late = read.split(datetime(2026, 2, 28, tzinfo=UTC))
-    assert [len(part) for part in (early.pages, late.pages, early.users, late.users)] == [1, 2, 1, 0]
+    assert [len(part) for part in (early.pages, late.pages, early.users, late.users)] == [
+        1,
+        2,
+        1,
+        0,
+    ]
     assert early + late == read
 
 

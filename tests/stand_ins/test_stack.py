@@ -36,7 +36,7 @@ def sync(request):
 """
 
 
-# -- Secret Manager ---------------------------------------------------------------------------------------------------
+# -- Secret Manager
 
 
 @pytest.fixture
@@ -67,7 +67,11 @@ def test_latest_is_the_newest(secrets: SecretManager) -> None:
 
 def test_refusals_in_googles_shape(secrets: SecretManager) -> None:
     """What is not there is NOT_FOUND, what is not allowed PERMISSION_DENIED."""
-    for answer in (access(secrets, "7"), access(secrets, "x"), access(secrets, "1", "projects/p/secrets/none")):
+    for answer in (
+        access(secrets, "7"),
+        access(secrets, "x"),
+        access(secrets, "1", "projects/p/secrets/none"),
+    ):
         assert (answer.status_code, answer.json()["error"]["status"]) == (404, "NOT_FOUND")
     secrets.forbidden.add(KEY)
     answer = access(secrets, "latest")
@@ -91,7 +95,7 @@ def test_the_official_client_reads_it(secrets: SecretManager) -> None:
     assert answer.payload.data_crc32c == crc32c(b"first")
 
 
-# -- Pub/Sub ----------------------------------------------------------------------------------------------------------
+# -- Pub/Sub
 
 
 def test_the_official_publisher_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,16 +103,22 @@ def test_the_official_publisher_publishes(monkeypatch: pytest.MonkeyPatch) -> No
     with PubSub() as pubsub:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub.host)
         publisher = PublisherClient()
-        assert publisher.publish("projects/p/topics/t", b"{}", kind="again").result(timeout=5) == "1"
+        assert (
+            publisher.publish("projects/p/topics/t", b"{}", kind="again").result(timeout=5) == "1"
+        )
         message = pubsub.messages[0]
-        assert (message.topic, message.data, message.attributes) == ("projects/p/topics/t", b"{}", {"kind": "again"})
+        assert (message.topic, message.data, message.attributes) == (
+            "projects/p/topics/t",
+            b"{}",
+            {"kind": "again"},
+        )
         pubsub.missing.add("projects/p/topics/none")
         with pytest.raises(Exception, match="not found"):
             publisher.publish("projects/p/topics/none", b"{}").result(timeout=5)
         publisher.stop()
 
 
-# -- the function -----------------------------------------------------------------------------------------------------
+# -- the function
 
 
 @pytest.fixture(scope="module")
@@ -125,26 +135,37 @@ def stack() -> Iterator[Stack]:
 
 
 def test_the_function_in_the_stacks_environment(stack: Stack, source: Path) -> None:
-    """It gets the stack's addresses and nothing of this process's own settings; its log lines are gathered."""
+    """It gets the stack's addresses and nothing of this process's own settings; its log lines are
+    gathered.
+    """
     with Function(stack.environ(stack.configure(tables=[])), source=source) as function:
         status, answer = function.post({"action": "sync"})
         assert (status, answer["project"]) == (202, stack.project)
         assert "AITO_API_KEY" not in answer["home"]
-        assert {"SYNC_CONFIG", "BIGQUERY_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"} <= set(answer["home"])
+        assert {"SYNC_CONFIG", "BIGQUERY_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"} <= set(
+            answer["home"]
+        )
         assert function.get("/text") == (200, "hello")
         function.terminate()
-    assert function.logs == [{"event": "called", "body": {"action": "sync"}}, {"event": "called", "body": None}]
+    assert function.logs == [
+        {"event": "called", "body": {"action": "sync"}},
+        {"event": "called", "body": None},
+    ]
 
 
 def test_configuration_knows_the_stack(stack: Stack) -> None:
     """The file holds the stand-in's address and what the test adds."""
-    text = stack.configure(name="other.yaml", aito={"requests_per_second": 100}, tables=[{"name": "t"}]).read_text()
+    text = stack.configure(
+        name="other.yaml", aito={"requests_per_second": 100}, tables=[{"name": "t"}]
+    ).read_text()
     assert stack.aito.url in text
     assert "requests_per_second: 100" in text
 
 
 def test_killing_the_function(source: Path) -> None:
-    """SIGKILL takes the whole group at once, in the middle of a request; it can be started again on the same port."""
+    """SIGKILL takes the whole group at once, in the middle of a request; it can be started again
+    on the same port.
+    """
     function = Function({**os.environ, "GOOGLE_CLOUD_PROJECT": "p"}, source=source)
     function.start()
     with pytest.raises(requests.Timeout):
@@ -175,7 +196,9 @@ function.start()
 print(function.url, flush=True)
 time.sleep(60)
 """
-    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as parent:
         assert parent.stdout is not None
         url = parent.stdout.readline().strip()
         assert requests.get(f"{url}/text", timeout=5).text == "hello"

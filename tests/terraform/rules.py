@@ -1,4 +1,7 @@
-"""What must be true of every plan of this deployment. Each rule's docstring says it; each fails with the offender."""
+"""What must be true of every plan of this deployment.
+
+Each rule's docstring says it; each fails with the offender.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ RULES: list[Rule] = []
 BASIC_ROLES = {"roles/owner", "roles/editor", "roles/viewer", "roles/browser"}
 
 # Set by Terraform, read by the framework and not by us.
-FRAMEWORK_VARIABLES = {"LOG_EXECUTION_ID": "functions-framework marks every line with the execution it belongs to"}
+FRAMEWORK_VARIABLES = {
+    "LOG_EXECUTION_ID": "functions-framework marks every line with the execution it belongs to"
+}
 
 # Read by us or by Google's clients, and never set in the cloud.
 LAPTOP_VARIABLES = {
@@ -38,7 +43,10 @@ LAPTOP_VARIABLES = {
 PROJECT_ROLES = {
     ("roles/bigquery.jobUser", "run"): "jobs belong to a project; opens no data",
     ("roles/logging.logWriter", "build"): "logs belong to a project; writes only",
-    ("roles/storage.objectViewer", "build"): "narrowed by its condition to the bucket of function sources",
+    (
+        "roles/storage.objectViewer",
+        "build",
+    ): "narrowed by its condition to the bucket of function sources",
 }
 
 
@@ -83,13 +91,15 @@ def _names_read(node: ast.AST) -> set[str]:
     match node:
         case ast.Subscript(value=value, slice=index) if of_environment.search(ast.unparse(value)):
             candidates = [index]
-        case ast.Call(func=ast.Attribute(value=value, attr="get" | "pop"), args=[first, *_]) if of_environment.search(
-            ast.unparse(value)
+        case ast.Call(func=ast.Attribute(value=value, attr="get" | "pop"), args=[first, *_]) if (
+            of_environment.search(ast.unparse(value))
         ):
             candidates = [first]
         case ast.Call(func=function, args=[first, *_]) if ast.unparse(function).endswith("getenv"):
             candidates = [first]
-        case ast.Compare(left=left, comparators=[right]) if of_environment.search(ast.unparse(right)):
+        case ast.Compare(left=left, comparators=[right]) if of_environment.search(
+            ast.unparse(right)
+        ):
             candidates = [left]
     return {c.value for c in candidates if isinstance(c, ast.Constant) and isinstance(c.value, str)}
 
@@ -98,7 +108,9 @@ def _names_read(node: ast.AST) -> set[str]:
 def nobody_public(plan: Plan) -> None:
     """allUsers, allAuthenticatedUsers and whole domains are granted nothing."""
     for address, role, member in members(plan):
-        assert not re.match(r"all(Authenticated)?Users|domain:", member), f"{address} gives {role} to {member}"
+        assert not re.match(r"all(Authenticated)?Users|domain:", member), (
+            f"{address} gives {role} to {member}"
+        )
 
 
 @rule
@@ -113,31 +125,50 @@ def project_wide_roles_are_listed(plan: Plan) -> None:
     """A role in a whole project is one of three, each with a reason; none of them opens data."""
     seen = set()
     for grant in plan.of("google_project_iam_member"):
-        who = next((w for w in ("run", "build", "call") if f"-{w}@" in (grant.values.get("member") or "")), None)
-        who = who or ("build" if grant.name.startswith("build") else "run" if grant.name.startswith("runtime") else "?")
+        who = next(
+            (w for w in ("run", "build", "call") if f"-{w}@" in (grant.values.get("member") or "")),
+            None,
+        )
+        who = who or (
+            "build"
+            if grant.name.startswith("build")
+            else "run"
+            if grant.name.startswith("runtime")
+            else "?"
+        )
         pair = (grant.values["role"], who)
         assert pair in PROJECT_ROLES, f"{grant.address} grants {pair[0]} in the whole project"
         narrowed = bool(grant.values.get("condition"))
-        assert narrowed or pair[0] != "roles/storage.objectViewer", f"{grant.address} lost its condition"
+        assert narrowed or pair[0] != "roles/storage.objectViewer", (
+            f"{grant.address} lost its condition"
+        )
         seen.add(pair)
     assert seen == set(PROJECT_ROLES), f"missing: {set(PROJECT_ROLES) - seen}"
-    assert not plan.of("google_project_iam_binding"), "a binding would take the role from everybody else"
+    assert not plan.of("google_project_iam_binding"), (
+        "a binding would take the role from everybody else"
+    )
 
 
 @rule
 def no_binding_takes_from_others(plan: Plan) -> None:
-    """Grants add one member; bindings and policies, which remove what others granted, are not used."""
+    """Grants add one member; bindings and policies, which remove what others granted, are not
+    used.
+    """
     for r in plan.resources:
         assert not re.search(r"_iam_(binding|policy)$", r.type), r.address
 
 
 @rule
 def instances_are_bounded(plan: Plan) -> None:
-    """One instance, nothing kept warm, a few requests at a time on a whole vCPU, a time-out and memory written down."""
+    """One instance, nothing kept warm, a few requests at a time on a whole vCPU, a time-out and
+    memory written down.
+    """
     config = service(plan)
     assert config["max_instance_count"] == 1, "max_instance_count"
     assert config["min_instance_count"] == 0, "min_instance_count"
-    assert 2 <= (config["max_instance_request_concurrency"] or 0) <= 10, "max_instance_request_concurrency"
+    assert 2 <= (config["max_instance_request_concurrency"] or 0) <= 10, (
+        "max_instance_request_concurrency"
+    )
     assert float(config["available_cpu"] or 0) >= 1, "available_cpu"
     assert config["timeout_seconds"], "timeout_seconds"
     assert config["available_memory"], "available_memory"
@@ -146,7 +177,9 @@ def instances_are_bounded(plan: Plan) -> None:
 
 @rule
 def accounts_are_our_own(plan: Plan) -> None:
-    """Runtime, build and invoker are three accounts made here; nothing falls back to the default compute account."""
+    """Runtime, build and invoker are three accounts made here; nothing falls back to the default
+    compute account.
+    """
     accounts = {r.name for r in plan.of("google_service_account")}
     assert accounts == {"runtime", "build", "invoker"}, accounts
     used = _references(plan, "google_cloudfunctions2_function.sync")
@@ -156,7 +189,9 @@ def accounts_are_our_own(plan: Plan) -> None:
 
 @rule
 def environment_is_what_the_code_reads(plan: Plan) -> None:
-    """What is set is read by main.py, sync/ or the framework; what is read is set, or only for laptops."""
+    """What is set is read by main.py, sync/ or the framework; what is read is set, or only for
+    laptops.
+    """
     given, read = set(service(plan)["environment_variables"] or {}), variables_read()
     assert not given & set(LAPTOP_VARIABLES), f"for laptops only: {given & set(LAPTOP_VARIABLES)}"
     unread = given - set(FRAMEWORK_VARIABLES) - read
@@ -172,7 +207,9 @@ def no_key_anywhere(plan: Plan) -> None:
     assert not service(plan).get("secret_environment_variables"), "a secret in the environment"
     assert not service(plan).get("secret_volumes"), "a secret as a file"
     for name, value in (service(plan)["environment_variables"] or {}).items():
-        assert not re.search(r"KEY|TOKEN|PASSWORD|SECRET", name), f"{name} looks like a secret: {value}"
+        assert not re.search(r"KEY|TOKEN|PASSWORD|SECRET", name), (
+            f"{name} looks like a secret: {value}"
+        )
 
 
 @rule
@@ -182,37 +219,49 @@ def one_reader_of_the_secret(plan: Plan) -> None:
     roles = [(g.name, g.values["role"]) for g in grants]
     assert roles == [("runtime", "roles/secretmanager.secretAccessor")], f"granted: {roles}"
     used = _references(plan, "google_secret_manager_secret_iam_member.runtime")
-    assert "google_service_account.runtime.member" in used, "somebody else than the function reads the key"
+    assert "google_service_account.runtime.member" in used, (
+        "somebody else than the function reads the key"
+    )
 
 
 @rule
 def callers_are_named(plan: Plan) -> None:
-    """run.invoker goes to the invoker account and to var.callers, on the service, and again to a function made anew."""
+    """run.invoker goes to the invoker account and to var.callers, on the service, and again to a
+    function made anew.
+    """
     grants = plan.of("google_cloud_run_v2_service_iam_member")
     assert {g.name for g in grants} <= {"invoker", "callers"}
     assert "invoker" in {g.name for g in grants}, "nobody may call"
-    assert {g.values["role"] for g in grants} == {"roles/run.invoker"}, "a caller needs run.invoker, and only that"
+    assert {g.values["role"] for g in grants} == {"roles/run.invoker"}, (
+        "a caller needs run.invoker, and only that"
+    )
     used = _references(plan, "google_cloud_run_v2_service_iam_member.invoker")
     assert "google_service_account.invoker.member" in used, "the invoker is not the invoker account"
-    assert "google_cloudfunctions2_function.sync.id" in used, "a function made anew would be called by nobody"
+    assert "google_cloudfunctions2_function.sync.id" in used, (
+        "a function made anew would be called by nobody"
+    )
 
 
 @rule
 def jobs_call_with_a_token_and_try_again(plan: Plan) -> None:
-    """Each action is POSTed as JSON with an OIDC token, inside Google's limits, and repeated when it fails."""
+    """Each action is POSTed as JSON with an OIDC token, inside Google's limits, and repeated when
+    it fails.
+    """
     jobs = {r.name: r.values for r in plan.of("google_cloud_scheduler_job")}
     assert {"sync", "watch"} <= set(jobs) <= set(get_args(Action))
     for name, job in jobs.items():
         target = job["http_target"][0]
         assert target["http_method"] == "POST", f"{name}: method"
-        assert (target["headers"] or {}).get("Content-Type") == "application/json", f"{name}: content type"
+        assert (target["headers"] or {}).get("Content-Type") == "application/json", (
+            f"{name}: content type"
+        )
         assert json.loads(base64.b64decode(target["body"])) == {"action": name}, f"{name}: body"
         assert target["oidc_token"], f"{name}: no token"
         used = _references(plan, f"google_cloud_scheduler_job.{name}")
         assert "google_service_account.invoker.email" in used, f"{name}: account of the token"
-        assert 15 <= seconds(job["attempt_deadline"]) <= min(1800, service(plan)["timeout_seconds"]), (
-            f"{name}: deadline"
-        )
+        assert (
+            15 <= seconds(job["attempt_deadline"]) <= min(1800, service(plan)["timeout_seconds"])
+        ), f"{name}: deadline"
         assert job["retry_config"], f"{name}: no retries"
         assert 1 <= job["retry_config"][0]["retry_count"] <= 5, f"{name}: retries"
         assert job["time_zone"], f"{name}: time zone"
@@ -220,7 +269,9 @@ def jobs_call_with_a_token_and_try_again(plan: Plan) -> None:
 
 @rule
 def budget_fits_every_clock(plan: Plan) -> None:
-    """The run's own budget ends before Scheduler hangs up, and before Pub/Sub delivers again when a topic is set."""
+    """The run's own budget ends before Scheduler hangs up, and before Pub/Sub delivers again when
+    a topic is set.
+    """
     config = configuration(plan)
     budget = config.get("time_budget_seconds", 1500)
     assert budget < seconds(plan.one("google_cloud_scheduler_job.sync")["attempt_deadline"])
@@ -230,7 +281,9 @@ def budget_fits_every_clock(plan: Plan) -> None:
 
 @rule
 def messages_are_pushed_and_never_lost(plan: Plan) -> None:
-    """The subscription pushes with a token, backs off, and hands what cannot be delivered to a topic that keeps it."""
+    """The subscription pushes with a token, backs off, and hands what cannot be delivered to a
+    topic that keeps it.
+    """
     runs = plan.one("google_pubsub_subscription.runs")
     assert 10 <= runs["ack_deadline_seconds"] <= 600, "ack deadline"
     assert runs["push_config"], "push"
@@ -238,22 +291,30 @@ def messages_are_pushed_and_never_lost(plan: Plan) -> None:
     assert runs["retry_policy"], "no back-off"
     assert runs["dead_letter_policy"], "no dead letters"
     for name in ("runs", "dead"):
-        assert plan.one(f"google_pubsub_subscription.{name}")["expiration_policy"] == [{"ttl": ""}], f"{name} expires"
+        assert plan.one(f"google_pubsub_subscription.{name}")["expiration_policy"] == [
+            {"ttl": ""}
+        ], f"{name} expires"
     forward = plan.one("google_pubsub_topic_iam_member.dead_pubsub")["role"]
     assert forward == "roles/pubsub.publisher", "Pub/Sub may not publish dead letters"
     release = plan.one("google_pubsub_subscription_iam_member.runs_pubsub")["role"]
-    assert release == "roles/pubsub.subscriber", "Pub/Sub may not take dead letters off the subscription"
+    assert release == "roles/pubsub.subscriber", (
+        "Pub/Sub may not take dead letters off the subscription"
+    )
     signing = plan.one("google_service_account_iam_member.invoker_pubsub")["role"]
     assert signing == "roles/iam.serviceAccountOpenIdTokenCreator", signing
     used = _references(plan, "google_pubsub_subscription.runs")
     assert "google_pubsub_topic.dead.id" in used, "the dead-letter topic is named by its id"
     publishers = {r.name for r in plan.of("google_pubsub_topic_iam_member")}
-    assert ("runs_runtime" in publishers) == bool(configuration(plan).get("topic")), "the function publishes when told"
+    assert ("runs_runtime" in publishers) == bool(configuration(plan).get("topic")), (
+        "the function publishes when told"
+    )
 
 
 @rule
 def data_is_opened_set_by_set(plan: Plan) -> None:
-    """dataViewer on the configured sources' datasets, dataEditor on the ledger, and no other BigQuery grant."""
+    """dataViewer on the configured sources' datasets, dataEditor on the ledger, and no other
+    BigQuery grant.
+    """
     config = configuration(plan)
     jobs = plan.one("google_project_iam_member.runtime_jobs")["project"]
     default = (config.get("bigquery") or {}).get("project") or jobs
@@ -268,14 +329,20 @@ def data_is_opened_set_by_set(plan: Plan) -> None:
     if "variables" not in plan.document:
         extra = viewed - wanted
     assert viewed == wanted | extra, f"readable: {viewed}; configured: {wanted | extra}"
-    edited = {(g.name, g.values["dataset_id"]) for g in grants if g.values["role"] != "roles/bigquery.dataViewer"}
+    edited = {
+        (g.name, g.values["dataset_id"])
+        for g in grants
+        if g.values["role"] != "roles/bigquery.dataViewer"
+    }
     assert edited == {("ledger_runtime", config.get("ledger", "aito_sync").split(".")[-1])}, edited
     assert not plan.of("google_bigquery_table_iam_member"), "tables"
 
 
 @rule
 def ledger_is_the_columns_of_the_code(plan: Plan) -> None:
-    """Each ledger table has the columns of its file, its partition column among them, an expiry, and is protected."""
+    """Each ledger table has the columns of its file, its partition column among them, an expiry,
+    and is protected.
+    """
     files = {p.stem: json.loads(p.read_text()) for p in (ROOT / "sync" / "ledger").glob("*.json")}
     tables = {r.values["table_id"]: r.values for r in plan.of("google_bigquery_table")}
     assert set(tables) == set(files)
@@ -292,18 +359,26 @@ def ledger_is_the_columns_of_the_code(plan: Plan) -> None:
 
 @rule
 def the_zip_holds_what_runs(plan: Plan) -> None:
-    """main.py, sync/, requirements.txt and the configuration are in the zip, and its hash is its name."""
+    """main.py, sync/, requirements.txt and the configuration are in the zip, and its hash is its
+    name.
+    """
     names = set(zipfile.ZipFile(io.BytesIO(plan.zip)).namelist())
     code = {n for n in names if n.startswith("sync/")}
-    assert names - code == {"main.py", "requirements.txt", "sync.yaml"}, f"in the zip: {sorted(names - code)[:8]}"
+    assert names - code == {"main.py", "requirements.txt", "sync.yaml"}, (
+        f"in the zip: {sorted(names - code)[:8]}"
+    )
     assert "sync/config/reader.py" in code, "sync/ is not in the zip"
     made = hashlib.sha256(plan.zip).hexdigest()
-    assert plan.one("google_storage_bucket_object.source")["name"] == f"{made}.zip", "the hash is not in the name"
+    assert plan.one("google_storage_bucket_object.source")["name"] == f"{made}.zip", (
+        "the hash is not in the name"
+    )
 
 
 @rule
 def buckets_are_private(plan: Plan) -> None:
-    """The source bucket lets nobody public in, by one kind of permission, and is not deleted with content in it."""
+    """The source bucket lets nobody public in, by one kind of permission, and is not deleted with
+    content in it.
+    """
     for bucket in plan.of("google_storage_bucket"):
         assert bucket.values["public_access_prevention"] == "enforced", bucket.address
         assert bucket.values["uniform_bucket_level_access"], bucket.address
@@ -319,11 +394,15 @@ def alarms_reach_somebody_and_say_what_to_do(plan: Plan) -> None:
     for address, alarm in alarms.items():
         tells = "google_monitoring_notification_channel.email.id" in _references(plan, address)
         assert tells, f"{address} tells nobody"
-        assert alarm.values["documentation"][0]["content"] or alarm.unknown.get("documentation"), address
+        assert alarm.values["documentation"][0]["content"] or alarm.unknown.get("documentation"), (
+            address
+        )
         if alarm.values["conditions"][0]["condition_matched_log"]:
             assert alarm.values["alert_strategy"][0]["notification_rate_limit"], address
     silence = alarms["google_monitoring_alert_policy.silence"].values["conditions"][0]
-    assert silence["condition_prometheus_query_language"][0]["disable_metric_validation"], "refused on the first apply"
+    assert silence["condition_prometheus_query_language"][0]["disable_metric_validation"], (
+        "refused on the first apply"
+    )
 
 
 @rule
@@ -337,19 +416,34 @@ def alarms_speak_the_logs_language(plan: Plan) -> None:
     unknown = {f for f in fields if f not in FIELDS}
     assert not unknown, f"unknown fields: {unknown}"
     for r in [*plan.of("google_logging_metric")]:
-        assert 'resource.type="cloud_run_revision"' in r.values["filter"], f"{r.address}: gen2 logs as Cloud Run"
+        assert 'resource.type="cloud_run_revision"' in r.values["filter"], (
+            f"{r.address}: gen2 logs as Cloud Run"
+        )
 
 
 # The fields of the log lines that Terraform relies on (README, "Logs").
 FIELDS = {
-    "accuracy", "action", "age_seconds", "bytes_processed", "name", "ok_age_seconds", "purged", "rejected", "run_id",
-    "seconds", "status", "table", "uploaded",
-}  # fmt: skip
+    "accuracy",
+    "action",
+    "age_seconds",
+    "bytes_processed",
+    "name",
+    "ok_age_seconds",
+    "purged",
+    "rejected",
+    "run_id",
+    "seconds",
+    "status",
+    "table",
+    "uploaded",
+}
 
 
 @rule
 def the_watch_is_not_counted_as_a_load(plan: Plan) -> None:
-    """Numbers of `table_done` leave out the hourly watch's lines, whose zeros would halve the night's mean."""
+    """Numbers of `table_done` leave out the hourly watch's lines, whose zeros would halve the
+    night's mean.
+    """
     for metric in plan.of("google_logging_metric"):
         text = metric.values["filter"]
         if 'event="table_done"' in text:
@@ -362,7 +456,9 @@ def the_dashboard_shows_what_is_measured(plan: Plan) -> None:
     """Every metric is on the dashboard or in an alarm."""
     board = json.loads(plan.one("google_monitoring_dashboard.sync")["dashboard_json"])
     assert board["mosaicLayout"]["tiles"]
-    shown = json.dumps(board) + json.dumps([r.values for r in plan.of("google_monitoring_alert_policy")])
+    shown = json.dumps(board) + json.dumps(
+        [r.values for r in plan.of("google_monitoring_alert_policy")]
+    )
     for metric in plan.of("google_logging_metric"):
         name = str(metric.values["name"])
         assert f"user/{name}" in shown or f"user_{name.replace('-', '_')}" in shown, name
@@ -371,7 +467,10 @@ def the_dashboard_shows_what_is_measured(plan: Plan) -> None:
 @rule
 def everything_is_pinned_and_from_two_providers(plan: Plan) -> None:
     """google and archive, nothing that makes up names; versions bounded above."""
-    assert set(re.findall(r'source\s+= "(hashicorp/[^"]+)"', plan.source)) == {"hashicorp/archive", "hashicorp/google"}
+    assert set(re.findall(r'source\s+= "(hashicorp/[^"]+)"', plan.source)) == {
+        "hashicorp/archive",
+        "hashicorp/google",
+    }
     kinds = {r.type.split("_")[0] for r in plan.resources}
     assert kinds == {"google", "terraform"}, kinds
 

@@ -1,4 +1,6 @@
-"""The zip as Cloud Functions would run it: unpacked, with only its own requirements, under functions-framework."""
+"""The zip as Cloud Functions would run it: unpacked, with only its own requirements, under
+functions-framework.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,14 @@ TABLES = [
 
 
 def interpreter(runtime: str) -> str:
-    """The Python that the function runs ("python313"), or the one of these tests where that is not installed."""
+    """The Python that the function runs ("python313"), or the one of these tests where that is not
+    installed.
+    """
     command = f"{runtime[:7]}.{runtime[7:]}"
     found = shutil.which(command)
-    works = found and subprocess.run([found, "-c", "import venv"], capture_output=True).returncode == 0
+    works = (
+        found and subprocess.run([found, "-c", "import venv"], capture_output=True).returncode == 0
+    )
     return found if found and works else sys.executable
 
 
@@ -56,20 +62,33 @@ def clean_environment(folder: Path, requirements: Path, runtime: str) -> Path:
 
 def fields_read(made: Plan, event: str) -> set[str]:
     """The fields of an event's line that metrics and alarms read."""
-    settings = [r.values for r in made.resources if r.type.startswith(("google_logging_", "google_monitoring_alert_"))]
-    about = [text for text in (json.dumps(s).replace("\\", "") for s in settings) if f'event="{event}"' in text]
+    settings = [
+        r.values
+        for r in made.resources
+        if r.type.startswith(("google_logging_", "google_monitoring_alert_"))
+    ]
+    about = [
+        text
+        for text in (json.dumps(s).replace("\\", "") for s in settings)
+        if f'event="{event}"' in text
+    ]
     return {field for text in about for field in re.findall(r"jsonPayload\.(\w+)", text)}
 
 
 def test_the_unpacked_zip_serves_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Planned, unpacked and started as the plan says, the function loads a table, and its log never shows the key."""
+    """Planned, unpacked and started as the plan says, the function loads a table, and its log
+    never shows the key.
+    """
     with Stack() as stack:
         visits = sample.day_one(datetime.now(UTC), pages=20, users=30)
         sample.load(stack.bigquery.client(), visits)
         folder = copy_to(tmp_path / "repository")
         configured = stack.configure(tables=TABLES)
         made = plan(
-            folder, f"-var-file={EXAMPLE}", f"-var=project_id={stack.project}", f"-var=config_file={configured}"
+            folder,
+            f"-var-file={EXAMPLE}",
+            f"-var=project_id={stack.project}",
+            f"-var=config_file={configured}",
         )
 
         deployed = tmp_path / "workspace"
@@ -78,7 +97,10 @@ def test_the_unpacked_zip_serves_a_sync(tmp_path: Path, monkeypatch: pytest.Monk
         runtime = cloud["build_config"][0]["runtime"]
         python = clean_environment(tmp_path / "venv", deployed / "requirements.txt", runtime)
         imported = subprocess.run(
-            [python, "-c", "import main, sync; print(sync.__file__)"], cwd=deployed, text=True, capture_output=True
+            [python, "-c", "import main, sync; print(sync.__file__)"],
+            cwd=deployed,
+            text=True,
+            capture_output=True,
         )
         assert imported.stdout.strip() == str(deployed / "sync" / "__init__.py"), imported.stderr
 
@@ -94,7 +116,9 @@ def test_the_unpacked_zip_serves_a_sync(tmp_path: Path, monkeypatch: pytest.Monk
             assert answer["tables"][0]["uploaded"] == len({u["id"] for u in visits.users})
         finally:
             function.terminate()  # its last lines are read then
-        assert {"run_started", "table_done", "run_done"} <= {line.get("event") for line in function.logs}
+        assert {"run_started", "table_done", "run_done"} <= {
+            line.get("event") for line in function.logs
+        }
         done = next(line for line in function.logs if line.get("event") == "table_done")
         assert fields_read(made, "table_done") <= set(done), "the metrics read what the line has"
         assert stack.aito.api_key not in "".join([*function.lines, *function.errors])

@@ -1,4 +1,5 @@
-"""The deliberate mistakes of terraform/tests/mistakes.yaml, each in a copy: every one is caught, by what the list says.
+"""The deliberate mistakes of terraform/tests/mistakes.yaml, each in a copy: every one is caught, by
+what the list says.
 
 Run with -s to see what each catcher said.
 """
@@ -30,7 +31,10 @@ class Mistake:
     caught: str
 
 
-MISTAKES = [Mistake(**m) for m in yaml.safe_load((ROOT / "terraform" / "tests" / "mistakes.yaml").read_text())]
+MISTAKES = [
+    Mistake(**m)
+    for m in yaml.safe_load((ROOT / "terraform" / "tests" / "mistakes.yaml").read_text())
+]
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +50,14 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def catcher(folder: Path, test: str = "", *, formatted: bool = False) -> tuple[str, str]:
     """Who catches what is wrong in a folder, and what they say; ("nobody", "") for a sound one.
 
-    test: `file/run`, the one of terraform's own tests that is run if nobody else cries: all of them take minutes.
-    formatted: take it that the format is right, as an editor would have seen to.
+    test: `file/run`, the one of terraform's own tests that is run if nobody else cries: all of them
+    take minutes. formatted: take it that the format is right, as an editor would have seen to.
     """
     script = (
-        f"{'true' if formatted else 'terraform fmt -check -recursive >/dev/null'} || {{ echo CAUGHT fmt; exit 1; }}\n"
-        f"{INIT_AGAIN} || {{ echo CAUGHT init; cat said.txt; exit 1; }}\n"
-        f"({plan_script()}) >said.txt 2>&1 && exit 0\n"
-        "terraform validate -no-color >valid.txt 2>&1 && echo CAUGHT plan || echo CAUGHT validate\n"
-        "cat said.txt; exit 1\n"
+        f"{'true' if formatted else 'terraform fmt -check -recursive >/dev/null'} || {{ echo CAUGHT"
+        f" fmt; exit 1; }}\n{INIT_AGAIN} || {{ echo CAUGHT init; cat said.txt; exit 1;"
+        f" }}\n({plan_script()}) >said.txt 2>&1 && exit 0\nterraform validate -no-color >valid.txt"
+        " 2>&1 && echo CAUGHT plan || echo CAUGHT validate\ncat said.txt; exit 1\n"
     )
     done = terraform(folder, script)
     if done.returncode:
@@ -67,7 +70,9 @@ def catcher(folder: Path, test: str = "", *, formatted: bool = False) -> tuple[s
             rule(plan)
         except Exception as error:  # noqa: BLE001  # a rule that trips over nonsense has caught it too
             return f"rule {rule.__name__}", str(error).split("\n")[0]
-    if test and f'run "{test.split("/")[1]}"... fail' in (said := said_of(folder, *test.split("/"))):
+    if test and f'run "{test.split("/")[1]}"... fail' in (
+        said := said_of(folder, *test.split("/"))
+    ):
         return f"test {test}", first_error(said)
     return "nobody", ""
 
@@ -107,5 +112,6 @@ def test_every_mistake_is_caught(mistake: Mistake, sound: Path, tmp_path: Path) 
     test = mistake.caught.removeprefix("test ") if mistake.caught.startswith("test ") else ""
     who, said = catcher(folder, test, formatted=mistake.caught != "fmt")
     print(f"\n{mistake.what}: {who}: {said}")
-    # The registry's provider leaves to Google some limits that the offline check knows; then a rule catches it.
+    # The registry's provider leaves to Google some limits that the offline check knows; then a rule
+    # catches it.
     assert who == mistake.caught if offline() else who != "nobody"

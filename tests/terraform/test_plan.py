@@ -1,4 +1,6 @@
-"""The plan as JSON: what a `terraform apply` would make, held against the rules, for each example."""
+"""The plan as JSON:
+what a `terraform apply` would make, held against the rules, for each example.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from tests.terraform.rules import RULES, Rule
-from tests.terraform.tools import EXAMPLE, ROOT, Plan, copy_to, need_offline, plan_script, read_plan, ready, terraform
+from tests.terraform.tools import (
+    EXAMPLE,
+    ROOT,
+    Plan,
+    copy_to,
+    need_offline,
+    plan_script,
+    read_plan,
+    ready,
+    terraform,
+)
 
 EXAMPLES = sorted(p.parent.name for p in (ROOT / "terraform" / "examples").glob("*/example.tfvars"))
 FILES = {
@@ -32,7 +44,9 @@ REFUSALS = {
     "bad_ledger": 'ledger is "aito-sync"',
     "ledger_is_source": "example-project.shop is both a source and the ledger",
     "key_instead_of_secret": "It is the name of the secret, never the key",
-    "foreign_topic": "what is delivered to the function is projects/example-project/topics/aito-sync",
+    "foreign_topic": (
+        "what is delivered to the function is projects/example-project/topics/aito-sync"
+    ),
     "budget_over_deadline": "Set time_budget_seconds to at most 1680",
     "budget_over_ack": "Set time_budget_seconds to at most 480",
 }
@@ -65,15 +79,21 @@ def test_the_existing_secret_is_not_made(plans: dict[str, Plan]) -> None:
 
 
 def test_the_private_network_closes_the_door(plans: dict[str, Plan]) -> None:
-    """With a private network the function takes calls from inside only, and sends everything through the subnetwork."""
-    config = plans["private-network"].one("google_cloudfunctions2_function.sync")["service_config"][0]
+    """With a private network the function takes calls from inside only, and sends everything
+    through the subnetwork.
+    """
+    config = plans["private-network"].one("google_cloudfunctions2_function.sync")["service_config"][
+        0
+    ]
     assert config["ingress_settings"] == "ALLOW_INTERNAL_ONLY"
     assert config["direct_vpc_egress"] == "VPC_EGRESS_ALL_TRAFFIC"
     assert config["direct_vpc_network_interface"][0]["subnetwork"].endswith("/aito-egress")
 
 
 def test_the_key_is_added_without_showing_it(plans: dict[str, Plan], tmp_path: Path) -> None:
-    """The line to paste asks for the key and hands it to gcloud by its input: it is in no argument and no output."""
+    """The line to paste asks for the key and hands it to gcloud by its input: it is in no argument
+    and no output.
+    """
     (tmp_path / "gcloud").write_text('#!/bin/sh\necho "$@" >arguments; cat >input\n')
     (tmp_path / "gcloud").chmod(0o755)
     done = subprocess.run(
@@ -91,7 +111,9 @@ def test_the_key_is_added_without_showing_it(plans: dict[str, Plan], tmp_path: P
 
 
 def test_without_any_value_it_plans_and_warns(tmp_path: Path) -> None:
-    """The project is then the environment's; that nobody hears of a bad night is said in every plan."""
+    """The project is then the environment's; that nobody hears of a bad night is said in every
+    plan.
+    """
     need_offline("with the registry's provider a plan looks the project up")
     folder = copy_to(tmp_path)
     ready(folder)
@@ -99,19 +121,26 @@ def test_without_any_value_it_plans_and_warns(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for rule in RULES:
         rule(read_plan(folder))
-    assert "alert_email is not set" in " ".join((folder / "plan.txt").read_text().replace("│", " ").split())
+    assert "alert_email is not set" in " ".join(
+        (folder / "plan.txt").read_text().replace("│", " ").split()
+    )
     assert not read_plan(folder).of("google_monitoring_notification_channel")
 
 
 @pytest.mark.slow
 def test_each_refusal_says_its_own_reason(tmp_path: Path) -> None:
-    """Every configuration that cannot work is refused in the plan, for its own reason and with what would be right."""
+    """Every configuration that cannot work is refused in the plan, for its own reason and with
+    what would be right.
+    """
     need_offline("it reads what a plan says; that each is refused, terraform test shows too")
     folder = copy_to(tmp_path)
     ready(folder)
     wrong = []
     for name, reason in REFUSALS.items():
-        done = terraform(folder, plan_script(f"-var-file={EXAMPLE}", f"-var=config_file=tests/configs/{name}.yaml"))
+        done = terraform(
+            folder,
+            plan_script(f"-var-file={EXAMPLE}", f"-var=config_file=tests/configs/{name}.yaml"),
+        )
         said = " ".join((done.stdout + done.stderr).replace("│", " ").split())
         if done.returncode == 0 or reason not in said:
             wrong.append(f"{name}: {said[-400:]}")

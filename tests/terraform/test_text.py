@@ -1,4 +1,6 @@
-"""What people read about the deployment, held against what it is: README, example values, Cloud Build, check.sh."""
+"""What people read about the deployment, held against what it is: README, example values, Cloud
+Build, check.sh.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,19 @@ def declared(kind: str, file: str) -> list[str]:
 
 
 def test_every_variable_is_documented_and_in_order() -> None:
-    """README's table and variables.tf name the same variables; the file has them by name, each with type and reason."""
+    """README's table and variables.tf name the same variables; the file has them by name, each
+    with type and reason.
+    """
     names = declared("variable", "variables.tf")
     table = README.split("## Variables")[1].split("##")[0]
     assert names == sorted(names)
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.M)) == set(names)
     for block in re.split(r"^variable ", (FOLDER / "variables.tf").read_text(), flags=re.M)[1:]:
         name = block.split('"')[1]
-        assert all(re.search(rf"^  {word}\b", block, re.M) for word in ("description", "type", "validation")), name
+        assert all(
+            re.search(rf"^  {word}\b", block, re.M)
+            for word in ("description", "type", "validation")
+        ), name
 
 
 def test_every_output_is_in_the_readme() -> None:
@@ -55,11 +62,16 @@ def test_the_example_values_are_variables() -> None:
     [
         ("function.tf", ["who may call it", "roles/run.invoker", "var.callers"]),
         ("secret.tf", ["who may read it", "roles/secretmanager.secretAccessor"]),
-        ("clocks.tf", ["what happens when a night fails", "scheduler_retries", "stale_after_hours"]),
+        (
+            "clocks.tf",
+            ["what happens when a night fails", "scheduler_retries", "stale_after_hours"],
+        ),
     ],
 )
 def test_each_question_is_answered_in_one_file(file: str, words: list[str]) -> None:
-    """Who may call, who may read the secret, what happens when a night fails: one file each, named in README."""
+    """Who may call, who may read the secret, what happens when a night fails: one file each, named
+    in README.
+    """
     text = (FOLDER / file).read_text()
     assert all(word in text for word in words)
     assert f"]({file})" in README
@@ -72,12 +84,16 @@ def test_each_question_is_answered_in_one_file(file: str, words: list[str]) -> N
 def test_permissions_stand_beside_what_they_guard() -> None:
     """There is no iam.tf, and nothing makes up names."""
     assert not (FOLDER / "iam.tf").exists()
-    assert not re.search(r"random_|\bforce_destroy\s+= true", "".join(p.read_text() for p in FOLDER.glob("*.tf")))
+    assert not re.search(
+        r"random_|\bforce_destroy\s+= true", "".join(p.read_text() for p in FOLDER.glob("*.tf"))
+    )
 
 
 def test_the_roles_of_the_deploying_account_are_explained() -> None:
     """Every role that the command grants has its line in the table, and the other way round."""
-    granted = set(re.findall(r"[a-z]+[a-zA-Z]*\.[a-zA-Z]+", README.split("for role in")[1].split("; do")[0]))
+    granted = set(
+        re.findall(r"[a-z]+[a-zA-Z]*\.[a-zA-Z]+", README.split("for role in")[1].split("; do")[0])
+    )
     table = README.split("| role of the deploying account |")[1].split("\n\n")[0]
     assert set(re.findall(r"`([a-z]+[a-zA-Z]*\.[a-zA-Z]+)`", table)) == granted
 
@@ -89,7 +105,9 @@ def build() -> dict[str, Any]:
 
 
 def test_cloud_build_checks_before_it_applies() -> None:
-    """The steps are check, validate, plan, apply; the plan waits for both checks, and its own plan is applied."""
+    """The steps are check, validate, plan, apply; the plan waits for both checks, and its own plan
+    is applied.
+    """
     steps = {step["id"]: step for step in build()["steps"]}
     assert list(steps) == ["check", "validate", "plan", "apply"]
     assert steps["plan"]["waitFor"] == ["check", "validate"]
@@ -109,16 +127,30 @@ def test_cloud_build_tests_with_the_python_that_is_deployed() -> None:
 
 def test_cloud_build_names_only_variables_that_exist() -> None:
     """Every TF_VAR_ is a variable, and what must be said about a project is given."""
-    given = {line.split("=")[0].removeprefix("TF_VAR_") for line in build()["options"]["env"] if "TF_VAR_" in line}
+    given = {
+        line.split("=")[0].removeprefix("TF_VAR_")
+        for line in build()["options"]["env"]
+        if "TF_VAR_" in line
+    }
     assert {"project_id", "alert_email"} <= given <= set(declared("variable", "variables.tf"))
 
 
 @pytest.mark.parametrize(
     ("branch", "pull_request", "applied"),
-    [("main", "", True), ("topic", "", False), ("main", "17", False), ("", "", False), ("$(touch owned)", "", False)],
+    [
+        ("main", "", True),
+        ("topic", "", False),
+        ("main", "17", False),
+        ("", "", False),
+        ("$(touch owned)", "", False),
+    ],
 )
-def test_only_a_push_to_main_is_applied(tmp_path: Path, branch: str, pull_request: str, applied: bool) -> None:
-    """Another branch, a pull request (whatever its branch is called) and a build by hand are only planned."""
+def test_only_a_push_to_main_is_applied(
+    tmp_path: Path, branch: str, pull_request: str, applied: bool
+) -> None:
+    """Another branch, a pull request (whatever its branch is called) and a build by hand are only
+    planned.
+    """
     step = next(step for step in build()["steps"] if step["id"] == "apply")
     (tmp_path / "terraform").write_text("#!/bin/sh\necho APPLIED\n")
     (tmp_path / "terraform").chmod(0o755)
@@ -139,21 +171,33 @@ def test_only_a_push_to_main_is_applied(tmp_path: Path, branch: str, pull_reques
 def test_without_terraform_the_check_fails_and_says_so(tmp_path: Path) -> None:
     """check.sh never passes in silence: without a terraform it names what is missing."""
     for tool in ("sh", "dirname"):
-        (tmp_path / tool).symlink_to(subprocess.check_output(["sh", "-c", f"command -v {tool}"], text=True).strip())
+        (tmp_path / tool).symlink_to(
+            subprocess.check_output(["sh", "-c", f"command -v {tool}"], text=True).strip()
+        )
     done = subprocess.run(
-        ["/bin/sh", str(FOLDER / "check.sh")], env={"PATH": str(tmp_path)}, text=True, capture_output=True
+        ["/bin/sh", str(FOLDER / "check.sh")],
+        env={"PATH": str(tmp_path)},
+        text=True,
+        capture_output=True,
     )
     assert done.returncode != 0
     assert "no terraform on PATH" in done.stderr
 
 
 def test_without_providers_the_check_fails_and_says_so(tmp_path: Path) -> None:
-    """When neither the registry nor an offline check can be used, nothing was checked, and check.sh does not pass."""
-    (tmp_path / "terraform").write_text('#!/bin/sh\n[ "$1" != init ] || { echo no registry; exit 1; }\n')
+    """When neither the registry nor an offline check can be used, nothing was checked, and
+    check.sh does not pass.
+    """
+    (tmp_path / "terraform").write_text(
+        '#!/bin/sh\n[ "$1" != init ] || { echo no registry; exit 1; }\n'
+    )
     (tmp_path / "terraform").chmod(0o755)
     done = subprocess.run(
         ["sh", str(FOLDER / "check.sh")],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "OFFLINE_CHECK": str(tmp_path / "nowhere")},
+        env={
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "OFFLINE_CHECK": str(tmp_path / "nowhere"),
+        },
         text=True,
         capture_output=True,
     )
@@ -163,15 +207,23 @@ def test_without_providers_the_check_fails_and_says_so(tmp_path: Path) -> None:
 
 
 def test_the_configuration_of_the_repository_is_understood() -> None:
-    """What is about to be deployed is a configuration that the function takes (also where there is no terraform)."""
+    """What is about to be deployed is a configuration that the function takes (also where there is
+    no terraform).
+    """
     assert config.load(ROOT / "sync.yaml").tables
 
 
 def test_the_clocks_are_those_of_the_code() -> None:
     """clocks.tf repeats three times of the code, for Terraform cannot read them there."""
     text = (FOLDER / "clocks.tf").read_text()
-    fields = Settings.model_fields["time_budget_seconds"], AitoSettings.model_fields["timeout_seconds"]
+    fields = (
+        Settings.model_fields["time_budget_seconds"],
+        AitoSettings.model_fields["timeout_seconds"],
+    )
     names = "config.time_budget_seconds", "config.aito.timeout_seconds"
     told = [re.search(rf"coalesce\(local\.{re.escape(name)}\), (\d+)\)", text) for name in names]
     waits = re.search(r"query_seconds += (\d+)", text)
-    assert [float(found[1]) for found in (*told, waits) if found] == [*(f.default for f in fields), JOB_SECONDS]
+    assert [float(found[1]) for found in (*told, waits) if found] == [
+        *(f.default for f in fields),
+        JOB_SECONDS,
+    ]

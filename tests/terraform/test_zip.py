@@ -1,4 +1,6 @@
-"""The zip that is deployed: what is in it, what makes it change, and that no key ever gets near it."""
+"""The zip that is deployed: what is in it, what makes it change, and that no key ever gets near
+it.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +36,20 @@ def zipped(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 def tracked() -> set[str]:
     """What git knows of sync/, documentation apart."""
     try:
-        found = subprocess.run(["git", "ls-files", "sync"], cwd=ROOT, text=True, capture_output=True, check=True)
+        found = subprocess.run(
+            ["git", "ls-files", "sync"], cwd=ROOT, text=True, capture_output=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return set()
-    return {name for name in found.stdout.split() if not name.endswith(".md") and (ROOT / name).exists()}
+    return {
+        name for name in found.stdout.split() if not name.endswith(".md") and (ROOT / name).exists()
+    }
 
 
 def test_the_zip_holds_what_runs_and_nothing_else(zipped: zipfile.ZipFile) -> None:
-    """main.py, requirements.txt, the configuration and every tracked file of sync/: byte for byte, and nothing more."""
+    """main.py, requirements.txt, the configuration and every tracked file of sync/: byte for byte,
+    and nothing more.
+    """
     names = set(zipped.namelist())
     rest = {n for n in names if not n.startswith("sync/")}
     assert rest == {"main.py", "requirements.txt", "sync.yaml"}
@@ -58,7 +66,9 @@ def test_the_configuration_in_the_zip_parses(zipped: zipfile.ZipFile) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "terraform" / "examples").glob("*/sync.yaml")), ids=lambda p: p.parent.name
+    "path",
+    sorted((ROOT / "terraform" / "examples").glob("*/sync.yaml")),
+    ids=lambda p: p.parent.name,
 )
 def test_each_examples_configuration_parses(path: Path) -> None:
     """The examples are configurations that the function takes."""
@@ -74,8 +84,14 @@ def test_terraform_and_the_code_know_the_same_defaults() -> None:
     }
     settings = config.parse(yaml.safe_dump(smallest))
     clocks = (ROOT / "terraform" / "clocks.tf").read_text()
-    assert f"try(coalesce(local.config.time_budget_seconds), {settings.time_budget_seconds:.0f})" in clocks
-    assert f"try(coalesce(local.config.aito.timeout_seconds), {settings.aito.timeout_seconds:.0f})" in clocks
+    assert (
+        f"try(coalesce(local.config.time_budget_seconds), {settings.time_budget_seconds:.0f})"
+        in clocks
+    )
+    assert (
+        f"try(coalesce(local.config.aito.timeout_seconds), {settings.aito.timeout_seconds:.0f})"
+        in clocks
+    )
 
 
 def changed(folder: Path) -> dict[str, list[str]]:
@@ -84,7 +100,11 @@ def changed(folder: Path) -> dict[str, list[str]]:
     assert done.returncode == 0, done.stdout + done.stderr
     changes = json.loads((folder / "plan.json").read_text()).get("resource_changes", [])
     found = {c["address"]: c["change"]["actions"] for c in changes}
-    return {address: actions for address, actions in found.items() if actions not in (["no-op"], ["read"])}
+    return {
+        address: actions
+        for address, actions in found.items()
+        if actions not in (["no-op"], ["read"])
+    }
 
 
 def applied(folder: Path) -> Path:
@@ -99,12 +119,20 @@ def applied(folder: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_changed_line_deploys_and_a_changed_readme_does_not(tmp_path: Path) -> None:
-    """One line of sync/ changes the object's name and the function; a README, a test or a note changes nothing."""
+    """One line of sync/ changes the object's name and the function; a README, a test or a note
+    changes nothing.
+    """
     folder = applied(tmp_path)
     repository = folder.parent
     assert changed(folder) == {}
 
-    for name in ("README.md", "sync/README.md", "terraform/README.md", "tests/test_new.py", "sync/__pycache__/x.pyc"):
+    for name in (
+        "README.md",
+        "sync/README.md",
+        "terraform/README.md",
+        "tests/test_new.py",
+        "sync/__pycache__/x.pyc",
+    ):
         (repository / name).parent.mkdir(parents=True, exist_ok=True)
         (repository / name).write_text("another word\n")
     assert changed(folder) == {}
@@ -124,13 +152,19 @@ def test_a_changed_configuration_deploys(tmp_path: Path) -> None:
     with (folder.parent / "sync.yaml").open("a") as file:
         file.write("  - {name: more, source: another_set.more, mode: replace, key: id}\n")
     found = changed(folder)
-    assert found['google_bigquery_dataset_iam_member.read["example-project.another_set"]'] == ["create"]
+    assert found['google_bigquery_dataset_iam_member.read["example-project.another_set"]'] == [
+        "create"
+    ]
     assert found["google_cloudfunctions2_function.sync"] == ["update"]
 
 
 @pytest.mark.slow
-def test_the_key_is_in_no_state_plan_zip_or_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that lies about in the environment and in files beside the code gets into nothing that Terraform makes."""
+def test_the_key_is_in_no_state_plan_zip_or_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that lies about in the environment and in files beside the code gets into nothing that
+    Terraform makes.
+    """
     monkeypatch.setenv("AITO_API_KEY", MARKER)
     monkeypatch.setenv("TF_LOG", "TRACE")
     monkeypatch.setenv("TF_LOG_PATH", str(tmp_path / "terraform.log"))
@@ -140,14 +174,32 @@ def test_the_key_is_in_no_state_plan_zip_or_log(tmp_path: Path, monkeypatch: pyt
         (folder.parent / name).write_text(f"AITO_API_KEY={MARKER}\n")
     ready(folder)
     done = terraform(
-        folder, f"{APPLY}; {CHANGES}; terraform output -json >output.json; terraform state pull >state.json"
+        folder,
+        f"{APPLY}; {CHANGES}; terraform output -json >output.json; terraform state pull"
+        " >state.json",
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
-    made = [p for p in tmp_path.rglob("*") if p.is_file() and not p.name.startswith((".env", "aito.key", "key.txt"))]
+    made = [
+        p
+        for p in tmp_path.rglob("*")
+        if p.is_file() and not p.name.startswith((".env", "aito.key", "key.txt"))
+    ]
     names = {p.name for p in made}
-    assert {"state.json", "terraform.tfstate", "plan.json", "next.bin", "source.zip", "terraform.log"} <= names
-    leaks = [(p.name, inner) for p in made for inner, content in contents(p) if MARKER.encode() in content]
+    assert {
+        "state.json",
+        "terraform.tfstate",
+        "plan.json",
+        "next.bin",
+        "source.zip",
+        "terraform.log",
+    } <= names
+    leaks = [
+        (p.name, inner)
+        for p in made
+        for inner, content in contents(p)
+        if MARKER.encode() in content
+    ]
     assert not leaks
     assert MARKER.encode() in contents(folder / ".env")[0][1], "the search finds what is there"
     assert MARKER not in done.stdout + done.stderr

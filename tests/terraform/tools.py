@@ -1,9 +1,10 @@
 """Runs Terraform for the tests: the real thing, with the real provider's schema, and no cloud.
 
-Two ways to the providers. An offline check (a folder with a `provider_stub.py`, named by OFFLINE_CHECK or standing at
-../shared/terraform) serves their schemas and the API's limits; otherwise `terraform init` gets them from the registry,
-and plans are made by `terraform test` with mocks, which needs no credentials. With neither, or without a terraform, the
-tests are skipped with the reason, or fail with it when TERRAFORM_REQUIRED is set (as terraform/check.sh does).
+Two ways to the providers. An offline check (a folder with a `provider_stub.py`, named by
+OFFLINE_CHECK or standing at ../shared/terraform) serves their schemas and the API's limits;
+otherwise `terraform init` gets them from the registry, and plans are made by `terraform test` with
+mocks, which needs no credentials. With neither, or without a terraform, the tests are skipped with
+the reason, or fail with it when TERRAFORM_REQUIRED is set (as terraform/check.sh does).
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OFFLINE = Path(os.environ.get("OFFLINE_CHECK", ROOT.parent / "shared" / "terraform"))
-OFFLINE_VENV = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "terraform-offline-venv"
+OFFLINE_VENV = (
+    Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "terraform-offline-venv"
+)
 COPIED = ("main.py", "requirements.txt", "sync.yaml", "sync", "terraform")
 EXAMPLE = "tests/example.tfvars"
 
@@ -51,7 +54,9 @@ class Resource:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the rules look at: the resources, the whole document, the zip, and the text it was made from."""
+    """What the rules look at: the resources, the whole document, the zip, and the text it was made
+    from.
+    """
 
     document: dict[str, Any]
     zip: bytes
@@ -63,7 +68,11 @@ class Plan:
         changes = self.document["resource_changes"]
         return [
             Resource(
-                c["address"], c["type"], c["name"], c["change"]["after"], _flags(c["change"].get("after_unknown", {}))
+                c["address"],
+                c["type"],
+                c["name"],
+                c["change"]["after"],
+                _flags(c["change"].get("after_unknown", {})),
             )
             for c in changes
             if c["mode"] == "managed" and c["change"]["after"] is not None
@@ -124,15 +133,26 @@ def copy_to(folder: Path) -> Path:
 
 @functools.cache
 def provider_way() -> list[str]:
-    """The command to put in front of a shell that runs terraform: the offline stub, or nothing (the registry)."""
+    """The command to put in front of a shell that runs terraform: the offline stub, or nothing
+    (the registry).
+    """
     if shutil.which("terraform") is None:
         give_up("there is no terraform on PATH")
     stub = OFFLINE / "provider_stub.py"
     if stub.exists():
         python = OFFLINE_VENV / "bin" / "python"
         if not python.exists():
-            subprocess.run([OFFLINE / "check", ROOT / "terraform"], check=False, capture_output=True)
-        return [str(python), str(stub), "--reattach", str(OFFLINE / "google.json"), str(OFFLINE / "archive.json"), "--"]
+            subprocess.run(
+                [OFFLINE / "check", ROOT / "terraform"], check=False, capture_output=True
+            )
+        return [
+            str(python),
+            str(stub),
+            "--reattach",
+            str(OFFLINE / "google.json"),
+            str(OFFLINE / "archive.json"),
+            "--",
+        ]
     return []
 
 
@@ -143,11 +163,21 @@ def offline() -> bool:
 
 def terraform(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     """Run a shell script with terraform in a copied folder."""
-    env = {**os.environ, "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_DATA_DIR": str(folder / ".terraform")}
+    env = {
+        **os.environ,
+        "CHECKPOINT_DISABLE": "1",
+        "TF_IN_AUTOMATION": "1",
+        "TF_DATA_DIR": str(folder / ".terraform"),
+    }
     env.pop("TF_CLI_CONFIG_FILE", None)
     env.setdefault("TF_PLUGIN_CACHE_DIR", _plugin_cache())
     return subprocess.run(
-        [*provider_way(), "sh", "-c", script], cwd=folder, env=env, text=True, capture_output=True, check=False
+        [*provider_way(), "sh", "-c", script],
+        cwd=folder,
+        env=env,
+        text=True,
+        capture_output=True,
+        check=False,
     )
 
 
@@ -162,11 +192,15 @@ def ready(folder: Path) -> None:
     """Get the providers, or give up with terraform's own words."""
     done = terraform(folder, INIT)
     if done.returncode:
-        give_up(f"the providers cannot be had: {' '.join((done.stdout + done.stderr).split())[-300:]}")
+        give_up(
+            f"the providers cannot be had: {' '.join((done.stdout + done.stderr).split())[-300:]}"
+        )
 
 
 def plan_script(*arguments: str) -> str:
-    """The shell lines that make a plan and leave it as plan.json (offline) or plan.jsonl (registry)."""
+    """The shell lines that make a plan and leave it as plan.json (offline) or plan.jsonl
+    (registry).
+    """
     options = " ".join(arguments or (f"-var-file={EXAMPLE}",))
     if offline():
         return (
@@ -187,7 +221,9 @@ def read_plan(folder: Path) -> Plan:
     if (folder / "plan.json").exists():
         return Plan(json.loads((folder / "plan.json").read_text()), zipped, source)
     lines = [json.loads(line) for line in (folder / "plan.jsonl").read_text().splitlines()]
-    return Plan(next(line["test_plan"] for line in lines if line["type"] == "test_plan"), zipped, source)
+    return Plan(
+        next(line["test_plan"] for line in lines if line["type"] == "test_plan"), zipped, source
+    )
 
 
 def plan(folder: Path, *arguments: str) -> Plan:

@@ -1,4 +1,6 @@
-"""Batches are joined and taken apart by text alone: nothing of a document may be lost on the way."""
+"""Batches are joined and taken apart by text alone:
+nothing of a document may be lost on the way.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,15 @@ from hypothesis import strategies as st
 from sync.model import batches
 from sync.model.batches import Batch
 
-TEXTS = st.text() | st.sampled_from([",\n", "\n", "],\n[", '{"a":1},\n{', "\u2028", "\r\n", "\\", '"', "3\n{}"])
+TEXTS = st.text() | st.sampled_from(
+    [",\n", "\n", "],\n[", '{"a":1},\n{', "\u2028", "\r\n", "\\", '"', "3\n{}"]
+)
 VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
@@ -30,7 +38,9 @@ def written(values: list[dict[str, Any]]) -> list[str]:
 @BRIEF
 @given(DOCUMENTS)
 def test_join_and_split(values: list[dict[str, Any]]) -> None:
-    """Whatever the documents hold, they come out as they went in, and what is sent is a JSON array of them."""
+    """Whatever the documents hold, they come out as they went in, and what is sent is a JSON array
+    of them.
+    """
     documents = written(values)
     batch = batches.of(documents, 7)
     assert batch.documents() == documents
@@ -41,9 +51,15 @@ def test_join_and_split(values: list[dict[str, Any]]) -> None:
 
 @BRIEF
 @given(DOCUMENTS, st.data())
-def test_flagged_rows_stand_among_the_others(values: list[dict[str, Any]], data: st.DataObject) -> None:
-    """A row at fault carries the fault's number; it is told apart from any document, and its text restores it."""
-    faults = data.draw(st.lists(st.none() | st.integers(0, 99), min_size=len(values), max_size=len(values)))
+def test_flagged_rows_stand_among_the_others(
+    values: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    """A row at fault carries the fault's number; it is told apart from any document, and its text
+    restores it.
+    """
+    faults = data.draw(
+        st.lists(st.none() | st.integers(0, 99), min_size=len(values), max_size=len(values))
+    )
     documents = written(values)
     texts = [d if f is None else f"{f}\n{d}" for d, f in zip(documents, faults, strict=True)]
     batch = batches.of(texts)

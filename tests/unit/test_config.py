@@ -24,8 +24,16 @@ ROOT = Path(__file__).parents[2]
 unhurried = hypothesis.settings(deadline=None)  # a busy machine is no mistake of the code
 
 # A file without a mistake, as parts that a test can exchange.
-FILE = {"aito": "{url: https://my-db.aito.app, api_key_secret: aito-api-key}", "ledger": "aito_sync"}
-TABLE = {"name": "web", "source": "site.pages", "key": "id", "cursor": "{source: at, column: at_unix}"}
+FILE = {
+    "aito": "{url: https://my-db.aito.app, api_key_secret: aito-api-key}",
+    "ledger": "aito_sync",
+}
+TABLE = {
+    "name": "web",
+    "source": "site.pages",
+    "key": "id",
+    "cursor": "{source: at, column: at_unix}",
+}
 
 
 def in_table(**parts: str | None) -> str:
@@ -49,7 +57,10 @@ def linked(*tables: tuple[str, str]) -> str:
     return in_file(
         tables="".join(
             "\n  - "
-            + block(TABLE | {"name": name} | ({"columns": column.format(link=link)} if link else {}), "    ").strip()
+            + block(
+                TABLE | {"name": name} | ({"columns": column.format(link=link)} if link else {}),
+                "    ",
+            ).strip()
             for name, link in tables
         )
     )
@@ -65,7 +76,7 @@ def only_table(text: str) -> config.TableSettings:
     return config.parse(text).tables[0]
 
 
-# --- what is read ---------------------------------------------------------------------------------------------------
+# --- what is read
 
 EVERYTHING = """
 aito:
@@ -161,7 +172,10 @@ tables:
 def test_the_documented_example_is_valid() -> None:
     """The example that explains the file can be copied as it is; parents come first."""
     settings = config.parse(DOCUMENTED)
-    assert [table.name for table in settings.parents_first()] == ["aito_segment_user", "aito_segment_web"]
+    assert [table.name for table in settings.parents_first()] == [
+        "aito_segment_user",
+        "aito_segment_web",
+    ]
     assert settings.table("aito_segment_web").links == {"anonymous_id": ("aito_segment_user", "id")}
 
 
@@ -170,14 +184,27 @@ def test_every_key_is_read() -> None:
     settings = config.parse(EVERYTHING)
     web, user = settings.tables
     assert (settings.aito.requests_per_second, settings.aito.timeout_seconds) == (4.5, 30)
-    assert settings.bigquery == config.BigQuerySettings(project="my-project", location="EU", max_bytes_billed=1000)
-    assert (settings.batch.rows, settings.batch.bytes, settings.time_budget_seconds) == (10, 5000, 500)
+    assert settings.bigquery == config.BigQuerySettings(
+        project="my-project", location="EU", max_bytes_billed=1000
+    )
+    assert (settings.batch.rows, settings.batch.bytes, settings.time_budget_seconds) == (
+        10,
+        5000,
+        500,
+    )
     assert (settings.ledger, settings.topic) == ("my-project.aito_sync", "projects/P/topics/T")
     assert web.cursor == config.CursorSettings(source="timestamp", column="unix_timestamp")
-    assert (web.lookback, web.keep, web.purge.max_share, web.rejects.max_share) == (7200, 90 * 86400, 0.25, 0)
+    assert (web.lookback, web.keep, web.purge.max_share, web.rejects.max_share) == (
+        7200,
+        90 * 86400,
+        0.25,
+        0,
+    )
     assert web.columns is not None
     assert web.columns["id"] == config.ColumnSettings()
-    assert web.columns["page"] == config.ColumnSettings(sql="LOWER(context_page_path)", type="String", nullable=True)
+    assert web.columns["page"] == config.ColumnSettings(
+        sql="LOWER(context_page_path)", type="String", nullable=True
+    )
     assert web.evaluate[0].given == ("page", "referrer", "anonymous_id.device")
     assert web.evaluate[0].newest_seconds == 7 * 86400
     assert web.evaluate[1].query == {
@@ -192,7 +219,9 @@ def test_defaults() -> None:
     settings = config.parse(in_table(evaluate="[{name: e, predict: a, given: [b]}]"))
     table = settings.tables[0]
     assert (settings.aito.requests_per_second, settings.aito.timeout_seconds) == (10, 60)
-    assert settings.bigquery == config.BigQuerySettings(project=None, location=None, max_bytes_billed=10 * 2**30)
+    assert settings.bigquery == config.BigQuerySettings(
+        project=None, location=None, max_bytes_billed=10 * 2**30
+    )
     assert (settings.batch.rows, settings.batch.bytes) == (1000, 5_000_000)
     assert (settings.time_budget_seconds, settings.topic) == (1500, None)
     assert (table.mode, table.columns, table.query) == ("append", None, None)
@@ -204,7 +233,10 @@ def test_defaults() -> None:
 
 def test_the_example_is_valid() -> None:
     """The example in the repository can be loaded as it is."""
-    assert [table.name for table in config.load(ROOT / "sync.yaml").tables] == ["aito_segment_user", "aito_segment_web"]
+    assert [table.name for table in config.load(ROOT / "sync.yaml").tables] == [
+        "aito_segment_user",
+        "aito_segment_web",
+    ]
 
 
 def test_settings_are_frozen() -> None:
@@ -219,7 +251,9 @@ ACCEPTED = {
     "http on loopback": in_file(aito="{url: 'http://127.0.0.1:9005'}"),
     "http on IPv6 loopback": in_file(aito="{url: 'http://[::1]:9005'}"),
     "http on localhost": in_file(aito="{url: 'http://localhost:9005/db/x'}"),
-    "secret by path": in_file(aito="{url: https://x.aito.app, api_key_secret: projects/P/secrets/S}"),
+    "secret by path": in_file(
+        aito="{url: https://x.aito.app, api_key_secret: projects/P/secrets/S}"
+    ),
     "project with hyphens": in_table(source="my-project-1.site.pages"),
     "project of a domain": in_table(source="'example.com:my-project.site.pages'"),
     "table with a hyphen": in_table(source="site.pages-2025"),
@@ -229,13 +263,22 @@ ACCEPTED = {
     "cursor column declared": in_table(columns="{id: , at_unix: {type: Int}}"),
     "replace without key": in_table(mode="replace", key=None, cursor=None),
     "replace with key": in_table(mode="replace", cursor=None),
-    "given may be the cursor": in_table(columns="{id: , a: }", evaluate="[{name: e, predict: a, given: [at_unix]}]"),
-    "evaluates a column made elsewhere": in_table(columns="{id: }", evaluate="[{name: e, predict: referrer}]"),
-    "analyzer as mapping": in_table(columns="{id: , a: {type: Text, analyzer: {type: delimiter, delimiter: '|'}}}"),
+    "given may be the cursor": in_table(
+        columns="{id: , a: }", evaluate="[{name: e, predict: a, given: [at_unix]}]"
+    ),
+    "evaluates a column made elsewhere": in_table(
+        columns="{id: }", evaluate="[{name: e, predict: referrer}]"
+    ),
+    "analyzer as mapping": in_table(
+        columns="{id: , a: {type: Text, analyzer: {type: delimiter, delimiter: '|'}}}"
+    ),
     "link to a table elsewhere": in_table(columns="{id: , a: {link: other.id}}"),
     "YAML 1.1 words": in_table(columns="{id: , a: {nullable: yes}}"),
     "anchor and merge": in_file(
-        tables="\n  - &base {name: a, source: d.a, key: id, cursor: {source: t, column: u}}\n  - {<<: *base, name: b}"
+        tables=(
+            "\n  - &base {name: a, source: d.a, key: id, cursor: {source: t, column: u}}\n  - {<<:"
+            " *base, name: b}"
+        )
     ),
 }
 
@@ -248,7 +291,10 @@ def test_accepted(text: str) -> None:
 
 def test_a_trailing_slash_of_the_url_goes() -> None:
     """Paths can be added to the URL as it is."""
-    assert config.parse(in_file(aito="{url: 'https://shared.aito.ai/db/x/'}")).aito.url == "https://shared.aito.ai/db/x"
+    assert (
+        config.parse(in_file(aito="{url: 'https://shared.aito.ai/db/x/'}")).aito.url
+        == "https://shared.aito.ai/db/x"
+    )
 
 
 def test_a_date_is_text() -> None:
@@ -260,11 +306,12 @@ def test_a_date_is_text() -> None:
     }
 
 
-# --- durations ------------------------------------------------------------------------------------------------------
+# --- durations
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90d", 7_776_000), ("12h", 43_200), ("30m", 1_800), ("45s", 45), ("0s", 0)]
+    ("text", "seconds"),
+    [("90d", 7_776_000), ("12h", 43_200), ("30m", 1_800), ("45s", 45), ("0s", 0)],
 )
 def test_durations(text: str, seconds: int) -> None:
     """A number and a unit make seconds."""
@@ -286,19 +333,23 @@ def test_units_agree(number: int, unit: str) -> None:
     assert config.duration(f"{number}{unit}") == number * config.duration(f"1{unit}")
 
 
-# --- order ----------------------------------------------------------------------------------------------------------
+# --- order
 
 
 def test_parents_come_first() -> None:
     """A table comes after those it links to, whatever the order in the file."""
-    settings = config.parse(linked(("visit", "web.id"), ("free", ""), ("web", "user.id"), ("user", "")))
+    settings = config.parse(
+        linked(("visit", "web.id"), ("free", ""), ("web", "user.id"), ("user", ""))
+    )
     assert [table.name for table in settings.parents_first()] == ["free", "user", "web", "visit"]
     assert settings.table("visit").links == {"parent": ("web", "id")}
     assert settings.table("visit").parents == ("web",)
 
 
 def test_the_order_of_the_file_is_kept() -> None:
-    """Where links do not decide, tables are handled in the order in which they were written down."""
+    """Where links do not decide,
+    tables are handled in the order in which they were written down.
+    """
     settings = config.parse(linked(("c", ""), ("a", "elsewhere.id"), ("b", "c.id")))
     assert [table.name for table in settings.parents_first()] == ["c", "a", "b"]
 
@@ -318,11 +369,13 @@ def test_no_such_table() -> None:
         config.parse(in_file()).table("nowhere")
 
 
-# --- mistakes -------------------------------------------------------------------------------------------------------
+# --- mistakes
 
 
 class Broken(NamedTuple):
-    """A configuration with a mistake, and what the message must hold: where, what, and what would be right."""
+    """A configuration with a mistake, and what the message must hold: where, what, and what would
+    be right.
+    """
 
     what: str
     text: str
@@ -351,7 +404,11 @@ BROKEN = [
     Broken("tab", "aito:\n\turl: x\n", ("line 2, column 1", "tab", "spaces")),
     Broken("control character", "aito: x\nledger: \x01\n", ("line 2", "control character")),
     Broken("two documents", f"{in_file()}---\n{in_file()}", ("another document",)),
-    Broken("key twice", f"{in_file()}ledger: other\n", ("line 8", "'ledger' is written twice, first on line 2")),
+    Broken(
+        "key twice",
+        f"{in_file()}ledger: other\n",
+        ("line 8", "'ledger' is written twice, first on line 2"),
+    ),
     Broken("key twice, deep", columns("{id: , a: , id: }"), ("line 8", "'id' is written twice")),
     Broken("key that is no text", columns("{id: , on: }"), ("line 8", "'on'", "put it in quotes")),
     Broken("alias in itself", "aito: &a {url: *a}\n", ("line 1", "alias")),
@@ -359,66 +416,166 @@ BROKEN = [
     Broken("YAML tag", in_file(ledger="!!python/name:os.system x"), ("line 2", "tag")),
     Broken("tag that does not fit", in_file(ledger="!!int x"), ("tag",)),
     # keys
-    Broken("unknown key", in_table(lokback="1h"), ("line 8", "tables[0].lokback (table 'web')", "mean 'lookback'?")),
-    Broken("unlike any key", in_file(colour="red"), ("colour: unknown key", "known here: aito, bigquery, ledger")),
-    Broken("misspelt required key", in_table(name=None, nmae="web"), ("tables[0].nmae", "did you mean 'name'?")),
-    Broken("unknown key of a column", columns("{id: {tpye: Int}}"), ("tables[0].columns.id.tpye", "mean 'type'?")),
+    Broken(
+        "unknown key",
+        in_table(lokback="1h"),
+        ("line 8", "tables[0].lokback (table 'web')", "mean 'lookback'?"),
+    ),
+    Broken(
+        "unlike any key",
+        in_file(colour="red"),
+        ("colour: unknown key", "known here: aito, bigquery, ledger"),
+    ),
+    Broken(
+        "misspelt required key",
+        in_table(name=None, nmae="web"),
+        ("tables[0].nmae", "did you mean 'name'?"),
+    ),
+    Broken(
+        "unknown key of a column",
+        columns("{id: {tpye: Int}}"),
+        ("tables[0].columns.id.tpye", "mean 'type'?"),
+    ),
     Broken("missing at the top", in_file(aito=None), ("aito: is missing", "Aito database")),
     Broken(
-        "missing deep", in_table(cursor="{source: at}"), ("line 7", "tables[0].cursor.column", "is missing", "epoch")
+        "missing deep",
+        in_table(cursor="{source: at}"),
+        ("line 7", "tables[0].cursor.column", "is missing", "epoch"),
     ),
-    Broken("table without name", in_table(name=None, key="id"), ("tables[0].name: is missing: the Aito table",)),
+    Broken(
+        "table without name",
+        in_table(name=None, key="id"),
+        ("tables[0].name: is missing: the Aito table",),
+    ),
     Broken("no tables", in_file(tables="[]"), ("tables: must not be empty",)),
     Broken(
-        "table without anything", in_file(tables="[null]"), ("tables[0]: must be a mapping", "nothing stands there")
+        "table without anything",
+        in_file(tables="[null]"),
+        ("tables[0]: must be a mapping", "nothing stands there"),
     ),
     # types
-    Broken("mapping for a list", in_file(tables="{web: {}}"), ("tables: must be a list, not a mapping",)),
-    Broken("text for a mapping", in_file(aito="https://x.aito.app"), ("aito: must be a mapping", "not text")),
-    Broken("number for text", in_table(name="5"), ("tables[0].name: must be text, not a number", "quotes")),
-    Broken("nothing for text", in_file(ledger=""), ("ledger: must be text", "nothing stands there")),
-    Broken("text for a number", in_file(batch="{rows: '5'}"), ("batch.rows: must be a whole number, not text",)),
-    Broken("fraction for a whole number", in_file(batch="{rows: 1.5}"), ("batch.rows: must be a whole number",)),
-    Broken("true for a number", in_file(batch="{rows: true}"), ("batch.rows: must be a whole number", "true or false")),
     Broken(
-        "text for true", columns("{id: , a: {nullable: 'yes'}}"), (".a.nullable", "must be true or false, not text")
+        "mapping for a list",
+        in_file(tables="{web: {}}"),
+        ("tables: must be a list, not a mapping",),
+    ),
+    Broken(
+        "text for a mapping",
+        in_file(aito="https://x.aito.app"),
+        ("aito: must be a mapping", "not text"),
+    ),
+    Broken(
+        "number for text",
+        in_table(name="5"),
+        ("tables[0].name: must be text, not a number", "quotes"),
+    ),
+    Broken(
+        "nothing for text", in_file(ledger=""), ("ledger: must be text", "nothing stands there")
+    ),
+    Broken(
+        "text for a number",
+        in_file(batch="{rows: '5'}"),
+        ("batch.rows: must be a whole number, not text",),
+    ),
+    Broken(
+        "fraction for a whole number",
+        in_file(batch="{rows: 1.5}"),
+        ("batch.rows: must be a whole number",),
+    ),
+    Broken(
+        "true for a number",
+        in_file(batch="{rows: true}"),
+        ("batch.rows: must be a whole number", "true or false"),
+    ),
+    Broken(
+        "text for true",
+        columns("{id: , a: {nullable: 'yes'}}"),
+        (".a.nullable", "must be true or false, not text"),
     ),
     Broken("no finite number", in_file(time_budget_seconds=".inf"), ("line 8", "finite")),
-    Broken("unknown mode", in_table(mode="upsert"), ("tables[0].mode", "'append', 'merge' or 'replace'")),
-    Broken("unknown type", columns("{id: {type: Integer}}"), ("columns.id.type", "'String'", "'Boolean[]'")),
+    Broken(
+        "unknown mode",
+        in_table(mode="upsert"),
+        ("tables[0].mode", "'append', 'merge' or 'replace'"),
+    ),
+    Broken(
+        "unknown type",
+        columns("{id: {type: Integer}}"),
+        ("columns.id.type", "'String'", "'Boolean[]'"),
+    ),
     # numbers
-    Broken("share over one", in_table(purge="{max_share: 50}"), ("tables[0].purge.max_share", "at most 1")),
-    Broken("share below zero", in_table(rejects="{max_share: -0.1}"), ("rejects.max_share", "at least 0")),
+    Broken(
+        "share over one",
+        in_table(purge="{max_share: 50}"),
+        ("tables[0].purge.max_share", "at most 1"),
+    ),
+    Broken(
+        "share below zero",
+        in_table(rejects="{max_share: -0.1}"),
+        ("rejects.max_share", "at least 0"),
+    ),
     Broken("no rows", in_file(batch="{rows: 0}"), ("batch.rows: must be at least 1",)),
-    Broken("too many rows", in_file(batch="{rows: 100001}"), ("batch.rows: must be at most 100000",)),
-    Broken("more than Aito takes", in_file(batch="{bytes: 10000000}"), ("batch.bytes: must be at most 9500000",)),
+    Broken(
+        "too many rows", in_file(batch="{rows: 100001}"), ("batch.rows: must be at most 100000",)
+    ),
+    Broken(
+        "more than Aito takes",
+        in_file(batch="{bytes: 10000000}"),
+        ("batch.bytes: must be at most 9500000",),
+    ),
     Broken(
         "standing still",
         in_file(aito="{url: 'https://x', requests_per_second: 0}"),
         ("second: must be greater than 0",),
     ),
     Broken(
-        "no time-out", in_file(aito="{url: 'https://x', timeout_seconds: -1}"), ("timeout_seconds: must be greater",)
+        "no time-out",
+        in_file(aito="{url: 'https://x', timeout_seconds: -1}"),
+        ("timeout_seconds: must be greater",),
     ),
     Broken(
-        "budget over the limit", in_file(time_budget_seconds="3600"), ("time_budget_seconds: must be at most 3500",)
+        "budget over the limit",
+        in_file(time_budget_seconds="3600"),
+        ("time_budget_seconds: must be at most 3500",),
     ),
-    Broken("no budget", in_file(bigquery="{max_bytes_billed: 0}"), ("max_bytes_billed: must be greater than 0",)),
+    Broken(
+        "no budget",
+        in_file(bigquery="{max_bytes_billed: 0}"),
+        ("max_bytes_billed: must be greater than 0",),
+    ),
     # durations
-    Broken("duration as number", in_table(lookback="3600"), ("tables[0].lookback", "90d, 12h, 30m or 45s")),
+    Broken(
+        "duration as number",
+        in_table(lookback="3600"),
+        ("tables[0].lookback", "90d, 12h, 30m or 45s"),
+    ),
     Broken("unit unknown", in_table(keep="3w"), ("tables[0].keep", "90d", "'3w'")),
     Broken("keep nothing", in_table(keep="0d"), ("tables[0].keep", "greater than 0")),
     Broken("over a century", in_table(keep="999999999d"), ("tables[0].keep", "at most 36500d")),
     Broken(
-        "keep inside lookback", in_table(keep="12h", lookback="1d"), (".keep", "longer than lookback (1d), not 12h")
+        "keep inside lookback",
+        in_table(keep="12h", lookback="1d"),
+        (".keep", "longer than lookback (1d), not 12h"),
     ),
-    Broken("keep inside the default", in_table(keep="30m"), ("longer than lookback (1h, the default), not 30m",)),
+    Broken(
+        "keep inside the default",
+        in_table(keep="30m"),
+        ("longer than lookback (1h, the default), not 30m",),
+    ),
     # the URL and the names of things
     Broken("plain http", url("http://my-db.aito.app"), ("line 1", "aito.url", "https://")),
     Broken("no URL", url("my-db.aito.app"), ("aito.url", "such as https://my-db.aito.app")),
     Broken("bad port", url("https://my-db.aito.app:http"), ("aito.url: is not a URL",)),
-    Broken("API path", url("https://my-db.aito.app/api/v1/"), ("aito.url", "must not hold /api", "the rest is added")),
-    Broken("query in the URL", url("https://my-db.aito.app?x=1"), ("aito.url", "query", "api_key_secret")),
+    Broken(
+        "API path",
+        url("https://my-db.aito.app/api/v1/"),
+        ("aito.url", "must not hold /api", "the rest is added"),
+    ),
+    Broken(
+        "query in the URL",
+        url("https://my-db.aito.app?x=1"),
+        ("aito.url", "query", "api_key_secret"),
+    ),
     Broken(
         "bad secret",
         in_file(aito="{url: 'https://x', api_key_secret: a/b}"),
@@ -428,68 +585,195 @@ BROKEN = [
     Broken("name with a space", in_table(key="the id"), ("tables[0].key", "white space")),
     Broken("column with a dot", columns("{id: , a.b: }"), ("tables[0].columns.a.b", "without /")),
     Broken("empty name", in_table(name="''"), ("tables[0].name: must be a name",)),
-    Broken("bad ledger", in_file(ledger="a.b.c"), ("line 2", "ledger", "'dataset' or 'project.dataset'")),
-    Broken("bad topic", in_file(topic="continue"), ("topic", "projects/P/topics/T")),
-    Broken("bad project", in_file(bigquery="{project: my project}"), ("bigquery.project: must be a project id",)),
-    Broken("source without dataset", in_table(source="pages"), ("line 5", "tables[0].source", "'dataset.table'")),
-    Broken("source in backticks", in_table(source="'`site.pages`'"), ("tables[0].source", "without backticks")),
     Broken(
-        "cursor of an expression", in_table(cursor="{source: DATE(at), column: u}"), ("cursor.source", "one column")
+        "bad ledger",
+        in_file(ledger="a.b.c"),
+        ("line 2", "ledger", "'dataset' or 'project.dataset'"),
+    ),
+    Broken("bad topic", in_file(topic="continue"), ("topic", "projects/P/topics/T")),
+    Broken(
+        "bad project",
+        in_file(bigquery="{project: my project}"),
+        ("bigquery.project: must be a project id",),
+    ),
+    Broken(
+        "source without dataset",
+        in_table(source="pages"),
+        ("line 5", "tables[0].source", "'dataset.table'"),
+    ),
+    Broken(
+        "source in backticks",
+        in_table(source="'`site.pages`'"),
+        ("tables[0].source", "without backticks"),
+    ),
+    Broken(
+        "cursor of an expression",
+        in_table(cursor="{source: DATE(at), column: u}"),
+        ("cursor.source", "one column"),
     ),
     # where rows come from
-    Broken("source and query", in_table(query="SELECT 1"), ("exactly one of `source` and `query`", "both are there")),
     Broken(
-        "neither", in_table(source=None), ("tables[0] (table 'web')", "exactly one of `source`", "neither is there")
+        "source and query",
+        in_table(query="SELECT 1"),
+        ("exactly one of `source` and `query`", "both are there"),
     ),
-    Broken("no SELECT", in_table(source=None, query="DELETE FROM d.t"), ("tables[0].query", "SELECT or WITH")),
-    Broken("two statements", in_table(source=None, query="SELECT 1; SELECT 2"), ("tables[0].query", "one SELECT")),
-    # modes
-    Broken("append without cursor", in_table(cursor=None), ("mode append needs `cursor`", "`mode: replace`")),
     Broken(
-        "merge without anything", in_table(mode="merge", key=None, cursor=None), ("merge needs `key` and `cursor`",)
+        "neither",
+        in_table(source=None),
+        ("tables[0] (table 'web')", "exactly one of `source`", "neither is there"),
+    ),
+    Broken(
+        "no SELECT",
+        in_table(source=None, query="DELETE FROM d.t"),
+        ("tables[0].query", "SELECT or WITH"),
+    ),
+    Broken(
+        "two statements",
+        in_table(source=None, query="SELECT 1; SELECT 2"),
+        ("tables[0].query", "one SELECT"),
+    ),
+    # modes
+    Broken(
+        "append without cursor",
+        in_table(cursor=None),
+        ("mode append needs `cursor`", "`mode: replace`"),
+    ),
+    Broken(
+        "merge without anything",
+        in_table(mode="merge", key=None, cursor=None),
+        ("merge needs `key` and `cursor`",),
     ),
     Broken("cursor without key", in_table(key=None), ("mode append needs `key`",)),
-    Broken("replace with cursor", in_table(mode="replace"), ("line 7", "tables[0].cursor", "no new rows to pick")),
     Broken(
-        "replace with keep", in_table(mode="replace", cursor=None, keep="9d"), ("tables[0].keep", "nothing to purge")
+        "replace with cursor",
+        in_table(mode="replace"),
+        ("line 7", "tables[0].cursor", "no new rows to pick"),
     ),
     Broken(
-        "replace with lookback", in_table(mode="replace", cursor=None, lookback="1h"), (".lookback", "no watermark")
+        "replace with keep",
+        in_table(mode="replace", cursor=None, keep="9d"),
+        ("tables[0].keep", "nothing to purge"),
     ),
-    Broken("table twice", linked(("web", ""), ("web", "")), ("tables[1].name", "'web' is there twice", "tables[0]")),
+    Broken(
+        "replace with lookback",
+        in_table(mode="replace", cursor=None, lookback="1h"),
+        (".lookback", "no watermark"),
+    ),
+    Broken(
+        "table twice",
+        linked(("web", ""), ("web", "")),
+        ("tables[1].name", "'web' is there twice", "tables[0]"),
+    ),
     # columns
     Broken("no columns", columns("{}"), ("tables[0].columns", "must not be empty")),
-    Broken("key not declared", columns("{Id: , a: }"), ("tables[0].key", "'id' is not one of", "did you mean 'Id'?")),
-    Broken("Text key", columns("{id: {type: Text}}"), ("columns.id.type", "cannot be the key", "String, Int or Long")),
-    Broken("nullable key", columns("{id: {nullable: true}}"), ("columns.id.nullable", "the key cannot be nullable")),
-    Broken("cursor is the key", in_table(cursor="{source: at, column: id}"), ("cursor.column", "column of its own")),
-    Broken("cursor column with SQL", columns("{id: , at_unix: {sql: 'UNIX(a)'}}"), ("at_unix.sql", "leave `sql` out")),
-    Broken("cursor column of text", columns("{id: , at_unix: {type: String}}"), ("at_unix.type", "Int, not String")),
-    Broken("analyzer without type", columns("{id: , a: {analyzer: en}}"), ("columns.a.analyzer", "say `type: Text`")),
-    Broken("analyzer of a String", columns("{id: , a: {type: String, analyzer: en}}"), ("`type: Text`, not String",)),
-    Broken("analyzer as a list", columns("{id: , a: {type: Text, analyzer: [en]}}"), ("analyzer", "text or a mapping")),
+    Broken(
+        "key not declared",
+        columns("{Id: , a: }"),
+        ("tables[0].key", "'id' is not one of", "did you mean 'Id'?"),
+    ),
+    Broken(
+        "Text key",
+        columns("{id: {type: Text}}"),
+        ("columns.id.type", "cannot be the key", "String, Int or Long"),
+    ),
+    Broken(
+        "nullable key",
+        columns("{id: {nullable: true}}"),
+        ("columns.id.nullable", "the key cannot be nullable"),
+    ),
+    Broken(
+        "cursor is the key",
+        in_table(cursor="{source: at, column: id}"),
+        ("cursor.column", "column of its own"),
+    ),
+    Broken(
+        "cursor column with SQL",
+        columns("{id: , at_unix: {sql: 'UNIX(a)'}}"),
+        ("at_unix.sql", "leave `sql` out"),
+    ),
+    Broken(
+        "cursor column of text",
+        columns("{id: , at_unix: {type: String}}"),
+        ("at_unix.type", "Int, not String"),
+    ),
+    Broken(
+        "analyzer without type",
+        columns("{id: , a: {analyzer: en}}"),
+        ("columns.a.analyzer", "say `type: Text`"),
+    ),
+    Broken(
+        "analyzer of a String",
+        columns("{id: , a: {type: String, analyzer: en}}"),
+        ("`type: Text`, not String",),
+    ),
+    Broken(
+        "analyzer as a list",
+        columns("{id: , a: {type: Text, analyzer: [en]}}"),
+        ("analyzer", "text or a mapping"),
+    ),
     Broken("empty SQL", columns("{id: , a: {sql: ' '}}"), ("columns.a.sql", "must not be empty")),
     # links
-    Broken("link without column", columns("{id: , a: {link: user}}"), ("columns.a.link", "'table.column'")),
     Broken(
-        "link to no column", linked(("a", "b.x"), ("b", "c.id")), ("parent.link", "'b' has no column 'x'", "id, parent")
+        "link without column",
+        columns("{id: , a: {link: user}}"),
+        ("columns.a.link", "'table.column'"),
     ),
-    Broken("circle", linked(("a", "b.id"), ("b", "c.id"), ("c", "a.id")), ("circle (a → b → c → a)",)),
-    Broken("self link", linked(("web", "web.id")), ("tables[0].columns.parent.link", "circle (web → web)")),
-    Broken("circle behind a table", linked(("x", "a.id"), ("a", "b.id"), ("b", "a.id")), ("circle (a → b → a)",)),
+    Broken(
+        "link to no column",
+        linked(("a", "b.x"), ("b", "c.id")),
+        ("parent.link", "'b' has no column 'x'", "id, parent"),
+    ),
+    Broken(
+        "circle", linked(("a", "b.id"), ("b", "c.id"), ("c", "a.id")), ("circle (a → b → c → a)",)
+    ),
+    Broken(
+        "self link",
+        linked(("web", "web.id")),
+        ("tables[0].columns.parent.link", "circle (web → web)"),
+    ),
+    Broken(
+        "circle behind a table",
+        linked(("x", "a.id"), ("a", "b.id"), ("b", "a.id")),
+        ("circle (a → b → a)",),
+    ),
     # evaluations
-    Broken("evaluation twice", evaluate("{name: e, predict: a}, {name: e, predict: b}"), ("evaluate[1].name", "twice")),
-    Broken("nothing to predict", evaluate("{name: e}"), ("exactly one of `predict` and `query`", "neither is there")),
-    Broken("predict and query", evaluate("{name: e, predict: a, query: {evaluate: {}}}"), ("both are there",)),
     Broken(
-        "query without evaluate", evaluate("{name: e, query: {predict: a}}"), ("evaluate[0].query", "key `evaluate`")
+        "evaluation twice",
+        evaluate("{name: e, predict: a}, {name: e, predict: b}"),
+        ("evaluate[1].name", "twice"),
     ),
-    Broken("given and query", evaluate("{name: e, given: [a], query: {evaluate: {}}}"), ("given", "leave `given` out")),
-    Broken("predict no column", columns("{id: , page: }", evaluate="[{name: e, predict: pgae}]"), ("mean 'page'?",)),
+    Broken(
+        "nothing to predict",
+        evaluate("{name: e}"),
+        ("exactly one of `predict` and `query`", "neither is there"),
+    ),
+    Broken(
+        "predict and query",
+        evaluate("{name: e, predict: a, query: {evaluate: {}}}"),
+        ("both are there",),
+    ),
+    Broken(
+        "query without evaluate",
+        evaluate("{name: e, query: {predict: a}}"),
+        ("evaluate[0].query", "key `evaluate`"),
+    ),
+    Broken(
+        "given and query",
+        evaluate("{name: e, given: [a], query: {evaluate: {}}}"),
+        ("given", "leave `given` out"),
+    ),
+    Broken(
+        "predict no column",
+        columns("{id: , page: }", evaluate="[{name: e, predict: pgae}]"),
+        ("mean 'page'?",),
+    ),
     Broken(
         "given no column",
         columns("{id: , a: , page: }", evaluate="[{name: e, predict: a, given: [id, paeg]}]"),
-        ("tables[0].evaluate[0].given[1]", "'paeg' is not one of the columns; did you mean 'page'?"),
+        (
+            "tables[0].evaluate[0].given[1]",
+            "'paeg' is not one of the columns; did you mean 'page'?",
+        ),
     ),
     Broken(
         "given no column of the linked table",
@@ -504,28 +788,53 @@ BROKEN = [
     evaluate: [{name: e, predict: a, given: [who.divice]}]
 """
         ),
-        ("line 10", "evaluate[0].given[0] (table 'web')", "'divice' is not one", "did you mean 'device'?"),
+        (
+            "line 10",
+            "evaluate[0].given[0] (table 'web')",
+            "'divice' is not one",
+            "did you mean 'device'?",
+        ),
     ),
     Broken(
         "given behind no link",
         columns("{id: , a: }", evaluate="[{name: e, predict: a, given: [id.b]}]"),
         ("evaluate[0].given[0]", "'id' has no link to follow"),
     ),
-    Broken("two links deep", evaluate("{name: e, predict: a, given: [a.b.c]}"), ("given[0]", "visitor.device")),
     Broken(
-        "predicted from itself", evaluate("{name: e, predict: a, given: [a]}"), ("'a' would be predicted from itself",)
+        "two links deep",
+        evaluate("{name: e, predict: a, given: [a.b.c]}"),
+        ("given[0]", "visitor.device"),
     ),
-    Broken("odd test", evaluate("{name: e, predict: a, test: latest 7d}"), ("evaluate[0].test", "`newest 7d`")),
-    Broken("newest nothing", evaluate("{name: e, predict: a, test: newest 0d}"), ("test", "must be longer than 0")),
+    Broken(
+        "predicted from itself",
+        evaluate("{name: e, predict: a, given: [a]}"),
+        ("'a' would be predicted from itself",),
+    ),
+    Broken(
+        "odd test",
+        evaluate("{name: e, predict: a, test: latest 7d}"),
+        ("evaluate[0].test", "`newest 7d`"),
+    ),
+    Broken(
+        "newest nothing",
+        evaluate("{name: e, predict: a, test: newest 0d}"),
+        ("test", "must be longer than 0"),
+    ),
     Broken(
         "newest without cursor",
         evaluate("{name: e, predict: a, test: newest 7d}", mode="replace", cursor=None),
         ("evaluate[0].test", "goes by the cursor"),
     ),
     Broken(
-        "nothing older", evaluate("{name: e, predict: a, test: newest 7d}", keep="7d"), ("nothing older", "keep is 7d")
+        "nothing older",
+        evaluate("{name: e, predict: a, test: newest 7d}", keep="7d"),
+        ("nothing older", "keep is 7d"),
     ),
-    Broken("accuracy in percent", evaluate("{name: e, predict: a, min_accuracy: 60}"), ("min_accuracy", "at most 1")),
+    Broken(
+        "accuracy in percent",
+        evaluate("{name: e, predict: a, min_accuracy: 60}"),
+        ("min_accuracy", "at most 1"),
+    ),
 ]
 
 
@@ -539,7 +848,9 @@ def test_broken(case: Broken) -> None:
 
 
 def test_every_mistake_is_told_at_once() -> None:
-    """Mistakes in YAML, in single values and between values come in one message, in the order of the file."""
+    """Mistakes in YAML, in single values and between values come in one message, in the order of
+    the file.
+    """
     told = message("""\
 aito:
   url: http://example.com
@@ -580,7 +891,9 @@ def test_every_circle_is_told() -> None:
 CANARY = "canary0123456789abcdef0123456789abcdef"
 LEAKS = {
     "under its own key": in_file(aito=f"{{url: 'https://x.aito.app', api_key: {CANARY}}}"),
-    "in the place of the secret's name": in_file(aito=f"{{url: 'https://x.aito.app', api_key_secret: '{CANARY}=='}}"),
+    "in the place of the secret's name": in_file(
+        aito=f"{{url: 'https://x.aito.app', api_key_secret: '{CANARY}=='}}"
+    ),
     "in the URL as user": url(f"https://{CANARY}@x.aito.app"),
     "in the URL as query": url(f"https://x.aito.app?api_key={CANARY}"),
     "at the top": in_file(api_key=CANARY),
@@ -606,17 +919,27 @@ def test_an_api_key_is_told_where_to_go() -> None:
 
 
 @unhurried
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5), lambda inner: (
-    st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from([*config.Settings.model_fields, *config.TableSettings.model_fields]), inner)
-)))  # fmt: skip
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    [*config.Settings.model_fields, *config.TableSettings.model_fields]
+                ),
+                inner,
+            )
+        ),
+    )
+)
 def test_whatever_it_holds_only_config_errors_are_raised(value: object) -> None:
     """No file ends in a traceback of another kind."""
     with pytest.raises(ConfigError):
         config.parse(yaml.safe_dump({"tables": [value], "aito": value, "batch": value}))
 
 
-# --- files ----------------------------------------------------------------------------------------------------------
+# --- files
 
 
 def test_missing_file(tmp_path: Path) -> None:
@@ -654,7 +977,7 @@ def test_mistakes_name_the_file(tmp_path: Path) -> None:
         config.load(path)
 
 
-# --- the JSON schema for editors ------------------------------------------------------------------------------------
+# --- the JSON schema for editors
 
 
 def validator() -> jsonschema.Draft202012Validator:
@@ -662,7 +985,9 @@ def validator() -> jsonschema.Draft202012Validator:
 
 
 def test_the_schema_file_is_the_model() -> None:
-    """sync.schema.json is what `python -m sync.config` prints: `make schema` brings it up to date."""
+    """sync.schema.json is what `python -m sync.config` prints:
+    `make schema` brings it up to date.
+    """
     printed = subprocess.run(
         [sys.executable, "-m", "sync.config"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -676,7 +1001,9 @@ def test_the_schema_is_valid() -> None:
     jsonschema.Draft202012Validator.check_schema(config.json_schema())
 
 
-@pytest.mark.parametrize("text", [(ROOT / "sync.yaml").read_text(), DOCUMENTED, EVERYTHING, *ACCEPTED.values()])
+@pytest.mark.parametrize(
+    "text", [(ROOT / "sync.yaml").read_text(), DOCUMENTED, EVERYTHING, *ACCEPTED.values()]
+)
 def test_the_schema_accepts_what_the_model_accepts(text: str) -> None:
     """An editor does not mark what is right."""
     validator().validate(yaml.safe_load(text))

@@ -15,7 +15,9 @@ MEMORY = 100  # nights that the ledger is asked for
 def measured(accuracies: Iterable[float], cases: int, seed: int, base: float = 0.3) -> list[Run]:
     """Nights of so many cases, each right with the night's probability."""
     dice = random.Random(seed)
-    return [Run(sum(dice.random() < p for _ in range(cases)) / cases, base, cases) for p in accuracies]
+    return [
+        Run(sum(dice.random() < p for _ in range(cases)) / cases, base, cases) for p in accuracies
+    ]
 
 
 def told(runs: list[Run], min_accuracy: float | None = None) -> list[str | None]:
@@ -37,9 +39,13 @@ def test_noise_over_many_seeds() -> None:
     assert sum(finding is not None for finding in nights) < len(nights) / 300
 
 
-@pytest.mark.parametrize(("before", "after", "cases"), [(0.85, 0.5, 50), (0.8, 0.6, 200), (0.8, 0.7, 1000)])
+@pytest.mark.parametrize(
+    ("before", "after", "cases"), [(0.85, 0.5, 50), (0.8, 0.6, 200), (0.8, 0.7, 1000)]
+)
 def test_a_drop_is_told_once(before: float, after: float, cases: int) -> None:
-    """A real drop is told within two nights and not in the nights after, but for one time in twenty."""
+    """A real drop is told within two nights and not in the nights after, but for one time in
+    twenty.
+    """
     twice = 0
     for seed in range(20):
         found = told(measured([before] * 30 + [after] * 30, cases, seed))
@@ -67,9 +73,17 @@ def test_a_drop_after_a_recovery_is_another() -> None:
 
 
 def test_below_the_minimum_is_told_always() -> None:
-    """min_accuracy is the user's own number: every night below it is told, those at it or above are not."""
+    """min_accuracy is the user's own number: every night below it is told, those at it or above
+    are not.
+    """
     found = told([Run(p, None, 50) for p in (0.59, 0.58, 0.6, 0.61, 0.59)], 0.6)
-    assert ["below min_accuracy 0.6" in str(finding) for finding in found] == [True, True, False, False, True]
+    assert ["below min_accuracy 0.6" in str(finding) for finding in found] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_guessing_is_told_once() -> None:
@@ -104,7 +118,9 @@ def test_runs_without_cases_say_nothing() -> None:
 @pytest.mark.parametrize("cases", [1, 50, 10**7])
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 1.0])
 def test_the_interval_holds_the_share(share: float, cases: int) -> None:
-    """Whatever the share, it lies in its interval, which lies within 0 and 1 and shrinks with the cases."""
+    """Whatever the share, it lies in its interval, which lies within 0 and 1 and shrinks with the
+    cases.
+    """
     low, high = interval(share, cases)
     assert 0 <= low <= share + 1e-12
     assert share - 1e-12 <= high <= 1

@@ -28,7 +28,9 @@ def settled(made: list[int], step: threading.Event) -> int:
     return len(made)
 
 
-@pytest.mark.parametrize("sizes", [[1] * 50, [2_000] + [5_000_000] * 20, [module.BYTES - 1, 9_000_000, 1, 1]])
+@pytest.mark.parametrize(
+    "sizes", [[1] * 50, [2_000] + [5_000_000] * 20, [module.BYTES - 1, 9_000_000, 1, 1]]
+)
 def test_by_true_size(sizes: list[int]) -> None:
     """A small item opens no door for large ones: fewer than BYTES wait when another is begun."""
     made: list[int] = []

@@ -1,4 +1,6 @@
-"""What an ordinary night costs: so many BigQuery queries, so many Aito calls, and who is told of it."""
+"""What an ordinary night costs: so many BigQuery queries, so many Aito calls, and who is told of
+it.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,16 @@ def function(stack: Stack) -> Iterator[Function]:
     """The function over one append table, loaded once, with `keep` as most have it."""
     sample.load(stack.bigquery.client(), sample.day_one(datetime.now(UTC)), DATASET)
     cursor = {"source": "timestamp", "column": "unix_timestamp"}
-    table = {"name": WEB, "source": f"{DATASET}.pages", "key": "id", "cursor": cursor, "keep": "90d"}
-    config = stack.configure(name="price.yaml", tables=[table], aito={"requests_per_second": 1000}, ledger=LEDGER)
+    table = {
+        "name": WEB,
+        "source": f"{DATASET}.pages",
+        "key": "id",
+        "cursor": cursor,
+        "keep": "90d",
+    }
+    config = stack.configure(
+        name="price.yaml", tables=[table], aito={"requests_per_second": 1000}, ledger=LEDGER
+    )
     with Function(stack.environ(config)) as running:
         yield running
     stack.bigquery.client().delete_dataset(DATASET, delete_contents=True)
@@ -34,8 +44,12 @@ def function(stack: Stack) -> Iterator[Function]:
 
 def queries(stack: Stack) -> Counter[str]:
     """Queries that BigQuery ran so far, by kind. Dry runs are free and are no jobs."""
-    jobs = stack.bigquery.client().list_jobs(all_users=True, max_results=100_000)  # the emulator has no second page
-    return Counter(job.statement_type or "?" for job in jobs if job.job_type == "query" and not job.dry_run)
+    jobs = stack.bigquery.client().list_jobs(
+        all_users=True, max_results=100_000
+    )  # the emulator has no second page
+    return Counter(
+        job.statement_type or "?" for job in jobs if job.job_type == "query" and not job.dry_run
+    )
 
 
 def answered(function: Function, **body: Any) -> dict[str, Any]:
@@ -47,7 +61,9 @@ def answered(function: Function, **body: Any) -> dict[str, Any]:
 
 
 def test_a_night_with_nothing_new(stack: Stack, function: Function) -> None:
-    """An append table that has nothing new costs at most 3 queries and 4 calls, and is verified all the same."""
+    """An append table that has nothing new costs at most 3 queries and 4 calls, and is verified
+    all the same.
+    """
     assert answered(function)["uploaded"] > 0
     before = queries(stack)
     stack.aito.reset_stats()
@@ -59,11 +75,15 @@ def test_a_night_with_nothing_new(stack: Stack, function: Function) -> None:
 
 
 def test_bytes_are_told(stack: Stack, function: Function) -> None:
-    """The answer and the ledger carry what BigQuery processed; a dry run tells bytes and money, and writes nothing."""
+    """The answer and the ledger carry what BigQuery processed; a dry run tells bytes and money,
+    and writes nothing.
+    """
     stack.aito.reset_stats()
     planned = answered(function, dry_run=True)
     assert planned["estimate"]["rows"] == len(sample.day_one(datetime.now(UTC)).pages)
-    assert planned["estimate"]["usd"] == pytest.approx(planned["estimate"]["bytes"] / 2**40 * USD_PER_TIB, abs=1e-6)
+    assert planned["estimate"]["usd"] == pytest.approx(
+        planned["estimate"]["bytes"] / 2**40 * USD_PER_TIB, abs=1e-6
+    )
     assert stack.aito.total("writes") == 0
     assert WEB not in stack.aito.schema()
     told = answered(function)["bytes_processed"]

@@ -1,4 +1,6 @@
-"""The generated SQL, read by a parser: where predicates stand, what is quoted, and that no value is pasted in."""
+"""The generated SQL, read by a parser: where predicates stand, what is quoted, and that no value
+is pasted in.
+"""
 
 from __future__ import annotations
 
@@ -29,26 +31,60 @@ PART = Slice(START, END, rows=1000, reach=END + 500)
 MANY = dataclasses.replace(PART, parts=3)
 DAY = 86_400
 CURSORS = {"TIMESTAMP": "TIMESTAMP", "DATETIME": "DATETIME", "DATE": "DATE", "INTEGER": "INT64"}
-OUR_PARAMETERS = {"start", "end", "later_start", "later_end", "partition_start", "watermark", "fine", "beginning",
-                  "hour", "unit", "batch_rows", "batch_bytes", "parts", "part"}  # fmt: skip
-COLUMNS = {"id": {}, "from": {}, "select": {"type": "Text"}, "Ünï-çødé'x": {}, "page": {"sql": "LOWER(`from`)"}}
+OUR_PARAMETERS = {
+    "start",
+    "end",
+    "later_start",
+    "later_end",
+    "partition_start",
+    "watermark",
+    "fine",
+    "beginning",
+    "hour",
+    "unit",
+    "batch_rows",
+    "batch_bytes",
+    "parts",
+    "part",
+}
+COLUMNS = {
+    "id": {},
+    "from": {},
+    "select": {"type": "Text"},
+    "Ünï-çødé'x": {},
+    "page": {"sql": "LOWER(`from`)"},
+}
 
 
 def settings(**more: Any) -> TableSettings:
     """A table as the configuration gives it."""
-    asked = {"name": "t", "source": "my-project-1.shop.pages", "key": "id",
-             "cursor": {"source": "ts", "column": "at"}, "columns": COLUMNS, **more}  # fmt: skip
+    asked = {
+        "name": "t",
+        "source": "my-project-1.shop.pages",
+        "key": "id",
+        "cursor": {"source": "ts", "column": "at"},
+        "columns": COLUMNS,
+        **more,
+    }
     if "query" in more:
         del asked["source"]
-    whole = {"aito": {"url": "http://127.0.0.1:1", "api_key_secret": "k"}, "ledger": "l", "tables": [asked]}
+    whole = {
+        "aito": {"url": "http://127.0.0.1:1", "api_key_secret": "k"},
+        "ledger": "l",
+        "tables": [asked],
+    }
     return parse(json.dumps(whole)).tables[0]
 
 
-def origin(kind: str = "TIMESTAMP", parts: Partitioning | None = None, prune: bool = True, **more: Any) -> Origin:
+def origin(
+    kind: str = "TIMESTAMP", parts: Partitioning | None = None, prune: bool = True, **more: Any
+) -> Origin:
     """A source whose cursor has the type `kind`."""
     table = settings(**more)
     fields = [Field(name, "STRING") for name in table.columns or ["id"]]
-    return Origin(table, table.source, Field("sync_cursor", kind), parts, prune, schema.columns(table, fields))
+    return Origin(
+        table, table.source, Field("sync_cursor", kind), parts, prune, schema.columns(table, fields)
+    )
 
 
 INGESTION = Partitioning(None, "DAY", False)
@@ -65,7 +101,10 @@ LAYOUTS: dict[str, Partitioning | None] = {
     "by ingestion": INGESTION,
     "by ingestion, required": dataclasses.replace(INGESTION, required=True),
 }
-COMMENTED = "SELECT id, ts, `from`, `select`, `Ünï-çødé'x` FROM shop.pages WHERE note = 'a;b' -- the comment"
+COMMENTED = (
+    "SELECT id, ts, `from`, `select`, `Ünï-çødé'x` FROM shop.pages WHERE note = 'a;b' -- the"
+    " comment"
+)
 
 
 def queries(of: Origin) -> dict[str, Query]:
@@ -103,18 +142,41 @@ ORIGINS = dict(every_origin())
 
 @pytest.mark.parametrize("name", ORIGINS)
 def test_every_query(name: str) -> None:
-    """It parses; values are parameters, each declared and used; a user's identifiers are quoted; no stray literal."""
-    theirs = {"id", "ts", "loaded", "customer", "from", "select", "Ünï-çødé'x", "page", "at", "shop", "pages"}
+    """It parses; values are parameters, each declared and used; a user's identifiers are quoted;
+    no stray literal.
+    """
+    theirs = {
+        "id",
+        "ts",
+        "loaded",
+        "customer",
+        "from",
+        "select",
+        "Ünï-çødé'x",
+        "page",
+        "at",
+        "shop",
+        "pages",
+    }
     for query in queries(ORIGINS[name]).values():
         parsed = tree(query)
         used = {found.name for found in parsed.find_all(exp.Parameter)}
         declared = {parameter.name for parameter in query.parameters}
         assert used == declared <= OUR_PARAMETERS
         assert len(query.parameters) == len(declared), "each is declared once"
-        unquoted = {found.name for found in parsed.find_all(exp.Identifier) if not found.args.get("quoted")}
+        unquoted = {
+            found.name for found in parsed.find_all(exp.Identifier) if not found.args.get("quoted")
+        }
         assert not unquoted & theirs or name == "query"
         numbers = {found.this for found in parsed.find_all(exp.Literal) if not found.is_string}
-        assert numbers <= {"0", "1", "15", "1000000", str(2**31 - 1), str(2**31)}, "no second, no size in the text"
+        assert numbers <= {
+            "0",
+            "1",
+            "15",
+            "1000000",
+            str(2**31 - 1),
+            str(2**31),
+        }, "no second, no size in the text"
         strings = {found.this for found in parsed.find_all(exp.Literal) if found.is_string}
         assert strings <= {"0x", "", " ", "[", "]", ",\n", "\n", "a;b"}
 
@@ -143,7 +205,11 @@ def test_predicates_are_bare(layout: str, kind: str) -> None:
         if which not in ("shape", "everything"):
             assert {("ts", "gte", "start"), ("ts", "lt", "end")} <= by
         if "by ingestion" in layout:
-            assert ("_PARTITIONTIME", "gte", "partition_start") in by, "streamed rows have none yet, and are read too"
+            assert (
+                "_PARTITIONTIME",
+                "gte",
+                "partition_start",
+            ) in by, "streamed rows have none yet, and are read too"
             assert "_PARTITIONTIME IS NULL" in query.text
         if parts and parts.required and parts.column and parts.column.name != "ts":
             assert (parts.column.name, "gte", "partition_start") in by
@@ -153,7 +219,9 @@ def test_predicates_are_bare(layout: str, kind: str) -> None:
 
 @pytest.mark.parametrize("which", ["batches", "batches of a part", "histogram"])
 def test_each_read_of_the_source_is_filtered(which: str) -> None:
-    """Wherever the source stands in a FROM, the same SELECT filters it, as a required partition filter wants."""
+    """Wherever the source stands in a FROM, the same SELECT filters it, as a required partition
+    filter wants.
+    """
     for parts in (ON_CURSOR, ON_OTHER, ON_RANGE, dataclasses.replace(INGESTION, required=True)):
         reads = 0
         for table in tree(queries(origin(parts=parts))[which]).find_all(exp.Table):
@@ -169,10 +237,14 @@ def test_each_read_of_the_source_is_filtered(which: str) -> None:
 
 @pytest.mark.parametrize("parts", [None, ON_CURSOR, ON_OTHER])
 def test_the_shape_of_a_filtered_table(parts: Partitioning | None) -> None:
-    """A dry run is refused without a filter as well, also behind a view; the cursor's own is the one that is known."""
+    """A dry run is refused without a filter as well, also behind a view; the cursor's own is the
+    one that is known.
+    """
     where = tree(sql.shape(origin(parts=parts))).find(exp.Where)
     assert where is not None
-    assert "`ts` IS NOT NULL" in sql.shape(origin(parts=parts)).text.replace("NOT `ts` IS NULL", "`ts` IS NOT NULL")
+    assert "`ts` IS NOT NULL" in sql.shape(origin(parts=parts)).text.replace(
+        "NOT `ts` IS NULL", "`ts` IS NOT NULL"
+    )
 
 
 @pytest.mark.parametrize(
@@ -182,14 +254,21 @@ def test_the_shape_of_a_filtered_table(parts: Partitioning | None) -> None:
         ("DATETIME", -1, 90_000, ("1969-12-31T23:59:59", "1970-01-02T01:00:00")),
         ("DATETIME", BEGINNING, 0, ("0001-01-01T00:00:00", "1970-01-01T00:00:00")),
         ("DATE", 0, DAY, ("1970-01-01", "1970-01-02")),
-        ("DATE", 1, DAY + 1, ("1970-01-02", "1970-01-03")),  # a date is its midnight: [1, ...) begins at the next one
+        (
+            "DATE",
+            1,
+            DAY + 1,
+            ("1970-01-02", "1970-01-03"),
+        ),  # a date is its midnight: [1, ...) begins at the next one
         ("DATE", -DAY, -1, ("1969-12-31", "1970-01-01")),
         ("INTEGER", -5, 7, ("-5", "7")),
         ("TIMESTAMP", BEGINNING, 0, ("0001-01-01 00:00:00+00:00", "1970-01-01 00:00:00+00:00")),
         ("DATE", BEGINNING, 0, ("0001-01-01", "1970-01-01")),
     ],
 )
-def test_edges_in_the_cursors_own_type(kind: str, start: int, end: int, expected: tuple[str, str]) -> None:
+def test_edges_in_the_cursors_own_type(
+    kind: str, start: int, end: int, expected: tuple[str, str]
+) -> None:
     """Parameters have the cursor's type, so that nothing is converted row by row."""
     query = sql.batches(origin(kind), Slice(start, end), 1, 1)
     edges = {p.name: p for p in query.parameters}
@@ -207,8 +286,12 @@ def test_edges_in_the_cursors_own_type(kind: str, start: int, end: int, expected
         (INGESTION, "append", False, BEGINNING),  # reconcile reads everything
     ],
 )
-def test_ingestion_time_is_bounded(parts: Partitioning, mode: str, prune: bool, expected: int) -> None:
-    """A row of an `append` table arrived at most a day before the time it is dated; partitions hold what came later."""
+def test_ingestion_time_is_bounded(
+    parts: Partitioning, mode: str, prune: bool, expected: int
+) -> None:
+    """A row of an `append` table arrived at most a day before the time it is dated; partitions
+    hold what came later.
+    """
     query = sql.batches(origin(parts=parts, prune=prune, mode=mode), PART, 1, 1)
     (bound,) = [p.value for p in query.parameters if p.name == "partition_start"]
     assert (bound - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() == expected
@@ -224,18 +307,34 @@ def test_integer_ranges_are_not_times() -> None:
 @pytest.mark.parametrize(
     ("layout", "expected"),
     [
-        ({"timePartitioning": {"type": "HOUR", "field": "TS"}}, Partitioning(Field("ts", "TIMESTAMP"), "HOUR", True)),
+        (
+            {"timePartitioning": {"type": "HOUR", "field": "TS"}},
+            Partitioning(Field("ts", "TIMESTAMP"), "HOUR", True),
+        ),
         ({"timePartitioning": {"type": "DAY"}}, Partitioning(None, "DAY", True)),
-        ({"rangePartitioning": {"field": "N", "range": {}}}, Partitioning(Field("n", "INTEGER"), "RANGE", True)),
+        (
+            {"rangePartitioning": {"field": "N", "range": {}}},
+            Partitioning(Field("n", "INTEGER"), "RANGE", True),
+        ),
     ],
 )
-def test_layouts_as_bigquery_tells_them(layout: dict[str, Any], expected: Partitioning, old: bool) -> None:
-    """A required filter is said by the table, or by the partitioning of older ones; names come in any case."""
+def test_layouts_as_bigquery_tells_them(
+    layout: dict[str, Any], expected: Partitioning, old: bool
+) -> None:
+    """A required filter is said by the table, or by the partitioning of older ones; names come in
+    any case.
+    """
     time = {**layout.get("timePartitioning", {}), "requirePartitionFilter": True}
-    said = {"timePartitioning": time} if old and "timePartitioning" in layout else {"requirePartitionFilter": True}
+    said = (
+        {"timePartitioning": time}
+        if old and "timePartitioning" in layout
+        else {"requirePartitionFilter": True}
+    )
     fields = [{"name": "ts", "type": "TIMESTAMP"}, {"name": "n", "type": "INT64"}]
     reference = {"projectId": "p", "datasetId": "d", "tableId": "t"}
-    meta = bigquery.Table.from_api_repr({"tableReference": reference, "schema": {"fields": fields}, **layout, **said})
+    meta = bigquery.Table.from_api_repr(
+        {"tableReference": reference, "schema": {"fields": fields}, **layout, **said}
+    )
     assert source._partitioning(meta) == expected
 
 
@@ -252,7 +351,9 @@ def test_a_query_keeps_its_comment_to_itself() -> None:
         names = {found.name for found in tree(query).find_all(exp.Table)}
         assert "pages" in names
         assert tree(query).find(exp.Where) is not None
-    assert ("ts", "lt", "end") in {(c.name, o, p) for c, o, p in compared(tree(sql.batches(of, PART, 1, 1)))}
+    assert ("ts", "lt", "end") in {
+        (c.name, o, p) for c, o, p in compared(tree(sql.batches(of, PART, 1, 1)))
+    }
 
 
 def test_an_expression_keeps_its_comment_to_itself() -> None:
@@ -264,10 +365,15 @@ def test_an_expression_keeps_its_comment_to_itself() -> None:
 
 
 def test_a_cursor_under_another_columns_name() -> None:
-    """An Aito column called as the source's cursor may be made of something else: the predicate is the source's."""
+    """An Aito column called as the source's cursor may be made of something else: the predicate is
+    the source's.
+    """
     query = sql.batches(origin(columns={"id": {}, "ts": {"sql": "CAST(ts AS STRING)"}}), PART, 1, 1)
     picked = next(cte for cte in tree(query).find_all(exp.CTE) if cte.alias == "sync_picked")
-    assert [(left.sql("bigquery"), name) for left, _, name in compared(picked)] == [("`ts`", "start"), ("`ts`", "end")]
+    assert [(left.sql("bigquery"), name) for left, _, name in compared(picked)] == [
+        ("`ts`", "start"),
+        ("`ts`", "end"),
+    ]
 
 
 def test_only_superseded_slices_look_ahead() -> None:
@@ -279,9 +385,15 @@ def test_only_superseded_slices_look_ahead() -> None:
 
 
 def test_keys_are_compared_by_their_documents_text() -> None:
-    """A BYTES key is its base64, a number its digits at any size: what Aito gives back is what BigQuery counts by."""
+    """A BYTES key is its base64, a number its digits at any size: what Aito gives back is what
+    BigQuery counts by.
+    """
     table = settings(columns={"id": {}})
-    for kind, expected in (("BYTES", "TO_BASE64(`id`)"), ("INTEGER", "CAST(`id` AS STRING)"), ("STRING", "`id`")):
+    for kind, expected in (
+        ("BYTES", "TO_BASE64(`id`)"),
+        ("INTEGER", "CAST(`id` AS STRING)"),
+        ("STRING", "`id`"),
+    ):
         made = schema.columns(table, [Field("id", kind)])
         of = Origin(table, table.source, Field("sync_cursor", "TIMESTAMP"), columns=made)
         assert f"{expected} AS sync_key" in sql.histogram(of, SPAN, END).text
@@ -297,32 +409,60 @@ def test_tables_without_a_cursor() -> None:
     """`replace` reads the whole source, with a filter only where the table insists."""
     table = settings(mode="replace", key=None, cursor=None, columns={"a": {}})
     for parts, predicates in ((None, 0), (ON_OTHER, 1)):
-        of = Origin(table, table.source, None, parts, columns=schema.columns(table, [Field("a", "STRING")]))
+        of = Origin(
+            table, table.source, None, parts, columns=schema.columns(table, [Field("a", "STRING")])
+        )
         assert len(compared(tree(sql.batches(of, None, 10, 10)))) == predicates
         assert len(compared(tree(sql.shape(of)))) == predicates
 
 
 def test_arrays_keep_their_order() -> None:
-    """UNNEST promises none, though the emulator keeps it: each array that is made anew is put in order again."""
+    """UNNEST promises none, though the emulator keeps it: each array that is made anew is put in
+    order again.
+    """
     inner = Field("inner", "RECORD", True, fields=(Field("numbers", "INTEGER", True),))
-    fields = [Field("id", "STRING"), Field("tags", "STRING", True), Field("outer", "RECORD", True, fields=(inner,))]
+    fields = [
+        Field("id", "STRING"),
+        Field("tags", "STRING", True),
+        Field("outer", "RECORD", True, fields=(inner,)),
+    ]
     made = schema.columns(settings(columns={"id": {}, "tags": {}, "outer": {}}), fields)
-    selects = [each for column in made for each in sqlglot.parse_one(column.value, "bigquery").find_all(exp.Select)]
+    selects = [
+        each
+        for column in made
+        for each in sqlglot.parse_one(column.value, "bigquery").find_all(exp.Select)
+    ]
     assert len(selects) > 3
     assert all(each.args.get("order") for each in selects)
 
 
 LEDGER = {kind: f"ledger.{kind}" for kind in ("runs", "rejects", "evaluations", "leases")}
-PAGES = (status.LAST_RUNS, status.ROWS, status.ACCURACY, status.LAST_EVALUATIONS, status.REJECTS, evaluation.LATEST)
+PAGES = (
+    status.LAST_RUNS,
+    status.ROWS,
+    status.ACCURACY,
+    status.LAST_EVALUATIONS,
+    status.REJECTS,
+    evaluation.LATEST,
+)
 
 
-@pytest.mark.parametrize("text", [*(q.text for q in queries(ORIGINS["unpartitioned, TIMESTAMP"]).values()),
-                                  *(page.format(**LEDGER) for page in PAGES)])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(q.text for q in queries(ORIGINS["unpartitioned, TIMESTAMP"]).values()),
+        *(page.format(**LEDGER) for page in PAGES),
+    ],
+)
 def test_no_tables_name_hides_a_column(text: str) -> None:
-    """In BigQuery a table's or CTE's name comes before a column's: after `FROM d.email`, `email` is the whole row."""
+    """In BigQuery a table's or CTE's name comes before a column's: after `FROM d.email`, `email`
+    is the whole row.
+    """
     parsed = tree(Query(text))
     tables = list(parsed.find_all(exp.Table))
     names = {t.alias_or_name for t in tables if t.db != "ledger"}
     assert all(t.alias == "sync_source" for t in tables if t.db == "shop")
-    columns = {found.alias for found in parsed.find_all(exp.Alias)} | {c.name for c in parsed.find_all(exp.Column)}
+    columns = {found.alias for found in parsed.find_all(exp.Alias)} | {
+        c.name for c in parsed.find_all(exp.Column)
+    }
     assert not names & columns

@@ -18,7 +18,9 @@ README = (ROOT / "README.md").read_text()
 
 def test_commands_are_targets() -> None:
     """Every `make` target the README names exists, and `make` lists it."""
-    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     targets = {line.split()[0] for line in listed.splitlines() if line}
     assert set(re.findall(r"make ([a-z]+)", README)) <= targets
 
@@ -31,8 +33,19 @@ def test_the_two_commands_stand_alone() -> None:
 
 def test_settings_are_named() -> None:
     """Every setting of the configuration file is in the README's table."""
-    models = (config.Settings, config.AitoSettings, config.BigQuerySettings, config.BatchSettings, config.TableSettings)
-    names = {name for model in models for name in model.model_fields} - {"tables", "bigquery", "aito", "name"}
+    models = (
+        config.Settings,
+        config.AitoSettings,
+        config.BigQuerySettings,
+        config.BatchSettings,
+        config.TableSettings,
+    )
+    names = {name for model in models for name in model.model_fields} - {
+        "tables",
+        "bigquery",
+        "aito",
+        "name",
+    }
     told = set(re.findall(r"`[^`]*`", README))
     assert not [name for name in names if not any(re.search(rf"\b{name}\b", text) for text in told)]
 

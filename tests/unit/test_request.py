@@ -17,17 +17,32 @@ from sync.model.results import Request
 from tests.workbench import table
 
 JSON_TYPE = {"Content-Type": "application/json"}
-BINARY = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "//pubsub", "ce-type": "published", **JSON_TYPE}
+BINARY = {
+    "ce-specversion": "1.0",
+    "ce-id": "1",
+    "ce-source": "//pubsub",
+    "ce-type": "published",
+    **JSON_TYPE,
+}
 STRUCTURED = {"Content-Type": "application/cloudevents+json"}
-EVENT = {"specversion": "1.0", "id": "1", "source": "//pubsub", "type": "google.cloud.pubsub.topic.v1.messagePublished",
-         "datacontenttype": "application/json"}  # fmt: skip
+EVENT = {
+    "specversion": "1.0",
+    "id": "1",
+    "source": "//pubsub",
+    "type": "google.cloud.pubsub.topic.v1.messagePublished",
+    "datacontenttype": "application/json",
+}
 TABLES = ("request_web", "request_user")
 
 
 def pushed(asked: Any, **more: Any) -> dict[str, Any]:
     """A Pub/Sub push envelope around a request."""
     text = asked if isinstance(asked, bytes) else json.dumps(asked).encode()
-    message = {"data": base64.b64encode(text).decode(), "messageId": "7", "attributes": {"by": "scheduler"}}
+    message = {
+        "data": base64.b64encode(text).decode(),
+        "messageId": "7",
+        "attributes": {"by": "scheduler"},
+    }
     return {"message": message, "subscription": "projects/p/subscriptions/s", **more}
 
 
@@ -47,33 +62,93 @@ BROKEN: dict[str, tuple[Any, Mapping[str, str], list[str]]] = {
     "null": (None, JSON_TYPE, ["must be a JSON object", "not NoneType"]),
     "a number": (7, JSON_TYPE, ["must be a JSON object"]),
     "nested without end": (b"[" * 100_000, JSON_TYPE, ["the body is nested too deeply"]),
-    "an unknown field": ({"force": True}, JSON_TYPE, ["unknown field 'force'", "known are action, tables, dry_run"]),
+    "an unknown field": (
+        {"force": True},
+        JSON_TYPE,
+        ["unknown field 'force'", "known are action, tables, dry_run"],
+    ),
     "a slip": ({"dryrun": True}, JSON_TYPE, ["unknown field 'dryrun'", "did you mean 'dry_run'?"]),
-    "a slip in the action": ({"action": "synch"}, JSON_TYPE, ["'action' must be one of sync, reconcile, watch"]),
+    "a slip in the action": (
+        {"action": "synch"},
+        JSON_TYPE,
+        ["'action' must be one of sync, reconcile, watch"],
+    ),
     "an action that is no text": ({"action": ["sync"]}, JSON_TYPE, ["'action' must be one of"]),
     "no action": ({"action": None}, JSON_TYPE, ["'action' must be one of"]),
-    "one table as text": ({"tables": "request_web"}, JSON_TYPE, ["'tables' must be a list of table names"]),
+    "one table as text": (
+        {"tables": "request_web"},
+        JSON_TYPE,
+        ["'tables' must be a list of table names"],
+    ),
     "no tables": ({"tables": []}, JSON_TYPE, ["'tables' must be a list of table names"]),
-    "a table that is no text": ({"tables": [1]}, JSON_TYPE, ["'tables' must be a list of table names"]),
-    "an unknown table": ({"tables": ["web"]}, JSON_TYPE, ["no table 'web' in the configuration", *TABLES]),
-    "half a character": (b'{"tables": ["\\ud800"]}', JSON_TYPE, ["no table", "in the configuration"]),
+    "a table that is no text": (
+        {"tables": [1]},
+        JSON_TYPE,
+        ["'tables' must be a list of table names"],
+    ),
+    "an unknown table": (
+        {"tables": ["web"]},
+        JSON_TYPE,
+        ["no table 'web' in the configuration", *TABLES],
+    ),
+    "half a character": (
+        b'{"tables": ["\\ud800"]}',
+        JSON_TYPE,
+        ["no table", "in the configuration"],
+    ),
     "truth as text": ({"dry_run": "yes"}, JSON_TYPE, ["'dry_run' must be true or false"]),
     "truth as a number": ({"full_refresh": 1}, JSON_TYPE, ["'full_refresh' must be true or false"]),
-    "truth as null": ({"deep": None, "action": "reconcile"}, JSON_TYPE, ["'deep' must be true or false"]),
-    "deep without reconcile": ({"deep": True}, JSON_TYPE, ["'deep' goes with the action reconcile"]),
-    "a refresh of a watch": ({"action": "watch", "full_refresh": True}, JSON_TYPE, ["goes with the action sync"]),
-    "several mistakes": ({"action": "x", "tables": 1, "z": 0}, JSON_TYPE, ["'action'", "'tables'", "'z'"]),
-    "a message that is none": ({"message": "sync"}, JSON_TYPE, ["`message` must be a Pub/Sub message"]),
-    "data that is no base64": ({"message": {"data": "{}"}}, JSON_TYPE, ["`message.data` must be base64"]),
-    "data that is no text": ({"message": {"data": 7}}, JSON_TYPE, ["`message.data` must be base64"]),
+    "truth as null": (
+        {"deep": None, "action": "reconcile"},
+        JSON_TYPE,
+        ["'deep' must be true or false"],
+    ),
+    "deep without reconcile": (
+        {"deep": True},
+        JSON_TYPE,
+        ["'deep' goes with the action reconcile"],
+    ),
+    "a refresh of a watch": (
+        {"action": "watch", "full_refresh": True},
+        JSON_TYPE,
+        ["goes with the action sync"],
+    ),
+    "several mistakes": (
+        {"action": "x", "tables": 1, "z": 0},
+        JSON_TYPE,
+        ["'action'", "'tables'", "'z'"],
+    ),
+    "a message that is none": (
+        {"message": "sync"},
+        JSON_TYPE,
+        ["`message` must be a Pub/Sub message"],
+    ),
+    "data that is no base64": (
+        {"message": {"data": "{}"}},
+        JSON_TYPE,
+        ["`message.data` must be base64"],
+    ),
+    "data that is no text": (
+        {"message": {"data": 7}},
+        JSON_TYPE,
+        ["`message.data` must be base64"],
+    ),
     "data that is no JSON": (pushed(b"now!"), JSON_TYPE, ["`message.data` is not JSON"]),
     "a mistake in a message": (
         pushed({"acton": "sync"}),
         JSON_TYPE,
         ["unknown field 'acton'", "did you mean 'action'"],
     ),
-    "a field beside a message": (pushed({}, dry_run=True), JSON_TYPE, ["unknown field 'dry_run' beside"]),
-    "a mistake in an event": ({**EVENT, "data": pushed({"deep": 3})}, STRUCTURED, ["'deep' must be true or false"]),
+    "a field beside a message": (
+        pushed({}, dry_run=True),
+        JSON_TYPE,
+        ["unknown field 'dry_run' beside"],
+    ),
+    "a mistake in an event": (
+        {**EVENT, "data": pushed({"deep": 3})},
+        STRUCTURED,
+        ["'deep' must be true or false"],
+    ),
     "an event without an id": (
         {"specversion": "1.0"},
         STRUCTURED,
@@ -92,20 +167,33 @@ RIGHT: dict[str, tuple[Any, Mapping[str, str], Request]] = {
     "nothing": (b"", {}, Request()),
     "white space": (b" \n", JSON_TYPE, Request()),
     "an empty object": ({}, {}, Request()),
-    "everything": ({"action": "reconcile", "tables": ["request_web"], "dry_run": True, "deep": True}, JSON_TYPE,
-                   Request("reconcile", ("request_web",), dry_run=True, deep=True)),
+    "everything": (
+        {"action": "reconcile", "tables": ["request_web"], "dry_run": True, "deep": True},
+        JSON_TYPE,
+        Request("reconcile", ("request_web",), dry_run=True, deep=True),
+    ),
     "a table twice": ({"tables": ["request_web"] * 2}, JSON_TYPE, Request(tables=("request_web",))),
     "all tables": ({"tables": None, "full_refresh": True}, JSON_TYPE, Request(full_refresh=True)),
     "a message": (pushed({"dry_run": True}), JSON_TYPE, Request(dry_run=True)),
-    "a message delivered again": (pushed({"dry_run": True}, deliveryAttempt=3), JSON_TYPE, Request(dry_run=True)),
+    "a message delivered again": (
+        pushed({"dry_run": True}, deliveryAttempt=3),
+        JSON_TYPE,
+        Request(dry_run=True),
+    ),
     "an empty message": ({"message": {"data": "", "messageId": "1"}}, JSON_TYPE, Request()),
     "a binary event": (pushed({"dry_run": True}), BINARY, Request(dry_run=True)),
-    "a structured event": ({**EVENT, "data": pushed({"dry_run": True})}, STRUCTURED, Request(dry_run=True)),
+    "a structured event": (
+        {**EVENT, "data": pushed({"dry_run": True})},
+        STRUCTURED,
+        Request(dry_run=True),
+    ),
     "a structured event in base64": (
-        {**EVENT, "data_base64": base64.b64encode(encoded(pushed({"dry_run": True}))).decode()}, STRUCTURED,
-        Request(dry_run=True)),
+        {**EVENT, "data_base64": base64.b64encode(encoded(pushed({"dry_run": True}))).decode()},
+        STRUCTURED,
+        Request(dry_run=True),
+    ),
     "an event without data": (EVENT, STRUCTURED, Request()),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -156,7 +244,10 @@ def table_field(name: str, kind: str) -> Any:
 
 
 def test_through_the_framework(stack: Stack, function: Function) -> None:
-    """Broken requests: 400 with the same message, nothing written. Then each form of trigger runs, and loads."""
+    """Broken requests: 400 with the same message, nothing written.
+
+    Then each form of trigger runs, and loads.
+    """
     for name, (body, headers, told) in BROKEN.items():
         status, answer = function.post(encoded(body), headers=headers)
         assert (status, list(answer)) == (400, ["error"]), name
@@ -166,7 +257,12 @@ def test_through_the_framework(stack: Stack, function: Function) -> None:
     assert "request_ledger" not in datasets
     assert "Traceback" not in "".join(function.errors + function.lines)
 
-    for name in ("a message", "a binary event", "a structured event", "a structured event in base64"):
+    for name in (
+        "a message",
+        "a binary event",
+        "a structured event",
+        "a structured event in base64",
+    ):
         body, headers, _ = RIGHT[name]
         status, answer = function.post(encoded(body), headers=headers)
         assert (status, answer["status"], answer["dry_run"]) == (200, "ok", True), name

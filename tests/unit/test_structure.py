@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "sync"
-# Layer -> the layers it may import. `app.py` and `__main__.py` are layers of their own, named by the file.
+# Layer -> the layers it may import. `app.py` and `__main__.py` are layers of their own, named by
+# the file.
 MAY_IMPORT = {
     "base": set(),
     "config": {"base"},

@@ -25,14 +25,26 @@ DAY = 86_400
         (NOW - 100, HOUR, None, NOW - 100 - HOUR),  # behind the watermark
         (NOW - 100, 0, None, NOW - 100),  # the watermark's own second is always read again
         (NOW - 89 * DAY, 2 * DAY, 90 * DAY, NOW - 90 * DAY),  # never before what is kept
-        (NOW - 200 * DAY, HOUR, 90 * DAY, NOW - 90 * DAY),  # a watermark that is older than what is kept
+        (
+            NOW - 200 * DAY,
+            HOUR,
+            90 * DAY,
+            NOW - 90 * DAY,
+        ),  # a watermark that is older than what is kept
         (NOW - 1, HOUR, 2 * HOUR, NOW - 1 - HOUR),
-        (NOW + 5 * DAY, HOUR, None, NOW),  # a watermark in the future: an empty window, not one turned round
+        (
+            NOW + 5 * DAY,
+            HOUR,
+            None,
+            NOW,
+        ),  # a watermark in the future: an empty window, not one turned round
         (-5 * DAY, HOUR, None, -5 * DAY - HOUR),  # before 1970
     ],
 )
 def test_window(watermark: int | None, lookback: int, keep: int | None, start: int) -> None:
-    """[watermark - lookback, now), never before now - keep; from there on where Aito holds nothing."""
+    """[watermark - lookback, now), never before now - keep; from there on where Aito holds
+    nothing.
+    """
     assert window.window(NOW, watermark, lookback, keep) == Window(start, NOW)
 
 
@@ -41,8 +53,12 @@ def test_window(watermark: int | None, lookback: int, keep: int | None, start: i
     st.integers(0, 400 * DAY),
     st.none() | st.integers(1, 36_500 * DAY),
 )
-def test_windows_are_never_turned_round(watermark: int | None, lookback: int, keep: int | None) -> None:
-    """They end now, begin no later, hold the watermark's second where it is kept, and nothing that is purged."""
+def test_windows_are_never_turned_round(
+    watermark: int | None, lookback: int, keep: int | None
+) -> None:
+    """They end now, begin no later, hold the watermark's second where it is kept, and nothing that
+    is purged.
+    """
     span = window.window(NOW, watermark, lookback, keep)
     assert span.start <= span.end == NOW
     if keep is not None:
@@ -51,33 +67,55 @@ def test_windows_are_never_turned_round(watermark: int | None, lookback: int, ke
         assert span.start <= watermark
 
 
-def bucket(start: int, rows: int, winners: int | None = None, keyless: int = 0, reach: int | None = None) -> Bucket:
+def bucket(
+    start: int, rows: int, winners: int | None = None, keyless: int = 0, reach: int | None = None
+) -> Bucket:
     """A bucket whose fingerprint is its start."""
-    return Bucket(start, rows, rows - keyless if winners is None else winners, keyless, reach or start, abs(start))
+    return Bucket(
+        start,
+        rows,
+        rows - keyless if winners is None else winners,
+        keyless,
+        reach or start,
+        abs(start),
+    )
 
 
-SPANS = st.tuples(st.integers(-50, 50), st.integers(1, 60)).map(lambda s: Window(s[0] * 7_000, (s[0] + s[1]) * 7_000))
+SPANS = st.tuples(st.integers(-50, 50), st.integers(1, 60)).map(
+    lambda s: Window(s[0] * 7_000, (s[0] + s[1]) * 7_000)
+)
 
 
 @st.composite
 def histograms(draw: st.DrawFn) -> tuple[Window, list[Bucket]]:
-    """A span, and buckets of hours and of seconds in it. The first hour may begin before the span does."""
+    """A span, and buckets of hours and of seconds in it.
+
+    The first hour may begin before the span does.
+    """
     span = draw(SPANS)
     first, last = span.start // HOUR, (span.end - 1) // HOUR
     hours = draw(st.sets(st.integers(first, last), max_size=20))
     fine = draw(st.sets(st.sampled_from(sorted(hours)), max_size=3)) if hours else set()
     starts = [hour * HOUR for hour in hours - fine]
     for hour in fine:
-        starts += [s for s in draw(st.sets(st.integers(hour * HOUR, hour * HOUR + HOUR - 1), max_size=5))
-                   if span.start <= s < span.end]  # fmt: skip
+        starts += [
+            s
+            for s in draw(st.sets(st.integers(hour * HOUR, hour * HOUR + HOUR - 1), max_size=5))
+            if span.start <= s < span.end
+        ]
     sizes = st.integers(0, 300)
-    return span, [bucket(start, draw(sizes), reach=draw(st.none() | st.integers(start, span.end))) for start in starts]
+    return span, [
+        bucket(start, draw(sizes), reach=draw(st.none() | st.integers(start, span.end)))
+        for start in starts
+    ]
 
 
 @settings(max_examples=60, deadline=None)
 @given(histograms(), st.integers(1, 120))
 def test_slices_tile_the_window(drawn: tuple[Window, list[Bucket]], rows: int) -> None:
-    """They begin and end with it, each where the one before ends, in time's order, none turned round."""
+    """They begin and end with it, each where the one before ends, in time's order, none turned
+    round.
+    """
     span, buckets = drawn
     parts = window.slices(span, buckets, rows)
     assert (parts[0].start, parts[-1].end) == (span.start, span.end)
@@ -95,7 +133,10 @@ def test_no_bucket_is_lost(drawn: tuple[Window, list[Bucket]], rows: int, random
     for part in parts:
         mine = [b for b in buckets if part.start <= max(b.start, span.start) < part.end]
         assert part.rows == sum(b.rows for b in mine)
-        assert (part.winners, part.keyless) == (sum(b.winners for b in mine), sum(b.keyless for b in mine))
+        assert (part.winners, part.keyless) == (
+            sum(b.winners for b in mine),
+            sum(b.keyless for b in mine),
+        )
         assert part.fingerprint == functools.reduce(operator.xor, (b.fingerprint for b in mine), 0)
         assert part.reach == max((b.reach for b in mine), default=BEGINNING)
         assert part.rows <= rows or len(mine) == 1, "only what cannot be cut is larger"
@@ -121,7 +162,9 @@ def test_slices_close_at_their_rows(sizes: list[int], expected: list[int]) -> No
     assert [part.rows for part in window.slices(Window(0, 10 * HOUR), buckets, 10)] == expected
 
 
-@pytest.mark.parametrize(("rows", "parts"), [(1, 1), (10, 1), (10 * HEAVY, 1), (10 * HEAVY + 1, 5), (95, 10)])
+@pytest.mark.parametrize(
+    ("rows", "parts"), [(1, 1), (10, 1), (10 * HEAVY, 1), (10 * HEAVY + 1, 5), (95, 10)]
+)
 def test_heavy_seconds_are_read_in_parts(rows: int, parts: int) -> None:
     """What holds more than four slices' rows and cannot be cut by time is cut by its keys."""
     assert [s.parts for s in window.slices(Window(0, 10), [bucket(5, rows)], 10)] == [parts]
@@ -134,10 +177,13 @@ def test_heavy_hours_are_counted_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "reach", "after"), [(100, 99, None), (100, 100, 101), (100, 250, 251), (100, BEGINNING, None)]
+    ("end", "reach", "after"),
+    [(100, 99, None), (100, 100, 101), (100, 250, 251), (100, BEGINNING, None)],
 )
 def test_superseded(end: int, reach: int, after: int | None) -> None:
-    """A row at the slice's end belongs to the next: newer versions lie in [end, reach], and none before."""
+    """A row at the slice's end belongs to the next: newer versions lie in [end, reach], and none
+    before.
+    """
     assert Slice(0, end, reach=reach).superseded_after == after
 
 
