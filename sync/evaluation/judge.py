@@ -17,7 +17,7 @@ is told in the night it is seen and not in the nights after.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 # errors that count as no chance: one night in 4,000 each way, and every night asks for each of
@@ -53,12 +53,16 @@ def judge(new: Run, past: Iterable[Run], min_accuracy: float | None) -> str | No
 
     past: the finished runs before it, oldest first.
     """
-    findings = [_below(new, min_accuracy)]
+    *_, finding = findings([*past, new], min_accuracy)
+    return finding
+
+
+def findings(runs: Iterable[Run], min_accuracy: float | None) -> Iterator[str | None]:
+    """What is to be said about each of the runs, judged by those before it. Oldest first."""
     level = _Level()
-    for run in past:
-        level.take(run)
-    findings += level.take(new)
-    return "; ".join(f for f in findings if f) or None
+    for run in runs:
+        found = [_below(run, min_accuracy), *level.take(run)]
+        yield "; ".join(finding for finding in found if finding) or None
 
 
 def _below(new: Run, min_accuracy: float | None) -> str | None:

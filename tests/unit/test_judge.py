@@ -7,9 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from sync.evaluation.judge import Run, interval, judge
-
-MEMORY = 100  # nights that the ledger is asked for
+from sync.evaluation.judge import Run, findings, interval, judge
 
 
 def measured(accuracies: Iterable[float], cases: int, seed: int, base: float = 0.3) -> list[Run]:
@@ -22,7 +20,15 @@ def measured(accuracies: Iterable[float], cases: int, seed: int, base: float = 0
 
 def told(runs: list[Run], min_accuracy: float | None = None) -> list[str | None]:
     """What is said each night, when each is judged by those before it, as the nights come."""
-    return [judge(run, runs[max(0, n - MEMORY) : n], min_accuracy) for n, run in enumerate(runs)]
+    return list(findings(runs, min_accuracy))
+
+
+def test_the_newest_run_is_judged_by_all_before_it() -> None:
+    """`judge` says of a night what is said when the nights come one by one."""
+    runs = measured([0.8] * 10 + [0.5] * 10, 200, 1)
+    one_by_one = [judge(run, runs[:n], 0.45) for n, run in enumerate(runs)]
+    assert any(one_by_one)
+    assert told(runs, 0.45) == one_by_one
 
 
 @pytest.mark.parametrize("accuracy", [0.3, 0.5, 0.7, 0.9, 0.98])
