@@ -431,7 +431,7 @@ def test_a_megabyte_in_every_type_that_holds_text(bench: Workbench) -> None:
     }
     make(bench, "source", kinds, [{}, values, {}])
     asked = table("types_large", f"{bench.name}.source")
-    assert bench.run_ok(asked, batch={"bytes": MEGABYTE}).uploaded == 3
+    assert bench.run_ok(asked, settings={"batch": {"bytes": MEGABYTE}}).uploaded == 3
     expected = {
         "string": text,
         "bytes": base64.b64encode(b"y" * MEGABYTE).decode(),

@@ -90,7 +90,7 @@ def test_a_batch_closes_at_its_own_limits(
     many(bench, 200, f"TIMESTAMP_SECONDS({NOW - 1000} + i)")
     asked = table(f"load_limits_{most}", f"{bench.name}.rows")
     before = bench.aito.total(on="insert")
-    assert bench.run_ok(asked, batch={"rows": 20, "bytes": most}).uploaded == 200
+    assert bench.run_ok(asked, settings={"batch": {"rows": 20, "bytes": most}}).uploaded == 200
     assert bench.aito.total(on="insert") - before in requests
 
 
@@ -426,7 +426,7 @@ def test_out_of_time_is_partial_and_goes_on(bench: Workbench) -> None:
     bench.load_source("rows", SCHEMA, rows(*((f"k{n}", NOW - 100.0 + n) for n in range(30))))
     asked = table("load_slow", f"{bench.name}.rows")
     bench.aito.fail("slow", on="insert", times=None, seconds=1.1)
-    report = bench.run(asked, settings=batches_of(10), time_budget_seconds=1)
+    report = bench.run(asked, settings={**batches_of(10), "time_budget_seconds": 1})
     assert (report.status, report.http_status, report.retry_after is not None) == (
         "partial",
         503,
