@@ -30,11 +30,23 @@ from local import bigquery
 from local.aito.server import Aito
 from local.stack import Stack
 from sync.base.clock import Clock
+from sync.bigquery.client import label
+from sync.bigquery.queries import Origin
+from sync.bigquery.source import Source
 from sync.model import window
 from sync.model.results import Request, RunReport, TableReport
 from sync.pipeline.run import Services, facts, run
 
-__all__ = ["Clock", "Request", "RunReport", "Services", "TableReport", "Workbench", "facts"]
+__all__ = [
+    "Clock",
+    "Request",
+    "RunReport",
+    "Services",
+    "TableReport",
+    "Workbench",
+    "facts",
+    "label",
+]
 
 Row = dict[str, Any]
 
@@ -43,6 +55,8 @@ DAY = 86_400
 NOW = 1_772_366_400  # 2026-03-01T12:00:00Z
 QUICK = Retry(timeout=10)  # the client's default repeats an emulator's error for ten minutes
 FAST = {"requests_per_second": 100_000, "timeout_seconds": 5}
+IN_AN_HOUR = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)"
+LONG_AGO = "TIMESTAMP '2000-01-01 00:00:00+00'"
 OWN_SCHEMA = [
     SchemaField("id", "STRING"),
     SchemaField("at", "TIMESTAMP"),
@@ -91,6 +105,28 @@ def limit_slices(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
 def limit_page(monkeypatch: pytest.MonkeyPatch, step: str, rows: int) -> None:
     """Let one step ("plan" or "reconcile") reckon with so many keys in a request."""
     monkeypatch.setattr(f"sync.pipeline.{step}.PAGE", rows)
+
+
+def limit_renewal(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let a run renew its leases each time so many seconds have passed."""
+    monkeypatch.setattr("sync.ledger.lease.RENEW_SECONDS", seconds)
+
+
+def limit_insert(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Let the ledger put at most so many bytes into one insert."""
+    monkeypatch.setattr("sync.ledger.ledger.INSERT_BYTES", size)
+
+
+def hear_counts(monkeypatch: pytest.MonkeyPatch, hear: Callable[[bool], None]) -> None:
+    """Call `hear` after each count of the source: whether it was bound to recent partitions."""
+    histogram = Source.histogram
+
+    def counted(source: Source, origin: Origin, *rest: Any) -> Any:
+        found = histogram(source, origin, *rest)
+        hear(origin.by_arrival)
+        return found
+
+    monkeypatch.setattr(Source, "histogram", counted)
 
 
 def replace_load(monkeypatch: pytest.MonkeyPatch, instead: Callable[..., None]) -> None:
@@ -279,9 +315,28 @@ class Workbench:
         """Let the time pass that the lease of a dead run lasts."""
         with suppress(NotFound):  # the run died before it made the table
             self.sql(
-                f"UPDATE `{self.ledger}.leases` SET expires_at = TIMESTAMP '2000-01-01 00:00:00+00'"
+                f"UPDATE `{self.ledger}.leases` SET expires_at = {LONG_AGO}"
                 " WHERE expires_at > CURRENT_TIMESTAMP()"
             )
+
+    def hold_lease(self, run_id: str) -> None:
+        """Let another run hold the lease of every table for an hour. The leases must be there."""
+        self.sql(
+            f"UPDATE `{self.ledger}.leases` SET run_id = '{run_id}',"
+            f" expires_at = {IN_AN_HOUR} WHERE TRUE"
+        )
+
+    def insert_lease(self, run_id: str, ends: str = IN_AN_HOUR) -> None:
+        """Add a lease of the own table, as another run does. ends: SQL of a TIMESTAMP."""
+        self.sql(
+            f"INSERT INTO `{self.ledger}.leases` (`table`, run_id, expires_at)"
+            f" VALUES ('{self.name}', '{run_id}', {ends})"
+        )
+
+    def lease_ends(self) -> list[int]:
+        """The end of each lease, in epoch seconds."""
+        leases = self.sql(f"SELECT UNIX_SECONDS(expires_at) AS s FROM `{self.ledger}.leases`")
+        return [int(lease["s"]) for lease in leases]
 
     def start_over(self, aito_rows: Iterable[Row]) -> None:
         """Make these the rows in Aito, and delete the ledger's rows."""

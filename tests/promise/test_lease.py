@@ -5,129 +5,23 @@ nothing more.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from local.stack import Function, Stack
-from sync.base.errors import LeaseLost, Unavailable
-from sync.bigquery.queries import Parameter
-from sync.ledger import lease as leases
-from sync.ledger.lease import SPARE_SECONDS, Lease
-from sync.ledger.ledger import TAKE_FIRST, Ledger
-from tests.workbench import DAY, Clock, Workbench, batches_of, replace_load, row
-
-LONGEST_WRITE = 60
-FAR = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)"
-
-
-class Book:
-    """A ledger of one lease: `free` for a new one, `expired` for one that ran out; `held` by this
-    run.
-    """
-
-    def __init__(self, free: int = 1, expired: int = 0) -> None:
-        self.free, self.expired, self.held = free, expired, free + expired
-        self.down = False
-        self.asked_for = 0
-        self.released: list[list[str]] = []
-
-    def lease(self, tables: Sequence[str], run_id: str, seconds: int) -> tuple[int, int]:
-        self.asked_for = seconds
-        return self.free, self.expired
-
-    def renew(self, run_id: str, seconds: int) -> int:
-        if self.down:
-            raise Unavailable("BigQuery is down")
-        return self.held
-
-    def release(self, run_id: str, unfinished: Sequence[str]) -> None:
-        self.released.append(list(unfinished))
-
-    def holders(self, tables: Sequence[str]) -> dict[str, tuple[str, float]]:
-        return {"t": ("other", 12.3)}
-
-
-class Seconds:
-    """A clock that stands until it is set."""
-
-    def __init__(self) -> None:
-        self.at = 0.0
-
-    @property
-    def clock(self) -> Clock:
-        return Clock(monotonic=lambda: self.at)
-
-
-def taken(book: Book, seconds: Seconds) -> Lease:
-    lease = Lease(book, "mine", seconds.clock, LONGEST_WRITE)
-    assert lease.take(["t"]) == {}
-    return lease
-
-
-def test_it_runs_out() -> None:
-    """Without renewal writing bench so long before another run may begin that the last write is
-    over by then.
-    """
-    book, seconds = Book(), Seconds()
-    lease = taken(book, seconds)
-    assert book.asked_for > SPARE_SECONDS + LONGEST_WRITE
-    seconds.at = SPARE_SECONDS
-    lease.check()
-    seconds.at += 0.1
-    with pytest.raises(LeaseLost):
-        lease.check()
-
-
-def test_renewal_prolongs_it() -> None:
-    """From the moment of asking, not of the answer."""
-    seconds = Seconds()
-    lease = taken(Book(), seconds)
-    for _ in range(10):
-        seconds.at += SPARE_SECONDS / 2
-        lease.renew()
-        lease.check()
-
-
-def test_a_renewal_that_fails_changes_nothing() -> None:
-    """BigQuery may be down for a moment; the time that was left is still ours, and no more."""
-    book, seconds = Book(), Seconds()
-    lease = taken(book, seconds)
-    book.down, seconds.at = True, 60
-    lease.renew()
-    lease.check()
-    seconds.at = SPARE_SECONDS + 1
-    with pytest.raises(LeaseLost):
-        lease.check()
-
-
-def test_a_lease_that_another_run_took_is_lost_at_once() -> None:
-    """Whatever the clock says."""
-    book, seconds = Book(), Seconds()
-    lease = taken(book, seconds)
-    book.held = 0
-    lease.renew()
-    with pytest.raises(LeaseLost):
-        lease.check()
-
-
-def test_busy_tells_by_whom_and_for_how_long() -> None:
-    """The error names the run and the seconds; there is nothing to write for this run."""
-    lease = Lease(Book(free=0), "mine", Seconds().clock, LONGEST_WRITE)
-    busy = lease.take(["t"])
-    assert (busy["t"].status, busy["t"].retry_after) == (409, 13)
-    assert "run other is at work on it" in str(busy["t"])
-
-
-# -- against the ledger in BigQuery
-
-
-def hold(bench: Workbench, run_id: str, until: str) -> None:
-    bench.sql(
-        f"UPDATE `{bench.ledger}.leases` SET run_id = '{run_id}', expires_at = {until} WHERE TRUE"
-    )
+from tests.faults import after_first_query
+from tests.workbench import (
+    DAY,
+    LONG_AGO,
+    Clock,
+    Workbench,
+    batches_of,
+    limit_renewal,
+    replace_load,
+    row,
+)
 
 
 def test_held_expired_and_given_back(stack: Stack) -> None:
@@ -138,14 +32,15 @@ def test_held_expired_and_given_back(stack: Stack) -> None:
     bench = Workbench(stack, "lease_states")
     bench.put([row("a", bench.now - 5)])
     bench.run_ok()
-    hold(bench, "another", FAR)
+    bench.hold_lease("another")
     report = bench.run()
     assert (report.http_status, report.tables[0].status) == (409, "busy")
     assert 3500 < (report.retry_after or 0) <= 3601
-    hold(bench, "dead", "TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 1 SECOND)")
+    bench.hold_lease("dead")
+    bench.expire_leases()
     bench.run_ok()
     bench.run_ok()
-    assert len(bench.sql(f"SELECT * FROM `{bench.ledger}.leases`")) == 1
+    assert len(bench.ledger_rows("leases")) == 1
 
 
 def test_two_very_first_runs(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,24 +49,15 @@ def test_two_very_first_runs(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> N
     """
     bench = Workbench(stack, "lease_first")
     bench.put([row("a", bench.now - 5)])
-    change = Ledger._change
-
-    def beside(self: Ledger, text: str, parameters: Sequence[Parameter]) -> int:
-        done = change(self, text, parameters)
-        if text == TAKE_FIRST:  # the other's row, which the statement above did not see
-            bench.sql(
-                f"INSERT INTO `{bench.ledger}.leases` VALUES ('{bench.name}', 'other', {FAR})"
-            )
-        return done
-
-    monkeypatch.setattr(Ledger, "_change", beside)
+    after_first_query(
+        monkeypatch,
+        lambda query: query.startswith("INSERT") and ".leases" in query,
+        lambda: bench.insert_lease("other"),
+    )
     report = bench.run()
     assert (report.http_status, report.tables[0].status) == (409, "busy")
     assert "run other is at work on it" in str(report.tables[0].error)
-    monkeypatch.undo()
-    assert [r["run_id"] for r in bench.sql(f"SELECT run_id FROM `{bench.ledger}.leases`")] == [
-        "other"
-    ]
+    assert [lease["run_id"] for lease in bench.ledger_rows("leases")] == ["other"]
     assert bench.aito_rows() == []
     bench.expire_leases()
     bench.run_ok()
@@ -181,12 +67,12 @@ def test_stolen_in_the_middle(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> 
     """A run whose lease another one took stops before its next write, partial; afterwards nothing
     is doubled.
     """
-    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.02)
+    limit_renewal(monkeypatch, 0.02)
     bench = Workbench(stack, "lease_stolen", settings=batches_of(20))
     bench.put([row(f"k{i:03}", bench.now - 900 + i) for i in range(400)])
     stack.aito.fail("slow", on="insert", times=None, seconds=0.25)
     stack.aito.refuse(
-        lambda document: hold(bench, "thief", FAR) if document["id"] == "k040" else None
+        lambda document: bench.hold_lease("thief") if document["id"] == "k040" else None
     )
     report = bench.run()
     stack.aito.refuse(None)
@@ -291,8 +177,7 @@ def test_interrupted_for_good(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> 
     replace_load(monkeypatch, interrupted)
     with pytest.raises(KeyboardInterrupt):
         bench.run()
-    (left,) = bench.sql(f"SELECT UNIX_SECONDS(expires_at) AS expires FROM `{bench.ledger}.leases`")
-    assert left["expires"] == 1
+    assert bench.lease_ends() == [1]
 
 
 def test_a_second_row_of_a_run_that_died_in_the_very_first_race(stack: Stack) -> None:
@@ -300,11 +185,8 @@ def test_a_second_row_of_a_run_that_died_in_the_very_first_race(stack: Stack) ->
     bench = Workbench(stack, "lease_two_rows")
     bench.put([row("a", bench.now - 5)])
     bench.run_ok()
-    hold(bench, "another", FAR)
-    bench.sql(
-        f"INSERT INTO `{bench.ledger}.leases` VALUES ('{bench.name}', 'dead', TIMESTAMP '2000-01-01"
-        " 00:00:00+00')"
-    )
+    bench.hold_lease("another")
+    bench.insert_lease("dead", LONG_AGO)
     assert bench.run().http_status == 409
     bench.expire_leases()
     bench.run_ok()

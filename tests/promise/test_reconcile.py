@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from sync.bigquery.queries import Origin
-from sync.bigquery.source import Source
 from tests.workbench import (
     DAY,
     HOUR,
     Workbench,
     batches_of,
+    hear_counts,
     iso,
     limit_page,
     limit_slices,
@@ -299,16 +298,13 @@ def test_what_comes_during_the_load_costs_no_whole_scan(
     asked = table(f"{bench.name}_t", f"{bench.name}.streamed", keep="60d")
     late = [{"id": f"late{i}", "ts": iso(real - 800 + i)} for i in range(3)]
     bounded: list[bool] = []
-    histogram = Source.histogram
 
-    def counted(source: Source, origin: Origin, *rest: Any) -> Any:
-        found = histogram(source, origin, *rest)
+    def counted(by_arrival: bool) -> None:
         if not bounded:
             bench.load_source("streamed", INGESTED, late)
-        bounded.append(origin.by_arrival)
-        return found
+        bounded.append(by_arrival)
 
-    monkeypatch.setattr(Source, "histogram", counted)
+    hear_counts(monkeypatch, counted)
     assert bench.run_ok(asked).verified
     assert len(bench.aito_keys(asked["name"])) == 12
     assert bounded == [True, True]

@@ -11,9 +11,17 @@ import pytest
 from google.cloud import bigquery
 
 from local.stack import Stack
-from sync.ledger import ledger
 from tests.faults import BAD, refuse_bad_rows
-from tests.workbench import DAY, HOUR, RunReport, Workbench, batches_of, limit_slices, row
+from tests.workbench import (
+    DAY,
+    HOUR,
+    RunReport,
+    Workbench,
+    batches_of,
+    limit_insert,
+    limit_slices,
+    row,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -212,7 +220,7 @@ def test_many_at_once(stack: Stack, monkeypatch: pytest.MonkeyPatch, most: int) 
     """A batch's bad rows are written down together, in inserts that BigQuery takes: each is on
     record once.
     """
-    monkeypatch.setattr(ledger, "INSERT_BYTES", most)
+    limit_insert(monkeypatch, most)
     inserts: list[int] = []
     insert = bigquery.Client.insert_rows_json
 
