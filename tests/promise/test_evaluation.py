@@ -487,7 +487,7 @@ def test_unreachable_for_a_day(launched: Workbench) -> None:
 
 
 def test_figures_that_are_words(jobs: Workbench) -> None:
-    """Where there is no row to test on every figure is "NaN": null in the ledger, and no finding."""
+    """Without a row to test on, every figure is "NaN": null in the ledger, and no finding."""
     jobs.load_source("pages", PAGES, pages(100, jobs.now))
     asked = {
         "name": "none",
