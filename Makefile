@@ -6,10 +6,10 @@ DATA ?=
 KEEP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check serve fmt chaos bench terraform schema clean
+.PHONY: help demo test test-unit check serve fmt chaos bench terraform schema clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
 # uv when it is there (seconds), plain venv and pip otherwise (a minute or two).
 $(STAMP): requirements.txt pyproject.toml
@@ -23,8 +23,11 @@ $(STAMP): requirements.txt pyproject.toml
 demo: $(STAMP)  ## two linked tables flow from BigQuery to Aito, on this machine (DATA=folder for your own, KEEP=1 to look around)
 	@$(PY) -m local.demo $(if $(DATA),--data $(DATA)) $(if $(KEEP),--keep)
 
-test: $(STAMP)  ## every test but the long ones
-	@$(PY) -m pytest -n 2 --dist loadfile -m 'not slow' $(ARGS)
+test: $(STAMP)  ## every test but the long ones; minutes
+	@$(PY) -m pytest -n 2 --dist worksteal -m 'not slow' $(ARGS)
+
+test-unit: $(STAMP)  ## the tests that need no server; seconds
+	@$(PY) -m pytest -n 2 --dist worksteal -m 'not slow' tests/unit $(ARGS)
 
 check: $(STAMP)  ## format, lint, types
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy
