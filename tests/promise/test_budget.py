@@ -25,7 +25,7 @@ ROWS = 200_000
 FLAT_MB = 60  # a process may grow by this much after its first call; the rows alone are more
 
 
-def generated(bench: Workbench, count: int) -> None:
+def generate_rows(bench: Workbench, count: int) -> None:
     """Rows made by BigQuery itself, one a second, ending now: `count` of them by the hundred
     thousand.
     """
@@ -63,7 +63,7 @@ def test_two_hundred_thousand_rows_five_seconds_at_a_time(stack: Stack) -> None:
     sent twice.
     """
     bench = Workbench(stack, "budget_large", keep=None, settings={"time_budget_seconds": 5})
-    generated(bench, ROWS)
+    generate_rows(bench, ROWS)
     stack.aito.fail(
         "slow", on="insert", times=None, seconds=0.1
     )  # 20 s in all, however fast the machine
@@ -88,7 +88,7 @@ def test_two_hundred_thousand_rows_five_seconds_at_a_time(stack: Stack) -> None:
 
 
 @pytest.fixture
-def slow(stack: Stack) -> Workbench:
+def slow_table(stack: Stack) -> Workbench:
     """A table of 30 batches of which each takes a while, and a second of time."""
     settings = {"time_budget_seconds": 2, **batches_of(100)}
     name = f"budget_{time.monotonic_ns()}"
@@ -98,29 +98,29 @@ def slow(stack: Stack) -> Workbench:
     return bench
 
 
-def test_without_a_topic_the_caller_continues(stack: Stack, slow: Workbench) -> None:
+def test_without_a_topic_the_caller_continues(stack: Stack, slow_table: Workbench) -> None:
     """503 with Retry-After until it is done; each call brings something."""
-    with Function(slow.environment()) as function:
+    with Function(slow_table.environment()) as function:
         status, answer, after = call(function)
         assert (status, answer["status"], after) == (503, "partial", 1)
         assert (
             "time_budget_seconds is spent; the next call continues" in answer["tables"][0]["error"]
         )
-        before = len(slow.aito_rows())
+        before = len(slow_table.aito_rows())
         assert 0 < before < 3000
         assert call(function)[0] == 503
-        assert len(slow.aito_rows()) > before
+        assert len(slow_table.aito_rows()) > before
         stack.aito.heal()
         while call(function)[0] == 503:
             pass
-    slow.assert_both_ends_equal()
+    slow_table.assert_both_ends_equal()
 
 
-def test_with_a_topic_the_rest_is_asked_for(stack: Stack, slow: Workbench) -> None:
+def test_with_a_topic_the_rest_is_asked_for(stack: Stack, slow_table: Workbench) -> None:
     """202 and one message, which, pushed to the function, continues; the last answer is 200."""
-    slow.settings = {**(slow.settings or {}), "topic": TOPIC}
+    slow_table.settings = {**(slow_table.settings or {}), "topic": TOPIC}
     stack.pubsub.messages.clear()
-    with Function(slow.environment()) as function:
+    with Function(slow_table.environment()) as function:
         status, answer, after = call(function)
         assert (status, answer["status"], after) == (202, "partial", None)
         calls = 1
@@ -128,7 +128,7 @@ def test_with_a_topic_the_rest_is_asked_for(stack: Stack, slow: Workbench) -> No
             assert len(stack.pubsub.messages) == calls
             message = stack.pubsub.messages[-1]
             assert message.topic == TOPIC
-            assert json.loads(message.data) == {"action": "sync", "tables": [slow.name]}
+            assert json.loads(message.data) == {"action": "sync", "tables": [slow_table.name]}
             stack.aito.heal()
             pushed = {
                 "message": {"data": base64.b64encode(message.data).decode(), "messageId": "1"},
@@ -137,22 +137,22 @@ def test_with_a_topic_the_rest_is_asked_for(stack: Stack, slow: Workbench) -> No
             status, answer, _ = call(function, pushed)
             calls += 1
         assert (status, len(stack.pubsub.messages)) == (200, calls - 1)
-    slow.assert_both_ends_equal()
+    slow_table.assert_both_ends_equal()
 
 
-def test_a_topic_that_is_not_there(stack: Stack, slow: Workbench) -> None:
+def test_a_topic_that_is_not_there(stack: Stack, slow_table: Workbench) -> None:
     """The rest could not be asked for: 503 with Retry-After, so that the caller does."""
-    slow.settings = {**(slow.settings or {}), "topic": TOPIC}
+    slow_table.settings = {**(slow_table.settings or {}), "topic": TOPIC}
     stack.pubsub.missing.add(TOPIC)
     try:
-        with Function(slow.environment()) as function:
+        with Function(slow_table.environment()) as function:
             status, answer, after = call(function)
     finally:
         stack.pubsub.missing.clear()
     assert (status, answer["status"], after) == (503, "partial", 1)
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
     """Wait for something that processes do."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -160,28 +160,28 @@ def until(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-def test_told_to_end(stack: Stack, slow: Workbench) -> None:
+def test_sigterm_ends_a_run_after_its_batch(stack: Stack, slow_table: Workbench) -> None:
     """SIGTERM ends a run at the next edge:
     partial, with the state good and the lease given back.
     """
-    slow.settings = {**(slow.settings or {}), "time_budget_seconds": 100}
+    slow_table.settings = {**(slow_table.settings or {}), "time_budget_seconds": 100}
     answers: list[Any] = []
-    with Function(slow.environment()) as function:
+    with Function(slow_table.environment()) as function:
         caller = threading.Thread(target=lambda: answers.append(call(function)))
         caller.start()
-        until(lambda: len(slow.aito_rows()) >= 200)
+        wait_until(lambda: len(slow_table.aito_rows()) >= 200)
         os.killpg(function.pid, signal.SIGTERM)
         caller.join(30)
         ((status, answer, after),) = answers
     assert (status, answer["status"], after) == (503, "partial", 1)
     assert "the process was told to stop; the next call continues" in answer["tables"][0]["error"]
-    assert len(slow.aito_rows()) < 3000
+    assert len(slow_table.aito_rows()) < 3000
     stack.aito.heal()
-    slow.run_until_ok(1)
+    slow_table.run_until_ok(1)
 
 
 @pytest.mark.parametrize("asked", [{"full_refresh": True}, {"action": "reconcile", "deep": True}])
-def test_what_goes_through_everything_goes_on(
+def test_a_run_over_everything_resumes(
     stack: Stack, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Told to stop after each batch or slice, the next call does not begin anew, and one of them
@@ -192,8 +192,8 @@ def test_what_goes_through_everything_goes_on(
     bench = Workbench(stack, f"budget_{'deep' if 'deep' in asked else 'full'}", settings=settings)
     bench.put([row(f"k{i:04}", bench.now - 40 * HOUR + 400 * (i // 3)) for i in range(900)])
     bench.run_ok()
-    monkeyed = bench.aito_rows()[:40] + bench.aito_rows()[-40:]
-    stack.aito.delete_rows(bench.name, {"id": {"$or": [each["id"] for each in monkeyed]}})
+    damaged = bench.aito_rows()[:40] + bench.aito_rows()[-40:]
+    stack.aito.delete_rows(bench.name, {"id": {"$or": [each["id"] for each in damaged]}})
     reports: list[RunReport] = []
     while not reports or reports[-1].status != "ok":
         bench.now += 1
@@ -228,7 +228,7 @@ def test_a_refresh_of_several_calls_removes_what_is_gone(stack: Stack) -> None:
     bench.assert_both_ends_equal()
 
 
-def test_a_table_that_no_call_has_come_to(stack: Stack) -> None:
+def test_a_table_that_no_call_has_started(stack: Stack) -> None:
     """The call that goes on with it finds no place to go on from, and begins."""
     tables = [
         Workbench(stack, name, shared_ledger="budget_untouched")
@@ -244,7 +244,7 @@ def test_a_table_that_no_call_has_come_to(stack: Stack) -> None:
     assert (report.status, report.tables[0].uploaded) == ("ok", 1), report.tables[0].error
 
 
-def test_another_question_begins_anew(stack: Stack) -> None:
+def test_a_changed_configuration_starts_over(stack: Stack) -> None:
     """A full refresh goes on only where the same was asked of the same configuration."""
     bench = Workbench(stack, "budget_other", settings=batches_of(50))
     bench.put([row(f"k{i:04}", bench.now - 4000 + i) for i in range(300)])
@@ -259,7 +259,7 @@ def test_another_question_begins_anew(stack: Stack) -> None:
     assert starts[2] == starts[0] + 2
 
 
-def test_a_replaced_table_that_never_fits(stack: Stack) -> None:
+def test_a_swap_that_never_fits_the_budget(stack: Stack) -> None:
     """It would begin anew for ever: a person is told what to do, and readers keep the old rows."""
     settings = {"time_budget_seconds": 50, **batches_of(10)}
     bench = Workbench(stack, "budget_replace", mode="replace", settings=settings)
@@ -281,7 +281,7 @@ def test_a_replaced_table_that_never_fits(stack: Stack) -> None:
     assert [each["id"] for each in bench.aito_rows()] == ["a"]
 
 
-def test_no_standstill(stack: Stack) -> None:
+def test_every_call_loads_a_batch(stack: Stack) -> None:
     """However little time there is, each call brings one batch: also behind a lookback of many
     batches.
     """
@@ -295,7 +295,7 @@ def test_no_standstill(stack: Stack) -> None:
     bench.run_ok()
 
 
-def test_no_table_is_begun_when_time_is_over(stack: Stack) -> None:
+def test_no_table_starts_after_the_deadline(stack: Stack) -> None:
     """One batch a run is brought whatever the time, not one for each table."""
     names = ("budget_one", "budget_two", "budget_three")
     tables = [Workbench(stack, name, shared_ledger="budget_several") for name in names]

@@ -71,7 +71,7 @@ def web(bench: Workbench, *evaluate: dict[str, Any], **more: Any) -> dict[str, A
     return table(f"{bench.name}_web", f"{bench.name}.pages", evaluate=list(asked), **more)
 
 
-def until(true: Callable[[], bool]) -> None:
+def wait_until(true: Callable[[], bool]) -> None:
     """Wait for what happens in another thread or process."""
     deadline = time.monotonic() + 60
     while not true():
@@ -79,12 +79,12 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def settled(bench: Workbench) -> None:
+def wait_for_jobs(bench: Workbench) -> None:
     """Wait until every job that was started has ended."""
     headers = {"x-api-key": bench.aito.api_key}
     jobs = {row["job_id"] for row in bench.ledger_rows("evaluations") if row["job_id"]}
     for job in jobs:
-        until(functools.partial(ended, f"{bench.aito.url}/api/v1/jobs/{job}", headers))
+        wait_until(functools.partial(ended, f"{bench.aito.url}/api/v1/jobs/{job}", headers))
 
 
 def ended(url: str, headers: dict[str, str]) -> bool:
@@ -123,7 +123,7 @@ def test_launched_then_collected(jobs: Workbench) -> None:
     query = json.loads(started["result"])["query"]
     assert jobs.event("evaluation_started")["job_id"] == started["job_id"]
 
-    settled(jobs)
+    wait_for_jobs(jobs)
     assert jobs.run_ok(configured, action="watch").status == "ok"
     (finished,) = (row for row in jobs.ledger_rows("evaluations") if row["state"] == "finished")
     headers = {"x-api-key": jobs.aito.api_key}
@@ -163,7 +163,7 @@ def test_a_later_sync_collects_too(jobs: Workbench) -> None:
     """
     jobs.load_source("pages", PAGES, pages(100, jobs.now))
     jobs.run_ok(web(jobs))
-    settled(jobs)
+    wait_for_jobs(jobs)
     jobs.now += DAY
     jobs.run_ok(web(jobs))
     assert sorted(row["state"] for row in jobs.ledger_rows("evaluations")) == [
@@ -171,7 +171,7 @@ def test_a_later_sync_collects_too(jobs: Workbench) -> None:
         "started",
         "started",
     ]
-    settled(jobs)
+    wait_for_jobs(jobs)
     jobs.run_ok(web(jobs), action="watch")
     jobs.run_ok(web(jobs), action="watch")
     assert [row["state"] for row in latest(jobs).values()] == ["finished", "finished"]
@@ -190,7 +190,7 @@ def test_a_relation_is_learnt_and_noise_is_not(jobs: Workbench) -> None:
             f"{jobs.name}_{shuffled}", f"{jobs.name}.pages_{shuffled}", evaluate=[asked]
         )
         jobs.run_ok(configured)
-        settled(jobs)
+        wait_for_jobs(jobs)
         jobs.run_ok(configured, action="watch")
         told = jobs.event("evaluation_finished")
         gains[shuffled] = told["accuracy"] - told["base_accuracy"]
@@ -211,7 +211,7 @@ def test_over_a_link(jobs: Workbench) -> None:
         jobs, {"name": "device", "predict": "source", "given": ["visitor.device"]}, columns=columns
     )
     jobs.run_ok(parent, child)
-    settled(jobs)
+    wait_for_jobs(jobs)
     jobs.run_ok(parent, child, action="watch")
     told = jobs.event("evaluation_finished")
     assert told["accuracy"] > told["base_accuracy"] + 0.25
@@ -226,7 +226,7 @@ def test_newest_rows_are_tested_on_older_ones(jobs: Workbench) -> None:
         jobs, {"name": "tomorrow", "predict": "source", "given": ["path"], "test": "newest 1d"}
     )
     jobs.run_ok(configured)
-    settled(jobs)
+    wait_for_jobs(jobs)
     jobs.run_ok(configured, action="watch")
     (row,) = (row for row in jobs.ledger_rows("evaluations") if row["state"] == "finished")
     assert (row["test_samples"], row["train_samples"]) == (
@@ -248,11 +248,11 @@ def test_newest_rows_of_a_merge(jobs: Workbench) -> None:
         for row in pages(600, jobs.now - DAY)[:100]
     ]
     jobs.load_source("pages", PAGES, changed)
-    settled(jobs)
+    wait_for_jobs(jobs)
     jobs.now += DAY  # and a night that brings nothing asks the same again
     for _ in range(2):
         jobs.run_ok(configured)
-        settled(jobs)
+        wait_for_jobs(jobs)
         jobs.run_ok(configured, action="watch")
         told = [row for row in jobs.ledger_rows("evaluations") if row["state"] == "finished"]
         edge = jobs.now - DAY - 60 - DAY
@@ -275,7 +275,7 @@ def test_a_table_that_is_swapped(jobs: Workbench) -> None:
     }
     for _ in range(2):
         assert len(jobs.run_ok(swapped).evaluations) == 1
-        settled(jobs)
+        wait_for_jobs(jobs)
         jobs.run_ok(swapped, action="watch")
         assert jobs.event("evaluation_finished")["test_samples"] == 20
 
@@ -309,7 +309,7 @@ def test_a_whole_query(jobs: Workbench) -> None:
     configured = web(jobs, {"name": "raw", "query": asked})
     jobs.run_ok(configured)
     assert json.loads(jobs.ledger_rows("evaluations")[0]["result"])["query"] == asked
-    settled(jobs)
+    wait_for_jobs(jobs)
     jobs.run_ok(configured, action="watch")
     assert jobs.event("evaluation_finished")["test_samples"] == 7
 
@@ -326,7 +326,7 @@ def test_a_query_that_selects_little(jobs: Workbench) -> None:
     }
     configured = web(jobs, {"name": "raw", "query": raw, "min_accuracy": 0.99})
     jobs.run_ok(configured)
-    settled(jobs)
+    wait_for_jobs(jobs)
     jobs.run_ok(configured, action="watch")
     told = jobs.event("evaluation_finished")
     assert (told["severity"], told["test_samples"]) == ("ERROR", None)
@@ -362,7 +362,7 @@ def test_not_waited_for_and_not_started_twice(jobs: Workbench) -> None:
     jobs.run_ok(web(jobs), action="watch")
     assert [row["state"] for row in jobs.ledger_rows("evaluations")] == ["started"]
     jobs.aito.job_seconds = 0  # they end
-    settled(jobs)
+    wait_for_jobs(jobs)
     jobs.run_ok(web(jobs), action="watch")
     assert latest(jobs)[jobs.ledger_rows("evaluations")[0]["evaluation_id"]]["test_samples"] == 20
 
@@ -381,7 +381,7 @@ def test_a_dry_run_starts_nothing(jobs: Workbench) -> None:
     """Neither a dry sync nor a dry watch touches evaluations."""
     jobs.load_source("pages", PAGES, pages(50, jobs.now))
     jobs.run_ok(web(jobs))
-    settled(jobs)
+    wait_for_jobs(jobs)
     for action in ("sync", "watch"):
         jobs.run_ok(web(jobs), action=action, dry_run=True)
     assert [row["state"] for row in jobs.ledger_rows("evaluations")] == ["started"]
@@ -412,7 +412,7 @@ def launched(jobs: Workbench) -> Workbench:
     """A bench with one evaluation that has ended and is not collected."""
     jobs.load_source("pages", PAGES, pages(100, jobs.now))
     jobs.run_ok(web(jobs))
-    settled(jobs)
+    wait_for_jobs(jobs)
     return jobs
 
 
@@ -433,12 +433,12 @@ def test_a_job_that_fails(jobs: Workbench) -> None:
     jobs.load_source("pages", PAGES, pages(100, jobs.now))
     jobs.aito.fail_jobs()
     jobs.run_ok(web(jobs))
-    settled(jobs)
+    wait_for_jobs(jobs)
     assert "the job failed" in reason(failing(jobs, "failed"))
 
 
 @pytest.mark.parametrize("what", ["html", "garbage", "truncated", "refused"])
-def test_a_result_that_is_none(launched: Workbench, what: str) -> None:
+def test_a_result_of_the_wrong_shape(launched: Workbench, what: str) -> None:
     """HTML, garbage, half an answer or a refusal in the result's place: `failed`, never a crash."""
     launched.aito.fail(what, on="job.result")
     failing(launched, "failed")
@@ -486,7 +486,7 @@ def test_unreachable_for_a_day(launched: Workbench) -> None:
     failing(launched, "lost")
 
 
-def test_figures_that_are_words(jobs: Workbench) -> None:
+def test_figures_that_are_nan(jobs: Workbench) -> None:
     """Without a row to test on, every figure is "NaN": null in the ledger, and no finding."""
     jobs.load_source("pages", PAGES, pages(100, jobs.now))
     asked = {
@@ -497,7 +497,7 @@ def test_figures_that_are_words(jobs: Workbench) -> None:
         "min_accuracy": 0.9,
     }
     jobs.run_ok(web(jobs, asked))
-    settled(jobs)
+    wait_for_jobs(jobs)
     jobs.run_ok(web(jobs, asked), action="watch")
     (row,) = (row for row in jobs.ledger_rows("evaluations") if row["state"] == "finished")
     assert (row["test_samples"], row["accuracy"], row["base_accuracy"], row["geom_mean_p"]) == (
@@ -522,7 +522,7 @@ def test_a_table_renamed(launched: Workbench) -> None:
     assert len(report.evaluations) == 1
 
 
-def test_a_table_that_evaluates_no_more(launched: Workbench) -> None:
+def test_a_table_without_its_evaluation(launched: Workbench) -> None:
     """What was started before its table left the configuration is collected by the next watch all
     the same.
     """
@@ -532,14 +532,14 @@ def test_a_table_that_evaluates_no_more(launched: Workbench) -> None:
     assert [row["state"] for row in latest(launched).values()] == ["finished"]
 
 
-def test_one_that_cannot_be_told_of(jobs: Workbench) -> None:
+def test_a_result_that_never_arrives(jobs: Workbench) -> None:
     """A job whose result never passes the gateway stays open alone; the others are collected."""
     jobs.load_source("pages", PAGES, pages(100, jobs.now))
     configured = web(
         jobs, *({"name": name, "predict": "source"} for name in ("one", "two", "three"))
     )
     jobs.run_ok(configured)
-    settled(jobs)
+    wait_for_jobs(jobs)
     jobs.aito.fail("gateway_timeout", on="job.result")
     jobs.run_ok(configured, action="watch")
     assert sorted(row["state"] for row in latest(jobs).values()) == [
@@ -554,7 +554,7 @@ def test_an_outage_is_not_asked_for_long(jobs: Workbench) -> None:
     jobs.load_source("pages", PAGES, pages(100, jobs.now))
     configured = web(jobs, *({"name": f"e{n}", "predict": "source"} for n in range(5)))
     jobs.run_ok(configured)
-    settled(jobs)
+    wait_for_jobs(jobs)
     jobs.aito.fail("gateway_timeout", on="job.status", times=None)
     jobs.aito.reset_stats()
     jobs.run_ok(configured, action="watch")
@@ -616,7 +616,7 @@ def test_killed_between_launch_and_ledger(jobs: Workbench) -> None:
     jobs.aito.fail("hang", on="job.start", apply="all")
     with Function(jobs.stack.environ(config)) as function, ThreadPoolExecutor(1) as caller:
         asking = caller.submit(function.post)
-        until(lambda: requests.get(f"{jobs.aito.url}/_local/faults", timeout=5).json() == [])
+        wait_until(lambda: requests.get(f"{jobs.aito.url}/_local/faults", timeout=5).json() == [])
         function.kill()
         assert isinstance(asking.exception(), requests.RequestException)
     jobs.aito.release()
@@ -626,7 +626,7 @@ def test_killed_between_launch_and_ledger(jobs: Workbench) -> None:
     assert jobs.ledger_rows("evaluations") == []
     assert len(jobs.run_ok(web(jobs)).evaluations) == 1
     assert jobs.aito.count(f"{jobs.name}_web") == 50
-    settled(jobs)
+    wait_for_jobs(jobs)
     jobs.run_ok(web(jobs), action="watch")
     assert [row["state"] for row in latest(jobs).values()] == ["finished"]
 

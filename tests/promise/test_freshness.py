@@ -43,7 +43,7 @@ def test_ages(bench: Workbench) -> None:
     assert bench.event("freshness")["severity"] == "INFO"
 
 
-def test_ages_that_are_not_there(bench: Workbench) -> None:
+def test_ages_that_are_not_known(bench: Workbench) -> None:
     """Null for a table that is not in Aito, that is empty, that has no cursor, or was never synced
     well.
     """
@@ -74,7 +74,7 @@ def test_only_a_good_sync_counts(bench: Workbench) -> None:
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_it_only_watches(bench: Workbench, dry_run: bool) -> None:
+def test_watch_writes_nothing(bench: Workbench, dry_run: bool) -> None:
     """No write to Aito, no lease, no row in `runs`: rows that wait, and rows past `keep`, stay
     where they are.
     """
@@ -101,7 +101,7 @@ def test_before_anything_ran(bench: Workbench) -> None:
     assert freshness(bench) == {configured["name"]: (None, None)}
 
 
-def test_aito_is_out(bench: Workbench) -> None:
+def test_aito_does_not_answer(bench: Workbench) -> None:
     """When Aito does not answer nothing can be told of its rows:
     503, and calling again is right.
     """
@@ -110,7 +110,7 @@ def test_aito_is_out(bench: Workbench) -> None:
     assert (report.http_status, report.status) == (503, "failed")
 
 
-def test_a_finding_is_an_error_line(bench: Workbench) -> None:
+def test_a_finding_is_logged_as_an_error(bench: Workbench) -> None:
     """Accuracy below min_accuracy is told in every night, with the numbers an alert needs."""
     asked = {"name": "kind", "predict": "kind", "min_accuracy": 0.99}
     bench.load_source("rows", COLUMNS, rows(100, bench.now))

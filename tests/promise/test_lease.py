@@ -63,7 +63,9 @@ def test_two_very_first_runs(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> N
     bench.run_ok()
 
 
-def test_stolen_in_the_middle(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_run_takes_the_lease_in_the_middle(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run whose lease another one took stops before its next write, partial; afterwards nothing
     is doubled.
     """
@@ -85,7 +87,7 @@ def test_stolen_in_the_middle(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> 
     bench.run_ok()
 
 
-def test_asleep_for_longer_than_the_lease(stack: Stack) -> None:
+def test_frozen_for_longer_than_the_lease(stack: Stack) -> None:
     """A process that was frozen finds its lease run out and writes nothing more."""
     bench = Workbench(stack, "lease_asleep", settings=batches_of(10))
     bench.put([row(f"k{i:02}", bench.now - 900 + i) for i in range(50)])
@@ -164,7 +166,7 @@ def test_lost_before_the_purge(stack: Stack) -> None:
     assert "old" not in {r["id"] for r in bench.aito_rows()}
 
 
-def test_interrupted_for_good(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_gives_the_leases_back(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C passes every guard:
     the leases are given back as those of a run that did not finish.
     """

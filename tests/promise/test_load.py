@@ -20,7 +20,7 @@ def rows(*pairs: tuple[str | None, float | None], n: int = 0) -> list[dict[str, 
     return [{"id": key, "ts": None if at is None else iso(at), "n": n} for key, at in pairs]
 
 
-def many(bench: Workbench, count: int, at: str) -> None:
+def generate_rows(bench: Workbench, count: int, at: str) -> None:
     """So many rows in `rows`, made by SQL; `at` is the SQL of their time over `i`."""
     bench.load_source("rows", SCHEMA, [])
     bench.sql(
@@ -29,7 +29,7 @@ def many(bench: Workbench, count: int, at: str) -> None:
     )
 
 
-def once(bench: Workbench, name: str, count: int) -> None:
+def assert_each_key_once(bench: Workbench, name: str, count: int) -> None:
     """Aito holds so many rows, no key twice."""
     held = Counter(row["id"] for row in bench.aito.rows(name))
     assert [key for key, times in held.items() if times > 1] == []
@@ -44,7 +44,7 @@ def test_one_second_with_30_000_rows_killed_half_way(
     Slices and batches are smaller than that, the first run dies: each is once.
     """
     limit_slices(monkeypatch, 5000)
-    many(bench, 30_000, "TIMESTAMP_SECONDS(1772360000)")
+    generate_rows(bench, 30_000, "TIMESTAMP_SECONDS(1772360000)")
     asked = table("load_second", f"{bench.name}.rows", lookback="0s")
     bench.aito.fail("cut", on="insert", apply="half", times=None, skip=13)
     report = bench.run(asked, settings=batches_of(1000))
@@ -53,7 +53,7 @@ def test_one_second_with_30_000_rows_killed_half_way(
     bench.aito.heal()
     finished = bench.run_ok(asked, settings=batches_of(1000))
     assert finished.verified
-    once(bench, "load_second", 30_000)
+    assert_each_key_once(bench, "load_second", 30_000)
 
 
 def test_20_000_rows_in_7_slices(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,9 @@ def test_20_000_rows_in_7_slices(bench: Workbench, monkeypatch: pytest.MonkeyPat
     """
     limit_slices(monkeypatch, 3000)
     first = NOW - 7 * HOUR
-    many(bench, 20_000, f"TIMESTAMP_SECONDS({first} + DIV((i - 1) * {7 * HOUR - 1}, 19999))")
+    generate_rows(
+        bench, 20_000, f"TIMESTAMP_SECONDS({first} + DIV((i - 1) * {7 * HOUR - 1}, 19999))"
+    )
     asked = table("load_slices", f"{bench.name}.rows", lookback="2h")
     report = bench.run_ok(asked, settings=batches_of(100))
     assert (report.slices_planned, report.slices_done, report.uploaded) == (7, 7, 20_000)
@@ -75,7 +77,7 @@ def test_20_000_rows_in_7_slices(bench: Workbench, monkeypatch: pytest.MonkeyPat
     bench.load_source("rows", SCHEMA, rows(*ties, *late, *ties[:70], *late[:70]))
     bench.now = NOW + 60
     assert bench.run_ok(asked, settings=batches_of(100)).uploaded == 300
-    once(bench, "load_slices", 20_300)
+    assert_each_key_once(bench, "load_slices", 20_300)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_a_batch_closes_at_its_own_limits(
     """200 rows of about 40 bytes by twenties: bytes count within a batch, and are no reason to
     part the next one.
     """
-    many(bench, 200, f"TIMESTAMP_SECONDS({NOW - 1000} + i)")
+    generate_rows(bench, 200, f"TIMESTAMP_SECONDS({NOW - 1000} + i)")
     asked = table(f"load_limits_{most}", f"{bench.name}.rows")
     before = bench.aito.total(on="insert")
     assert bench.run_ok(asked, settings={"batch": {"rows": 20, "bytes": most}}).uploaded == 200
@@ -122,7 +124,7 @@ def test_the_oldest_rows_first(bench: Workbench) -> None:
     assert bench.aito_keys("load_order") == [f"k{99 - n}" for n in reversed(range(20))]
     bench.aito.heal()
     assert bench.run_ok(asked, settings=batches_of(10)).repaired == 0
-    once(bench, "load_order", 50)
+    assert_each_key_once(bench, "load_order", 50)
 
 
 def test_rows_that_are_late(bench: Workbench) -> None:
@@ -158,7 +160,7 @@ def test_doubled_keys(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None
     assert report.slices_planned > 1
     held = {row["id"]: (row["n"], row["at"]) for row in bench.aito.rows("load_doubled")}
     assert held == {"a": (2, NOW - 100), "b": (2, NOW - 5 * HOUR + 1), "c": (1, NOW - 3 * HOUR)}
-    once(bench, "load_doubled", 3)
+    assert_each_key_once(bench, "load_doubled", 3)
     assert bench.run_ok(asked).uploaded == 0
 
 
@@ -225,7 +227,7 @@ def test_awkward_keys(bench: Workbench) -> None:
     bench.load_source("rows", SCHEMA, rows(*((key, NOW - 100.0 - n) for n, key in enumerate(keys))))
     bench.aito.fail("cut", on="insert", apply="half")
     assert bench.run_ok(asked).uploaded == len(keys)
-    once(bench, "load_keys", len(keys))
+    assert_each_key_once(bench, "load_keys", len(keys))
     bench.aito.reset_stats()
     report = bench.run_ok(asked)
     assert (report.skipped, bench.aito_writes()) == (len(keys), 0)
@@ -255,7 +257,7 @@ def test_rows_without_key_or_cursor(bench: Workbench) -> None:
         "id: NULL in a column that is not nullable": 2,
         "3 rows have no cursor (at would be NULL) and are not loaded": 1,
     }
-    once(bench, "load_null", 20)
+    assert_each_key_once(bench, "load_null", 20)
 
 
 def test_a_second_without_keys(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +283,7 @@ def test_rows_without_key_or_cursor_are_told_each_night(bench: Workbench) -> Non
     for night in (1, 2):
         assert bench.run_ok(asked).rejected == 2
         assert len(bench.ledger_rows("rejects")) == 2 * night
-    once(bench, "load_nights", 2)
+    assert_each_key_once(bench, "load_nights", 2)
 
 
 def test_too_many_rows_without_a_key_stop_the_table(bench: Workbench) -> None:
@@ -343,7 +345,7 @@ def test_cursor_types(bench: Workbench, kind: str) -> None:
     )
     assert bench.run_ok(asked).uploaded == 2
     assert bench.run_ok(asked).uploaded == 0
-    once(bench, asked["name"], 5)
+    assert_each_key_once(bench, asked["name"], 5)
 
 
 def test_a_table_partitioned_by_ingestion(bench: Workbench) -> None:
@@ -353,7 +355,7 @@ def test_a_table_partitioned_by_ingestion(bench: Workbench) -> None:
     assert bench.run_ok(asked).uploaded == 2
     bench.load_source("rows", SCHEMA, rows(("c", NOW - 5)))
     assert bench.run_ok(asked).uploaded == 1
-    once(bench, "load_ingested", 3)
+    assert_each_key_once(bench, "load_ingested", 3)
 
 
 def test_a_table_partitioned_by_its_cursor(bench: Workbench) -> None:
@@ -435,7 +437,7 @@ def test_out_of_time_is_partial_and_goes_on(bench: Workbench) -> None:
     assert 0 < len(bench.aito.rows("load_slow")) < 30
     bench.aito.heal()
     assert bench.run_ok(asked, settings=batches_of(10)).verified
-    once(bench, "load_slow", 30)
+    assert_each_key_once(bench, "load_slow", 30)
 
 
 def test_optimized_after_it_was_written_to(bench: Workbench) -> None:

@@ -54,7 +54,7 @@ def test_four_kinds_of_damage(stack: Stack) -> None:
     assert (again.repaired, stack.aito.total("writes")) == (0, 0)
 
 
-def test_dry_run_only_says_so(stack: Stack) -> None:
+def test_a_dry_run_only_counts(stack: Stack) -> None:
     """What would be repaired is counted; nothing is written, to neither end nor the ledger."""
     bench = damaged(stack, "reconcile_dry")
     runs = f"SELECT COUNT(*) AS n FROM `{bench.ledger}.runs`"
@@ -97,7 +97,7 @@ def test_a_source_that_lost_its_rows(stack: Stack) -> None:
     assert bench.run_ok(action="reconcile").repaired == 150
 
 
-def test_the_share_is_that_of_the_run(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_max_share_is_of_the_whole_run(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many slices that each lose a little lose much together."""
     limit_slices(monkeypatch, 20)
     bench = Workbench(stack, "reconcile_share")
@@ -232,7 +232,7 @@ def test_a_row_that_is_there_several_times(stack: Stack, times: int) -> None:
     assert len(bench.aito_rows()) == 9
 
 
-def test_it_does_not_purge(stack: Stack) -> None:
+def test_reconcile_does_not_purge(stack: Stack) -> None:
     """It compares what is kept; what is too old is the next sync's to remove."""
     bench = Workbench(stack, "reconcile_old", keep=10 * DAY)
     bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(5)])

@@ -25,7 +25,7 @@ from tests.workbench import (
 
 
 @pytest.fixture(autouse=True)
-def refusing(stack: Stack) -> Iterator[None]:
+def refuse_marked_rows(stack: Stack) -> Iterator[None]:
     """The stand-in refuses rows that are marked; with 400, unless a test says otherwise."""
     refuse_bad_rows(stack.aito)
     yield
@@ -94,7 +94,7 @@ def test_too_many(stack: Stack) -> None:
     assert "old" not in {r["id"] for r in bench.aito_rows()}
 
 
-def test_a_message_that_is_too_large(stack: Stack) -> None:
+def test_a_batch_too_large_for_a_request(stack: Stack) -> None:
     """413 halves the batch, and the batches after it are smaller from the start."""
     bench = Workbench(stack, "rejects_413")
     bench.put([row(f"k{i:04}", bench.now - 9 - i, "x" * 100) for i in range(4000)])
@@ -103,7 +103,7 @@ def test_a_message_that_is_too_large(stack: Stack) -> None:
     assert [entry.status for entry in stack.aito.log if entry.kind == "insert"].count(413) <= 4
 
 
-def test_a_row_that_no_message_holds(stack: Stack) -> None:
+def test_a_row_too_large_for_a_request(stack: Stack) -> None:
     """A single row that is too large is a reject."""
     bench = Workbench(stack, "rejects_413_row", table={"rejects": {"max_share": 0.5}})
     bench.put([row("big", bench.now - 20, "x" * 60_000), row("small", bench.now - 10)])
@@ -111,7 +111,7 @@ def test_a_row_that_no_message_holds(stack: Stack) -> None:
     assert bench.run_ok().rejected == 1
 
 
-def test_an_outage_is_blamed_on_no_row(stack: Stack) -> None:
+def test_an_outage_rejects_no_row(stack: Stack) -> None:
     """Aito answers 500 to every insert: 503, no reject, and not a request for each row."""
     bench = Workbench(stack, "rejects_outage")
     bench.put([row(f"k{i:04}", bench.now - 9 - i) for i in range(3000)])
@@ -149,7 +149,7 @@ def test_the_last_row_of_a_load_is_bad(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("flagged", [False, True])
-def test_merge_removes_the_outdated(stack: Stack, flagged: bool) -> None:
+def test_merge_removes_outdated_rows(stack: Stack, flagged: bool) -> None:
     """The newest row of a key is bad, found by Aito or by BigQuery: the older one goes, for it is
     no longer true.
     """
@@ -170,7 +170,7 @@ def test_merge_removes_the_outdated(stack: Stack, flagged: bool) -> None:
     assert "k150" not in held
 
 
-def test_the_outdated_go_even_where_the_table_is_stopped(stack: Stack) -> None:
+def test_outdated_rows_go_when_the_table_fails(stack: Stack) -> None:
     """Too many of a batch are bad: each is on record, and none of their older rows is left to
     predict from.
     """
@@ -216,7 +216,9 @@ def test_numbers_that_do_not_fit(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("most", [8_000_000, 20_000])
-def test_many_at_once(stack: Stack, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+def test_many_rejects_of_one_batch(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
     """A batch's bad rows are written down together, in inserts that BigQuery takes: each is on
     record once.
     """
@@ -240,7 +242,7 @@ def test_many_at_once(stack: Stack, monkeypatch: pytest.MonkeyPatch, most: int) 
     assert len(inserts) <= 2 + sum(inserts) / (most - 1000)
 
 
-def test_the_watermark_is_a_row_that_arrived(stack: Stack) -> None:
+def test_the_watermark_is_the_newest_stored_row(stack: Stack) -> None:
     """The newest row is refused: what is told and recorded is the newest row in Aito."""
     bench = Workbench(stack, "rejects_watermark", table={"rejects": {"max_share": 0.5}})
     bench.put([row("good", bench.now - 60), row("bad", bench.now - 10, BAD)])
@@ -249,7 +251,7 @@ def test_the_watermark_is_a_row_that_arrived(stack: Stack) -> None:
     assert run["watermark_after"] == bench.now - 60
 
 
-def test_calling_again_wears_no_guard_down(stack: Stack) -> None:
+def test_known_rejects_count_against_max_share_again(stack: Stack) -> None:
     """Rows that stopped the table count again in the next run; each is on record once."""
     bench = Workbench(
         stack,
@@ -266,7 +268,7 @@ def test_calling_again_wears_no_guard_down(stack: Stack) -> None:
     assert len(keys) == len(set(keys))
 
 
-def test_known_rejects_far_behind_stop_nobody(stack: Stack) -> None:
+def test_known_rejects_of_earlier_calls_stop_no_table(stack: Stack) -> None:
     """The call that ends a long load compares all of it: the rejects of the calls before are no
     new ones.
     """
@@ -306,7 +308,7 @@ def test_reconcile_meets_a_known_reject(stack: Stack, monkeypatch: pytest.Monkey
     assert [r["key"] for r in bench.rejects()] == ["k5"]
 
 
-def test_a_row_that_is_in_place_vouches_for_aito(stack: Stack) -> None:
+def test_a_stored_row_shows_that_aito_works(stack: Stack) -> None:
     """A bad row that reconcile is the first to find: the rows beside it are there, so that it is
     to blame.
     """

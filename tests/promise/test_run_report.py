@@ -18,7 +18,7 @@ VALUE = "Anna Canary 1970"
 
 
 @pytest.fixture(autouse=True)
-def quoting(stack: Stack) -> Iterator[None]:
+def refusals_quote_the_row(stack: Stack) -> Iterator[None]:
     """The stand-in refuses rows with the value, and quotes it, as the real one does."""
     stack.aito.refuse(
         lambda document: f"bad is {document}" if VALUE in str(document.get("value")) else None
@@ -28,7 +28,7 @@ def quoting(stack: Stack) -> Iterator[None]:
     stack.aito.refusal_status = 400
 
 
-def told(bench: Workbench, report: RunReport) -> str:
+def everything_reported(bench: Workbench, report: RunReport) -> str:
     """Every log line, the answer, and the run's row in the ledger."""
     runs = bench.sql(f"SELECT * FROM `{bench.ledger}.runs`")
     assert runs
@@ -50,7 +50,7 @@ def test_refused_by_aito(stack: Stack, status: int) -> None:
         ]
     )
     report = bench.run()
-    assert VALUE not in told(bench, report)
+    assert VALUE not in everything_reported(bench, report)
     blamed = status in (400, 422, 500)
     assert (report.http_status == 200) == blamed
     assert [VALUE in r["document"] and VALUE in r["reason"] for r in bench.rejects()] == [
@@ -72,7 +72,7 @@ def test_refused_before_it_is_sent(stack: Stack) -> None:
     bench.put([row("a", bench.now - 20), row("b", bench.now - 10)])
     report = bench.run()
     assert (report.status, report.tables[0].rejected) == ("ok", 1)
-    assert "3000000123" not in told(bench, report)
+    assert "3000000123" not in everything_reported(bench, report)
     assert "3000000123" in bench.rejects()[0]["document"]
 
 
@@ -93,10 +93,10 @@ def test_a_query_that_fails_on_a_value(stack: Stack) -> None:
     report = bench.run(on_event=hear)
     assert report.http_status == 500
     assert "see the job in BigQuery" in str(report.tables[0].error)
-    assert VALUE not in told(bench, report)
+    assert VALUE not in everything_reported(bench, report)
 
 
-def test_an_error_nobody_thought_of(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its kind and its place are told, not its text, which may hold a row."""
 
     def broken(*_: object) -> None:
@@ -108,4 +108,4 @@ def test_an_error_nobody_thought_of(stack: Stack, monkeypatch: pytest.MonkeyPatc
     report = bench.run()
     assert report.http_status == 500
     assert "internal error: ValueError at test_run_report.py" in str(report.tables[0].error)
-    assert VALUE not in told(bench, report)
+    assert VALUE not in everything_reported(bench, report)
