@@ -53,6 +53,7 @@ Row = dict[str, Any]
 HOUR = 3600
 DAY = 86_400
 NOW = 1_772_366_400  # 2026-03-01T12:00:00Z
+DATASET = "bench"
 QUICK = Retry(timeout=10)  # the client's default repeats an emulator's error for ten minutes
 FAST = {"requests_per_second": 100_000, "timeout_seconds": 5}
 IN_AN_HOUR = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)"
@@ -141,7 +142,10 @@ def replace_load(monkeypatch: pytest.MonkeyPatch, instead: Callable[..., None]) 
 class Workbench:
     """One source dataset, one ledger, one table of its own, and runs in this process.
 
-    name: of the table in Aito and of the dataset `name`; the ledger is `name_ledger`.
+    name: of the own table in Aito.
+    dataset: of the source; the ledger is `dataset_ledger`. The default is one name for all tests,
+    because the emulator remembers statements by their text. It is emptied here. Whoever needs
+    several workbenches at a time, or one for several tests, names a dataset for each.
     now: epoch seconds; the time of the next run. The real time when it is left out.
     mode, keep (seconds, None for ever), table: settings of the workbench's own table.
     numbered: whether its keys are INT64 and not STRING.
@@ -156,6 +160,7 @@ class Workbench:
     numbered: bool = False
     table: Row | None = None
     settings: Row | None = None
+    dataset: str = DATASET
     shared_ledger: str | None = None
 
     def __post_init__(self) -> None:
@@ -164,13 +169,16 @@ class Workbench:
         self.aito: Aito = self.stack.aito
         self.source_rows: list[Row] = []
         self.events: list[Row] = []  # of the last run
+        if self.dataset == DATASET:
+            for used in (self.dataset, self.ledger):
+                self.client.delete_dataset(used, delete_contents=True, not_found_ok=True)
 
     # -- the source
 
     @property
     def source(self) -> str:
         """The own table in BigQuery."""
-        return f"{self.name}.rows"
+        return f"{self.dataset}.rows"
 
     def put(self, rows: Iterable[Row]) -> None:
         """Add rows to the own table. It is made when it is missing."""
@@ -194,11 +202,11 @@ class Workbench:
         schema: column name -> BigQuery type. options: of `local.bigquery.load`.
         """
         fields = [SchemaField(name, kind) for name, kind in schema.items()]
-        bigquery.load(self.client, f"{self.name}.{table}", fields, rows, **options)
+        bigquery.load(self.client, f"{self.dataset}.{table}", fields, rows, **options)
 
     def sql(self, text: str) -> list[Row]:
         """Run one statement on the emulator. `{d}` stands for the dataset."""
-        return bigquery.sql(self.client, text.replace("{d}", self.name))
+        return bigquery.sql(self.client, text.replace("{d}", self.dataset))
 
     # -- configuration
 
@@ -301,7 +309,7 @@ class Workbench:
     @property
     def ledger(self) -> str:
         """The ledger's dataset."""
-        return self.shared_ledger or f"{self.name}_ledger"
+        return self.shared_ledger or f"{self.dataset}_ledger"
 
     def ledger_rows(self, kind: str) -> list[Row]:
         """All rows of one of the ledger's tables, such as "runs"."""

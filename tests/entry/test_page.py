@@ -49,7 +49,7 @@ def rows(count: int, newest: int = NOW - 60) -> list[dict[str, Any]]:
 
 def web(bench: Workbench, **more: Any) -> dict[str, Any]:
     asked = {"name": "kind", "predict": "kind", "min_accuracy": 0.2}
-    return table(f"{bench.name}_web", f"{bench.name}.rows", evaluate=[asked], **more)
+    return table(f"{bench.name}_web", f"{bench.dataset}.rows", evaluate=[asked], **more)
 
 
 def facts(bench: Workbench, *tables: dict[str, Any]) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def test_a_failure_and_a_run_at_work(bench: Workbench) -> None:
     assert found["freshness"]["ok_age_seconds"] == 60
     assert "No such job" in found["evaluations"][0]["failure"]["reason"]
     bench.sql(
-        f"UPDATE `{bench.name}_ledger.leases` SET run_id = 'r1', "
+        f"UPDATE `{bench.ledger}.leases` SET run_id = 'r1', "
         "expires_at = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR) WHERE TRUE"
     )
     (found,) = facts(bench, web(bench))["tables"]
@@ -121,7 +121,7 @@ def test_a_failure_and_a_run_at_work(bench: Workbench) -> None:
 def test_a_schedule_that_stopped(bench: Workbench) -> None:
     """A table that was well and has not been synced for longer than it used to be needs a look."""
     bench.load_source("rows", COLUMNS, rows(10))
-    plain = table(f"{bench.name}_web", f"{bench.name}.rows")
+    plain = table(f"{bench.name}_web", f"{bench.dataset}.rows")
     for _ in range(3):
         bench.run_ok(plain)
         bench.now += DAY
@@ -141,9 +141,7 @@ def test_before_the_first_run(bench: Workbench) -> None:
     shown = page.render(found)
     assert "Nothing has run yet" in shown
     assert "curl" in shown
-    assert f"{bench.name}_ledger" not in [
-        dataset.dataset_id for dataset in bench.client.list_datasets()
-    ]
+    assert bench.ledger not in [dataset.dataset_id for dataset in bench.client.list_datasets()]
 
 
 def test_it_needs_no_key(bench: Workbench) -> None:
@@ -212,7 +210,7 @@ def test_three_years(bench: Workbench) -> None:
     """
     names = [f"{bench.name}_{n}" for n in range(4)]
     asked = [{"name": name, "predict": "kind"} for name in ("one", "two")]
-    tables = [table(name, f"{bench.name}.rows", evaluate=asked) for name in names]
+    tables = [table(name, f"{bench.dataset}.rows", evaluate=asked) for name in names]
     services = bench.services(*tables)
     fill(bench, names)
     seconds: list[float] = []
@@ -263,7 +261,7 @@ def test_the_newest_row_is_the_last_run_s(bench: Workbench) -> None:
     bench.aito.drop_table(f"{bench.name}_web")
     bench.load_source("older", COLUMNS, rows(10, NOW - DAY))
     bench.now += 60
-    older = {**web(bench), "source": f"{bench.name}.older"}
+    older = {**web(bench), "source": f"{bench.dataset}.older"}
     bench.run_ok(older)
     bench.run_ok(older, action="reconcile")
     (found,) = facts(bench, older)["tables"]
@@ -298,13 +296,13 @@ def fill(bench: Workbench, names: list[str]) -> None:
     night = f"TIMESTAMP_SUB(TIMESTAMP_SECONDS({bench.now - 60}), INTERVAL n DAY)"
     series = f"UNNEST({names}) AS name CROSS JOIN UNNEST(GENERATE_ARRAY(0, 1095)) AS n"
     bench.sql(
-        f"INSERT INTO `{bench.name}_ledger.runs` (run_id, `table`, action, status, started_at,"
+        f"INSERT INTO `{bench.ledger}.runs` (run_id, `table`, action, status, started_at,"
         " finished_at, uploaded, fetched, rejected, watermark_after) SELECT CONCAT('r', n), name,"
         f" 'sync', 'ok', {night}, {night}, n, n, 0, {bench.now} - n * {DAY} FROM {series}"
     )
     for what in ("one", "two"):
         bench.sql(
-            f"INSERT INTO `{bench.name}_ledger.evaluations` (evaluation_id, run_id, `table`, name,"
+            f"INSERT INTO `{bench.ledger}.evaluations` (evaluation_id, run_id, `table`, name,"
             " job_id, state, started_at, finished_at, test_samples, accuracy, base_accuracy,"
             f" result) SELECT CONCAT(name, n, '{what}'), 'r', name, '{what}', 'j', 'finished',"
             f" {night}, {night}, 500, 0.7 + MOD(n, 10) / 100, 0.4, '{{}}' FROM {series}"
@@ -370,7 +368,7 @@ def test_values_are_not_shown(bench: Workbench) -> None:
             "kind: an integer that does not fit Int; declare `type: Long`",
         )
     ]
-    bench.client.insert_rows_json(f"{bench.client.project}.{bench.name}_ledger.rejects", secret)
+    bench.client.insert_rows_json(f"{bench.client.project}.{bench.ledger}.rejects", secret)
     found = facts(bench, web(bench))
     assert {(each["reason"], each["rows"]) for each in found["tables"][0]["rejects"]} == {
         (f"Table `{bench.name}_web`, entry …: column 'kind': expected Int, got \"…\"", 2),
@@ -608,7 +606,7 @@ def test_over_http(browser: Any, bench: Workbench) -> None:
 
     bench.load_source("rows", COLUMNS, rows(10, int(time.time()) - 60))
     config = bench.stack.configure(
-        name=f"{bench.name}.yaml", ledger=f"{bench.name}_ledger", tables=[web(bench)]
+        name=f"{bench.name}.yaml", ledger=bench.ledger, tables=[web(bench)]
     )
     with Function(bench.stack.environ(config)) as function:
         assert function.post({"action": "sync"})[0] == 200

@@ -103,6 +103,7 @@ class Chaos:
             dice.choice((None, 40 * DAY)),
             now=now() - 60,
             numbered=dice.random() < 0.3,
+            dataset=f"chaos_{number}",
             shared_ledger=LEDGER,
             table={
                 "lookback": dice.choice(("1s", "10m", "1h", "1d")),

@@ -29,7 +29,8 @@ def generate_rows(bench: Workbench, count: int) -> None:
     """Rows made by BigQuery itself, one a second, ending now: `count` of them by the hundred
     thousand.
     """
-    end = int(bench.now) - 1
+    bench.put([])
+    end = bench.now - 1
     bench.sql(
         f"INSERT INTO `{bench.source}` SELECT CONCAT('k', CAST(n AS STRING)),"
         f" TIMESTAMP_SECONDS({end} - n), REPEAT('v', 200) FROM UNNEST(GENERATE_ARRAY(0,"
@@ -231,7 +232,7 @@ def test_a_refresh_of_several_calls_removes_what_is_gone(stack: Stack) -> None:
 def test_a_table_that_no_call_has_started(stack: Stack) -> None:
     """The call that goes on with it finds no place to go on from, and begins."""
     tables = [
-        Workbench(stack, name, shared_ledger="budget_untouched")
+        Workbench(stack, name, dataset=name, shared_ledger="budget_untouched")
         for name in ("budget_first", "budget_second")
     ]
     for bench in tables:
@@ -298,7 +299,9 @@ def test_every_call_loads_a_batch(stack: Stack) -> None:
 def test_no_table_starts_after_the_deadline(stack: Stack) -> None:
     """One batch a run is brought whatever the time, not one for each table."""
     names = ("budget_one", "budget_two", "budget_three")
-    tables = [Workbench(stack, name, shared_ledger="budget_several") for name in names]
+    tables = [
+        Workbench(stack, name, dataset=name, shared_ledger="budget_several") for name in names
+    ]
     for bench in tables:
         bench.put([row("a", bench.now - 5)])
     configured = [bench.table_config() for bench in tables]

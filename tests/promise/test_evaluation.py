@@ -68,7 +68,7 @@ def jobs(bench: Workbench) -> Iterator[Workbench]:
 def web(bench: Workbench, *evaluate: dict[str, Any], **more: Any) -> dict[str, Any]:
     """The table of page views, with evaluations."""
     asked = evaluate or ({"name": "source", "predict": "source", "given": ["path"]},)
-    return table(f"{bench.name}_web", f"{bench.name}.pages", evaluate=list(asked), **more)
+    return table(f"{bench.name}_web", f"{bench.dataset}.pages", evaluate=list(asked), **more)
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -187,7 +187,7 @@ def test_a_relation_is_learnt_and_noise_is_not(jobs: Workbench) -> None:
         jobs.load_source(f"pages_{shuffled}", PAGES, pages(900, jobs.now, shuffled=shuffled))
         asked = {"name": "source", "predict": "source", "given": ["path"]}
         configured = table(
-            f"{jobs.name}_{shuffled}", f"{jobs.name}.pages_{shuffled}", evaluate=[asked]
+            f"{jobs.name}_{shuffled}", f"{jobs.dataset}.pages_{shuffled}", evaluate=[asked]
         )
         jobs.run_ok(configured)
         wait_for_jobs(jobs)
@@ -205,7 +205,7 @@ def test_over_a_link(jobs: Workbench) -> None:
     ]
     jobs.load_source("visitors", VISITORS, visitors)
     jobs.load_source("pages", PAGES, pages(600, jobs.now))
-    parent = table(f"{jobs.name}_visitor", f"{jobs.name}.visitors")
+    parent = table(f"{jobs.name}_visitor", f"{jobs.dataset}.visitors")
     columns = {"id": {}, "source": {}, "visitor": {"link": f"{parent['name']}.id"}}
     child = web(
         jobs, {"name": "device", "predict": "source", "given": ["visitor.device"]}, columns=columns
@@ -269,7 +269,7 @@ def test_a_table_that_is_swapped(jobs: Workbench) -> None:
     asked = {"name": "source", "predict": "source", "given": ["path"]}
     swapped = {
         "name": f"{jobs.name}_web",
-        "source": f"{jobs.name}.pages",
+        "source": f"{jobs.dataset}.pages",
         "mode": "replace",
         "evaluate": [asked],
     }
@@ -341,7 +341,7 @@ def test_not_waited_for_and_not_started_twice(jobs: Workbench) -> None:
     """
     jobs.load_source("pages", PAGES, pages(200, jobs.now))
     jobs.aito.job_seconds = 20
-    plain = table(f"{jobs.name}_web", f"{jobs.name}.pages")
+    plain = table(f"{jobs.name}_web", f"{jobs.dataset}.pages")
     jobs.run_ok(plain)
     jobs.aito.reset_stats()
     began = time.monotonic()
@@ -372,7 +372,7 @@ def test_no_evaluations_no_questions(jobs: Workbench) -> None:
     and Aito neither.
     """
     jobs.load_source("pages", PAGES, pages(50, jobs.now))
-    jobs.run_ok(table(f"{jobs.name}_web", f"{jobs.name}.pages"))
+    jobs.run_ok(table(f"{jobs.name}_web", f"{jobs.dataset}.pages"))
     assert jobs.ledger_rows("evaluations") == []
     assert jobs.aito.total("requests", "job") == 0
 
@@ -526,7 +526,7 @@ def test_a_table_without_its_evaluation(launched: Workbench) -> None:
     """What was started before its table left the configuration is collected by the next watch all
     the same.
     """
-    other = table(f"{launched.name}_other", f"{launched.name}.pages")
+    other = table(f"{launched.name}_other", f"{launched.dataset}.pages")
     launched.run_ok(other)
     launched.run_ok(other, action="watch")
     assert [row["state"] for row in latest(launched).values()] == ["finished"]
@@ -610,9 +610,7 @@ def test_killed_between_launch_and_ledger(jobs: Workbench) -> None:
     starts one.
     """
     jobs.load_source("pages", PAGES, pages(50, jobs.now))
-    config = jobs.stack.configure(
-        name=f"{jobs.name}.yaml", ledger=f"{jobs.name}_ledger", tables=[web(jobs)]
-    )
+    config = jobs.stack.configure(name=f"{jobs.name}.yaml", ledger=jobs.ledger, tables=[web(jobs)])
     jobs.aito.fail("hang", on="job.start", apply="all")
     with Function(jobs.stack.environ(config)) as function, ThreadPoolExecutor(1) as caller:
         asking = caller.submit(function.post)
@@ -620,9 +618,7 @@ def test_killed_between_launch_and_ledger(jobs: Workbench) -> None:
         function.kill()
         assert isinstance(asking.exception(), requests.RequestException)
     jobs.aito.release()
-    jobs.sql(
-        f"DELETE FROM `{jobs.name}_ledger.leases` WHERE TRUE"
-    )  # they would run out by themselves
+    jobs.sql(f"DELETE FROM `{jobs.ledger}.leases` WHERE TRUE")  # they would run out by themselves
     assert jobs.ledger_rows("evaluations") == []
     assert len(jobs.run_ok(web(jobs)).evaluations) == 1
     assert jobs.aito.count(f"{jobs.name}_web") == 50

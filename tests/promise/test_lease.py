@@ -151,7 +151,7 @@ def test_lost_before_the_purge(stack: Stack) -> None:
     bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(5)])
     bench.run_ok()
     stack.aito.insert(
-        bench.name, [{"id": "old", "at": "", "value": "", "unix": int(bench.now) - 11 * DAY}]
+        bench.name, [{"id": "old", "at": "", "value": "", "unix": bench.now - 11 * DAY}]
     )
     jump = [0.0]
 

@@ -45,7 +45,7 @@ def test_one_second_with_30_000_rows_killed_half_way(
     """
     limit_slices(monkeypatch, 5000)
     generate_rows(bench, 30_000, "TIMESTAMP_SECONDS(1772360000)")
-    asked = table("load_second", f"{bench.name}.rows", lookback="0s")
+    asked = table("load_second", f"{bench.dataset}.rows", lookback="0s")
     bench.aito.fail("cut", on="insert", apply="half", times=None, skip=13)
     report = bench.run(asked, settings=batches_of(1000))
     assert (report.status, report.http_status) == ("failed", 503)
@@ -65,7 +65,7 @@ def test_20_000_rows_in_7_slices(bench: Workbench, monkeypatch: pytest.MonkeyPat
     generate_rows(
         bench, 20_000, f"TIMESTAMP_SECONDS({first} + DIV((i - 1) * {7 * HOUR - 1}, 19999))"
     )
-    asked = table("load_slices", f"{bench.name}.rows", lookback="2h")
+    asked = table("load_slices", f"{bench.dataset}.rows", lookback="2h")
     report = bench.run_ok(asked, settings=batches_of(100))
     assert (report.slices_planned, report.slices_done, report.uploaded) == (7, 7, 20_000)
     assert report.watermark_after == NOW - 1
@@ -90,7 +90,7 @@ def test_a_batch_closes_at_its_own_limits(
     part the next one.
     """
     generate_rows(bench, 200, f"TIMESTAMP_SECONDS({NOW - 1000} + i)")
-    asked = table(f"load_limits_{most}", f"{bench.name}.rows")
+    asked = table(f"load_limits_{most}", f"{bench.dataset}.rows")
     before = bench.aito.total(on="insert")
     assert bench.run_ok(asked, settings={"batch": {"rows": 20, "bytes": most}}).uploaded == 200
     assert bench.aito.total(on="insert") - before in requests
@@ -100,7 +100,7 @@ def test_rows_that_share_the_watermarks_second(bench: Workbench) -> None:
     """Those that come later are neither lost nor doubled, even without a lookback and with
     fractions of a second.
     """
-    asked = table("load_ties", f"{bench.name}.rows", lookback="0s")
+    asked = table("load_ties", f"{bench.dataset}.rows", lookback="0s")
     bench.load_source(
         "rows", SCHEMA, rows(("a", NOW - 50), ("b", NOW - 10), ("c", NOW - 10 + 0.75))
     )
@@ -118,7 +118,7 @@ def test_the_oldest_rows_first(bench: Workbench) -> None:
     missing.
     """
     bench.load_source("rows", SCHEMA, rows(*((f"k{99 - n}", NOW - 5000.0 + n) for n in range(50))))
-    asked = table("load_order", f"{bench.name}.rows", lookback="0s")
+    asked = table("load_order", f"{bench.dataset}.rows", lookback="0s")
     bench.aito.fail("unavailable", on="insert", times=None, skip=2)
     assert bench.run(asked, settings=batches_of(10)).http_status == 503
     assert bench.aito_keys("load_order") == [f"k{99 - n}" for n in reversed(range(20))]
@@ -129,7 +129,7 @@ def test_the_oldest_rows_first(bench: Workbench) -> None:
 
 def test_rows_that_are_late(bench: Workbench) -> None:
     """By less than `lookback` they arrive with the next run; by more, with `reconcile`."""
-    asked = table("load_late", f"{bench.name}.rows", lookback="1h")
+    asked = table("load_late", f"{bench.dataset}.rows", lookback="1h")
     bench.load_source("rows", SCHEMA, rows(("a", NOW - DAY), ("b", NOW - 10)))
     bench.run_ok(asked)
     bench.load_source(
@@ -155,7 +155,7 @@ def test_doubled_keys(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None
             *rows(("c", NOW - 3 * HOUR), n=1),
         ],
     )
-    asked = table("load_doubled", f"{bench.name}.rows")
+    asked = table("load_doubled", f"{bench.dataset}.rows")
     report = bench.run_ok(asked)
     assert report.slices_planned > 1
     held = {row["id"]: (row["n"], row["at"]) for row in bench.aito.rows("load_doubled")}
@@ -178,7 +178,7 @@ def test_the_newest_row_of_a_key_not_the_largest(bench: Workbench, mode: str) ->
         "id": {},
         "n": {},
     }  # the time is no part of the document but for its second, which comes last
-    bench.run_ok(table(f"load_newest_{mode}", f"{bench.name}.rows", columns=columns, mode=mode))
+    bench.run_ok(table(f"load_newest_{mode}", f"{bench.dataset}.rows", columns=columns, mode=mode))
     assert {row["id"]: row["n"] for row in bench.aito.rows(f"load_newest_{mode}")} == {
         "a": 1,
         "b": 1,
@@ -189,7 +189,7 @@ def test_a_key_that_comes_again_within_the_lookback(bench: Workbench) -> None:
     """Behind the watermark, with another time: as many rows as before, and the newer one is the
     row that counts.
     """
-    asked = table("load_again_late", f"{bench.name}.rows")
+    asked = table("load_again_late", f"{bench.dataset}.rows")
     bench.load_source(
         "rows", SCHEMA, rows(("a", NOW - 900), ("b", NOW - 800), ("newest", NOW - 10), n=1)
     )
@@ -223,7 +223,7 @@ def test_awkward_keys(bench: Workbench) -> None:
         "$and",
         "k" * 1500,
     ]
-    asked = table("load_keys", f"{bench.name}.rows", purge={"max_share": 1})
+    asked = table("load_keys", f"{bench.dataset}.rows", purge={"max_share": 1})
     bench.load_source("rows", SCHEMA, rows(*((key, NOW - 100.0 - n) for n, key in enumerate(keys))))
     bench.aito.fail("cut", on="insert", apply="half")
     assert bench.run_ok(asked).uploaded == len(keys)
@@ -247,7 +247,7 @@ def test_rows_without_key_or_cursor(bench: Workbench) -> None:
         SCHEMA,
         rows(*good, (None, NOW - 5), (None, NOW - 6), ("x", None), ("y", None), (None, None)),
     )
-    asked = table("load_null", f"{bench.name}.rows", rejects={"max_share": 0.5})
+    asked = table("load_null", f"{bench.dataset}.rows", rejects={"max_share": 0.5})
     report = bench.run_ok(asked)
     assert (report.fetched, report.uploaded, report.rejected) == (25, 20, 5)
     planned = bench.event("table_planned")
@@ -267,7 +267,7 @@ def test_a_second_without_keys(bench: Workbench, monkeypatch: pytest.MonkeyPatch
     limit_slices(monkeypatch, 5)
     good = [(f"k{n}", NOW - 9.0) for n in range(40)]
     bench.load_source("rows", SCHEMA, rows(*good, *[(None, NOW - 9.0)] * 3))
-    report = bench.run_ok(table("load_parts", f"{bench.name}.rows", rejects={"max_share": 0.5}))
+    report = bench.run_ok(table("load_parts", f"{bench.dataset}.rows", rejects={"max_share": 0.5}))
     assert (report.fetched, report.uploaded, report.rejected) == (43, 40, 3)
     assert len(bench.ledger_rows("rejects")) == 3
 
@@ -279,7 +279,7 @@ def test_rows_without_key_or_cursor_are_told_each_night(bench: Workbench) -> Non
     bench.load_source(
         "rows", SCHEMA, rows(("a", NOW - 9), ("b", NOW - 8), (None, NOW - 5), ("x", None))
     )
-    asked = table("load_nights", f"{bench.name}.rows", rejects={"max_share": 0.5})
+    asked = table("load_nights", f"{bench.dataset}.rows", rejects={"max_share": 0.5})
     for night in (1, 2):
         assert bench.run_ok(asked).rejected == 2
         assert len(bench.ledger_rows("rejects")) == 2 * night
@@ -293,7 +293,7 @@ def test_too_many_rows_without_a_key_stop_the_table(bench: Workbench) -> None:
     bench.load_source(
         "rows", SCHEMA, rows(("a", NOW - 9), *((None, NOW - 5.0 - n) for n in range(5)))
     )
-    report = bench.run(table("load_stopped", f"{bench.name}.rows"))
+    report = bench.run(table("load_stopped", f"{bench.dataset}.rows"))
     assert report.http_status == 500
     error = report.tables[0].error or ""
     assert "rejects.max_share" in error
@@ -302,7 +302,7 @@ def test_too_many_rows_without_a_key_stop_the_table(bench: Workbench) -> None:
 
 def test_rows_dated_in_the_future(bench: Workbench) -> None:
     """They wait until their time comes, and never move the watermark."""
-    asked = table("load_future", f"{bench.name}.rows")
+    asked = table("load_future", f"{bench.dataset}.rows")
     bench.load_source(
         "rows", SCHEMA, rows(("now", NOW - 1), ("this second", NOW), ("future", NOW + DAY))
     )
@@ -334,7 +334,7 @@ def test_cursor_types(bench: Workbench, kind: str) -> None:
     midnight = NOW - NOW % DAY
     times = {"old": -30 * DAY, "y": midnight - DAY, "t": midnight, "future": midnight + DAY}
     bench.load_source("rows", schema, [{"id": key, "ts": spelled(at)} for key, at in times.items()])
-    asked = table(f"load_{kind.lower()}", f"{bench.name}.rows", lookback="1d")
+    asked = table(f"load_{kind.lower()}", f"{bench.dataset}.rows", lookback="1d")
     assert bench.run_ok(asked).uploaded == 3
     held = {row["id"]: row["at"] for row in bench.aito.rows(asked["name"])}
     assert held == {key: at for key, at in times.items() if key != "future"}
@@ -351,7 +351,7 @@ def test_cursor_types(bench: Workbench, kind: str) -> None:
 def test_a_table_partitioned_by_ingestion(bench: Workbench) -> None:
     """Segment's layout: rows are found by their own time, whatever day they arrived."""
     bench.load_source("rows", SCHEMA, rows(("a", NOW - 40 * DAY), ("b", NOW - 10)), partition_by="")
-    asked = table("load_ingested", f"{bench.name}.rows")
+    asked = table("load_ingested", f"{bench.dataset}.rows")
     assert bench.run_ok(asked).uploaded == 2
     bench.load_source("rows", SCHEMA, rows(("c", NOW - 5)))
     assert bench.run_ok(asked).uploaded == 1
@@ -363,18 +363,20 @@ def test_a_table_partitioned_by_its_cursor(bench: Workbench) -> None:
     bench.load_source(
         "rows", SCHEMA, rows(("a", NOW - 40 * DAY), ("b", NOW - 10)), partition_by="ts"
     )
-    assert bench.run_ok(table("load_partitioned", f"{bench.name}.rows", keep="30d")).uploaded == 1
+    assert (
+        bench.run_ok(table("load_partitioned", f"{bench.dataset}.rows", keep="30d")).uploaded == 1
+    )
 
 
 def test_a_view_and_a_query(bench: Workbench) -> None:
     """A view, and a query of the user's own that ends in a comment."""
     bench.load_source("rows", SCHEMA, rows(("a", NOW - 10), ("b", NOW - 5)))
     bench.sql("CREATE VIEW {d}.seen AS SELECT id, ts, n AS number FROM {d}.rows")
-    assert bench.run_ok(table("load_view", f"{bench.name}.seen")).uploaded == 2
+    assert bench.run_ok(table("load_view", f"{bench.dataset}.seen")).uploaded == 2
     asked = table("load_query", "")
     del asked["source"]
     query = (
-        f"SELECT UPPER(id) AS id, ts FROM {bench.name}.rows WHERE id != ';' -- no semicolons; no"
+        f"SELECT UPPER(id) AS id, ts FROM {bench.dataset}.rows WHERE id != ';' -- no semicolons; no"
         " more"
     )
     assert bench.run_ok({**asked, "query": query}).uploaded == 2
@@ -394,7 +396,7 @@ def test_keys_of_other_types(bench: Workbench, kind: str, first: Any, second: An
             f"INSERT INTO {{d}}.rows (id, ts) SELECT {value},"
             f" TIMESTAMP_SECONDS({NOW - 10 - number})"
         )
-    asked = table(f"load_key_{kind.lower()}", f"{bench.name}.rows", columns={"id": column})
+    asked = table(f"load_key_{kind.lower()}", f"{bench.dataset}.rows", columns={"id": column})
     assert bench.run_ok(asked).uploaded == 2
     report = bench.run_ok(asked)
     assert (report.uploaded, report.skipped) == (0, 2)
@@ -404,7 +406,7 @@ def test_keys_of_other_types(bench: Workbench, kind: str, first: Any, second: An
 
 def test_full_refresh(bench: Workbench) -> None:
     """The watermark is forgotten: what was lost long ago comes back, what changed is replaced."""
-    asked = table("load_again", f"{bench.name}.rows")
+    asked = table("load_again", f"{bench.dataset}.rows")
     bench.load_source(
         "rows", SCHEMA, rows(("a", NOW - 9 * DAY), ("b", NOW - 8 * DAY), ("c", NOW - 10))
     )
@@ -426,7 +428,7 @@ def test_out_of_time_is_partial_and_goes_on(bench: Workbench) -> None:
     calling again continues.
     """
     bench.load_source("rows", SCHEMA, rows(*((f"k{n}", NOW - 100.0 + n) for n in range(30))))
-    asked = table("load_slow", f"{bench.name}.rows")
+    asked = table("load_slow", f"{bench.dataset}.rows")
     bench.aito.fail("slow", on="insert", times=None, seconds=1.1)
     report = bench.run(asked, settings={**batches_of(10), "time_budget_seconds": 1})
     assert (report.status, report.http_status, report.retry_after is not None) == (
@@ -443,7 +445,7 @@ def test_out_of_time_is_partial_and_goes_on(bench: Workbench) -> None:
 def test_optimized_after_it_was_written_to(bench: Workbench) -> None:
     """After rows came or went, once, and not after a night with nothing new."""
     bench.load_source("rows", SCHEMA, rows(("a", NOW - 10), ("b", NOW - 5), ("c", NOW - 3)))
-    asked = table("load_optimized", f"{bench.name}.rows", keep="30d")
+    asked = table("load_optimized", f"{bench.dataset}.rows", keep="30d")
     bench.run_ok(asked)
     assert bench.aito.total(on="optimize") == 1
     bench.run_ok(asked)

@@ -30,7 +30,7 @@ def insert_old_rows(bench: Workbench, name: str, columns: list[str], *cursors: i
 def test_exactly_what_is_older_than_keep(bench: Workbench) -> None:
     """The row at the edge stays, the one a second older goes; neither is loaded again."""
     load_rows_of_age(bench, 1, 2, 3, 4, 31)
-    asked = table("purge_edge", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
+    asked = table("purge_edge", f"{bench.dataset}.rows", columns={"id": {}}, **KEEP)
     assert bench.run_ok(asked).purged == 0
     assert bench.aito_keys("purge_edge") == ["k1", "k2", "k3", "k4"], (
         "what is past keep is never loaded"
@@ -46,10 +46,10 @@ def test_exactly_what_is_older_than_keep(bench: Workbench) -> None:
 def test_children_first(bench: Workbench) -> None:
     """No child is left behind without its parent."""
     load_rows_of_age(bench, 1, 2, 3)
-    parent = table("purge_parent", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
+    parent = table("purge_parent", f"{bench.dataset}.rows", columns={"id": {}}, **KEEP)
     child = table(
         "purge_child",
-        f"{bench.name}.rows",
+        f"{bench.dataset}.rows",
         columns={"id": {}, "parent": {"link": "purge_parent.id"}},
         **KEEP,
     )
@@ -70,7 +70,7 @@ def test_refused_past_max_share(bench: Workbench) -> None:
     somebody says so.
     """
     load_rows_of_age(bench, 1, 2)
-    asked = table("purge_share", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
+    asked = table("purge_share", f"{bench.dataset}.rows", columns={"id": {}}, **KEEP)
     bench.run_ok(asked)
     insert_old_rows(bench, "purge_share", ["id"], EDGE - 1, EDGE - 2, EDGE - 3)
     bench.aito.reset_stats()
@@ -91,8 +91,8 @@ def test_refused_past_max_share(bench: Workbench) -> None:
 def test_nothing_is_purged_after_a_failed_load(bench: Workbench) -> None:
     """What could not be read anew is not thrown away; the other table is purged all the same."""
     load_rows_of_age(bench, 1, 2, 3)
-    failing = table("purge_failing", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
-    other = table("purge_other", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
+    failing = table("purge_failing", f"{bench.dataset}.rows", columns={"id": {}}, **KEEP)
+    other = table("purge_other", f"{bench.dataset}.rows", columns={"id": {}}, **KEEP)
     bench.run_ok(failing, other)
     for name in ("purge_failing", "purge_other"):
         insert_old_rows(bench, name, ["id"], EDGE - 1)
@@ -107,7 +107,7 @@ def bigquery_tables(bench: Workbench) -> list[dict[str, Any]]:
     """Every table of BigQuery that is there, with its rows."""
     found = []
     for dataset in bench.client.list_datasets(timeout=20):
-        if bench.name in dataset.dataset_id:
+        if bench.dataset in dataset.dataset_id:
             for item in bench.client.list_tables(dataset.dataset_id, timeout=20):
                 found.append(
                     {
@@ -123,7 +123,7 @@ def test_a_dry_run_writes_nothing_anywhere(bench: Workbench) -> None:
     not for old ones.
     """
     load_rows_of_age(bench, 1, 2, 3)
-    source = f"{bench.name}.rows"
+    source = f"{bench.dataset}.rows"
     parent = table("purge_dry", source, columns={"id": {}}, **KEEP)
     child = table(
         "purge_dry_child", source, columns={"id": {}, "parent": {"link": "purge_dry.id"}}, **KEEP
@@ -158,7 +158,7 @@ def test_a_dry_run_writes_nothing_anywhere(bench: Workbench) -> None:
 def test_a_dry_run_of_a_column_to_come(bench: Workbench) -> None:
     """A column that the next run would add is planned with, and not added."""
     load_rows_of_age(bench, 1, 2, 3)
-    asked = table("purge_wider", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
+    asked = table("purge_wider", f"{bench.dataset}.rows", columns={"id": {}}, **KEEP)
     bench.run_ok(asked)
     wider = {**asked, "columns": {"id": {}, "parent": {}}}
     schema = bench.aito.schema()

@@ -180,7 +180,7 @@ def test_rows_from_the_future(stack: Stack) -> None:
         ]
     )
     report = bench.run_ok()
-    assert (report.uploaded, report.watermark_after) == (1, int(bench.now) - 50)
+    assert (report.uploaded, report.watermark_after) == (1, bench.now - 50)
     bench.now += 2 * HOUR
     assert bench.run_ok().uploaded == 1
     bench.now += 4 * HOUR
@@ -238,7 +238,7 @@ def test_reconcile_does_not_purge(stack: Stack) -> None:
     bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(5)])
     bench.run_ok()
     stack.aito.insert(
-        bench.name, [{"id": "old", "at": "", "value": "", "unix": int(bench.now) - 11 * DAY}]
+        bench.name, [{"id": "old", "at": "", "value": "", "unix": bench.now - 11 * DAY}]
     )
     assert bench.run_ok(action="reconcile").purged == 0
     assert len(bench.aito_rows()) == 6
@@ -258,7 +258,7 @@ def ingested(bench: Workbench) -> dict[str, Any]:
     bench.load_source(
         "rows", INGESTED, [{"id": "a", "ts": iso(real - 10 * DAY)}, *ahead], partition_by=""
     )
-    return table(f"{bench.name}_t", f"{bench.name}.rows", keep="60d", purge={"max_share": 1.0})
+    return table(f"{bench.name}_t", f"{bench.dataset}.rows", keep="60d", purge={"max_share": 1.0})
 
 
 def test_rows_dated_far_ahead_are_no_reason_to_stop(
@@ -295,7 +295,7 @@ def test_what_comes_during_the_load_costs_no_whole_scan(
     real = bench.now = int(time.time())
     rows = [{"id": f"k{i}", "ts": iso(real - 900 + i)} for i in range(9)]
     bench.load_source("streamed", INGESTED, rows, partition_by="")
-    asked = table(f"{bench.name}_t", f"{bench.name}.streamed", keep="60d")
+    asked = table(f"{bench.name}_t", f"{bench.dataset}.streamed", keep="60d")
     late = [{"id": f"late{i}", "ts": iso(real - 800 + i)} for i in range(3)]
     bounded: list[bool] = []
 

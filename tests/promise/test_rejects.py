@@ -85,7 +85,7 @@ def test_too_many(stack: Stack) -> None:
     assert "21 of 2000 rows were rejected, more than rejects.max_share 0.01 allows" in str(
         table.error
     )
-    old = {"id": "old", "at": "", "value": "", "unix": int(bench.now) - 11 * DAY}
+    old = {"id": "old", "at": "", "value": "", "unix": bench.now - 11 * DAY}
     stack.aito.insert(bench.name, [old])
     assert bench.run().http_status == 500
     assert "old" in {r["id"] for r in bench.aito_rows()}, "no purge after a failed load"

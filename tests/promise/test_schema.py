@@ -317,8 +317,8 @@ def test_a_table_that_differs_fails_before_any_row_moves(bench: Workbench) -> No
         "schema_odd", {"id": {"type": "Int"}, "at": {"type": "Int"}, "must": {"type": "Int"}}
     )
     columns = {"id": {}, "extra": {"nullable": False}}
-    odd = table("schema_odd", f"{bench.name}.rows", columns=columns)
-    report = bench.run(odd, table("schema_even", f"{bench.name}.rows"))
+    odd = table("schema_odd", f"{bench.dataset}.rows", columns=columns)
+    report = bench.run(odd, table("schema_even", f"{bench.dataset}.rows"))
     assert (report.status, report.http_status) == ("failed", 500)
     failed, even = report.tables
     assert (failed.status, even.status, even.uploaded) == ("failed", "ok", 5)
@@ -343,7 +343,7 @@ def test_parents_are_made_first_and_columns_added(bench: Workbench) -> None:
     it.
     """
     bench.load_source("rows", SOURCE, ROWS)
-    source = f"{bench.name}.rows"
+    source = f"{bench.dataset}.rows"
     child = table(
         "schema_child", source, columns={"id": {}, "parent": {"link": "schema_parent.id"}}
     )
@@ -386,6 +386,6 @@ def test_awkward_column_names(bench: Workbench) -> None:
         {"id": "STRING", "ts": "TIMESTAMP", **dict.fromkeys(names, "STRING")},
         [{"id": "a", "ts": iso(NOW - 5), **{name: name for name in names}}],
     )
-    bench.run_ok(table("schema_names", f"{bench.name}.rows"))
+    bench.run_ok(table("schema_names", f"{bench.dataset}.rows"))
     (row,) = bench.aito.rows("schema_names")
     assert {name: row.get(name) for name in names} == {name: name for name in names}

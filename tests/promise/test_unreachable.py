@@ -161,10 +161,10 @@ def test_a_secret_that_may_not_be_read(bench: Workbench) -> None:
     assert "roles/secretmanager.secretAccessor" in message
 
 
-@pytest.mark.parametrize("source", ["nowhere.rows", "{}_source.nothing"])
+@pytest.mark.parametrize("source", ["nowhere.rows", "{}.nothing"])
 def test_no_source(bench: Workbench, source: str) -> None:
     """A dataset or a table that is not there is named."""
-    source = source.format(bench.name)
+    source = source.format(bench.dataset)
     bench.table = {"source": source}
     status, message = call_once(bench)
     assert status == 500
