@@ -22,7 +22,7 @@ $(STAMP): requirements.txt pyproject.toml
 	fi
 	@touch $@
 
-demo: $(STAMP)  ## two tables flow from BigQuery to Aito here (DATA=folder: yours, KEEP=1: look around)
+demo: $(STAMP)  ## two tables flow from BigQuery to Aito here (DATA=folder, KEEP=1 to look around)
 	@$(PY) -m local.demo $(if $(DATA),--data $(DATA)) $(if $(KEEP),--keep)
 
 test: $(STAMP)  ## every test but the long ones; minutes
