@@ -1,6 +1,4 @@
-"""Out of time, and what then: the state is good, the answer says so, and calling again goes on
-from there.
-"""
+"""Runs that are out of time: the state is good, the answer says so, and the next call resumes."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ FLAT_MB = 60  # a process may grow by this much after its first call; the rows a
 
 
 def generate_rows(bench: Workbench, count: int) -> None:
-    """Rows made by BigQuery itself, one a second, ending now: `count` of them by the hundred
-    thousand.
-    """
+    """Let BigQuery make so many rows, one for each second before now."""
     bench.put([])
     end = bench.now - 1
     bench.sql(
@@ -90,7 +86,7 @@ def test_two_hundred_thousand_rows_five_seconds_at_a_time(stack: Stack) -> None:
 
 @pytest.fixture
 def slow_table(stack: Stack) -> Workbench:
-    """A table of 30 batches of which each takes a while, and a second of time."""
+    """A table of 30 batches that take 0.2 s each, and a budget of two seconds."""
     settings = {"time_budget_seconds": 2, **batches_of(100)}
     name = f"budget_{time.monotonic_ns()}"
     bench = Workbench(stack, name, keep=None, settings=settings)
@@ -100,7 +96,7 @@ def slow_table(stack: Stack) -> Workbench:
 
 
 def test_without_a_topic_the_caller_continues(stack: Stack, slow_table: Workbench) -> None:
-    """503 with Retry-After until it is done; each call brings something."""
+    """503 with Retry-After until all is loaded. Each call loads more."""
     with Function(slow_table.environment()) as function:
         status, answer, after = call(function)
         assert (status, answer["status"], after) == (503, "partial", 1)
@@ -118,7 +114,10 @@ def test_without_a_topic_the_caller_continues(stack: Stack, slow_table: Workbenc
 
 
 def test_with_a_topic_the_rest_is_asked_for(stack: Stack, slow_table: Workbench) -> None:
-    """202 and one message, which, pushed to the function, continues; the last answer is 200."""
+    """The answer is 202 and one message is published. Pushed to the function, it resumes the load.
+
+    The last answer is 200.
+    """
     slow_table.settings = {**(slow_table.settings or {}), "topic": TOPIC}
     stack.pubsub.messages.clear()
     with Function(slow_table.environment()) as function:
@@ -142,7 +141,7 @@ def test_with_a_topic_the_rest_is_asked_for(stack: Stack, slow_table: Workbench)
 
 
 def test_a_topic_that_is_not_there(stack: Stack, slow_table: Workbench) -> None:
-    """The rest could not be asked for: 503 with Retry-After, so that the caller does."""
+    """The message could not be published: 503 with Retry-After, so that the caller calls again."""
     slow_table.settings = {**(slow_table.settings or {}), "topic": TOPIC}
     stack.pubsub.missing.add(TOPIC)
     try:
@@ -162,9 +161,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def test_sigterm_ends_a_run_after_its_batch(stack: Stack, slow_table: Workbench) -> None:
-    """SIGTERM ends a run at the next edge:
-    partial, with the state good and the lease given back.
-    """
+    """SIGTERM ends a run after its batch: partial, with a good state and the lease given back."""
     slow_table.settings = {**(slow_table.settings or {}), "time_budget_seconds": 100}
     answers: list[Any] = []
     with Function(slow_table.environment()) as function:
@@ -185,9 +182,7 @@ def test_sigterm_ends_a_run_after_its_batch(stack: Stack, slow_table: Workbench)
 def test_a_run_over_everything_resumes(
     stack: Stack, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Told to stop after each batch or slice, the next call does not begin anew, and one of them
-    is the last.
-    """
+    """A run that is stopped after each batch or slice is resumed by the next call, until it ends."""
     limit_page(monkeypatch, "plan", 100)  # rows in a slice that is compared by keys
     settings = batches_of(50)
     bench = Workbench(stack, f"budget_{'deep' if 'deep' in asked else 'full'}", settings=settings)
@@ -213,9 +208,7 @@ def test_a_run_over_everything_resumes(
 
 
 def test_a_refresh_of_several_calls_removes_what_is_gone(stack: Stack) -> None:
-    """Rows that were deleted in the source long ago, in the part that an earlier call went
-    through.
-    """
+    """Rows deleted in the source, in the part that an earlier call has gone through, are deleted."""
     bench = Workbench(stack, "budget_gone", settings=batches_of(50))
     bench.put([row(f"k{i:04}", bench.now - 40 * HOUR + 400 * i) for i in range(300)])
     bench.run_ok()
@@ -230,7 +223,7 @@ def test_a_refresh_of_several_calls_removes_what_is_gone(stack: Stack) -> None:
 
 
 def test_a_table_that_no_call_has_started(stack: Stack) -> None:
-    """The call that goes on with it finds no place to go on from, and begins."""
+    """The call that resumes the run finds no checkpoint of this table, and starts it."""
     tables = [
         Workbench(stack, name, dataset=name, shared_ledger="budget_untouched")
         for name in ("budget_first", "budget_second")
@@ -246,7 +239,7 @@ def test_a_table_that_no_call_has_started(stack: Stack) -> None:
 
 
 def test_a_changed_configuration_starts_over(stack: Stack) -> None:
-    """A full refresh goes on only where the same was asked of the same configuration."""
+    """A full refresh resumes only with the same request and the same configuration."""
     bench = Workbench(stack, "budget_other", settings=batches_of(50))
     bench.put([row(f"k{i:04}", bench.now - 4000 + i) for i in range(300)])
     bench.run_ok()
@@ -261,7 +254,7 @@ def test_a_changed_configuration_starts_over(stack: Stack) -> None:
 
 
 def test_a_swap_that_never_fits_the_budget(stack: Stack) -> None:
-    """It would begin anew for ever: a person is told what to do, and readers keep the old rows."""
+    """Each call would start over. So the run fails and says what to do. Readers keep the old rows."""
     settings = {"time_budget_seconds": 50, **batches_of(10)}
     bench = Workbench(stack, "budget_replace", mode="replace", settings=settings)
     bench.put([row("a", bench.now - 5)])
@@ -283,9 +276,7 @@ def test_a_swap_that_never_fits_the_budget(stack: Stack) -> None:
 
 
 def test_every_call_loads_a_batch(stack: Stack) -> None:
-    """However little time there is, each call brings one batch: also behind a lookback of many
-    batches.
-    """
+    """However little time there is, each call loads one batch, also behind a long lookback."""
     settings = batches_of(50)
     bench = Workbench(stack, "budget_standstill", settings=settings)
     bench.put([row(f"k{i:04}", bench.now - 500 + i) for i in range(300)])
@@ -297,7 +288,7 @@ def test_every_call_loads_a_batch(stack: Stack) -> None:
 
 
 def test_no_table_starts_after_the_deadline(stack: Stack) -> None:
-    """One batch a run is brought whatever the time, not one for each table."""
+    """A run without time loads one batch, and not one for each table."""
     names = ("budget_one", "budget_two", "budget_three")
     tables = [
         Workbench(stack, name, dataset=name, shared_ledger="budget_several") for name in names

@@ -1,6 +1,6 @@
-"""`watch` collects and tells how fresh each table is.
+"""`watch` collects evaluations and reports how fresh each table is.
 
-It loads nothing, locks nothing and waits for nobody.
+It loads nothing, takes no lease and waits for no other run.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def test_watch_writes_nothing(bench: Workbench, dry_run: bool) -> None:
 
 
 def test_before_anything_ran(bench: Workbench) -> None:
-    """Without a ledger and without tables in Aito there is nothing to tell but that."""
+    """Without a ledger and without tables in Aito, both ages are null."""
     bench.load_source("rows", COLUMNS, rows(1, bench.now))
     configured = table(
         f"{bench.name}_web", f"{bench.dataset}.rows", evaluate=[{"name": "e", "predict": "kind"}]
@@ -104,16 +104,14 @@ def test_before_anything_ran(bench: Workbench) -> None:
 
 
 def test_aito_does_not_answer(bench: Workbench) -> None:
-    """When Aito does not answer nothing can be told of its rows:
-    503, and calling again is right.
-    """
+    """When Aito does not answer, nothing is known of its rows: 503, to be called again."""
     bench.aito.fail("unavailable", on="schema", times=None)
     report = bench.run(table(f"{bench.name}_web", f"{bench.dataset}.rows"), action="watch")
     assert (report.http_status, report.status) == (503, "failed")
 
 
 def test_a_finding_is_logged_as_an_error(bench: Workbench) -> None:
-    """Accuracy below min_accuracy is told in every night, with the numbers an alert needs."""
+    """Accuracy below min_accuracy is logged every night, with the numbers that an alert needs."""
     asked = {"name": "kind", "predict": "kind", "min_accuracy": 0.99}
     bench.load_source("rows", COLUMNS, rows(100, bench.now))
     configured = table(f"{bench.name}_web", f"{bench.dataset}.rows", evaluate=[asked])

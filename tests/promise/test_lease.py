@@ -1,4 +1,4 @@
-"""One run at a time for each table: who comes second is told so, and who lost its lease writes
+"""One run at a time for each table: a second one gets 409, and one that lost its lease writes
 nothing more.
 """
 
@@ -25,9 +25,9 @@ from tests.workbench import (
 
 
 def test_held_expired_and_given_back(stack: Stack) -> None:
-    """Held by another: 409 and when to come again.
+    """Held by another run: 409 and Retry-After. Expired: taken over. Given back: free.
 
-    Run out: taken over. Given back: free, and one row for ever.
+    There is one row, however many runs there were.
     """
     bench = Workbench(stack, "lease_states")
     bench.put([row("a", bench.now - 5)])
@@ -44,8 +44,8 @@ def test_held_expired_and_given_back(stack: Stack) -> None:
 
 
 def test_two_very_first_runs(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """BigQuery does not serialise INSERTs: of two rows made at once, whoever looks last takes its
-    own back.
+    """BigQuery does not serialise INSERTs. Of two runs that insert a lease at the same time, the one
+    that sees the other's row deletes its own.
     """
     bench = Workbench(stack, "lease_first")
     bench.put([row("a", bench.now - 5)])
@@ -167,9 +167,7 @@ def test_lost_before_the_purge(stack: Stack) -> None:
 
 
 def test_ctrl_c_gives_the_leases_back(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C passes every guard:
-    the leases are given back as those of a run that did not finish.
-    """
+    """Ctrl-C ends the run, and leaves its leases as expired: those of a run that did not finish."""
     bench = Workbench(stack, "lease_interrupted")
     bench.put([row("a", bench.now - 5)])
 
@@ -183,7 +181,7 @@ def test_ctrl_c_gives_the_leases_back(stack: Stack, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_second_row_of_a_run_that_died_in_the_very_first_race(stack: Stack) -> None:
-    """It ran out long ago, and is no way to a table that another run holds by the other row."""
+    """It expired long ago. It must not let a run in while another run holds the table."""
     bench = Workbench(stack, "lease_two_rows")
     bench.put([row("a", bench.now - 5)])
     bench.run_ok()

@@ -240,7 +240,7 @@ def test_awkward_keys(bench: Workbench) -> None:
 
 
 def test_rows_without_key_or_cursor(bench: Workbench) -> None:
-    """Counted, said in the log and kept in the ledger: never left out in silence."""
+    """They are counted, logged and recorded in the ledger."""
     good = [(f"k{n}", NOW - 100.0 - n) for n in range(20)]
     bench.load_source(
         "rows",
@@ -261,9 +261,7 @@ def test_rows_without_key_or_cursor(bench: Workbench) -> None:
 
 
 def test_a_second_without_keys(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read in parts by a hash of the key, which a row without one has not: it is in a part all the
-    same.
-    """
+    """A heavy second is read in parts, by a hash of the key. A row without a key is in a part too."""
     limit_slices(monkeypatch, 5)
     good = [(f"k{n}", NOW - 9.0) for n in range(40)]
     bench.load_source("rows", SCHEMA, rows(*good, *[(None, NOW - 9.0)] * 3))
@@ -273,9 +271,7 @@ def test_a_second_without_keys(bench: Workbench, monkeypatch: pytest.MonkeyPatch
 
 
 def test_rows_without_key_or_cursor_are_told_each_night(bench: Workbench) -> None:
-    """Nothing is new, and still the rows that cannot be loaded are counted, and recorded once
-    more.
-    """
+    """A night with nothing new counts and records the rows that cannot be loaded once more."""
     bench.load_source(
         "rows", SCHEMA, rows(("a", NOW - 9), ("b", NOW - 8), (None, NOW - 5), ("x", None))
     )

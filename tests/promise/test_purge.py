@@ -1,5 +1,5 @@
-"""The purge removes what is older than `keep`, refuses what looks like a slip, and a dry run
-writes nothing at all.
+"""The purge deletes what is older than `keep` and refuses to delete too much. A dry run writes
+nothing.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def test_refused_past_max_share(bench: Workbench) -> None:
 
 
 def test_nothing_is_purged_after_a_failed_load(bench: Workbench) -> None:
-    """What could not be read anew is not thrown away; the other table is purged all the same."""
+    """A table whose load failed is not purged. The other table is."""
     load_rows_of_age(bench, 1, 2, 3)
     failing = table("purge_failing", f"{bench.dataset}.rows", columns={"id": {}}, **KEEP)
     other = table("purge_other", f"{bench.dataset}.rows", columns={"id": {}}, **KEEP)

@@ -1,4 +1,4 @@
-"""Both bench compared over the whole range: what somebody did behind our back is found and
+"""Both bench compared over the whole range: damage on either side is found and
 repaired.
 """
 
@@ -41,9 +41,7 @@ def damaged(stack: Stack, name: str) -> Workbench:
 
 
 def test_four_kinds_of_damage(stack: Stack) -> None:
-    """All repaired in one call, told in the answer and the ledger; a second one finds nothing to
-    do.
-    """
+    """One call repairs all, and reports it in answer and ledger. A second one finds nothing."""
     bench = damaged(stack, "reconcile_four")
     report = bench.run_ok(action="reconcile")
     assert report.repaired == 400
@@ -98,7 +96,7 @@ def test_a_source_that_lost_its_rows(stack: Stack) -> None:
 
 
 def test_max_share_is_of_the_whole_run(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many slices that each lose a little lose much together."""
+    """The share that may be deleted is one of the whole run, not of each slice."""
     limit_slices(monkeypatch, 20)
     bench = Workbench(stack, "reconcile_share")
     bench.put([row(f"k{i:03}", bench.now - 60 - i * HOUR) for i in range(200)])
@@ -168,8 +166,8 @@ def test_a_source_that_moves_while_it_is_read(
 
 
 def test_rows_from_the_future(stack: Stack) -> None:
-    """They wait until their time comes, do not move the watermark, and do not hide the row that
-    counts until then.
+    """They are loaded when their time comes. Until then they neither move the watermark nor hide the
+    key's newest row of the past.
     """
     bench = Workbench(stack, "reconcile_future", "merge")
     bench.put(

@@ -125,9 +125,7 @@ def test_an_outage_rejects_no_row(stack: Stack) -> None:
 
 
 def test_a_bad_row_alone(stack: Stack) -> None:
-    """The only new row is refused with 500: a row that is there vouches for Aito, so that the row
-    is to blame.
-    """
+    """The only new row is refused with 500. A probe with a stored row succeeds, so it is rejected."""
     bench = Workbench(stack, "rejects_alone", table={"rejects": {"max_share": 0.5}})
     bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(5)])
     bench.run_ok()
@@ -141,7 +139,7 @@ def test_a_bad_row_alone(stack: Stack) -> None:
 
 
 def test_the_last_row_of_a_load_is_bad(stack: Stack) -> None:
-    """Nothing is sent after it, but what was sent beside it tells enough."""
+    """No batch follows it. The rows sent beside it show that it is at fault."""
     stack.aito.refusal_status = 500
     bench = Workbench(stack, "rejects_last")
     bench.put([row(f"k{i:04}", bench.now - 60 - i, BAD if i == 0 else "v") for i in range(500)])
@@ -150,9 +148,7 @@ def test_the_last_row_of_a_load_is_bad(stack: Stack) -> None:
 
 @pytest.mark.parametrize("flagged", [False, True])
 def test_merge_removes_outdated_rows(stack: Stack, flagged: bool) -> None:
-    """The newest row of a key is bad, found by Aito or by BigQuery: the older one goes, for it is
-    no longer true.
-    """
+    """The newest row of a key is bad, by Aito's word or BigQuery's: the outdated row is deleted."""
     column = {"sql": "IF(value = 'much', 3000000000, 1)", "type": "Int"}
     columns = {"id": None, "at": None, "value": None, **({"much": column} if flagged else {})}
     bench = Workbench(
@@ -171,9 +167,7 @@ def test_merge_removes_outdated_rows(stack: Stack, flagged: bool) -> None:
 
 
 def test_outdated_rows_go_when_the_table_fails(stack: Stack) -> None:
-    """Too many of a batch are bad: each is on record, and none of their older rows is left to
-    predict from.
-    """
+    """Too many rows of a batch are bad: each is recorded, and their outdated rows are deleted."""
     columns = {
         "id": None,
         "at": None,
@@ -194,7 +188,7 @@ def test_outdated_rows_go_when_the_table_fails(stack: Stack) -> None:
 
 
 def test_rows_without_key_or_cursor(stack: Stack) -> None:
-    """They cannot be told apart or placed in time: rejects with a reason, the rest is loaded."""
+    """They become rejects with a reason. The rest is loaded."""
     bench = Workbench(stack, "rejects_nulls", table={"rejects": {"max_share": 0.5}})
     bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(10)])
     bench.sql(
@@ -219,8 +213,9 @@ def test_numbers_that_do_not_fit(stack: Stack) -> None:
 def test_many_rejects_of_one_batch(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    """A batch's bad rows are written down together, in inserts that BigQuery takes: each is on
-    record once.
+    """The rejects of a batch are inserted together, in requests of the size that BigQuery takes.
+
+    Each is recorded once.
     """
     limit_insert(monkeypatch, most)
     inserts: list[int] = []
@@ -243,7 +238,7 @@ def test_many_rejects_of_one_batch(
 
 
 def test_the_watermark_is_the_newest_stored_row(stack: Stack) -> None:
-    """The newest row is refused: what is told and recorded is the newest row in Aito."""
+    """The newest row is rejected: answer and ledger show the newest row that is in Aito."""
     bench = Workbench(stack, "rejects_watermark", table={"rejects": {"max_share": 0.5}})
     bench.put([row("good", bench.now - 60), row("bad", bench.now - 10, BAD)])
     assert bench.run_ok().watermark_after == bench.now - 60
@@ -252,7 +247,7 @@ def test_the_watermark_is_the_newest_stored_row(stack: Stack) -> None:
 
 
 def test_known_rejects_count_against_max_share_again(stack: Stack) -> None:
-    """Rows that stopped the table count again in the next run; each is on record once."""
+    """Rows that stopped the table count again in the next run. Each is recorded once."""
     bench = Workbench(
         stack,
         "rejects_again",
@@ -269,9 +264,7 @@ def test_known_rejects_count_against_max_share_again(stack: Stack) -> None:
 
 
 def test_known_rejects_of_earlier_calls_stop_no_table(stack: Stack) -> None:
-    """The call that ends a long load compares all of it: the rejects of the calls before are no
-    new ones.
-    """
+    """The last call of a long load compares all of it. Rejects of earlier calls are not new ones."""
     bench = Workbench(
         stack,
         "rejects_behind",
@@ -295,9 +288,7 @@ def test_known_rejects_of_earlier_calls_stop_no_table(stack: Stack) -> None:
 
 
 def test_reconcile_meets_a_known_reject(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing but the bad row is to send, and Aito answers 500 to it: it was found to blame
-    before.
-    """
+    """The bad row is the only one to send, and Aito answers 500. It was rejected before."""
     bench = Workbench(stack, "rejects_reconciled", table={"rejects": {"max_share": 0.5}})
     bench.put([row(f"k{i}", bench.now - 60 - i * HOUR, BAD if i == 5 else "v") for i in range(10)])
     stack.aito.refusal_status = 500
@@ -309,9 +300,7 @@ def test_reconcile_meets_a_known_reject(stack: Stack, monkeypatch: pytest.Monkey
 
 
 def test_a_stored_row_shows_that_aito_works(stack: Stack) -> None:
-    """A bad row that reconcile is the first to find: the rows beside it are there, so that it is
-    to blame.
-    """
+    """Reconcile is the first to send a bad row. The rows beside it are stored, so it is rejected."""
     bench = Workbench(stack, "rejects_vouched", table={"rejects": {"max_share": 0.5}})
     bench.put([row(f"k{i}", bench.now - 60 - i * HOUR) for i in range(10)])
     bench.run_ok()
@@ -322,9 +311,7 @@ def test_a_stored_row_shows_that_aito_works(stack: Stack) -> None:
 
 
 def test_an_outage_removes_nothing(stack: Stack) -> None:
-    """Aito answers 500 to every row:
-    what it holds of them stays until somebody is found to blame.
-    """
+    """Aito answers 500 to every row: nothing is deleted while no row is known to be at fault."""
     bench = Workbench(stack, "rejects_outage_merge", "merge")
     bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(5)])
     bench.run_ok()

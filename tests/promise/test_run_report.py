@@ -1,7 +1,4 @@
-"""What is told of a row that went wrong: what to do about it.
-
-Its values are in the `rejects` ledger alone.
-"""
+"""What a run reports of a row that went wrong. Its values are in the `rejects` ledger alone."""
 
 from __future__ import annotations
 
@@ -38,8 +35,9 @@ def everything_reported(bench: Workbench, report: RunReport) -> str:
 
 @pytest.mark.parametrize("status", [400, 404, 409, 422, 500])
 def test_refused_by_aito(stack: Stack, status: int) -> None:
-    """However Aito words it: the key and the values of a refused row are not told, and a reject is
-    kept whole.
+    """However Aito words it, key and values of a refused row reach no log line, answer or run.
+
+    The ledger keeps the rejected row whole.
     """
     stack.aito.refusal_status = status
     bench = Workbench(stack, f"told_refused_{status}", table={"rejects": {"max_share": 0.5}})
@@ -77,9 +75,7 @@ def test_refused_before_it_is_sent(stack: Stack) -> None:
 
 
 def test_a_query_that_fails_on_a_value(stack: Stack) -> None:
-    """BigQuery quotes the value that it could not convert: the message says where to read it
-    instead.
-    """
+    """BigQuery quotes the value that it could not convert. The message says where to read it."""
     columns = {"id": None, "number": {"sql": "CAST(value AS FLOAT64)", "type": "Decimal"}}
     bench = Workbench(stack, "told_query", table={"columns": columns})
     bench.put([row("b", bench.now - 10, "7")])
@@ -97,7 +93,7 @@ def test_a_query_that_fails_on_a_value(stack: Stack) -> None:
 
 
 def test_an_unexpected_error(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its kind and its place are told, not its text, which may hold a row."""
+    """Its class and its place are reported, not its text, which may hold a row."""
 
     def broken(*_: object) -> None:
         raise ValueError(VALUE)

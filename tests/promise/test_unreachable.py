@@ -1,5 +1,5 @@
-"""What a person must put right, or wait for: one clear message each, the right status, soon, and
-no secret told.
+"""Failures that a person must fix or wait for: each has one clear message, the right status and an
+answer within seconds, and shows no secret.
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ def closed_port() -> str:
 
 @contextmanager
 def silent_port() -> Iterator[str]:
-    """An address that lets nobody in: its queue is full, so that connections are neither taken nor
-    refused.
-    """
+    """An address that answers no connection: its queue is full, so it neither accepts nor refuses."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -50,7 +48,7 @@ def silent_port() -> Iterator[str]:
 
 @pytest.fixture
 def bench(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Workbench]:
-    """A table, and a key that must not be told."""
+    """A table, and a key that no message may show."""
     made = Workbench(stack, re.sub(r"\W+", "_", request.node.name))
     made.put([row("a", made.now - 60)])
     before, stack.aito.api_key = stack.aito.api_key, KEY
@@ -129,7 +127,7 @@ def test_another_answers_for_bigquery(bench: Workbench) -> None:
 
 @pytest.mark.slow
 def test_several_tables_do_not_wait_in_turn(bench: Workbench) -> None:
-    """With BigQuery out of reach the one failure is every table's, and it is waited for once."""
+    """With BigQuery out of reach, the run waits for it once and reports the error of every table."""
     tables = [{"name": f"t{i}", "source": bench.source, "mode": "replace"} for i in range(5)]
     path = bench.stack.configure(name="several.yaml", tables=tables, ledger="several_ledger")
     with Function(
