@@ -182,7 +182,9 @@ def test_sigterm_ends_a_run_after_its_batch(stack: Stack, slow_table: Workbench)
 def test_a_run_over_everything_resumes(
     stack: Stack, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that is stopped after each batch or slice is resumed by the next call, until it ends."""
+    """A run that is stopped after each batch or slice is resumed by the next call, until it
+    ends.
+    """
     limit_page(monkeypatch, "plan", 100)  # rows in a slice that is compared by keys
     settings = batches_of(50)
     bench = Workbench(stack, f"budget_{'deep' if 'deep' in asked else 'full'}", settings=settings)
@@ -208,7 +210,9 @@ def test_a_run_over_everything_resumes(
 
 
 def test_a_refresh_of_several_calls_removes_what_is_gone(stack: Stack) -> None:
-    """Rows deleted in the source, in the part that an earlier call has gone through, are deleted."""
+    """Rows deleted in the source, in the part that an earlier call has gone through, are
+    deleted.
+    """
     bench = Workbench(stack, "budget_gone", settings=batches_of(50))
     bench.put([row(f"k{i:04}", bench.now - 40 * HOUR + 400 * i) for i in range(300)])
     bench.run_ok()
@@ -254,7 +258,9 @@ def test_a_changed_configuration_starts_over(stack: Stack) -> None:
 
 
 def test_a_swap_that_never_fits_the_budget(stack: Stack) -> None:
-    """Each call would start over. So the run fails and says what to do. Readers keep the old rows."""
+    """Each call would start over. So the run fails and says what to do. Readers keep the old
+    rows.
+    """
     settings = {"time_budget_seconds": 50, **batches_of(10)}
     bench = Workbench(stack, "budget_replace", mode="replace", settings=settings)
     bench.put([row("a", bench.now - 5)])

@@ -69,7 +69,9 @@ def test_killed_while_loading(stack: Stack, mode: str) -> None:
 
 @pytest.mark.slow
 def test_killed_while_replacing(stack: Stack) -> None:
-    """The old table stays until the new one is complete. A table left by a dead run does no harm."""
+    """The old table stays until the new one is complete. A table left by a dead run does no
+    harm.
+    """
     bench = Workbench(stack, "killed_replace", "replace", settings=batches_of(25))
     bench.put(day_one(bench.now))
     bench.run_ok()

@@ -44,8 +44,8 @@ def test_held_expired_and_given_back(stack: Stack) -> None:
 
 
 def test_two_very_first_runs(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """BigQuery does not serialise INSERTs. Of two runs that insert a lease at the same time, the one
-    that sees the other's row deletes its own.
+    """BigQuery does not serialise INSERTs. Of two runs that insert a lease at the same time, one
+    sees the other's row, and deletes its own.
     """
     bench = Workbench(stack, "lease_first")
     bench.put([row("a", bench.now - 5)])

@@ -261,7 +261,9 @@ def test_rows_without_key_or_cursor(bench: Workbench) -> None:
 
 
 def test_a_second_without_keys(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A heavy second is read in parts, by a hash of the key. A row without a key is in a part too."""
+    """A heavy second is read in parts, by a hash of the key. A row without a key is in a part
+    too.
+    """
     limit_slices(monkeypatch, 5)
     good = [(f"k{n}", NOW - 9.0) for n in range(40)]
     bench.load_source("rows", SCHEMA, rows(*good, *[(None, NOW - 9.0)] * 3))

@@ -1,4 +1,4 @@
-"""Both bench compared over the whole range: damage on either side is found and
+"""Both ends compared over the whole range: damage on either side is found and
 repaired.
 """
 
@@ -166,8 +166,8 @@ def test_a_source_that_moves_while_it_is_read(
 
 
 def test_rows_from_the_future(stack: Stack) -> None:
-    """They are loaded when their time comes. Until then they neither move the watermark nor hide the
-    key's newest row of the past.
+    """They are loaded when their time comes. Until then they do not move the watermark, and do
+    not hide the key's newest row of the past.
     """
     bench = Workbench(stack, "reconcile_future", "merge")
     bench.put(

@@ -125,7 +125,9 @@ def test_an_outage_rejects_no_row(stack: Stack) -> None:
 
 
 def test_a_bad_row_alone(stack: Stack) -> None:
-    """The only new row is refused with 500. A probe with a stored row succeeds, so it is rejected."""
+    """The only new row is refused with 500. A probe with a stored row succeeds, so it is
+    rejected.
+    """
     bench = Workbench(stack, "rejects_alone", table={"rejects": {"max_share": 0.5}})
     bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(5)])
     bench.run_ok()
@@ -264,7 +266,9 @@ def test_known_rejects_count_against_max_share_again(stack: Stack) -> None:
 
 
 def test_known_rejects_of_earlier_calls_stop_no_table(stack: Stack) -> None:
-    """The last call of a long load compares all of it. Rejects of earlier calls are not new ones."""
+    """The last call of a long load compares all of it. Rejects of earlier calls are not new
+    ones.
+    """
     bench = Workbench(
         stack,
         "rejects_behind",
@@ -300,7 +304,9 @@ def test_reconcile_meets_a_known_reject(stack: Stack, monkeypatch: pytest.Monkey
 
 
 def test_a_stored_row_shows_that_aito_works(stack: Stack) -> None:
-    """Reconcile is the first to send a bad row. The rows beside it are stored, so it is rejected."""
+    """Reconcile is the first to send a bad row. The rows beside it are stored, so it is
+    rejected.
+    """
     bench = Workbench(stack, "rejects_vouched", table={"rejects": {"max_share": 0.5}})
     bench.put([row(f"k{i}", bench.now - 60 - i * HOUR) for i in range(10)])
     bench.run_ok()

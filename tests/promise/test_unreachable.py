@@ -31,7 +31,9 @@ def closed_port() -> str:
 
 @contextmanager
 def silent_port() -> Iterator[str]:
-    """An address that answers no connection: its queue is full, so it neither accepts nor refuses."""
+    """An address that answers no connection: its queue is full, so it neither accepts nor
+    refuses.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -127,7 +129,9 @@ def test_another_answers_for_bigquery(bench: Workbench) -> None:
 
 @pytest.mark.slow
 def test_several_tables_do_not_wait_in_turn(bench: Workbench) -> None:
-    """With BigQuery out of reach, the run waits for it once and reports the error of every table."""
+    """With BigQuery out of reach, the run waits for it once and reports the error of every
+    table.
+    """
     tables = [{"name": f"t{i}", "source": bench.source, "mode": "replace"} for i in range(5)]
     path = bench.stack.configure(name="several.yaml", tables=tables, ledger="several_ledger")
     with Function(
