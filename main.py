@@ -12,7 +12,7 @@ from sync.base.errors import BadRequest, SyncError
 from sync.base.events import Log, Severity
 from sync.base.termination import Termination
 from sync.entry import request as requests
-from sync.model.results import Request, RunReport
+from sync.model.report import Request, RunReport
 from sync.pipeline.run import Services, facts, run, unforeseen
 
 services = functools.cache(

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 from sync.base.errors import BadRequest, ConfigError, SyncError
 from sync.entry.request import request as asked_for
-from sync.model.results import Request, RunReport, TableReport
+from sync.model.report import Request, RunReport, TableReport
 from sync.pipeline.run import Services, run
 
 EXIT = {200: 0, 202: 3, 409: 3, 503: 3}

@@ -15,7 +15,7 @@ from google.cloud import bigquery
 from local import bigquery as emulator
 from local.stack import Stack
 from sync.base.clock import Clock
-from sync.model.results import Request, RunReport, TableReport
+from sync.model.report import Request, RunReport, TableReport
 from sync.pipeline.run import Services, run
 
 NOW = 1_772_366_400  # 2026-03-01T12:00:00Z

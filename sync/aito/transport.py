@@ -49,7 +49,7 @@ from urllib3.exceptions import (
 from sync.base.clock import Clock, Deadline
 from sync.base.errors import (
     AccessDenied,
-    NeedsPerson,
+    ActionRequired,
     OutcomeUnknown,
     Refused,
     SyncError,
@@ -203,7 +203,7 @@ class Transport(AitoClient):  # type: ignore[misc]  # the SDK ships no types
         """Send a request, repeat it as the policy allows, and return the JSON of its answer.
 
         once: it must not be applied twice, so an unknown outcome is raised and not repeated.
-        Raises OutcomeUnknown, Refused, AccessDenied, NeedsPerson, Unavailable.
+        Raises OutcomeUnknown, Refused, AccessDenied, ActionRequired, Unavailable.
         """
         what = f"{method} {endpoint}"
         renewed = False
@@ -284,6 +284,6 @@ def _error(what: str, answer: Answer) -> SyncError:
                 f"{text}; check that the secret holds this database's read-write key"
             )
         case Reaction.PERSON:
-            return NeedsPerson(text)
+            return ActionRequired(text)
         case _:
             return Unavailable(text)

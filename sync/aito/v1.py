@@ -12,7 +12,7 @@ from typing import Any
 from aito.v1.requests import BaseRequest, CreateJobRequest, GetJobResultRequest, GetJobStatusRequest
 
 from sync.aito.transport import Transport
-from sync.base.errors import NeedsPerson, OutcomeUnknown, Refused, SyncError, Unavailable
+from sync.base.errors import ActionRequired, OutcomeUnknown, Refused, SyncError, Unavailable
 from sync.model.batches import Batch
 from sync.model.ports import PAGE, Columns, Where, one_of
 
@@ -165,7 +165,7 @@ class Target:
             failure = error
         left = self.count(table, where)
         if left:
-            raise failure or NeedsPerson(
+            raise failure or ActionRequired(
                 f"Aito: {left} of {before} rows of {table} are still there after _delete"
             )
         return before

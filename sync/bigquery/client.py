@@ -22,7 +22,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.cloud.bigquery.table import RowIterator
 
-from sync.base.errors import AccessDenied, NeedsPerson, SyncError, Unavailable
+from sync.base.errors import AccessDenied, ActionRequired, SyncError, Unavailable
 from sync.base.redact import plain
 from sync.bigquery.queries import Parameter, Query
 from sync.bigquery.wire import LargePieces, give_memory_back
@@ -84,7 +84,7 @@ SQL_WORDS = frozenset(
 )
 
 
-class Missing(NeedsPerson):
+class Missing(ActionRequired):
     """A dataset or a table is not there."""
 
 
@@ -144,14 +144,14 @@ def _error(what: str, error: google_errors.GoogleAPIError, *, running: bool) -> 
     if (
         reason == "bytesBilledLimitExceeded"
     ):  # the client knows no such reason and takes it for a server's error
-        return NeedsPerson(f"{text}; raise bigquery.max_bytes_billed, or let the query read less")
+        return ActionRequired(f"{text}; raise bigquery.max_bytes_billed, or let the query read less")
     if (
         reason in LATER or "could not serialize access" in str(error).lower()
     ):  # two statements changed one table
         return Unavailable(text)
     if isinstance(error, (*TRANSIENT, google_errors.RetryError)):
         return _silence(what, error)
-    return NeedsPerson(text)
+    return ActionRequired(text)
 
 
 def _silence(what: str, error: Exception) -> Unavailable:
@@ -242,7 +242,7 @@ class Warehouse:
                 retry=RETRY,
             )
             if job.statement_type not in (None, "SELECT"):
-                raise NeedsPerson(f"{table}: `query` must be one SELECT, not {job.statement_type}")
+                raise ActionRequired(f"{table}: `query` must be one SELECT, not {job.statement_type}")
             return list(job.schema or ()), int(job.total_bytes_processed or 0)
 
     def table(self, path: str, table: str) -> bigquery.Table:

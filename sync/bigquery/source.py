@@ -52,7 +52,7 @@ class Source:
         """Columns and partitioning of a table's source, and a row's mean size in bytes where
         BigQuery knows it.
 
-        Raises SchemaMismatch, AccessDenied, Missing, NeedsPerson, Unavailable.
+        Raises SchemaMismatch, AccessDenied, Missing, ActionRequired, Unavailable.
         """
         path = self._path(table.source) if table.source else None
         partitioning, row_bytes = self._metadata(path, table) if path else (None, None)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from sync.base.errors import BadRequest
-from sync.model.results import Request
+from sync.model.report import Request
 
 ACTIONS = ("sync", "reconcile", "watch")
 FIELDS = {

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sync.base.errors import NeedsPerson, OutcomeUnknown, Refused, SyncError
+from sync.base.errors import ActionRequired, OutcomeUnknown, Refused, SyncError
 from sync.base.events import Severity
 from sync.bigquery.queries import Parameter
 from sync.config import EvaluationSettings
@@ -349,13 +349,13 @@ def _start(work: Work, asked: EvaluationSettings) -> None:
 
 def _failed(work: Work, asked: EvaluationSettings, error: SyncError) -> None:
     """A failure that repeating does not mend goes on record too."""
-    severity: Severity = "ERROR" if isinstance(error, NeedsPerson) else "WARNING"
+    severity: Severity = "ERROR" if isinstance(error, ActionRequired) else "WARNING"
     text = (
         f"{work.table.name} {asked.name}: not started, or not recorded; the next sync tries again:"
         f" {error}"
     )
     work.log("evaluation_failed", text, severity, table=work.table.name, name=asked.name)
-    if isinstance(error, NeedsPerson):
+    if isinstance(error, ActionRequired):
         try:
             _record(work, asked, _ended("failed", str(error), finished_at=work.clock.timestamp()))
         except SyncError:

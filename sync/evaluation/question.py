@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sync.base.errors import NeedsPerson
+from sync.base.errors import ActionRequired
 from sync.config import EvaluationSettings, TableSettings
 
 # Left to itself Aito answers with every case as well, which is every tested row: megabytes that
@@ -59,12 +59,12 @@ def body(
 ) -> dict[str, Any]:
     """The evaluate body of one entry. schema: Aito's; newest: the newest cursor in Aito.
 
-    Raises NeedsPerson when Aito's table lacks a column that is asked for, or has no rows.
+    Raises ActionRequired when Aito's table lacks a column that is asked for, or has no rows.
     """
     if asked.query is not None:
         return dict(asked.query)
     if missing := _missing(table.name, asked, schema):
-        raise NeedsPerson(
+        raise ActionRequired(
             f"Aito has no column {', '.join(missing)}: mend predict or given in the configuration"
         )
     where = {"where": {field: {"$get": field} for field in asked.given}} if asked.given else {}
@@ -77,7 +77,7 @@ def _parts(table: TableSettings, asked: EvaluationSettings, newest: int | None) 
     if asked.newest_seconds is None:
         return {"test": asked.test}
     if newest is None or table.cursor is None:
-        raise NeedsPerson("Aito's table has no rows yet")
+        raise ActionRequired("Aito's table has no rows yet")
     edge = newest - asked.newest_seconds
     return {
         "test": {table.cursor.column: {"$gte": edge}},

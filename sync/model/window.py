@@ -46,6 +46,14 @@ class Bucket:
 
 
 @dataclass(frozen=True)
+class Histogram:
+    """What the source holds in a window. cursorless: rows without a cursor, outside every window."""
+
+    buckets: tuple[Bucket, ...]
+    cursorless: int = 0
+
+
+@dataclass(frozen=True)
 class Slice:
     """A part of the window that is read, sent and verified as one. Counts as in Bucket."""
 

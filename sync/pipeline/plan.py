@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sync.base.errors import NeedsPerson
+from sync.base.errors import ActionRequired
 from sync.bigquery import types as schema
 from sync.bigquery.queries import Origin, Parameter
 from sync.model import window
@@ -143,7 +143,7 @@ def _parents_are_there(work: Work) -> None:
     planned = {t.name for t in work.settings.tables} if work.request.dry_run else set()
     absent = [a for a in absent if a.split(" links to ")[1].split(".")[0] not in planned]
     if absent:
-        raise NeedsPerson(
+        raise ActionRequired(
             f"{work.table.name}: {'; '.join(absent)}, which Aito does not have; sync that table"
             " first"
         )

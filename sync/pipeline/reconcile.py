@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from sync.base.errors import NeedsPerson, PurgeRefused, Unavailable
+from sync.base.errors import ActionRequired, PurgeRefused, Unavailable
 from sync.bigquery.queries import Parameter, faults
 from sync.model import batches
 from sync.model.ports import PAGE, Where, Work, between, one_of
@@ -42,7 +42,7 @@ def held(work: Work, part: Slice) -> Held:
     where = between(work.cursor, part.start, part.end)
     for hit in work.target.rows(work.table.name, where, work.key, [work.key, work.cursor]):
         if work.key not in hit:
-            raise NeedsPerson(
+            raise ActionRequired(
                 f"{work.table.name}: Aito holds rows without {work.key}, the key; delete them there"
             )
         found.setdefault(str(hit[work.key]), []).append(hit[work.cursor])

@@ -20,7 +20,7 @@ from sync import config
 from sync.aito.transport import Pace, Transport
 from sync.aito.v1 import Target
 from sync.base.clock import Clock, Deadline
-from sync.base.errors import Busy, LeaseLost, NeedsPerson, OutOfTime, SyncError
+from sync.base.errors import Busy, LeaseLost, ActionRequired, OutOfTime, SyncError
 from sync.base.events import Log, Severity, Sink, Watcher, to_stdout
 from sync.bigquery import client as warehouse
 from sync.bigquery.source import Source
@@ -31,7 +31,7 @@ from sync.gcp.secret import Secret, secret
 from sync.ledger.lease import Lease
 from sync.ledger.ledger import Ledger
 from sync.model.ports import Work
-from sync.model.results import Request, RunReport, TableReport
+from sync.model.report import Request, RunReport, TableReport
 from sync.pipeline import freshness as watch
 from sync.pipeline.load import load
 from sync.pipeline.plan import plan
@@ -404,4 +404,4 @@ def unforeseen(error: Exception) -> SyncError:
     while frame and frame.tb_next:
         frame = frame.tb_next
     where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "?"
-    return NeedsPerson(f"internal error: {type(error).__name__} at {where}; please report it")
+    return ActionRequired(f"internal error: {type(error).__name__} at {where}; please report it")

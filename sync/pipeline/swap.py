@@ -4,7 +4,7 @@ old.
 
 from __future__ import annotations
 
-from sync.base.errors import NeedsPerson, OutcomeUnknown, OutOfTime, TooManyRejects, Unavailable
+from sync.base.errors import ActionRequired, OutcomeUnknown, OutOfTime, TooManyRejects, Unavailable
 from sync.bigquery.queries import Origin, faults
 from sync.model.ports import Work
 from sync.pipeline.deliver import Sender, too_many
@@ -32,7 +32,7 @@ def replace(work: Work) -> None:
     except OutOfTime as error:
         if not whole or work.deadline.stopped():
             raise
-        raise NeedsPerson(_too_long(work)) from error
+        raise ActionRequired(_too_long(work)) from error
     _verify(work, fresh, sent)
     work.lease.check()
     _swap(work, fresh)
@@ -55,7 +55,7 @@ def _make(work: Work, origin: Origin, fresh: str) -> None:
     """An empty table beside the old one; what a killed run left behind goes first."""
     absent = [table for table in work.table.parents if table not in work.schema]
     if absent:
-        raise NeedsPerson(
+        raise ActionRequired(
             f"{work.table.name}: links to {', '.join(absent)}, which Aito does not have; sync that"
             " table first"
         )

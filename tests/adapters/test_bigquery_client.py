@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from google.api_core import exceptions
 
-from sync.base.errors import AccessDenied, NeedsPerson, SyncError, Unavailable
+from sync.base.errors import AccessDenied, ActionRequired, SyncError, Unavailable
 from sync.bigquery.client import Missing, translated
 
 
@@ -25,7 +25,7 @@ def error(kind: type[exceptions.GoogleAPICallError], message: str, reason: str) 
                 "Query exceeded limit for bytes billed: 1. 2 or higher required.",
                 "bytesBilledLimitExceeded",
             ),
-            NeedsPerson,
+            ActionRequired,
             "2 or higher required.; raise bigquery.max_bytes_billed",
         ),
         (
@@ -64,7 +64,7 @@ def test_no_value_is_told(message: str) -> None:
     """Wherever BigQuery puts it in a failed query's message: ERROR('...') of a view may say
     anything.
     """
-    with pytest.raises(NeedsPerson) as found, translated("t", running=True):
+    with pytest.raises(ActionRequired) as found, translated("t", running=True):
         raise error(exceptions.BadRequest, message, "invalidQuery")
     assert "canary" not in str(found.value)
     assert "see the job in BigQuery" in str(found.value)

@@ -21,7 +21,7 @@ from sync.base.errors import AccessDenied
 from sync.bigquery.client import Warehouse
 from sync.evaluation import evaluation
 from sync.ledger.ledger import Ledger
-from sync.model.results import Request
+from sync.model.report import Request
 from sync.pipeline import freshness as watch
 from sync.pipeline import run
 from sync.status import facts as status

@@ -26,7 +26,7 @@ from sync import config
 from sync.aito.transport import Pace
 from sync.base.clock import Clock
 from sync.gcp.secret import Secret
-from sync.model.results import Request, RunReport, TableReport
+from sync.model.report import Request, RunReport, TableReport
 from sync.pipeline.run import Services, run
 
 Row = dict[str, Any]

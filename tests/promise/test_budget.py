@@ -19,7 +19,7 @@ import requests
 
 from local.stack import Function, Stack
 from sync.base.clock import Clock
-from sync.model.results import RunReport
+from sync.model.report import RunReport
 from tests.promise.ends import HOUR, Ends, row
 
 TOPIC = "projects/local-project/topics/rest"

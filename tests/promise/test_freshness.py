@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from local.stack import Function
-from sync.model.results import Request
+from sync.model.report import Request
 from tests.workbench import DAY, Bench, iso, table
 
 WATCH = Request(action="watch")

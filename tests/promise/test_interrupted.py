@@ -11,7 +11,7 @@ from local import bigquery
 from local.stack import Stack
 from sync.bigquery.client import Warehouse
 from sync.ledger.ledger import Ledger
-from sync.model.results import Request, RunReport
+from sync.model.report import Request, RunReport
 from sync.pipeline.run import Services, run
 
 SCHEMA = [SchemaField("id", "STRING"), SchemaField("happened", "TIMESTAMP")]

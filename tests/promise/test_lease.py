@@ -18,7 +18,7 @@ from sync.bigquery.queries import Parameter
 from sync.ledger import lease as leases
 from sync.ledger.lease import SPARE_SECONDS, Lease
 from sync.ledger.ledger import TAKE_FIRST, Ledger
-from sync.model.results import Request
+from sync.model.report import Request
 from sync.pipeline.run import run
 from tests.promise.ends import DAY, Ends, row
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sync.model import window
-from sync.model.results import Request
+from sync.model.report import Request
 from tests.workbench import DAY, NOW, Bench, civil, iso, table
 
 HOUR = 3600

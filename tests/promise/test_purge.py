@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sync.model.results import Request
+from sync.model.report import Request
 from tests.workbench import DAY, NOW, Bench, iso, table
 
 SCHEMA = {"id": "STRING", "ts": "TIMESTAMP", "parent": "STRING"}

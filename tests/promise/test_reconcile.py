@@ -13,7 +13,7 @@ from local.stack import Stack
 from sync.bigquery.queries import Origin
 from sync.bigquery.source import Source
 from sync.model import window
-from sync.model.results import Request
+from sync.model.report import Request
 from tests.promise.ends import DAY, HOUR, Ends, row
 from tests.workbench import Bench, iso, table
 

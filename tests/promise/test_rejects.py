@@ -12,7 +12,7 @@ from google.cloud import bigquery
 
 from local.stack import Stack
 from sync.ledger import ledger
-from sync.model.results import RunReport
+from sync.model.report import RunReport
 from tests.promise.ends import BAD, DAY, HOUR, Ends, refuse_bad, row
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from sync.model.results import Request, RunReport
+from sync.model.report import Request, RunReport
 from sync.pipeline.run import run
 from tests.promise.ends import Ends, row
 

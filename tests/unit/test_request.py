@@ -13,7 +13,7 @@ from local.bigquery import load
 from local.stack import Function, Stack
 from sync.base.errors import BadRequest
 from sync.entry import request
-from sync.model.results import Request
+from sync.model.report import Request
 from tests.workbench import table
 
 JSON_TYPE = {"Content-Type": "application/json"}
