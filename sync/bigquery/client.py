@@ -144,7 +144,9 @@ def _error(what: str, error: google_errors.GoogleAPIError, *, running: bool) -> 
     if (
         reason == "bytesBilledLimitExceeded"
     ):  # the client knows no such reason and takes it for a server's error
-        return ActionRequired(f"{text}; raise bigquery.max_bytes_billed, or let the query read less")
+        return ActionRequired(
+            f"{text}; raise bigquery.max_bytes_billed, or let the query read less"
+        )
     if (
         reason in LATER or "could not serialize access" in str(error).lower()
     ):  # two statements changed one table
@@ -242,7 +244,9 @@ class Warehouse:
                 retry=RETRY,
             )
             if job.statement_type not in (None, "SELECT"):
-                raise ActionRequired(f"{table}: `query` must be one SELECT, not {job.statement_type}")
+                raise ActionRequired(
+                    f"{table}: `query` must be one SELECT, not {job.statement_type}"
+                )
             return list(job.schema or ()), int(job.total_bytes_processed or 0)
 
     def table(self, path: str, table: str) -> bigquery.Table:
