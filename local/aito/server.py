@@ -322,9 +322,12 @@ def _kind(call: Call) -> tuple[str, bool]:
     """What kind of call this is, and whether it may change something; jobs go by what they run."""
     try:
         route, names = find(call.method, call.path)
+        if route.kind == "job.start" and names[0].startswith("data/"):
+            inner, _ = find(call.method, names[0])
+            return f"{inner.kind}.job", inner.writes
     except Refusal:
         return "other", False
-    return route.kind, route.writes or (route.kind == "job.start" and names[0].startswith("data/"))
+    return route.kind, route.writes
 
 
 def _table(call: Call) -> str | None:

@@ -159,7 +159,11 @@ def _manager(proxy: str | None) -> urllib3.PoolManager:
     if proxy is None:
         return urllib3.PoolManager(**options)
     try:
-        return urllib3.ProxyManager(proxy, proxy_headers=_credentials(proxy), **options)
+        address = urllib3.util.parse_url(proxy)
+        if not address.host:
+            raise LocationValueError
+        headers = _credentials(address.auth)
+        return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
     except (ProxySchemeUnknown, LocationValueError, ValueError):
         right = "http://proxy.example.com:3128"
         raise ActionRequired(
@@ -176,8 +180,7 @@ def _proxy(url: str) -> str | None:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def _credentials(proxy: str) -> dict[str, str]:
-    user = urllib3.util.parse_url(proxy).auth
+def _credentials(user: str | None) -> dict[str, str]:
     return dict(urllib3.make_headers(proxy_basic_auth=unquote(user))) if user else {}
 
 
