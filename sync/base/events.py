@@ -23,6 +23,7 @@ Event = Literal[
     "table_done",
     "purge_refused",
     "evaluation_started",
+    "evaluation_skipped",
     "evaluation_finished",
     "evaluation_failed",
     "freshness",

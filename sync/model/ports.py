@@ -20,6 +20,7 @@ from sync.model.records import (
     RowId,
     RunRecord,
     StatusRecords,
+    WatchRecords,
 )
 from sync.model.window import Histogram, Slice, Window
 
@@ -106,9 +107,7 @@ class Target(Protocol):
         """Everything that the target holds, by name."""
         ...
 
-    def compare(
-        self, table: str, wanted: Sequence[Column], held: TargetTable
-    ) -> SchemaDifference:
+    def compare(self, table: str, wanted: Sequence[Column], held: TargetTable) -> SchemaDifference:
         """How the wanted columns differ from a table, judged by meaning and not by spelling."""
         ...
 
@@ -214,6 +213,13 @@ class Ledger(Protocol):
 
     def evaluations(self, since: datetime) -> list[EvaluationRecord]:
         """The furthest state of each evaluation started since then, oldest first."""
+        ...
+
+    def watch_records(self, tables: Sequence[str], since: datetime) -> WatchRecords:
+        """The furthest state of each evaluation started since then, and the last syncs of tables.
+
+        One query, however much there is.
+        """
         ...
 
     def checkpoints(self, tables: Sequence[str]) -> dict[str, Checkpoint]:
