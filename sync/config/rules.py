@@ -256,7 +256,7 @@ def _one_question(evaluation: EvaluationSettings, at: Place) -> Findings:
         return
     if "evaluate" not in evaluation.query:
         yield Mistake(at_query, "must be an Aito evaluate body, which has the key `evaluate`")
-    for field in ("given", "test"):
+    for field in ("given", "test", "cases"):
         if field in evaluation.model_fields_set and evaluation.predict is None:
             text = (
                 f"`query` is a whole evaluate body: put what `{field}` says into it, and leave"

@@ -22,6 +22,7 @@ from sync.model.records import (
     RowId,
     RunRecord,
     StatusRecords,
+    WatchRecords,
 )
 from sync.model.window import Histogram, Slice, Window
 
@@ -243,6 +244,13 @@ class Ledger(Protocol):
 
     def evaluations(self, since: datetime) -> list[EvaluationRecord]:
         """The furthest state of each evaluation started since then, oldest first."""
+        ...
+
+    def watch_records(self, tables: Sequence[str], since: datetime) -> WatchRecords:
+        """The furthest state of each evaluation started since then, and the last syncs of tables.
+
+        One query, however much there is.
+        """
         ...
 
     def checkpoints(self, tables: Sequence[str]) -> dict[str, Checkpoint]:

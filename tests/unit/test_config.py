@@ -835,6 +835,16 @@ BROKEN = [
         evaluate("{name: e, predict: a, min_accuracy: 60}"),
         ("min_accuracy", "at most 1"),
     ),
+    Broken(
+        "no cases",
+        evaluate("{name: e, predict: a, cases: 0}"),
+        ("evaluate[0].cases", "at least 1"),
+    ),
+    Broken(
+        "cases of a query",
+        evaluate("{name: e, query: {evaluate: {}}, cases: 50}"),
+        ("evaluate[0].cases", "whole evaluate body"),
+    ),
 ]
 
 
