@@ -13,7 +13,18 @@ from sync.base import reasons
 MAX_LENGTH = 300  # characters of a reason that is shown
 MAX_READ = 2_000  # characters of a reason that are looked at
 WORDS = frozenset(
-    ["a", "an", "and", "are", "array", "as", "at", "be", "been", "beyond", "bits", "boolean", "cannot", "character", "characters", "column", "columns", "convert", "cursor", "data", "decimal", "document", "does", "element", "empty", "entries", "entry", "error", "expected", "expects", "field", "fit", "found", "from", "given", "got", "half", "has", "have", "int", "internal", "invalid", "is", "it", "its", "json", "key", "large", "limit", "link", "long", "malformed", "many", "max", "maximum", "message", "missing", "more", "must", "name", "no", "not", "null", "nullable", "number", "object", "of", "on", "or", "out", "pair", "parse", "range", "request", "required", "row", "rows", "schema", "server", "should", "size", "string", "surrogate", "table", "text", "that", "the", "there", "this", "to", "too", "type", "unexpected", "unknown", "value", "was", "were", "with", "without"]
+    re.findall(
+        r"\w+",
+        """
+        a an and are array as at be been beyond bits boolean cannot character characters column
+        columns convert cursor data decimal document does element empty entries entry error
+        expected expects field fit found from given got half has have int internal invalid is it
+        its json key large limit link long malformed many max maximum message missing more must
+        name no not null nullable number object of on or out pair parse range request required row
+        rows schema server should size string surrogate table text that the there this to too type
+        unexpected unknown value was were with without
+        """,
+    )
 )
 _ELLIPSIS = "…"
 _WORD = re.compile(r"[^\s:;,()'\"`]+")

@@ -1,4 +1,4 @@
-"""The ledger's tables: names, columns, partitioning. Columns are in the *.json files beside this."""
+"""The ledger's tables. Their columns are defined in the *.json files beside this module."""
 
 from __future__ import annotations
 

@@ -32,9 +32,9 @@ class Window:
 class Bucket:
     """What the source holds in the hour, or the finer span, that begins at `start`.
 
-    latest_per_key: rows that are the newest of their key in the whole window; keyless: rows without a key;
-    max_cursor: newest cursor of any of its keys; fingerprint: XOR over the latest_per_key' (key, cursor) up to
-    the watermark.
+    latest_per_key: rows that are the newest of their key in the whole window. keyless: rows
+    without a key. max_cursor: the newest cursor of any of its keys. fingerprint: XOR of the hashes
+    of (key, cursor) over those newest rows, up to the watermark.
     """
 
     start: int
@@ -47,7 +47,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Histogram:
-    """What the source holds in a window. cursorless: rows without a cursor, outside every window."""
+    """What the source holds in a window. cursorless: rows that have no cursor at all."""
 
     buckets: tuple[Bucket, ...]
     cursorless: int = 0
