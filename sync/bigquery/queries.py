@@ -102,6 +102,12 @@ def shape(table: BigQueryTable) -> Query:
     return Query(f"{select} LIMIT 0", predicates.parameters)
 
 
+def first_row(table: BigQueryTable) -> Query:
+    """A query that finds a row if the source shows any."""
+    predicates = partition_since(table, BEGINNING)
+    return Query(f"SELECT 1 {_from(table)} {predicates.where} LIMIT 1", predicates.parameters)
+
+
 def _everything(table: BigQueryTable, predicates: Predicates) -> str:
     cursor = f", {cursor_column(table)} AS sync_cursor" if table.settings.cursor else ""
     return f"SELECT *{cursor} {_from(table)} {predicates.where}"

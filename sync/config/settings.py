@@ -354,6 +354,15 @@ class PurgeSettings(Frozen):
     )
 
 
+class DeleteSettings(Frozen):
+    """The guard against a source that lost its rows."""
+
+    max_share: Share = Field(
+        default=0.1,
+        description="refuse to delete more than this share for being gone from the source, in a week",
+    )
+
+
 class RejectSettings(Frozen):
     """The guard against a source gone wrong."""
 
@@ -404,6 +413,7 @@ class TableSettings(Frozen):
         default=None, description="table or view: 'dataset.table' or 'project.dataset.table'"
     )
     query: Query | None = Field(default=None, description="one SELECT instead of `source`")
+    enabled: bool = Field(default=True, description="false leaves the table alone")
     mode: Literal["append", "merge", "replace"] = Field(
         default="append",
         description=(
@@ -436,6 +446,10 @@ class TableSettings(Frozen):
         default=None, description="purge older rows, and never load them; left out: keep everything"
     )
     purge: PurgeSettings = Field(default=PurgeSettings(), description="the guard of the purge")
+    delete: DeleteSettings = Field(
+        default=DeleteSettings(),
+        description="the guard of deletions for being gone from the source",
+    )
     rejects: RejectSettings = Field(
         default=RejectSettings(), description="the guard against a source gone wrong"
     )

@@ -8,7 +8,12 @@ from dataclasses import asdict
 from datetime import datetime
 
 from sync.ledger import checkpoints
-from sync.ledger.evaluations import evaluation_row, read_evaluations
+from sync.ledger.evaluations import (
+    evaluation_insert_id,
+    evaluation_row,
+    read_evaluations,
+    read_watch,
+)
 from sync.ledger.status_queries import read_status
 from sync.ledger.tables import LedgerTables
 from sync.model.checkpoint import Checkpoint
@@ -18,6 +23,7 @@ from sync.model.records import (
     RowId,
     RunRecord,
     StatusRecords,
+    WatchRecords,
 )
 from sync.model.sql import Parameter
 
@@ -59,7 +65,7 @@ class BigQueryLedger:
 
     def record_evaluation(self, record: EvaluationRecord) -> None:
         """Append one state of an evaluation, once however often it is repeated."""
-        row_id = f"{record.evaluation_id}-{record.state}"
+        row_id = evaluation_insert_id(record)
         self._tables.append("evaluations", [evaluation_row(record)], [row_id])
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -92,6 +98,10 @@ class BigQueryLedger:
     def evaluations(self, since: datetime) -> list[EvaluationRecord]:
         """The furthest state of each evaluation started since then, oldest first."""
         return read_evaluations(self._tables.read, since)
+
+    def watch_records(self, tables: Sequence[str], since: datetime, now: datetime) -> WatchRecords:
+        """The evaluations started since then, and the last syncs of tables. One query."""
+        return read_watch(self._tables.read, tables, since, now)
 
     def checkpoints(self, tables: Sequence[str]) -> dict[str, Checkpoint]:
         """The checkpoint of each table that has one."""

@@ -7,16 +7,12 @@ take streamed rows yet, so a load job appends them then.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sync.base.errors import AccessDenied, NotFound, UnknownColumn
 from sync.ledger.definitions import PARTITIONED_BY, LedgerTable, columns
 from sync.model.sql import Parameter, Query, SqlSession
-
-INSERT_ROWS = 500  # Google's advice for one streaming insert
-INSERT_BYTES = 8_000_000  # Google's limit for one request is 10 MB
 
 
 class LedgerTables:
@@ -36,12 +32,8 @@ class LedgerTables:
         self, table: LedgerTable, rows: Sequence[Mapping[str, Any]], ids: Sequence[str]
     ) -> None:
         """Append rows. ids: one for each row; a repetition of an id is stored once."""
-        for part in _parts([len(json.dumps(row)) for row in rows]):
-            self._append(table, rows[part], ids[part])
-
-    def _append(
-        self, table: LedgerTable, rows: Sequence[Mapping[str, Any]], ids: Sequence[str]
-    ) -> None:
+        if not rows:
+            return
         path, what = self.path(table), f"ledger {self.path(table)}"
         try:
             self._session.insert(path, rows, ids, what)
@@ -62,13 +54,6 @@ class LedgerTables:
     def change(self, text: str, parameters: Sequence[Parameter]) -> int:
         """Run a DML statement. Returns how many rows it changed. Raises NotFound."""
         return self._session.change(self._query(text, parameters), self._what)
-
-    def exists(self, text: str, parameters: Sequence[Parameter]) -> list[dict[str, Any]] | None:
-        """As `read`, but None when the ledger or one of the tables does not exist."""
-        try:
-            return self._session.read(self._query(text, parameters), self._what)
-        except NotFound:
-            return None
 
     def _query(self, text: str, parameters: Sequence[Parameter]) -> Query:
         names = {table: f"`{self.path(table)}`" for table in PARTITIONED_BY}
@@ -92,17 +77,3 @@ class LedgerTables:
                 "is missing and may not be made here; create them with `terraform apply`, or grant "
                 "roles/bigquery.dataEditor on the dataset"
             ) from error
-
-
-def _parts(sizes: Sequence[int]) -> Iterator[slice]:
-    """Cut rows of these sizes into ranges that one insert takes. A row is never cut."""
-    first = total = 0
-    for place, size in enumerate(sizes):
-        full = place - first == INSERT_ROWS
-        too_large = place > first and total + size > INSERT_BYTES
-        if full or too_large:
-            yield slice(first, place)
-            first, total = place, 0
-        total += size
-    if sizes:
-        yield slice(first, len(sizes))

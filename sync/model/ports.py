@@ -246,10 +246,10 @@ class Ledger(Protocol):
         """The furthest state of each evaluation started since then, oldest first."""
         ...
 
-    def watch_records(self, tables: Sequence[str], since: datetime) -> WatchRecords:
+    def watch_records(self, tables: Sequence[str], since: datetime, now: datetime) -> WatchRecords:
         """The furthest state of each evaluation started since then, and the last syncs of tables.
 
-        One query, however much there is.
+        It is one query, however much there is.
         """
         ...
 

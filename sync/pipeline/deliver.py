@@ -226,7 +226,8 @@ class Delivery:
         if self._run.table.cursor:
             columns.append(self._run.cursor)
         stored = self._stored(rows, columns)
-        here, left = [], []
+        here: list[str] = []
+        left: list[str] = []
         for row in rows:
             values = tuple(row.values.get(column) for column in columns)
             (here if values in stored else left).append(row.document)

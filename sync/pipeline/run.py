@@ -87,7 +87,8 @@ class Run:
         context = self._context
         with self._all_fail_together(self._tables):
             names = [run.name for run in self._tables]
-            records = context.ledger.watch_records(names, context.clock.utc() - MEMORY)
+            now = context.clock.utc()
+            records = context.ledger.watch_records(names, now - MEMORY, now)
             if self._action.evaluates:
                 with self._harmless():
                     configured = context.settings.tables

@@ -38,7 +38,7 @@ class Progress:
     evaluations: list[dict[str, str]] = field(default_factory=list)
     estimate: dict[str, Any] | None = None
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, Any]:
         """The rows, by what became of them."""
         return {name: getattr(self, name) for name in COUNTS}
 
