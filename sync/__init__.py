@@ -2,3 +2,5 @@
 
 The way through: main.py -> run -> load -> source and target.
 """
+
+__version__ = "0.2.0"

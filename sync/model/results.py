@@ -14,13 +14,20 @@ Status = Literal["ok", "partial", "failed", "busy"]
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. tables None: all."""
+    """What a caller wants. `tables` None means all tables.
+
+    `allow` names guards that this run ignores. `since` and `until` bound the cursor range in epoch
+    seconds, `until` excluded; None means that the run chooses.
+    """
 
     action: Action = "sync"
     tables: tuple[str, ...] | None = None
     dry_run: bool = False
     full_refresh: bool = False
     deep: bool = False
+    allow: frozenset[str] = frozenset()
+    since: int | None = None
+    until: int | None = None
 
     @property
     def everything(self) -> bool:
