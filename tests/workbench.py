@@ -31,8 +31,9 @@ from local.aito.server import Aito
 from local.stack import Stack
 from sync.base.clock import Clock
 from sync.model import window
-from sync.model.report import Request, RunReport, TableReport
-from sync.pipeline.run import Services, facts, run
+from sync.model.report import RunReport, TableReport
+from sync.model.request import Request
+from sync.app import Services, facts, run
 
 __all__ = ["Clock", "Request", "RunReport", "Services", "TableReport", "Workbench", "facts"]
 
