@@ -18,7 +18,7 @@ from sync.model.window import Slice, Window
 LIMITS = BatchSettings(rows=1000, bytes=5_000_000)
 START, END = 1_772_000_000, 1_772_366_400
 SPAN = Window(START, END)
-PART = Slice(START, END, rows=1000, reach=END + 500)
+PART = Slice(START, END, rows=1000, max_cursor=END + 500)
 MANY = dataclasses.replace(PART, parts=3)
 DAY = 86_400
 CURSORS = {"TIMESTAMP": "TIMESTAMP", "DATETIME": "DATETIME", "DATE": "DATE", "INTEGER": "INT64"}

@@ -29,11 +29,11 @@ from google.cloud.bigquery import Client, SchemaField
 from local import bigquery
 from local.aito.server import Aito
 from local.stack import Stack
+from sync.app import Services, facts, run
 from sync.base.clock import Clock
 from sync.model import window
 from sync.model.report import RunReport, TableReport
 from sync.model.request import Request
-from sync.app import Services, facts, run
 
 __all__ = ["Clock", "Request", "RunReport", "Services", "TableReport", "Workbench", "facts"]
 

@@ -7,13 +7,13 @@ from typing import Any, BinaryIO, cast
 
 import flask
 
+from sync.app import Services, facts, run
 from sync.base.errors import BadRequest, SyncError
 from sync.base.events import EventLog, Severity
 from sync.config import Settings
 from sync.entry import answer, message, notices
 from sync.entry.answer import Answer
 from sync.entry.request import request as validated
-from sync.app import Services, facts, run
 from sync.pipeline import unexpected
 
 HELP = "POST / runs, GET / shows the status"

@@ -307,7 +307,7 @@ def test_only_superseded_slices_look_ahead() -> None:
     """Later rows of the same keys are only read where the histogram says that there are some."""
     assert (
         "later"
-        not in sql.batches(described(), dataclasses.replace(PART, reach=END - 1), LIMITS).text
+        not in sql.batches(described(), dataclasses.replace(PART, max_cursor=END - 1), LIMITS).text
     )
     query = sql.batches(described(), PART, LIMITS)
     bounds = {p.name: p.value.timestamp() for p in query.parameters if p.name.startswith("later_")}
