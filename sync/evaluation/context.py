@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sync.base.clock import Clock, Deadline
-from sync.base.events import Log
+from sync.base.events import EventLog
 from sync.config import TableSettings
 from sync.model.ports import Ledger, Target
 from sync.model.records import EvaluationRecord, EvaluationStateName
@@ -25,7 +25,7 @@ class EvaluationContext:
     run_id: str
     target: Target
     ledger: Ledger
-    events: Log
+    events: EventLog
     clock: Clock
     deadline: Deadline
 

@@ -6,9 +6,11 @@ Every method may raise AccessDenied, ActionRequired or Unavailable, beside what 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
+from sync.base.errors import Busy
 from sync.config import BatchSettings, TableSettings
 from sync.model.batches import Batch
 from sync.model.checkpoint import Checkpoint
@@ -84,6 +86,10 @@ class Source(Protocol):
 
         One row per key: the one with the newest cursor. part None: the whole source.
         """
+        ...
+
+    def is_empty(self, source: SourceTable) -> bool:
+        """Whether the source shows no row at all."""
         ...
 
     def estimate(self, source: SourceTable, window: Window, slices: Sequence[Slice]) -> int:
@@ -173,6 +179,27 @@ class Target(Protocol):
 class Lease(Protocol):
     """The lock of a run."""
 
+    @property
+    def taken(self) -> bool:
+        """Whether the run has held a lease."""
+        ...
+
+    @property
+    def unfinished(self) -> frozenset[str]:
+        """The tables that an earlier run has left unfinished."""
+        ...
+
+    def take(self, tables: Sequence[str]) -> dict[str, Busy]:
+        """Take the leases of tables. Returns the error of each that another run holds."""
+        ...
+
+    def kept(self, unfinished: set[str]) -> AbstractContextManager[None]:
+        """Keep the leases while the body runs, then give them back.
+
+        unfinished: the tables that are not done. The body removes those that it has finished.
+        """
+        ...
+
     def check(self) -> None:
         """Raises LeaseLost when nothing more may be written."""
         ...
@@ -211,14 +238,18 @@ class Ledger(Protocol):
         """When the last sync that ended ok finished, by table. Tables without one are left out."""
         ...
 
+    def deleted_since(self, table: str, since: datetime) -> int:
+        """Rows that runs started since then have deleted for being gone from the source."""
+        ...
+
     def evaluations(self, since: datetime) -> list[EvaluationRecord]:
         """The furthest state of each evaluation started since then, oldest first."""
         ...
 
-    def watch_records(self, tables: Sequence[str], since: datetime) -> WatchRecords:
+    def watch_records(self, tables: Sequence[str], since: datetime, now: datetime) -> WatchRecords:
         """The furthest state of each evaluation started since then, and the last syncs of tables.
 
-        One query, however much there is.
+        It is one query, however much there is.
         """
         ...
 

@@ -11,8 +11,9 @@ from local import bigquery
 from local.stack import Stack
 from sync.bigquery.client import Warehouse
 from sync.ledger.ledger import Ledger
-from sync.model.report import Request, RunReport
-from sync.pipeline.run import Services, run
+from sync.model.report import RunReport
+from sync.model.request import Request
+from sync.app import Services, run
 
 SCHEMA = [SchemaField("id", "STRING"), SchemaField("happened", "TIMESTAMP")]
 NAME = "unfinished"

@@ -21,9 +21,9 @@ def counted(sizes: list[int], made: list[int], step: threading.Event) -> Iterato
         yield size
 
 
-def settled(made: list[int], step: threading.Event) -> int:
-    """How many were made once no other comes."""
-    while step.wait(0.2):
+def settled(made: list[int], step: threading.Event, seconds: float = 0.2) -> int:
+    """How many were made once no other comes for so many seconds."""
+    while step.wait(seconds):
         step.clear()
     return len(made)
 
@@ -38,7 +38,7 @@ def test_by_true_size(sizes: list[int]) -> None:
     taken = 0
     for item in ahead(counted(sizes, made, step), lambda size: size):
         taken += 1
-        waiting = made[taken : settled(made, step)]
+        waiting = made[taken : settled(made, step, 0.01)]
         assert sum(waiting[:-1]) < module.BYTES
         assert item == sizes[taken - 1]
     assert taken == len(sizes)
