@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sync.base.clock import Clock
-from sync.base.redact import plain
+from sync.base.redact import redact
 from sync.config import EvaluationSettings, Settings, TableSettings
 from sync.model.ports import Ledger
 from sync.model.records import EVALUATION_PATIENCE, StatusRecords
@@ -208,7 +208,7 @@ def _describe_rejects(rows: Iterable[Row], names: frozenset[str]) -> list[Facts]
     """
     merged: dict[str, Facts] = {}
     for row in rows:
-        reason = plain(row["reason"], names)
+        reason = redact(row["reason"], names)
         first = {"reason": reason, "rows": 0, "last_at": row["last_at"]}
         known = merged.setdefault(reason, first)
         known["rows"] += row["n_rows"]
