@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from local.stack import Stack
-from sync.bigquery.client import label
+from sync.bigquery.session import label
 from tests.workbench import DAY, Workbench, row
 
 CEILING = 123_456_789
