@@ -89,14 +89,14 @@ def limit_slices(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     monkeypatch.setattr(window, "SLICE_ROWS", rows)
 
 
-def limit_page(monkeypatch: pytest.MonkeyPatch, step: str, rows: int) -> None:
-    """Let one step ("plan" or "reconcile") reckon with so many keys in a request."""
-    monkeypatch.setattr(f"sync.pipeline.{step}.PAGE", rows)
+def limit_page(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Let an answer of the target hold so many rows."""
+    monkeypatch.setattr("sync.aito.AitoTarget.page_rows", rows)
 
 
 def replace_load(monkeypatch: pytest.MonkeyPatch, instead: Callable[..., None]) -> None:
     """Call `instead` where a run loads a table."""
-    monkeypatch.setattr("sync.pipeline.run.load", instead)
+    monkeypatch.setattr("sync.pipeline.actions.load", instead)
 
 
 # -- the workbench
@@ -289,7 +289,7 @@ class Workbench:
         if self.name in self.aito.schema():
             self.aito.delete_rows(self.name, {})
             self.aito.insert(self.name, list(aito_rows))
-        for kind in ("runs", "rejects", "leases"):
+        for kind in ("runs", "rejects", "leases", "checkpoints"):
             self.sql(f"DELETE FROM `{self.ledger}.{kind}` WHERE TRUE")
 
     def _reject_reasons(self) -> list[str]:

@@ -187,7 +187,7 @@ def test_what_goes_through_everything_goes_on(
     """Told to stop after each batch or slice, the next call does not begin anew, and one of them
     is the last.
     """
-    limit_page(monkeypatch, "plan", 100)  # rows in a slice that is compared by keys
+    limit_page(monkeypatch, 100)  # rows in a slice that is compared by keys
     settings = batches_of(50)
     bench = Workbench(stack, f"budget_{'deep' if 'deep' in asked else 'full'}", settings=settings)
     bench.put([row(f"k{i:04}", bench.now - 40 * HOUR + 400 * (i // 3)) for i in range(900)])

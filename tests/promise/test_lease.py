@@ -13,10 +13,11 @@ import pytest
 
 from local.stack import Function, Stack
 from sync.base.errors import LeaseLost, Unavailable
-from sync.bigquery.queries import Parameter
+from sync.model.sql import Parameter
 from sync.ledger import lease as leases
-from sync.ledger.lease import SPARE_SECONDS, Lease
-from sync.ledger.ledger import TAKE_FIRST, Ledger
+from sync.ledger.lease import SPARE_SECONDS, RunLease
+from sync.ledger.leases import TAKE_FIRST, Holder, Taken
+from sync.ledger.tables import LedgerTables
 from tests.workbench import DAY, Clock, Workbench, batches_of, replace_load, row
 
 LONGEST_WRITE = 60
@@ -24,19 +25,17 @@ FAR = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)"
 
 
 class Book:
-    """A ledger of one lease: `free` for a new one, `expired` for one that ran out; `held` by this
-    run.
-    """
+    """A ledger of one lease. free: this run gets it. held: leases that it still has."""
 
-    def __init__(self, free: int = 1, expired: int = 0) -> None:
-        self.free, self.expired, self.held = free, expired, free + expired
+    def __init__(self, free: int = 1) -> None:
+        self.free = self.held = free
         self.down = False
         self.asked_for = 0
         self.released: list[list[str]] = []
 
-    def lease(self, tables: Sequence[str], run_id: str, seconds: int) -> tuple[int, int]:
+    def take(self, tables: Sequence[str], run_id: str, seconds: int) -> Taken:
         self.asked_for = seconds
-        return self.free, self.expired
+        return Taken(frozenset(tables) if self.free else frozenset())
 
     def renew(self, run_id: str, seconds: int) -> int:
         if self.down:
@@ -46,8 +45,8 @@ class Book:
     def release(self, run_id: str, unfinished: Sequence[str]) -> None:
         self.released.append(list(unfinished))
 
-    def holders(self, tables: Sequence[str]) -> dict[str, tuple[str, float]]:
-        return {"t": ("other", 12.3)}
+    def holders(self, tables: Sequence[str]) -> dict[str, Holder]:
+        return {"t": Holder("other", 12.3)}
 
 
 class Seconds:
@@ -61,8 +60,8 @@ class Seconds:
         return Clock(monotonic=lambda: self.at)
 
 
-def taken(book: Book, seconds: Seconds) -> Lease:
-    lease = Lease(book, "mine", seconds.clock, LONGEST_WRITE)
+def taken(book: Book, seconds: Seconds) -> RunLease:
+    lease = RunLease(book, "mine", seconds.clock, LONGEST_WRITE)
     assert lease.take(["t"]) == {}
     return lease
 
@@ -115,7 +114,7 @@ def test_a_lease_that_another_run_took_is_lost_at_once() -> None:
 
 def test_busy_tells_by_whom_and_for_how_long() -> None:
     """The error names the run and the seconds; there is nothing to write for this run."""
-    lease = Lease(Book(free=0), "mine", Seconds().clock, LONGEST_WRITE)
+    lease = RunLease(Book(free=0), "mine", Seconds().clock, LONGEST_WRITE)
     busy = lease.take(["t"])
     assert (busy["t"].status, busy["t"].retry_after) == (409, 13)
     assert "run other is at work on it" in str(busy["t"])
@@ -154,17 +153,18 @@ def test_two_very_first_runs(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> N
     """
     bench = Workbench(stack, "lease_first")
     bench.put([row("a", bench.now - 5)])
-    change = Ledger._change
+    change = LedgerTables.change
 
-    def beside(self: Ledger, text: str, parameters: Sequence[Parameter]) -> int:
+    def beside(self: LedgerTables, text: str, parameters: Sequence[Parameter]) -> int:
         done = change(self, text, parameters)
         if text == TAKE_FIRST:  # the other's row, which the statement above did not see
             bench.sql(
-                f"INSERT INTO `{bench.ledger}.leases` VALUES ('{bench.name}', 'other', {FAR})"
+                f"INSERT INTO `{bench.ledger}.leases` (`table`, run_id, expires_at, state)"
+                f" VALUES ('{bench.name}', 'other', {FAR}, 'held')"
             )
         return done
 
-    monkeypatch.setattr(Ledger, "_change", beside)
+    monkeypatch.setattr(LedgerTables, "change", beside)
     report = bench.run()
     assert (report.http_status, report.tables[0].status) == (409, "busy")
     assert "run other is at work on it" in str(report.tables[0].error)
@@ -291,8 +291,8 @@ def test_interrupted_for_good(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> 
     replace_load(monkeypatch, interrupted)
     with pytest.raises(KeyboardInterrupt):
         bench.run()
-    (left,) = bench.sql(f"SELECT UNIX_SECONDS(expires_at) AS expires FROM `{bench.ledger}.leases`")
-    assert left["expires"] == 1
+    (left,) = bench.sql(f"SELECT state FROM `{bench.ledger}.leases`")
+    assert left["state"] == "unfinished"
 
 
 def test_a_second_row_of_a_run_that_died_in_the_very_first_race(stack: Stack) -> None:
@@ -302,8 +302,8 @@ def test_a_second_row_of_a_run_that_died_in_the_very_first_race(stack: Stack) ->
     bench.run_ok()
     hold(bench, "another", FAR)
     bench.sql(
-        f"INSERT INTO `{bench.ledger}.leases` VALUES ('{bench.name}', 'dead', TIMESTAMP '2000-01-01"
-        " 00:00:00+00')"
+        f"INSERT INTO `{bench.ledger}.leases` (`table`, run_id, expires_at, state)"
+        f" VALUES ('{bench.name}', 'dead', TIMESTAMP '2000-01-01 00:00:00+00', 'held')"
     )
     assert bench.run().http_status == 409
     bench.expire_leases()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from sync.bigquery.queries import Origin
-from sync.bigquery.source import Source
+from sync.bigquery import BigQuerySource
+from sync.model.ports import SourceTable
 from tests.workbench import (
     DAY,
     HOUR,
@@ -70,7 +70,7 @@ def test_dry_run_only_says_so(stack: Stack) -> None:
 
 def test_deep_finds_what_counts_do_not(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """One row missing and one too many in the same large slice: equal in number, found by keys."""
-    limit_page(monkeypatch, "reconcile", 100)
+    limit_page(monkeypatch, 100)
     bench = Workbench(stack, "reconcile_deep")
     bench.put([row(f"k{i:03}", bench.now - 60 - i * HOUR) for i in range(200)])
     bench.run_ok()
@@ -299,16 +299,16 @@ def test_what_comes_during_the_load_costs_no_whole_scan(
     asked = table(f"{bench.name}_t", f"{bench.name}.streamed", keep="60d")
     late = [{"id": f"late{i}", "ts": iso(real - 800 + i)} for i in range(3)]
     bounded: list[bool] = []
-    histogram = Source.histogram
+    histogram = BigQuerySource.histogram
 
-    def counted(source: Source, origin: Origin, *rest: Any) -> Any:
-        found = histogram(source, origin, *rest)
+    def counted(source: BigQuerySource, described: SourceTable, *rest: Any) -> Any:
+        found = histogram(source, described, *rest)
         if not bounded:
             bench.load_source("streamed", INGESTED, late)
-        bounded.append(origin.by_arrival)
+        bounded.append(described.reads_recent_only)
         return found
 
-    monkeypatch.setattr(Source, "histogram", counted)
+    monkeypatch.setattr(BigQuerySource, "histogram", counted)
     assert bench.run_ok(asked).verified
     assert len(bench.aito_keys(asked["name"])) == 12
     assert bounded == [True, True]

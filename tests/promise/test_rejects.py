@@ -11,7 +11,7 @@ import pytest
 from google.cloud import bigquery
 
 from local.stack import Stack
-from sync.ledger import ledger
+from sync.bigquery import tables
 from tests.faults import BAD, refuse_bad_rows
 from tests.workbench import DAY, HOUR, RunReport, Workbench, batches_of, limit_slices, row
 
@@ -212,7 +212,7 @@ def test_many_at_once(stack: Stack, monkeypatch: pytest.MonkeyPatch, most: int) 
     """A batch's bad rows are written down together, in inserts that BigQuery takes: each is on
     record once.
     """
-    monkeypatch.setattr(ledger, "INSERT_BYTES", most)
+    monkeypatch.setattr(tables, "INSERT_BYTES", most)
     inserts: list[int] = []
     insert = bigquery.Client.insert_rows_json
 
