@@ -29,13 +29,14 @@ from google.cloud.bigquery import Client, SchemaField
 from local import bigquery
 from local.aito.server import Aito
 from local.stack import Stack
+from sync.app import Services, facts, run
 from sync.base.clock import Clock
-from sync.bigquery.client import label
-from sync.bigquery.queries import Origin
-from sync.bigquery.source import Source
+from sync.bigquery import BigQuerySource
+from sync.bigquery.session import label
 from sync.model import window
-from sync.model.results import Request, RunReport, TableReport
-from sync.pipeline.run import Services, facts, run
+from sync.model.ports import SourceTable
+from sync.model.report import RunReport, TableReport
+from sync.model.request import Request
 
 __all__ = [
     "Clock",
@@ -103,9 +104,9 @@ def limit_slices(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     monkeypatch.setattr(window, "SLICE_ROWS", rows)
 
 
-def limit_page(monkeypatch: pytest.MonkeyPatch, step: str, rows: int) -> None:
-    """Let one step ("plan" or "reconcile") reckon with so many keys in a request."""
-    monkeypatch.setattr(f"sync.pipeline.{step}.PAGE", rows)
+def limit_page(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Let an answer of the target hold so many rows."""
+    monkeypatch.setattr("sync.aito.AitoTarget.page_rows", rows)
 
 
 def limit_renewal(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -115,24 +116,24 @@ def limit_renewal(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
 def limit_insert(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """Let the ledger put at most so many bytes into one insert."""
-    monkeypatch.setattr("sync.ledger.ledger.INSERT_BYTES", size)
+    monkeypatch.setattr("sync.bigquery.tables.INSERT_BYTES", size)
 
 
 def hear_counts(monkeypatch: pytest.MonkeyPatch, hear: Callable[[bool], None]) -> None:
     """Call `hear` after each count of the source: whether it was bound to recent partitions."""
-    histogram = Source.histogram
+    histogram = BigQuerySource.histogram
 
-    def counted(source: Source, origin: Origin, *rest: Any) -> Any:
-        found = histogram(source, origin, *rest)
-        hear(origin.by_arrival)
+    def counted(source: BigQuerySource, described: SourceTable, *rest: Any) -> Any:
+        found = histogram(source, described, *rest)
+        hear(described.reads_recent_only)
         return found
 
-    monkeypatch.setattr(Source, "histogram", counted)
+    monkeypatch.setattr(BigQuerySource, "histogram", counted)
 
 
 def replace_load(monkeypatch: pytest.MonkeyPatch, instead: Callable[..., None]) -> None:
     """Call `instead` where a run loads a table."""
-    monkeypatch.setattr("sync.pipeline.run.load", instead)
+    monkeypatch.setattr("sync.pipeline.actions.load", instead)
 
 
 # -- the workbench
@@ -331,27 +332,26 @@ class Workbench:
         """Let another run hold the lease of every table for an hour. The leases must be there."""
         self.sql(
             f"UPDATE `{self.ledger}.leases` SET run_id = '{run_id}',"
-            f" expires_at = {IN_AN_HOUR} WHERE TRUE"
+            f" expires_at = {IN_AN_HOUR}, state = 'held' WHERE TRUE"
         )
 
     def insert_lease(self, run_id: str, ends: str = IN_AN_HOUR) -> None:
         """Add a lease of the own table, as another run does. ends: SQL of a TIMESTAMP."""
         self.sql(
-            f"INSERT INTO `{self.ledger}.leases` (`table`, run_id, expires_at)"
-            f" VALUES ('{self.name}', '{run_id}', {ends})"
+            f"INSERT INTO `{self.ledger}.leases` (`table`, run_id, expires_at, state)"
+            f" VALUES ('{self.name}', '{run_id}', {ends}, 'held')"
         )
 
-    def lease_ends(self) -> list[int]:
-        """The end of each lease, in epoch seconds."""
-        leases = self.sql(f"SELECT UNIX_SECONDS(expires_at) AS s FROM `{self.ledger}.leases`")
-        return [int(lease["s"]) for lease in leases]
+    def lease_states(self) -> list[str]:
+        """The state of each lease."""
+        return [lease["state"] for lease in self.ledger_rows("leases")]
 
     def start_over(self, aito_rows: Iterable[Row]) -> None:
         """Make these the rows in Aito, and delete the ledger's rows."""
         if self.name in self.aito.schema():
             self.aito.delete_rows(self.name, {})
             self.aito.insert(self.name, list(aito_rows))
-        for kind in ("runs", "rejects", "leases"):
+        for kind in ("runs", "rejects", "leases", "checkpoints"):
             self.sql(f"DELETE FROM `{self.ledger}.{kind}` WHERE TRUE")
 
     def _reject_reasons(self) -> list[str]:

@@ -26,7 +26,7 @@ from sync.aito.v1 import Target
 from sync.base.clock import Clock, Deadline
 from sync.base.errors import (
     AccessDenied,
-    NeedsPerson,
+    ActionRequired,
     OutcomeUnknown,
     Refused,
     SyncError,
@@ -41,8 +41,8 @@ REACTIONS: dict[str, tuple[type[SyncError], int, int]] = {
     "contention": (Unavailable, ATTEMPTS, ATTEMPTS),
     "throttled": (Unavailable, ATTEMPTS, ATTEMPTS),
     "migrating": (Unavailable, 1, 1),
-    "quota": (NeedsPerson, 1, 1),
-    "row_limit": (NeedsPerson, 1, 1),
+    "quota": (ActionRequired, 1, 1),
+    "row_limit": (ActionRequired, 1, 1),
     "unauthorized": (AccessDenied, 1, 1),
     "forbidden": (AccessDenied, 1, 1),
     "missing": (Refused, 1, 1),

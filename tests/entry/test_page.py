@@ -184,7 +184,7 @@ def test_a_ledger_out_of_reach(bench: Workbench, monkeypatch: pytest.MonkeyPatch
     def unreachable(*_: Any) -> None:
         raise AccessDenied("ledger <p.d>: access denied")
 
-    monkeypatch.setattr(main, "facts", unreachable)
+    monkeypatch.setattr("sync.entry.http.facts", unreachable)
     bench.services(web(bench))
     main.services.cache_clear()
     try:

@@ -185,7 +185,7 @@ def test_a_run_over_everything_resumes(
     """A run that is stopped after each batch or slice is resumed by the next call, until it
     ends.
     """
-    limit_page(monkeypatch, "plan", 100)  # rows in a slice that is compared by keys
+    limit_page(monkeypatch, 100)  # rows in a slice that is compared by keys
     settings = batches_of(50)
     bench = Workbench(stack, f"budget_{'deep' if 'deep' in asked else 'full'}", settings=settings)
     bench.put([row(f"k{i:04}", bench.now - 40 * HOUR + 400 * (i // 3)) for i in range(900)])

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from local.stack import Function
-from sync.base.errors import NeedsPerson
+from sync.base.errors import ActionRequired
 from sync.config import CursorSettings, EvaluationSettings, TableSettings
 from sync.evaluation.question import body, figures
 from tests.workbench import DAY, Workbench, iso, table
@@ -667,7 +667,7 @@ def test_bodies() -> None:
 )
 def test_bodies_that_cannot_be(given: str, said: str) -> None:
     """A field that Aito lacks is named with its table."""
-    with pytest.raises(NeedsPerson, match=said):
+    with pytest.raises(ActionRequired, match=said):
         body(WEB, asked(given=(given,)), SCHEMA, None)
 
 

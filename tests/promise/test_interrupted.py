@@ -53,7 +53,7 @@ def test_damage_far_behind_the_watermark(loaded: Workbench, damage: str) -> None
 def test_a_finished_run_gives_its_lease_back(loaded: Workbench) -> None:
     """After an ok run the lease is free, and the next run asks the ledger nothing."""
     assert loaded.run().http_status == 200
-    assert loaded.lease_ends() == [0]
+    assert loaded.lease_states() == ["done"]
 
 
 def test_a_failed_run_is_seen_by_the_next(stack: Stack) -> None:
@@ -62,7 +62,7 @@ def test_a_failed_run_is_seen_by_the_next(stack: Stack) -> None:
     bench.aito.fail("unavailable", on="insert", times=None, skip=2)
     assert bench.run().http_status == 503
     bench.aito.heal()
-    assert bench.lease_ends() == [1]
+    assert bench.lease_states() == ["unfinished"]
     bench.aito.double_rows(bench.name, {"id": "k03"})
     assert bench.run().http_status == 200
     assert bench.aito_keys() == KEYS

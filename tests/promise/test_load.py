@@ -223,7 +223,7 @@ def test_awkward_keys(bench: Workbench) -> None:
         "$and",
         "k" * 1500,
     ]
-    asked = table("load_keys", f"{bench.dataset}.rows", purge={"max_share": 1})
+    asked = table("load_keys", f"{bench.dataset}.rows", delete={"max_share": 1})
     bench.load_source("rows", SCHEMA, rows(*((key, NOW - 100.0 - n) for n, key in enumerate(keys))))
     bench.aito.fail("cut", on="insert", apply="half")
     assert bench.run_ok(asked).uploaded == len(keys)
@@ -235,7 +235,7 @@ def test_awkward_keys(bench: Workbench) -> None:
     assert bench.run_ok(asked, full_refresh=True).uploaded == len(keys)
     assert [row["n"] for row in bench.aito.rows("load_keys")] == [7] * len(keys)
     bench.sql("DELETE FROM {d}.rows WHERE id != 'a b'")
-    assert bench.run_ok(asked, action="reconcile").repaired == len(keys) - 1
+    assert bench.run_ok(asked, action="reconcile").deleted == len(keys) - 1
     assert bench.aito_keys("load_keys") == ["a b"]
 
 

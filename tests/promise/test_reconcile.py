@@ -67,7 +67,7 @@ def test_a_dry_run_only_counts(stack: Stack) -> None:
 
 def test_deep_finds_what_counts_do_not(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """One row missing and one too many in the same large slice: equal in number, found by keys."""
-    limit_page(monkeypatch, "reconcile", 100)
+    limit_page(monkeypatch, 100)
     bench = Workbench(stack, "reconcile_deep")
     bench.put([row(f"k{i:03}", bench.now - 60 - i * HOUR) for i in range(200)])
     bench.run_ok()

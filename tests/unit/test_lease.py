@@ -8,25 +8,24 @@ import pytest
 
 from sync.base.clock import Clock
 from sync.base.errors import LeaseLost, Unavailable
-from sync.ledger.lease import SPARE_SECONDS, Lease
+from sync.ledger.lease import SPARE_SECONDS, RunLease
+from sync.ledger.leases import Holder, Taken
 
 LONGEST_WRITE = 60
 
 
 class Book:
-    """A ledger of one lease: `free` for a new one, `expired` for one that ran out; `held` by this
-    run.
-    """
+    """A ledger of one lease. free: this run gets it. held: leases that it still has."""
 
-    def __init__(self, free: int = 1, expired: int = 0) -> None:
-        self.free, self.expired, self.held = free, expired, free + expired
+    def __init__(self, free: int = 1) -> None:
+        self.free = self.held = free
         self.down = False
         self.asked_for = 0
         self.released: list[list[str]] = []
 
-    def lease(self, tables: Sequence[str], run_id: str, seconds: int) -> tuple[int, int]:
+    def take(self, tables: Sequence[str], run_id: str, seconds: int) -> Taken:
         self.asked_for = seconds
-        return self.free, self.expired
+        return Taken(frozenset(tables) if self.free else frozenset())
 
     def renew(self, run_id: str, seconds: int) -> int:
         if self.down:
@@ -36,8 +35,8 @@ class Book:
     def release(self, run_id: str, unfinished: Sequence[str]) -> None:
         self.released.append(list(unfinished))
 
-    def holders(self, tables: Sequence[str]) -> dict[str, tuple[str, float]]:
-        return {"t": ("other", 12.3)}
+    def holders(self, tables: Sequence[str]) -> dict[str, Holder]:
+        return {"t": Holder("other", 12.3)}
 
 
 class Seconds:
@@ -51,14 +50,14 @@ class Seconds:
         return Clock(monotonic=lambda: self.at)
 
 
-def taken(book: Book, seconds: Seconds) -> Lease:
-    lease = Lease(book, "mine", seconds.clock, LONGEST_WRITE)
+def taken(book: Book, seconds: Seconds) -> RunLease:
+    lease = RunLease(book, "mine", seconds.clock, LONGEST_WRITE)
     assert lease.take(["t"]) == {}
     return lease
 
 
 def test_it_runs_out() -> None:
-    """Without renewal writing bench so long before another run may begin that the last write is
+    """Without renewal writing ends so long before another run may begin that the last write is
     over by then.
     """
     book, seconds = Book(), Seconds()
@@ -105,7 +104,7 @@ def test_a_lease_that_another_run_took_is_lost_at_once() -> None:
 
 def test_busy_tells_by_whom_and_for_how_long() -> None:
     """The error names the run and the seconds; there is nothing to write for this run."""
-    lease = Lease(Book(free=0), "mine", Seconds().clock, LONGEST_WRITE)
+    lease = RunLease(Book(free=0), "mine", Seconds().clock, LONGEST_WRITE)
     busy = lease.take(["t"])
     assert (busy["t"].status, busy["t"].retry_after) == (409, 13)
     assert "run other is at work on it" in str(busy["t"])
