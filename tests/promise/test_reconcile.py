@@ -44,12 +44,12 @@ def test_four_kinds_of_damage(stack: Stack) -> None:
     """One call repairs all, and reports it in answer and ledger. A second one finds nothing."""
     bench = damaged(stack, "reconcile_four")
     report = bench.run_ok(action="reconcile")
-    assert report.repaired == 400
+    assert (report.repaired, report.deleted) == (300, 100)
     (run,) = bench.sql(f"SELECT * FROM `{bench.ledger}.runs` WHERE action = 'reconcile'")
-    assert (run["repaired"], run["status"]) == (400, "ok")
+    assert (run["repaired"], run["deleted"], run["status"]) == (300, 100, "ok")
     stack.aito.reset_stats()
     again = bench.run_ok(action="reconcile")
-    assert (again.repaired, stack.aito.total("writes")) == (0, 0)
+    assert (again.repaired, again.deleted, stack.aito.total("writes")) == (0, 0, 0)
 
 
 def test_a_dry_run_only_counts(stack: Stack) -> None:
@@ -58,18 +58,19 @@ def test_a_dry_run_only_counts(stack: Stack) -> None:
     runs = f"SELECT COUNT(*) AS n FROM `{bench.ledger}.runs`"
     before = bench.sql(runs)
     report = bench.run(action="reconcile", dry_run=True)
-    assert (report.http_status, report.tables[0].repaired) == (200, 400)
+    planned = report.tables[0]
+    assert (report.http_status, planned.repaired, planned.deleted) == (200, 300, 100)
     assert stack.aito.total("writes") == 0
     assert bench.sql(runs) == before
     assert len(bench.differences()) == 400
-    assert bench.run_ok(action="reconcile").repaired == 400
+    assert bench.run_ok(action="reconcile").deleted == 100
 
 
 def test_deep_finds_what_counts_do_not(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """One row missing and one too many in the same large slice: equal in number, found by keys."""
     limit_page(monkeypatch, 100)
     bench = Workbench(stack, "reconcile_deep")
-    bench.put([row(f"k{i:03}", bench.now - 60 - i * HOUR) for i in range(200)])
+    bench.put([row(f"k{i:03}", bench.now - 60) for i in range(200)])
     bench.run_ok()
     stack.aito.delete_rows(bench.name, {"id": "k100"})
     stack.aito.double_rows(bench.name, {"id": "k150"})
@@ -79,7 +80,7 @@ def test_deep_finds_what_counts_do_not(stack: Stack, monkeypatch: pytest.MonkeyP
 
 
 def test_a_source_that_lost_its_rows(stack: Stack) -> None:
-    """More than purge.max_share would go: refused with the numbers, nothing deleted, until a
+    """More than delete.max_share would go: refused with the numbers, nothing deleted, until a
     person allows it.
     """
     bench = Workbench(stack, "reconcile_lost")
@@ -89,10 +90,9 @@ def test_a_source_that_lost_its_rows(stack: Stack) -> None:
     for dry_run in (True, False):
         report = bench.run(action="reconcile", dry_run=dry_run)
         assert report.http_status == 500
-        assert "150 of 200 rows in Aito are gone from the source" in str(report.tables[0].error)
+        assert "150 of 200 rows are gone from the source" in str(report.tables[0].error)
     assert len(bench.aito_rows()) == 200
-    bench.table = {"purge": {"max_share": 0.8}}
-    assert bench.run_ok(action="reconcile").repaired == 150
+    assert bench.run_ok(action="reconcile", allow=frozenset(["delete"])).deleted == 150
 
 
 def test_max_share_is_of_the_whole_run(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
