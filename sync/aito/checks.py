@@ -281,7 +281,7 @@ def no_coercion(probe: Probe) -> Finding:
     return "; ".join(taken) if taken else None
 
 
-BAD_BATCH = [{"n": 1}, {"n": 2}, {"n": "bad"}, {"n": 4}]
+BAD_BATCH: Sequence[Row] = [{"n": 1}, {"n": 2}, {"n": "bad"}, {"n": 4}]
 
 
 def bad_row_status(probe: Probe) -> Finding:

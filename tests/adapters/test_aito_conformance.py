@@ -155,8 +155,11 @@ SWITCHES = [
 
 
 @pytest.mark.parametrize(("switches", "line"), SWITCHES)
-def test_each_switch_is_one_line(aito: Aito, switches: dict[str, Any], line: str) -> None:
+def test_each_switch_is_one_line(
+    aito: Aito, monkeypatch: pytest.MonkeyPatch, switches: dict[str, Any], line: str
+) -> None:
     """A stand-in that differs in one thing differs on one line, and the tables are removed."""
+    monkeypatch.setattr("sync.aito.checks.MANY", 2000)
     aito.switches.turn(**switches)
     results = run(aito)
     assert names(results, Outcome.DIFFERS) == [line]
