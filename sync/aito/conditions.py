@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sync.model.conditions import AllOf, Before, Between, Condition, OneOf
+from sync.model.conditions import AllOf, Before, Between, Condition, Native, OneOf
 
 
 def where(condition: Condition) -> dict[str, Any]:
@@ -17,6 +17,8 @@ def where(condition: Condition) -> dict[str, Any]:
             return {"$and": [{column: {"$gte": start}}, {column: {"$lt": end}}]}
         case Before(column, end):
             return {column: {"$lt": end}}
+        case Native(query):
+            return dict(query)
         case OneOf(column, values):
             return {column: {"$or": list(values)}}
         case AllOf(conditions):

@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 from google.api_core import exceptions
 
-from sync.base.errors import AccessDenied, ActionRequired, SyncError, Unavailable
-from sync.bigquery.client import Missing, translated
+from sync.base.errors import AccessDenied, ActionRequired, NotFound, SyncError, Unavailable
+from sync.bigquery.errors import translated
 
 
 def error(kind: type[exceptions.GoogleAPICallError], message: str, reason: str) -> Exception:
@@ -44,7 +44,7 @@ def error(kind: type[exceptions.GoogleAPICallError], message: str, reason: str) 
         ),
         (error(exceptions.Forbidden, "quota", "quotaExceeded"), Unavailable, "quota"),
         (error(exceptions.Forbidden, "no", "accessDenied"), AccessDenied, "no"),
-        (error(exceptions.NotFound, "gone", "notFound"), Missing, "gone"),
+        (error(exceptions.NotFound, "gone", "notFound"), NotFound, "gone"),
         (exceptions.RetryError("too long", None), Unavailable, "did not answer (RetryError)"),
         (TimeoutError(), Unavailable, "did not answer (TimeoutError)"),
     ],
