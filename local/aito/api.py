@@ -208,8 +208,11 @@ def _put_table(api: Api, asked: Asked) -> Result:
 
 
 def _delete_table(api: Api, asked: Asked) -> Result:
-    api.store.drop_table(asked.names[0])
-    return Result(200, {"deleted": [asked.names[0]]})
+    name = asked.names[0]
+    if api.switches.drop_missing == "ok" and not api.store.has(name):
+        return Result(200, {"deleted": []})
+    api.store.drop_table(name)
+    return Result(200, {"deleted": [name]})
 
 
 def _get_column(api: Api, asked: Asked) -> Result:

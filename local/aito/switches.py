@@ -16,6 +16,7 @@ class Switches:
 
     Schema:
     put_over_rows: a PUT over a table with rows is refused, or empties it (OpenAPI).
+    drop_missing: a DELETE of a table that is not there is a 404, or ok (as SDK tests rely on).
     columns: the order in which they are read back.
     types, analyzers, self_links, nullable_false: how they are written when read back.
     long_type: whether the type Long exists.
@@ -45,6 +46,7 @@ class Switches:
     """
 
     put_over_rows: Literal["refuse", "empty"] = "refuse"
+    drop_missing: Literal["404", "ok"] = "404"
     columns: Literal["alphabetical", "as made"] = "alphabetical"
     types: Literal["as documented", "lower"] = "as documented"
     analyzers: Literal["long name", "as sent", "object"] = "long name"

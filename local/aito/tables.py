@@ -62,6 +62,10 @@ class Tables:
             raise Refusal(404, f"No such table: {name}")
         return self._tables[name]
 
+    def has(self, name: str) -> bool:
+        """Whether there is a table of this name."""
+        return name in self._tables
+
     def _check_kind(self, name: str) -> None:
         if name in self.switches.collections:
             raise Refusal(400, f"`{name}` is a collection and not a table")

@@ -188,6 +188,12 @@ def put_over_rows(probe: Probe) -> Finding:
     return "it is taken, and the rows stay" if succeeded(answer) else None
 
 
+def drop_missing(probe: Probe) -> Finding:
+    """A DELETE of a table that is not there."""
+    answer = probe.ask("DELETE", f"schema/{probe.table('none')}")
+    return None if answer.status == 404 else f"it is answered with {answer.status}"
+
+
 def new_column(probe: Probe) -> Finding:
     """A nullable column for a table with rows."""
     name = probe.make("grow", {"n": {"type": "Int", "nullable": False}}, [{"n": 1}])
@@ -718,6 +724,13 @@ CHECKS: tuple[Check, ...] = (
         "A PUT never goes to a name that exists, and is sent once. If one is applied late, the"
         " following run finds the rows missing and loads them again.",
         put_over_rows,
+    ),
+    Check(
+        "DELETE of a missing table",
+        "It is a 404.",
+        "A DELETE whose answer was lost is repeated.",
+        "Nothing changes: a missing table is what was wanted.",
+        drop_missing,
     ),
     Check(
         "new column",

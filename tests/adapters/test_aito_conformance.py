@@ -127,6 +127,7 @@ def test_the_wait_for_an_expiry(aito: Aito) -> None:
 
 SWITCHES = [
     ({"put_over_rows": "empty"}, "PUT over a table with rows"),
+    ({"drop_missing": "ok"}, "DELETE of a missing table"),
     ({"columns": "as made"}, "order of columns"),
     ({"types": "lower"}, "spelling of types"),
     ({"analyzers": "as sent"}, "spelling of analyzers"),
