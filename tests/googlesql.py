@@ -17,7 +17,6 @@ import platform
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -33,6 +32,8 @@ from zetasql.wasi._pb2.zetasql.proto import options_pb2, simple_catalog_pb2
 from zetasql.wasi._pb2.zetasql.public import options_pb2 as public
 from zetasql.wasi._pb2.zetasql.public import simple_table_pb2, type_pb2, value_pb2
 from zetasql.wasi._pb2.zetasql.resolved_ast import resolved_node_kind_pb2 as kinds
+
+from sync.model.sql import Parameter
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SCALARS = {
@@ -73,22 +74,8 @@ class Refused(Exception):
     """The engine refused a statement, or it failed. The message is BigQuery's."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of the catalog. columns and pseudo_columns: name -> type as SQL writes it."""
-
-    path: str
-    columns: Mapping[str, str]
-    pseudo_columns: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A query parameter."""
-
-    name: str
-    type: str
-    value: Any = None
+Columns = Mapping[str, str]  # name -> type as SQL writes it; _PARTITIONTIME is a pseudo-column
+Tables = Mapping[str, Columns]  # by path
 
 
 class GoogleSql:
@@ -98,7 +85,7 @@ class GoogleSql:
         self._client = _Client()
 
     def prepare(
-        self, text: str, tables: Sequence[Table] = (), parameters: Sequence[Any] = ()
+        self, text: str, tables: Tables, parameters: Sequence[Parameter] = ()
     ) -> dict[str, str]:
         """Check a statement. Returns the result's columns and the names of their types.
 
@@ -113,7 +100,7 @@ class GoogleSql:
         self._forget(response.prepared.prepared_query_id)
         return {c.name: _type_name(c.type) for c in response.prepared.columns}
 
-    def analyze(self, text: str, tables: Sequence[Table], parameters: Sequence[Any] = ()) -> None:
+    def analyze(self, text: str, tables: Tables, parameters: Sequence[Parameter] = ()) -> None:
         """Check a statement that changes a table. Raises Refused."""
         request = service.AnalyzeRequest(
             sql_statement=text,
@@ -123,13 +110,13 @@ class GoogleSql:
         self._call("Analyze", request, service.AnalyzeResponse)
 
     def rows(
-        self, text: str, parameters: Sequence[Any] = (), zone: str = "UTC"
+        self, text: str, parameters: Sequence[Parameter] = (), zone: str = "UTC"
     ) -> list[dict[str, Any]]:
         """The rows of a query without tables. Raises Refused."""
         request = service.EvaluateQueryRequest(
             sql=text,
             options=self._options(parameters, zone),
-            simple_catalog=self._catalog(()),
+            simple_catalog=self._catalog({}),
         )
         for parameter in parameters:
             value = _value(parameter.type, parameter.value)
@@ -174,7 +161,7 @@ class GoogleSql:
             reserved_keywords=["QUALIFY"],
         )
 
-    def _options(self, parameters: Sequence[Any], zone: str = "UTC") -> Any:
+    def _options(self, parameters: Sequence[Parameter], zone: str = "UTC") -> Any:
         rewrites = public.ResolvedASTRewrite
         options = options_pb2.AnalyzerOptionsProto(
             language_options=self._language,
@@ -188,36 +175,38 @@ class GoogleSql:
             options.query_parameters.add(name=parameter.name, type=type_of(parameter.type))
         return options
 
-    def _catalog(self, tables: Sequence[Table]) -> Any:
+    def _catalog(self, tables: Tables) -> Any:
         builtin = options_pb2.ZetaSQLBuiltinFunctionOptionsProto(language_options=self._language)
         catalog = simple_catalog_pb2.SimpleCatalogProto(
             name="catalog", builtin_function_options=builtin
         )
-        for table in tables:
-            _add(catalog, table)
+        for path, columns in tables.items():
+            _add(catalog, path, columns)
         return catalog
 
 
-def _add(catalog: Any, table: Table) -> None:
+def _add(catalog: Any, path: str, columns: Columns) -> None:
     """Under its whole path, which statements write in backticks, and under its path's parts."""
-    catalog.table.append(_table(table, table.path))
-    *folders, name = table.path.split(".")
+    catalog.table.append(_table(path, columns))
+    *folders, name = path.split(".")
     for each in folders:
         existing = [inner for inner in catalog.catalog if inner.name == each]
         catalog = existing[0] if existing else catalog.catalog.add(name=each)
     if folders:
-        catalog.table.append(_table(table, name))
+        catalog.table.append(_table(name, columns))
 
 
-def _table(table: Table, name: str) -> Any:
-    made = simple_table_pb2.SimpleTableProto(name=name)
-    for column, kind in table.columns.items():
-        made.column.add(name=column, type=type_of(kind), is_writable_column=True)
-    for column, kind in table.pseudo_columns.items():
-        made.column.add(
-            name=column, type=type_of(kind), is_pseudo_column=True, is_writable_column=False
+def _table(name: str, columns: Columns) -> Any:
+    table = simple_table_pb2.SimpleTableProto(name=name)
+    for column, kind in columns.items():
+        is_pseudo = column.startswith("_PARTITION")
+        table.column.add(
+            name=column,
+            type=type_of(kind),
+            is_pseudo_column=is_pseudo,
+            is_writable_column=not is_pseudo,
         )
-    return made
+    return table
 
 
 # -- types
@@ -326,9 +315,10 @@ class _Client(WasmClient):  # type: ignore[misc]  # the package has no types
         linker = wasmtime.Linker(engine)
         linker.define_wasi()
         self.instance = linker.instantiate(self.store, self.module)
-        self.exports = self.instance.exports(self.store)
-        self.exports["_initialize"](self.store)
-        self.memory = self.exports["memory"]
+        exports: Any = self.instance.exports(self.store)
+        exports["_initialize"](self.store)
+        self.exports = exports
+        self.memory: Any = exports["memory"]
 
     @property
     def _base(self) -> int:
