@@ -83,6 +83,7 @@ class GoogleSql:
 
     def __init__(self) -> None:
         self._client = _Client()
+        self._catalogs: dict[str, int] = {}
 
     def prepare(
         self, text: str, tables: Tables, parameters: Sequence[Parameter] = ()
@@ -94,7 +95,7 @@ class GoogleSql:
         request = service.PrepareQueryRequest(
             sql=text,
             options=self._options(parameters),
-            simple_catalog=self._catalog(tables),
+            registered_catalog_id=self._catalog(tables),
         )
         response = self._call("PrepareQuery", request, service.PrepareQueryResponse)
         self._forget(response.prepared.prepared_query_id)
@@ -105,7 +106,7 @@ class GoogleSql:
         request = service.AnalyzeRequest(
             sql_statement=text,
             options=self._options(parameters),
-            simple_catalog=self._catalog(tables),
+            registered_catalog_id=self._catalog(tables),
         )
         self._call("Analyze", request, service.AnalyzeResponse)
 
@@ -116,7 +117,7 @@ class GoogleSql:
         request = service.EvaluateQueryRequest(
             sql=text,
             options=self._options(parameters, zone),
-            simple_catalog=self._catalog({}),
+            registered_catalog_id=self._catalog({}),
         )
         for parameter in parameters:
             value = _value(parameter.type, parameter.value)
@@ -175,14 +176,22 @@ class GoogleSql:
             options.query_parameters.add(name=parameter.name, type=type_of(parameter.type))
         return options
 
-    def _catalog(self, tables: Tables) -> Any:
-        builtin = options_pb2.ZetaSQLBuiltinFunctionOptionsProto(language_options=self._language)
-        catalog = simple_catalog_pb2.SimpleCatalogProto(
-            name="catalog", builtin_function_options=builtin
-        )
-        for path, columns in tables.items():
-            _add(catalog, path, columns)
-        return catalog
+    def _catalog(self, tables: Tables) -> int:
+        """The id of a catalog with these tables. Loading its functions is slow, thus it is kept."""
+        signature = repr(tables)
+        if signature not in self._catalogs:
+            builtin = options_pb2.ZetaSQLBuiltinFunctionOptionsProto(
+                language_options=self._language
+            )
+            catalog = simple_catalog_pb2.SimpleCatalogProto(
+                name="catalog", builtin_function_options=builtin
+            )
+            for path, columns in tables.items():
+                _add(catalog, path, columns)
+            request = service.RegisterCatalogRequest(simple_catalog=catalog)
+            answer = self._call("RegisterCatalog", request, service.RegisterResponse)
+            self._catalogs[signature] = answer.registered_id
+        return self._catalogs[signature]
 
 
 def _add(catalog: Any, path: str, columns: Columns) -> None:

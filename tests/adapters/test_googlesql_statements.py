@@ -34,6 +34,10 @@ RECORD = Field(
         Field("inner", "RECORD", True, fields=(Field("when", "TIMESTAMP"), Field("j", "JSON"))),
     ),
 )
+# Statements and sources that were accepted before: layouts share many of them.
+ACCEPTED: set[tuple[str, str]] = set()
+# The engine cannot prepare its functions.
+TYPES = [kind for kind in DEFAULTS if kind != "GEOGRAPHY"]
 RECORDS = (RECORD, Field("several", "RECORD", True, fields=RECORD.fields))
 
 
@@ -50,9 +54,12 @@ def check(googlesql: GoogleSql, table: BigQueryTable, source: Columns) -> None:
     """All queries of a table are accepted, and give what the source reads from them."""
     tables = {PATH: source, "shop.pages": source}
     for name, query in queries(table).items():
+        if (query.text, repr(source)) in ACCEPTED:
+            continue
         found = googlesql.prepare(query.text, tables, query.parameters)
         if name in RESULTS:
             assert list(found.values()) == RESULTS[name], name
+        ACCEPTED.add((query.text, repr(source)))
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -76,8 +83,8 @@ def test_every_layout_and_cursor(googlesql: GoogleSql, name: str) -> None:
 
 def every_conversion() -> list[tuple[Field, str]]:
     """Each type, alone and in an array, with each Aito type that it can become."""
-    scalars = [Field(f"c_{kind}", kind) for kind in DEFAULTS]
-    arrays = [Field(f"a_{kind}", kind, True) for kind in DEFAULTS]
+    scalars = [Field(f"c_{kind}", kind) for kind in TYPES]
+    arrays = [Field(f"a_{kind}", kind, True) for kind in TYPES]
     return [
         (field, aito_type)
         for field in (*scalars, *arrays, *RECORDS)
@@ -89,7 +96,7 @@ def every_conversion() -> list[tuple[Field, str]]:
 def test_every_conversion(googlesql: GoogleSql) -> None:
     """All of them in one table, nullable or not."""
     conversions = every_conversion()
-    assert len(conversions) > 80
+    assert len(conversions) > 70
     for nullable in (True, False):
         fields = [Field("id", "STRING"), Field("v", "STRING")]
         asked: dict[str, dict[str, object]] = {"id": {}, "v": {}}
@@ -110,7 +117,7 @@ def test_every_conversion(googlesql: GoogleSql) -> None:
 
 KEYS = [
     (kind, aito_type)
-    for kind in DEFAULTS
+    for kind in TYPES
     for aito_type in KEY_TYPES
     if is_convertible(Field("id", kind), aito_type)
 ]
@@ -125,6 +132,12 @@ def test_every_key(googlesql: GoogleSql, kind: str, aito_type: str) -> None:
         table, table.source, Field("sync_cursor", "DATE"), sql_columns=columns(table, [field])
     )
     check(googlesql, described, {"id": sql_type(field), "ts": "DATE"})
+
+
+def test_geography(googlesql: GoogleSql) -> None:
+    """It is analyzed only, which the engine does not do with statements of many steps."""
+    value = columns(settings(columns={"id": {}}), [Field("id", "GEOGRAPHY")])[0].value
+    googlesql.analyze(f"SELECT {value} FROM `{PATH}`", {PATH: {"id": "GEOGRAPHY"}})
 
 
 def test_a_source_without_cursor_and_key(googlesql: GoogleSql) -> None:
