@@ -170,16 +170,20 @@ class Function:
         self,
         body: Any = None,
         *,
+        path: str = "/",
         headers: Mapping[str, str] | None = None,
         timeout: float = PATIENCE_SECONDS,
     ) -> tuple[int, Any]:
-        """POST a JSON body, or bytes as they are.
+        """POST a JSON body, or bytes as they are. The path may have a query string.
 
         -> (status, JSON, or the text where it is none).
         """
         return _read(
             requests.post(
-                self.url, data=_encoded(body), headers=_headers(body, headers), timeout=timeout
+                self.url + path,
+                data=_encoded(body),
+                headers=_headers(body, headers),
+                timeout=timeout,
             )
         )
 

@@ -16,10 +16,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
+from sync.app import Services, run
 from sync.base.errors import BadRequest, ConfigError, SyncError
 from sync.entry.request import request as asked_for
-from sync.model.report import Request, RunReport, TableReport
-from sync.pipeline.run import Services, run
+from sync.model.report import RunReport, TableReport
+from sync.model.request import Request
 
 EXIT = {200: 0, 202: 3, 409: 3, 503: 3}
 PROG = "python -m sync"

@@ -18,7 +18,7 @@ from sync.model.window import Slice, Window
 LIMITS = BatchSettings(rows=1000, bytes=5_000_000)
 START, END = 1_772_000_000, 1_772_366_400
 SPAN = Window(START, END)
-PART = Slice(START, END, rows=1000, reach=END + 500)
+PART = Slice(START, END, rows=1000, max_cursor=END + 500)
 MANY = dataclasses.replace(PART, parts=3)
 DAY = 86_400
 CURSORS = {"TIMESTAMP": "TIMESTAMP", "DATETIME": "DATETIME", "DATE": "DATE", "INTEGER": "INT64"}
@@ -86,6 +86,7 @@ def queries(of: BigQueryTable) -> dict[str, Query]:
     """Every query that reads this source."""
     return {
         "shape": sql.shape(of),
+        "first row": sql.first_row(of),
         "histogram": sql.histogram(of, SPAN, END),
         "fine histogram": sql.histogram(of, SPAN, END, [START], 60),
         "batches": sql.batches(of, PART, LIMITS),

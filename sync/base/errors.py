@@ -107,7 +107,7 @@ class Busy(SyncError):
 
 
 class Unavailable(SyncError):
-    """Something upstream did not answer as it should; the state is good, calling again continues."""
+    """Something upstream failed. The state is good, and calling again continues."""
 
     status = 503
 

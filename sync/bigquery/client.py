@@ -28,6 +28,9 @@ CALL_SECONDS: Any = (3.0, REQUEST_SECONDS)
 JOB_SECONDS = 300.0
 
 
+BigQueryClient = bigquery.Client
+
+
 def make_client(settings: BigQuerySettings) -> bigquery.Client:
     """A client for BigQuery, or for the emulator that BIGQUERY_EMULATOR_HOST names.
 

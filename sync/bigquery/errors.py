@@ -14,7 +14,7 @@ import requests.exceptions
 from google.api_core import exceptions as google_errors
 
 from sync.base.errors import AccessDenied, ActionRequired, NotFound, SyncError, Unavailable
-from sync.base.redact import plain
+from sync.base.redact import redact
 
 # Errors that are gone when the same request is sent again.
 TRANSIENT = (
@@ -101,5 +101,5 @@ def _message(error: google_errors.GoogleAPIError, *, running: bool) -> str:
     text = re.sub(r"^(GET|POST|PUT|DELETE|PATCH) \S+: ", "", text)
     if not running or reason_of(error) in REASONS_WITHOUT_VALUES:
         return " ".join(text.split())
-    beginning = plain(text.split(":")[0], SQL_WORDS)
+    beginning = redact(text.split(":")[0], SQL_WORDS)
     return f"{beginning} (the rest may hold a row's value; see the job in BigQuery)"

@@ -19,6 +19,7 @@ from sync.bigquery.predicates import (
     cursor_column,
     cursor_is_not_null,
     cursor_is_null,
+    is_partitioned_by_cursor,
     partition_since,
 )
 from sync.bigquery.table import DOCUMENT_BYTES, BigQueryTable
@@ -102,6 +103,14 @@ def shape(table: BigQueryTable) -> Query:
     else:
         select = _declared_columns(table, predicates)
     return Query(f"{select} LIMIT 0", predicates.parameters)
+
+
+def first_row(table: BigQueryTable) -> Query:
+    """A query that finds a row if the source shows any."""
+    predicates = partition_since(table, BEGINNING)
+    if is_partitioned_by_cursor(table):  # BigQuery may require a predicate on it
+        predicates += cursor_is_not_null(table)
+    return Query(f"SELECT 1 {_from(table)} {predicates.where} LIMIT 1", predicates.parameters)
 
 
 def _everything(table: BigQueryTable, predicates: Predicates) -> str:

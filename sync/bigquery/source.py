@@ -138,6 +138,11 @@ class BigQuerySource:
             buckets.append(Bucket(start, rows, latest_per_key, keyless, newest, fingerprint))
         return Histogram(tuple(buckets), cursorless)
 
+    def is_empty(self, source: SourceTable) -> bool:
+        """Whether the source shows no row at all."""
+        table = _own(source)
+        return not list(self._rows(table, queries.first_row(table)))
+
     # -- read
 
     def batches(

@@ -1,73 +1,89 @@
-"""How a mistake in a file is written down: its place, what is wrong, what would be right."""
+"""Describes a problem in a file or a request: where it is, what is wrong, what would be right."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from typing import NamedTuple
 
+# The way from the top of the file to a value: `("tables", 1, "cursor")`.
 Place = tuple[str | int, ...]
 
-LONGEST_QUOTE = 32  # enough to recognise a value by; too little to give a key away
-LONGEST_LIST = 16
+LONGEST_QUOTE = 32  # long enough to recognise a value, too short to reveal an Aito key
+LONGEST_LIST = 16  # known names that one message lists
 
 
-class Mistake(NamedTuple):
+class Problem(NamedTuple):
     """One thing to correct.
 
-    `rests_on` names every place the finding depends on; left out: `place` alone.
+    `depends_on` names every place that the finding depends on. Empty means `place` alone.
     """
 
     place: Place
     text: str
-    rests_on: tuple[Place, ...] = ()
+    depends_on: tuple[Place, ...] = ()
 
-    def doubtful(self, wrong: Iterable[Place]) -> bool:
-        """Whether it may be a mere consequence of a mistake already found at one of the places
-        `wrong`.
-        """
-        return any(
-            related(mine, other) for mine in self.rests_on or (self.place,) for other in wrong
-        )
+    def follows_from(self, wrong: Iterable[Place]) -> bool:
+        """Whether a problem that is already known at one of the places `wrong` may cause it."""
+        mine = self.depends_on or (self.place,)
+        return any(overlap(place, other) for other in wrong for place in mine)
 
 
-def related(one: Place, other: Place) -> bool:
-    """Whether one place holds the other."""
+def overlap(one: Place, other: Place) -> bool:
+    """Whether one place contains the other."""
     shorter = min(len(one), len(other))
     return one[:shorter] == other[:shorter]
 
 
 def spell(place: Place) -> str:
     """`("tables", 1, "cursor")` as people write it: `tables[1].cursor`."""
-    return "".join(
-        f"[{part}]" if isinstance(part, int) else f".{cut(part)}" for part in place
-    ).lstrip(".")
+    parts = [_spell_part(part) for part in place]
+    return "".join(parts).lstrip(".")
 
 
-def cut(text: str) -> str:
-    """The text on one line and no longer than it takes to recognise it."""
-    line = text if text.isprintable() else ascii(text)[1:-1]
-    return line if len(line) <= LONGEST_QUOTE else line[: LONGEST_QUOTE - 1] + "…"
+def _spell_part(part: str | int) -> str:
+    if isinstance(part, int):
+        return f"[{part}]"
+    return f".{cut(part)}"
 
 
-def quote(value: str) -> str:
-    """A value from the file, fit to stand in a message."""
-    return f"'{cut(value)}'"
+def cut(text: str, longest: int = LONGEST_QUOTE) -> str:
+    """The text on one line, with at most `longest` characters."""
+    start = text[: longest + 1]
+    line = start if start.isprintable() else ascii(start)[1:-1]
+    if len(line) <= longest:
+        return line
+    return line[: longest - 1] + "…"
+
+
+def quote(value: str, longest: int = LONGEST_QUOTE) -> str:
+    """A value as it may stand in a message."""
+    return f"'{cut(value, longest)}'"
 
 
 def close(word: str, words: Iterable[str]) -> str | None:
-    """The word that was probably meant."""
-    import difflib  # only ever needed when something is wrong
+    """The known word that was probably meant, or None. Case does not count."""
+    by_lower_case = {known.lower(): known for known in words}
+    matches = difflib.get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.6)
+    if not matches:
+        return None
+    return by_lower_case[matches[0]]
 
-    lower = {known.lower(): known for known in words}
-    matches = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
-    return lower[matches[0]] if matches else None
 
+def suggest(
+    word: str,
+    words: Iterable[str],
+    listing: str = "known here:",
+    longest: int = LONGEST_QUOTE,
+) -> str:
+    """`did you mean 'x'?`, or `listing` and the known words.
 
-def suggest(word: str, words: Iterable[str]) -> str:
-    """`did you mean 'x'?`, or what there is to choose from."""
-    words = list(words)
-    meant = close(word, words)
-    if meant:
-        return f"did you mean {quote(meant)}?"
-    more = ", …" if len(words) > LONGEST_LIST else ""
-    return f"known here: {', '.join(cut(known) for known in words[:LONGEST_LIST])}{more}"
+    At most LONGEST_LIST words are listed, each with at most `longest` characters.
+    """
+    known = list(words)
+    meant = close(word, known)
+    if meant is not None:
+        return f"did you mean {quote(meant, longest)}?"
+    listed = ", ".join(cut(name, longest) for name in known[:LONGEST_LIST])
+    more = ", …" if len(known) > LONGEST_LIST else ""
+    return f"{listing} {listed}{more}"

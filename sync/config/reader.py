@@ -1,7 +1,7 @@
-"""Reads `sync.yaml` into settings, or tells every mistake in it at once.
+"""Reads the text of `sync.yaml` into settings, or reports every problem in it at once.
 
-Three steps: YAML with places (`yamlfile`), single values (`settings`), contradictions
-(`crosschecks`). `python -m sync.config` prints the JSON schema for editors.
+Three steps: YAML with lines (`yaml_file`), single values (`settings`), contradictions (`rules`).
+`python -m sync.config` prints the JSON schema for editors.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from sync.base.errors import ConfigError
-from sync.config import rules as crosschecks
-from sync.config import yaml_file as yamlfile
-from sync.config.problems import Mistake, Place, close, quote, suggest
+from sync.config import rules
+from sync.config.problems import Place, Problem, close, quote, suggest
 from sync.config.settings import (
     AitoSettings,
     BatchSettings,
@@ -24,32 +23,13 @@ from sync.config.settings import (
     ColumnSettings,
     CursorSettings,
     EvaluationSettings,
-    Frozen,
     PurgeSettings,
     RejectSettings,
     Settings,
     TableSettings,
-    duration,
 )
 
-__all__ = [
-    "AitoSettings",
-    "BatchSettings",
-    "BigQuerySettings",
-    "ColumnSettings",
-    "CursorSettings",
-    "EvaluationSettings",
-    "Frozen",
-    "PurgeSettings",
-    "RejectSettings",
-    "Settings",
-    "TableSettings",
-    "duration",
-    "json_schema",
-    "load",
-    "parse",
-]
-
+# The model of a mapping, by the key under which it stands.
 MODELS: dict[str, type[BaseModel]] = {
     "aito": AitoSettings,
     "bigquery": BigQuerySettings,
@@ -60,11 +40,11 @@ MODELS: dict[str, type[BaseModel]] = {
     "rejects": RejectSettings,
     "evaluate": EvaluationSettings,
 }
-ROUNDS = (
-    8  # a value mended at one level can show a mistake one level down; the file is five levels deep
-)
+# A value repaired at one level can uncover a problem one level down. The file is five levels deep.
+MAX_ROUNDS = 8
 
-WORDS = {
+# pydantic's kinds of error, in words for the person who wrote the file.
+MESSAGES = {
     "missing": "is missing",
     "model_type": "must be a mapping of keys and values",
     "dict_type": "must be a mapping of keys and values",
@@ -80,74 +60,92 @@ WORDS = {
     "less_than_equal": "must be at most {le}",
     "less_than": "must be less than {lt}",
 }
+KINDS = {int: "a number", float: "a fraction", str: "text", list: "a list", dict: "a mapping"}
+SECRET_WORDS = ("api_key", "apikey", "api-key", "password", "token")
 
 
 def load(path: str | os.PathLike[str]) -> Settings:
-    """The settings in a file. Raises ConfigError, which lists every mistake."""
-    return parse(yamlfile.text_of(path), os.fspath(path))
+    """The settings in a file. Raises ConfigError, which lists every problem."""
+    from sync.config import yaml_file  # PyYAML is not needed until a file is read: see `parse`
+
+    return parse(yaml_file.text_of(path), os.fspath(path))
 
 
 def parse(text: str, where: str = "sync.yaml") -> Settings:
-    """The settings in a file's text; `where` is the name by which messages call the file."""
-    document = yamlfile.read(text, where)
+    """The settings in a file's text. Messages call the file `where`.
+
+    Raises ConfigError, which lists every problem.
+    """
+    from sync.config import yaml_file  # keeps PyYAML out of `import main`, which every start pays
+
+    document = yaml_file.read(text, where)
     settings, wrong = _settings(document.data)
-    places = [mistake.place for mistake in wrong]
     if settings is not None:
-        wrong += [found for found in crosschecks.find(settings) if not found.doubtful(places)]
-    if settings is None or wrong or document.mistakes:
+        wrong += _contradictions(settings, wrong)
+    if settings is None or wrong or document.problems:
         raise ConfigError(document.report(wrong))
     return settings
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of the file, for editors."""
-    schema = Settings.model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
+        **Settings.model_json_schema(),
         "title": "sync.yaml",
     }
 
 
-def _settings(data: dict[str, Any]) -> tuple[Settings | None, list[Mistake]]:
-    """The settings, and the mistakes in single values.
+def _contradictions(settings: Settings, wrong: list[Problem]) -> list[Problem]:
+    """What the rules find, less what follows from a value that is wrong by itself."""
+    places = [problem.place for problem in wrong]
+    return [found for found in rules.find(settings) if not found.follows_from(places)]
 
-    A value that is wrong is taken out or replaced by one that is not, and the rest is read again:
-    so the settings are complete enough to look for contradictions in the same go.
+
+def _settings(data: dict[str, Any]) -> tuple[Settings | None, list[Problem]]:
+    """The settings, and the problems of single values.
+
+    A wrong value is removed or replaced by a right one, and the rest is read again. So the
+    settings are complete enough to look for contradictions in the same run.
     """
-    wrong: list[Mistake] = []
+    wrong: list[Problem] = []
     text = json.dumps(data)
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         try:
-            # As JSON, because there strict means what YAML means: lists, mappings, true/false,
+            # As JSON, because there strict means what YAML means: lists, mappings, true, false,
             # numbers, text.
             return Settings.model_validate_json(text), wrong
         except ValidationError as error:
-            mended = json.loads(text)
-            wrong += _mend(mended, error, [mistake.place for mistake in wrong])
-            text = json.dumps(mended)
+            repaired = json.loads(text)
+            known = [problem.place for problem in wrong]
+            wrong += _repair(repaired, error, known)
+            text = json.dumps(repaired)
     return None, wrong
 
 
-def _mend(data: dict[str, Any], error: ValidationError, known: list[Place]) -> list[Mistake]:
-    """Put right what can be, so that reading goes on; tells what was not known to be wrong."""
+def _repair(data: dict[str, Any], error: ValidationError, known: list[Place]) -> list[Problem]:
+    """Repair `data` as far as possible. Returns the problems at places that are not `known`."""
     # Unknown keys first: a key put under its right name is not missing any more.
-    details = sorted(
-        error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden"
-    )
+    details = error.errors(include_url=False)
+    details.sort(key=lambda detail: detail["type"] != "extra_forbidden")
     renamed: set[Place] = set()
-    told = []
+    found = []
     for detail in details:
         place = _place(detail)
         if place in renamed:
             continue
-        if not any(place[: len(other)] == other for other in known):
-            told.append(Mistake(place, _told(detail, place)))
+        if not _within(place, known):
+            found.append(Problem(place, _message(detail, place)))
         if detail["type"] == "extra_forbidden":
             renamed.add(_rename(data, place))
         else:
             _replace(data, place)
-    return told
+    return found
+
+
+def _within(place: Place, known: list[Place]) -> bool:
+    """Whether a place is one of the `known`, or inside one."""
+    return any(place[: len(other)] == other for other in known)
 
 
 def _place(detail: ErrorDetails) -> Place:
@@ -163,9 +161,10 @@ def _holder(data: Any, place: Place) -> Any:
 
 
 def _rename(data: dict[str, Any], place: Place) -> Place:
-    """Take an unknown key out, or give it the name that was probably meant."""
-    holder, word = _holder(data, place), str(place[-1])
-    value, right = holder.pop(word), _meant(place)
+    """Remove an unknown key, or give it the name that was probably meant. Returns its place."""
+    holder = _holder(data, place)
+    value = holder.pop(str(place[-1]))
+    right = _probable_key(place)
     if right is None or right in holder:
         return place
     holder[right] = value
@@ -173,48 +172,56 @@ def _rename(data: dict[str, Any], place: Place) -> Place:
 
 
 def _replace(data: dict[str, Any], place: Place) -> None:
-    """Take a wrong value out; where one must stand, put one that breaks no rule."""
-    holder, part = _holder(data, place), place[-1]
+    """Remove a wrong value. Where a value must stand, put one that breaks no rule."""
+    holder = _holder(data, place)
+    part = place[-1]
     if isinstance(part, int):
         holder[part] = {} if place[-2] in MODELS else "placeholder"
     elif part in holder:
         del holder[part]
+    elif part == "aito":
+        holder[part] = {}
+    elif part == "url":
+        holder[part] = "https://placeholder"
     else:
-        holder[str(part)] = {"aito": {}, "url": "https://placeholder"}.get(str(part), "placeholder")
+        holder[part] = "placeholder"
 
 
-def _told(detail: ErrorDetails, place: Place) -> str:
+def _message(detail: ErrorDetails, place: Place) -> str:
     """What pydantic found, in words for the person who wrote the file."""
     kind = detail["type"]
     if kind == "extra_forbidden":
         return _unknown_key(place)
     if kind == "value_error":
         return str(detail["ctx"]["error"])
-    limits = {
-        name: f"{limit:.15g}" if isinstance(limit, float) else limit
-        for name, limit in detail.get("ctx", {}).items()
-    }
-    text = WORDS[kind].format(**limits) if kind in WORDS else detail["msg"]
-    field = _model(place).model_fields.get(str(place[-1]))
-    if kind == "missing" and field is not None:
-        return f"{text}: {field.description}"
-    return text + _instead(detail) if kind.endswith("_type") else text
+    if kind not in MESSAGES:
+        return detail["msg"]
+    limits = {name: _number(limit) for name, limit in detail.get("ctx", {}).items()}
+    text = MESSAGES[kind].format(**limits)
+    if kind == "missing":
+        field = _model(place).model_fields.get(str(place[-1]))
+        return f"{text}: {field.description}" if field else text
+    if kind.endswith("_type"):
+        return f"{text}{_instead(detail)}"
+    return text
+
+
+def _number(limit: Any) -> Any:
+    """A limit as people write it: 1 and not 1.0."""
+    return f"{limit:.15g}" if isinstance(limit, float) else limit
 
 
 def _instead(detail: ErrorDetails) -> str:
     """What stands there instead, by kind and not by value."""
     found = detail["input"]
-    if isinstance(found, bool):  # before int, which in Python it is too
+    if isinstance(found, bool):  # before int, which a bool is in Python
         return ", not true or false (put it in quotes if it is a word)"
     if found is None:
         return ", and nothing stands there"
-    kinds = {int: "a number", float: "a fraction", str: "text", list: "a list", dict: "a mapping"}
-    hint = (
-        " (put it in quotes)"
-        if detail["type"] == "string_type" and isinstance(found, int | float)
-        else ""
-    )
-    return f", not {kinds.get(type(found), 'this')}{hint}"
+    kind = KINDS.get(type(found), "this")
+    if detail["type"] == "string_type" and isinstance(found, int | float):
+        return f", not {kind} (put it in quotes)"
+    return f", not {kind}"
 
 
 def _unknown_key(place: Place) -> str:
@@ -228,15 +235,15 @@ def _unknown_key(place: Place) -> str:
 
 
 def _looks_secret(word: str) -> bool:
-    return any(
-        part in word.lower() for part in ("api_key", "apikey", "api-key", "password", "token")
-    )
+    return any(part in word.lower() for part in SECRET_WORDS)
 
 
-def _meant(place: Place) -> str | None:
+def _probable_key(place: Place) -> str | None:
     """The known key that was probably meant. A key itself never becomes the name of its secret."""
     word = str(place[-1])
-    return None if _looks_secret(word) else close(word, _model(place).model_fields)
+    if _looks_secret(word):
+        return None
+    return close(word, _model(place).model_fields)
 
 
 def _model(place: Place) -> type[BaseModel]:
@@ -244,4 +251,6 @@ def _model(place: Place) -> type[BaseModel]:
     names = [part for part in place[:-1] if isinstance(part, str)]
     if names[-2:-1] == ["columns"]:
         return ColumnSettings
-    return MODELS.get(names[-1], Settings) if names else Settings
+    if not names:
+        return Settings
+    return MODELS.get(names[-1], Settings)

@@ -1,158 +1,168 @@
 """The rules of `sync.yaml` that span several values.
 
-Each yields its findings; none stops at the first.
+Each rule yields what it finds, and none stops at its first finding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from sync.config.problems import Mistake, Place, close, cut, quote, suggest
+from sync.config.problems import Place, Problem, close, cut, quote, suggest
 from sync.config.settings import EvaluationSettings, Settings, TableSettings, spell_duration
 
-KEY_TYPES = {
-    None,
-    "String",
-    "Int",
-    "Long",
-}  # what a row can be found by: whole values that compare exactly
+# What a row can be found by: whole values that compare exactly. None: derived from the source.
+KEY_TYPES = {None, "String", "Int", "Long"}
 CURSOR_TYPES = {None, "Int", "Long"}  # epoch seconds
 
-Findings = Iterator[Mistake]
+# Settings that need a cursor, and why mode replace has no use for them.
+NO_USE_IN_REPLACE = {
+    "cursor": "so there are no new rows to pick",
+    "keep": "so there is nothing to purge",
+    "lookback": "so there is no watermark to look behind",
+}
+
+Findings = Iterator[Problem]
 
 
 def find(settings: Settings) -> Findings:
     """Every contradiction in the settings."""
-    yield from _names_once([table.name for table in settings.tables], ("tables",), "table")
+    names = [table.name for table in settings.tables]
+    yield from _unique_names(names, ("tables",), "table")
     yield from _cycles(settings)
     for number, table in enumerate(settings.tables):
-        at: Place = ("tables", number)
-        for rule in TABLE_RULES:
-            yield from rule(table, at)
-        yield from _link_targets(settings, table, at)
-        yield from _names_once([e.name for e in table.evaluate], (*at, "evaluate"), "evaluation")
-        for nth, evaluation in enumerate(table.evaluate):
-            yield from _evaluation(settings, table, evaluation, (*at, "evaluate", nth))
+        yield from _table(settings, table, ("tables", number))
 
 
-def _names_once(names: list[str], at: Place, what: str) -> Findings:
+def _table(settings: Settings, table: TableSettings, at: Place) -> Findings:
+    for rule in TABLE_RULES:
+        yield from rule(table, at)
+    yield from _link_targets(settings, table, at)
+    names = [evaluation.name for evaluation in table.evaluate]
+    yield from _unique_names(names, (*at, "evaluate"), "evaluation")
+    for number, evaluation in enumerate(table.evaluate):
+        yield from _evaluation(settings, table, evaluation, (*at, "evaluate", number))
+
+
+def _unique_names(names: list[str], at: Place, what: str) -> Findings:
     for number, name in enumerate(names):
         first = names.index(name)
-        if first < number:
-            text = (
-                f"{what} {quote(name)} is there twice, first as {at[-1]}[{first}]; give each a name"
-                " of its own"
-            )
-            yield Mistake(
-                (*at, number, "name"), text, ((*at, number, "name"), (*at, first, "name"))
-            )
+        if first == number:
+            continue
+        text = (
+            f"{what} {quote(name)} is there twice, first as {at[-1]}[{first}];"
+            " give each a name of its own"
+        )
+        here = (*at, number, "name")
+        yield Problem(here, text, (here, (*at, first, "name")))
+
+
+# --- rules for one table
 
 
 def _one_origin(table: TableSettings, at: Place) -> Findings:
-    if (table.source is None) == (table.query is None):
-        found = "neither is there" if table.source is None else "both are there"
-        yield Mistake(
-            at,
-            f"needs exactly one of `source` and `query`, and {found}",
-            ((*at, "source"), (*at, "query")),
-        )
+    if (table.source is None) != (table.query is None):
+        return
+    found = "neither is there" if table.source is None else "both are there"
+    text = f"needs exactly one of `source` and `query`, and {found}"
+    yield Problem(at, text, ((*at, "source"), (*at, "query")))
 
 
-def _mode_has_what_it_needs(table: TableSettings, at: Place) -> Findings:
-    missing = [name for name in ("key", "cursor") if getattr(table, name) is None]
-    if table.mode != "replace" and missing:
-        yield Mistake(
-            at,
-            f"mode {table.mode} needs {' and '.join(f'`{name}`' for name in missing)} to find new"
-            " rows and load each once; a small table without them is synced as a whole by `mode:"
-            " replace`",
-            ((*at, "mode"), (*at, "key"), (*at, "cursor")),
-        )
+def _key_and_cursor(table: TableSettings, at: Place) -> Findings:
+    if table.mode == "replace":
+        return
+    missing = [f"`{name}`" for name in ("key", "cursor") if getattr(table, name) is None]
+    if not missing:
+        return
+    text = (
+        f"mode {table.mode} needs {' and '.join(missing)} to find new rows and load each once;"
+        " a small table without them is synced as a whole by `mode: replace`"
+    )
+    yield Problem(at, text, ((*at, "mode"), (*at, "key"), (*at, "cursor")))
 
 
-def _replace_stands_alone(table: TableSettings, at: Place) -> Findings:
-    reasons = {
-        "cursor": "swaps the whole table, so there are no new rows to pick",
-        "keep": "swaps the whole table, so there is nothing to purge",
-        "lookback": "swaps the whole table, so there is no watermark to look behind",
-    }
-    for field, reason in reasons.items():
-        if (
-            table.mode == "replace"
-            and field in table.model_fields_set
-            and getattr(table, field) is not None
-        ):
-            text = f"mode replace {reason}: leave `{field}` out, or choose mode merge"
-            yield Mistake((*at, field), text, ((*at, "mode"), (*at, field)))
+def _replace_has_no_cursor(table: TableSettings, at: Place) -> Findings:
+    if table.mode != "replace":
+        return
+    for field, reason in NO_USE_IN_REPLACE.items():
+        is_set = field in table.model_fields_set and getattr(table, field) is not None
+        if is_set:
+            text = (
+                f"mode replace swaps the whole table, {reason}:"
+                f" leave `{field}` out, or choose mode merge"
+            )
+            here = (*at, field)
+            yield Problem(here, text, ((*at, "mode"), here))
 
 
 def _keep_is_longer_than_lookback(table: TableSettings, at: Place) -> Findings:
-    if table.mode != "replace" and table.keep is not None and table.keep <= table.lookback:
-        default = "" if "lookback" in table.model_fields_set else ", the default"
-        lookback, keep = spell_duration(table.lookback), spell_duration(table.keep)
-        text = f"must be longer than lookback ({lookback}{default}), not {keep}"
-        yield Mistake((*at, "keep"), text, ((*at, "keep"), (*at, "lookback"), (*at, "mode")))
+    if table.mode == "replace" or table.keep is None or table.keep > table.lookback:
+        return
+    lookback = spell_duration(table.lookback)
+    keep = spell_duration(table.keep)
+    default = "" if "lookback" in table.model_fields_set else ", the default"
+    text = f"must be longer than lookback ({lookback}{default}), not {keep}"
+    here = (*at, "keep")
+    yield Problem(here, text, (here, (*at, "lookback"), (*at, "mode")))
 
 
 def _key_identifies(table: TableSettings, at: Place) -> Findings:
-    key, columns = table.key, table.columns
+    key = table.key
+    columns = table.columns
     if key is None or columns is None:
         return
-    at_key, at_column = (*at, "key"), (*at, "columns", key)
+    at_key = (*at, "key")
+    at_column = (*at, "columns", key)
     if key not in columns:
-        yield Mistake(
-            at_key,
-            f"{quote(key)} is not one of the columns; {suggest(key, columns)}",
-            (at_key, at_column),
-        )
+        text = f"{quote(key)} is not one of the columns; {suggest(key, columns)}"
+        yield Problem(at_key, text, (at_key, at_column))
         return
-    if columns[key].type not in KEY_TYPES:
-        text = f"a {columns[key].type} column cannot be the key; right would be String, Int or Long"
-        yield Mistake((*at_column, "type"), text, (at_key, (*at_column, "type")))
-    if columns[key].nullable:
+    column = columns[key]
+    if column.type not in KEY_TYPES:
+        text = f"a {column.type} column cannot be the key; right would be String, Int or Long"
+        at_type = (*at_column, "type")
+        yield Problem(at_type, text, (at_key, at_type))
+    if column.nullable:
         text = "the key cannot be nullable: a row without it has no identity; leave it out"
-        yield Mistake((*at_column, "nullable"), text, (at_key, (*at_column, "nullable")))
+        at_nullable = (*at_column, "nullable")
+        yield Problem(at_nullable, text, (at_key, at_nullable))
 
 
 def _cursor_has_its_column(table: TableSettings, at: Place) -> Findings:
     if table.cursor is None:
         return
-    name, at_cursor = table.cursor.column, (*at, "cursor", "column")
+    name = table.cursor.column
+    at_cursor = (*at, "cursor", "column")
     if name == table.key:
         text = "the cursor needs a column of its own, and this one is the key"
-        yield Mistake(at_cursor, text, (at_cursor, (*at, "key")))
+        yield Problem(at_cursor, text, (at_cursor, (*at, "key")))
     column = (table.columns or {}).get(name)
     if column is None:
         return
+    purpose = "this column holds the cursor in epoch seconds"
     at_column = (*at, "columns", name)
-    right = "this column holds the cursor in epoch seconds"
-    for field, odd in [("sql", column.sql), ("link", column.link), ("nullable", column.nullable)]:
-        if odd:
-            yield Mistake(
-                (*at_column, field),
-                f"{right}: leave `{field}` out",
-                (at_cursor, (*at_column, field)),
-            )
+    for field in ("sql", "link", "nullable"):
+        if getattr(column, field):
+            here = (*at_column, field)
+            yield Problem(here, f"{purpose}: leave `{field}` out", (at_cursor, here))
     if column.type not in CURSOR_TYPES:
-        text = f"{right}: its type is Int, not {column.type}"
-        yield Mistake((*at_column, "type"), text, (at_cursor, (*at_column, "type")))
+        here = (*at_column, "type")
+        yield Problem(here, f"{purpose}: its type is Int, not {column.type}", (at_cursor, here))
 
 
 def _analyzers_are_for_text(table: TableSettings, at: Place) -> Findings:
     for name, column in (table.columns or {}).items():
-        if column.analyzer is not None and column.type != "Text":
-            now = f", not {column.type}" if column.type else ""
-            at_column = (*at, "columns", name)
-            text = f"only a Text column has an analyzer: say `type: Text`{now}"
-            yield Mistake(
-                (*at_column, "analyzer"), text, ((*at_column, "analyzer"), (*at_column, "type"))
-            )
+        if column.analyzer is None or column.type == "Text":
+            continue
+        instead = f", not {column.type}" if column.type else ""
+        text = f"only a Text column has an analyzer: say `type: Text`{instead}"
+        here = (*at, "columns", name, "analyzer")
+        yield Problem(here, text, (here, (*at, "columns", name, "type")))
 
 
 TABLE_RULES: tuple[Callable[[TableSettings, Place], Findings], ...] = (
     _one_origin,
-    _mode_has_what_it_needs,
-    _replace_stands_alone,
+    _key_and_cursor,
+    _replace_has_no_cursor,
     _keep_is_longer_than_lookback,
     _key_identifies,
     _cursor_has_its_column,
@@ -160,70 +170,88 @@ TABLE_RULES: tuple[Callable[[TableSettings, Place], Findings], ...] = (
 )
 
 
+# --- links
+
+
 def _link_targets(settings: Settings, table: TableSettings, at: Place) -> Findings:
     for column, (parent, target) in table.links.items():
         here = (*at, "columns", column, "link")
-        yield from _has_column(settings, parent, target, here)
+        yield from _column_exists(settings, parent, target, here)
 
 
-def _has_column(settings: Settings, table: str, column: str, here: Place) -> Findings:
-    """A table that is not in the file, or leaves its columns to the source, cannot be checked
-    before the run.
+def _column_exists(settings: Settings, table: str, column: str, here: Place) -> Findings:
+    """A link's target, as far as the file knows it.
+
+    A table that is not in the file, or takes its columns from the source, is checked by the run.
     """
     for number, other in enumerate(settings.tables):
         known = _known_columns(other)
-        if other.name == table and known and column not in known:
-            text = f"table {quote(table)} has no column {quote(column)}; {suggest(column, known)}"
-            yield Mistake(
-                here,
-                text,
-                (here, ("tables", number, "columns", column), ("tables", number, "cursor")),
-            )
+        if other.name != table or not known or column in known:
+            continue
+        text = f"table {quote(table)} has no column {quote(column)}; {suggest(column, known)}"
+        at_column = ("tables", number, "columns", column)
+        yield Problem(here, text, (here, at_column, ("tables", number, "cursor")))
 
 
 def _known_columns(table: TableSettings) -> list[str]:
-    """Names of the columns when the file declares them."""
+    """The names of the columns. Empty when the file does not declare them."""
     if table.columns is None:
         return []
-    return list(dict.fromkeys([*table.columns, *([table.cursor.column] if table.cursor else [])]))
+    names = list(table.columns)
+    if table.cursor and table.cursor.column not in names:
+        names.append(table.cursor.column)
+    return names
 
 
 def _cycles(settings: Settings) -> Findings:
-    """Circles of links:
-    set aside whatever links to nothing that waits; what stays holds a circle.
+    """Circles of links.
+
+    Tables whose parents are all done are done. When none is left that can be done, the rest
+    contains a circle.
     """
     waiting = {table.name: table for table in settings.tables}
     while waiting:
-        free = [name for name, table in waiting.items() if waiting.keys().isdisjoint(table.parents)]
-        if not free:
-            free = _circle(waiting)
-            yield _told_circle(settings, free)
-        for name in free:
+        done = [name for name, table in waiting.items() if waiting.keys().isdisjoint(table.parents)]
+        if not done:
+            done = _circle(waiting)
+            yield _circle_problem(settings, done)
+        for name in done:
             del waiting[name]
 
 
 def _circle(waiting: dict[str, TableSettings]) -> list[str]:
-    """Follow links, which all lead on, until a table comes again."""
+    """Follow links from one table to the next, until a table comes again."""
     path = [next(iter(waiting))]
     while True:
-        following = next(parent for parent in waiting[path[-1]].parents if parent in waiting)
+        parents = waiting[path[-1]].parents
+        following = next(parent for parent in parents if parent in waiting)
         if following in path:
             return path[path.index(following) :]
         path.append(following)
 
 
-def _told_circle(settings: Settings, circle: list[str]) -> Mistake:
-    number, table = next(
-        (n, table) for n, table in enumerate(settings.tables) if table.name == circle[0]
-    )
-    following = circle[1 % len(circle)]
-    column = next(column for column, (parent, _) in table.links.items() if parent == following)
+def _circle_problem(settings: Settings, circle: list[str]) -> Problem:
+    number, column = _link_within(settings, circle)
     shown = " → ".join(cut(name) for name in [*circle, circle[0]])
     text = (
-        f"links run in a circle ({shown}), so no table can be loaded first; leave one of these"
-        " links out"
+        f"links run in a circle ({shown}), so no table can be loaded first;"
+        " leave one of these links out"
     )
-    return Mistake(("tables", number, "columns", column, "link"), text)
+    return Problem(("tables", number, "columns", column, "link"), text)
+
+
+def _link_within(settings: Settings, circle: list[str]) -> tuple[int, str]:
+    """The number of the circle's first table in the file, and its column that links onward."""
+    following = circle[1 % len(circle)]
+    # Of two tables with one name, only one may have the link.
+    for number, table in enumerate(settings.tables):
+        for column, (parent, _) in table.links.items():
+            if table.name == circle[0] and parent == following:
+                return number, column
+    raise AssertionError("a circle consists of links")
+
+
+# --- evaluations
 
 
 def _evaluation(
@@ -231,82 +259,86 @@ def _evaluation(
 ) -> Findings:
     yield from _one_question(evaluation, at)
     yield from _newest_rows(table, evaluation, at)
-    named = [(evaluation.predict, (*at, "predict"))] if evaluation.predict else []
-    named += [(name, (*at, "given", nth)) for nth, name in enumerate(evaluation.given)]
-    for name, here in named:
-        yield from _evaluated_column(settings, table, name, here)
-    if evaluation.predict in evaluation.given:
-        text = (
-            f"{quote(evaluation.predict or '')} would be predicted from itself; take it out of"
-            " `given`"
-        )
-        yield Mistake((*at, "given"), text, ((*at, "given"), (*at, "predict")))
+    predict = evaluation.predict
+    if predict:
+        yield from _evaluated_column(settings, table, predict, (*at, "predict"))
+    for number, name in enumerate(evaluation.given):
+        yield from _evaluated_column(settings, table, name, (*at, "given", number))
+    if predict and predict in evaluation.given:
+        text = f"{quote(predict)} would be predicted from itself; take it out of `given`"
+        at_given = (*at, "given")
+        yield Problem(at_given, text, (at_given, (*at, "predict")))
 
 
 def _one_question(evaluation: EvaluationSettings, at: Place) -> Findings:
     at_query = (*at, "query")
     if (evaluation.predict is None) == (evaluation.query is None):
         found = "neither is there" if evaluation.query is None else "both are there"
-        yield Mistake(
-            at,
-            f"needs exactly one of `predict` and `query`, and {found}",
-            ((*at, "predict"), at_query),
-        )
+        text = f"needs exactly one of `predict` and `query`, and {found}"
+        yield Problem(at, text, ((*at, "predict"), at_query))
     if evaluation.query is None:
         return
     if "evaluate" not in evaluation.query:
-        yield Mistake(at_query, "must be an Aito evaluate body, which has the key `evaluate`")
-    for field in ("given", "test"):
-        if field in evaluation.model_fields_set and evaluation.predict is None:
-            text = (
-                f"`query` is a whole evaluate body: put what `{field}` says into it, and leave"
-                f" `{field}` out"
-            )
-            yield Mistake((*at, field), text, ((*at, field), at_query))
+        yield Problem(at_query, "must be an Aito evaluate body, which has the key `evaluate`")
+    if evaluation.predict is None:
+        yield from _parts_of_a_body(evaluation, at)
+
+
+def _parts_of_a_body(evaluation: EvaluationSettings, at: Place) -> Findings:
+    """What is written beside a whole evaluate body, and belongs into it."""
+    for field in ("given", "test", "cases"):
+        if field not in evaluation.model_fields_set:
+            continue
+        text = (
+            f"`query` is a whole evaluate body: put what `{field}` says into it,"
+            f" and leave `{field}` out"
+        )
+        here = (*at, field)
+        yield Problem(here, text, (here, (*at, "query")))
 
 
 def _newest_rows(table: TableSettings, evaluation: EvaluationSettings, at: Place) -> Findings:
-    newest, here = evaluation.newest_seconds, (*at, "test")
+    newest = evaluation.newest_seconds
     if newest is None:
         return
+    here = (*at, "test")
+    at_table = at[:2]
     if table.cursor is None:
         text = (
-            "`newest` goes by the cursor, and this table has none; use a condition such as {$index:"
-            " {$mod: [10, 0]}}"
+            "`newest` goes by the cursor, and this table has none;"
+            " use a condition such as {$index: {$mod: [10, 0]}}"
         )
-        yield Mistake(here, text, (here, (*at[:2], "cursor")))
+        yield Problem(here, text, (here, (*at_table, "cursor")))
     if table.keep is not None and newest >= table.keep:
         text = (
-            f"leaves nothing older to learn from: keep is {spell_duration(table.keep)}; take a"
-            " shorter range"
+            f"leaves nothing older to learn from: keep is {spell_duration(table.keep)};"
+            " take a shorter range"
         )
-        yield Mistake(here, text, (here, (*at[:2], "keep")))
+        yield Problem(here, text, (here, (*at_table, "keep")))
 
 
 def _evaluated_column(settings: Settings, table: TableSettings, name: str, here: Place) -> Findings:
     """A column of the table, or of the table behind one of its links."""
     own, _, behind = name.partition(".")
-    columns = table.columns or {}
     at_column = (*here[:2], "columns", own)
-    if behind and own in columns and own not in table.links:
+    if behind and own in (table.columns or {}) and own not in table.links:
         text = (
-            f"column {quote(own)} has no link to follow; give it one, or name a column of this"
-            " table"
+            f"column {quote(own)} has no link to follow;"
+            " give it one, or name a column of this table"
         )
-        yield Mistake(here, text, (here, at_column))
-    yield from _slip(own, _known_columns(table), here, at_column)
+        yield Problem(here, text, (here, at_column))
+    yield from _misspelt(own, _known_columns(table), here, at_column)
+    if not behind or own not in table.links:
+        return
+    parent_name, _ = table.links[own]
     for number, parent in enumerate(settings.tables):
-        if behind and own in table.links and parent.name == table.links[own][0]:
-            yield from _slip(
-                behind, _known_columns(parent), here, ("tables", number, "columns", behind)
-            )
+        if parent.name == parent_name:
+            at_parent = ("tables", number, "columns", behind)
+            yield from _misspelt(behind, _known_columns(parent), here, at_parent)
 
 
-def _slip(name: str, known: list[str], here: Place, at_column: Place) -> Findings:
-    """A name that is almost a declared one.
-
-    Any other may be a column that Aito has without this file's doing.
-    """
+def _misspelt(name: str, known: list[str], here: Place, at_column: Place) -> Findings:
+    """A name that is almost a declared one. Aito may have any other column from elsewhere."""
     if name not in known and close(name, known):
         text = f"{quote(name)} is not one of the columns; {suggest(name, known)}"
-        yield Mistake(here, text, (here, at_column))
+        yield Problem(here, text, (here, at_column))

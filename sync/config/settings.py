@@ -1,45 +1,47 @@
 """The settings: one frozen object, whose types are the rules for every single value of `sync.yaml`.
 
-Rules that span several values are in `crosschecks.py`; `config.py` reads the file. Nothing here is
-a secret: the file names the secret that holds Aito's key.
+Rules that span several values are in `rules.py`; `reader.py` reads the file. Nothing here is a
+secret: the file names the secret that holds Aito's key.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import core_schema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from sync.config.problems import quote
-
-if TYPE_CHECKING:  # pydantic's JSON schema machinery need not be loaded to read a file
-    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-    from pydantic_core import CoreSchema
 
 Several = TypeVar("Several", tuple["TableSettings", ...], dict[str, "ColumnSettings"])
 
 GIB = 2**30
-UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-LONGEST_DURATION = (
-    36_500 * UNITS["d"]
-)  # a century: what is longer is a slip, and would overflow epoch seconds
+UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}  # in seconds, the largest first
+# A century. A longer duration is a typing error, and would overflow epoch seconds.
+MAX_DURATION = 36_500 * UNITS["d"]
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 DURATION = r"^[0-9]{1,9}[dhms]$"
 NEWEST = r"^newest [0-9]{1,9}[dhms]$"
-PROJECT = (  # old projects: domain.com:project
-    r"(?:[A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*"
-)
+# Old projects are called domain.com:project.
+PROJECT = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*"
 DATASET = r"[A-Za-z0-9_]+"
 TABLE = r"[\w-](?:[\w -]*[\w-])?"
 LEDGER = rf"^(?:{PROJECT}\.)?{DATASET}$"
 SOURCE = rf"^(?:{PROJECT}\.)?{DATASET}\.{TABLE}$"
 SOURCE_COLUMN = r"""[^!"$()*,./;?@\[\\\]^`{}~\x00-\x1f\x7f]+"""
-# what Aito takes, less what would need escaping somewhere
+# What Aito takes, less what would need escaping somewhere.
 NAME = r"""[^/".$\s`\\\x00-\x1f\x7f-\x9f]+"""
 PATH_PART = r"[^/\s]+"
 IDENTIFIER = r"[A-Za-z0-9_-]{1,255}"
@@ -52,39 +54,36 @@ LITERALS_AND_COMMENTS = re.compile(
 
 
 def duration(text: object) -> int:
-    """Seconds in a duration such as `90d`, `12h`, `30m` or `45s`."""
+    """Seconds in a duration such as `90d`, `12h`, `30m` or `45s`. Raises ValueError."""
     if not isinstance(text, str) or not re.fullmatch(DURATION[1:-1], text):
         shown = f", not {quote(text)}" if isinstance(text, str) else ""
         raise ValueError(f"must be a duration such as 90d, 12h, 30m or 45s{shown}")
     seconds = int(text[:-1]) * UNITS[text[-1]]
-    if seconds > LONGEST_DURATION:
+    if seconds > MAX_DURATION:
         raise ValueError("must be at most 36500d")
     return seconds
 
 
 def spell_duration(seconds: int) -> str:
     """The shortest way to write a duration: 3600 is `1h`."""
-    unit = next(
-        unit
-        for unit, size in UNITS.items()
-        if (seconds % size == 0 and seconds >= size) or unit == "s"
-    )
-    return f"{seconds // UNITS[unit]}{unit}"
+    for unit, size in UNITS.items():
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 def _aito_url(url: str) -> str:
-    """A base URL to which the client can add `/api/v1/...`."""
-    # No message quotes the URL: credentials may stand in it.
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("is not a URL; right would be https://my-db.aito.app") from None
-    if re.search(r"[\s\x00-\x1f\x7f\\]", url) or not host or parts.scheme not in ("http", "https"):
+    """A base URL to which the client can add `/api/v1/...`.
+
+    No message quotes the URL: credentials may stand in it.
+    """
+    parts = _split(url)
+    odd_characters = re.search(r"[\s\x00-\x1f\x7f\\]", url)
+    if odd_characters or not parts.hostname or parts.scheme not in ("http", "https"):
         raise ValueError(
             "must be a URL such as https://my-db.aito.app or https://shared.aito.ai/db/my-db"
         )
-    if parts.scheme == "http" and host not in LOOPBACK:
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ValueError(
             "must begin with https://; http:// is only for this machine (127.0.0.1, localhost)"
         )
@@ -97,6 +96,16 @@ def _aito_url(url: str) -> str:
     if re.search(r"/api(/|$)", parts.path):
         raise ValueError("must not hold /api or /api/v1: end it before that, the rest is added")
     return url.rstrip("/")
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL. Raises ValueError when host or port cannot be read."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.hostname, parts.port  # both are parsed only when they are read
+    except ValueError:
+        raise ValueError("is not a URL; right would be https://my-db.aito.app") from None
+    return parts
 
 
 def _query(text: str) -> str:
@@ -130,29 +139,32 @@ def _text_or_mapping(value: object) -> object:
 
 
 def _test(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(NEWEST[1:-1], value):
+    """Aito's condition for the test rows, or `newest` and a duration."""
+    if not isinstance(value, str):
+        return _text_or_mapping(value)
+    if not re.fullmatch(NEWEST[1:-1], value):
         raise ValueError(
             "must be a condition such as {$index: {$mod: [10, 0]}} or `newest 7d`, not"
             f" {quote(value)}"
         )
-    if isinstance(value, str) and duration(value.removeprefix("newest ")) == 0:
+    if duration(value.removeprefix("newest ")) == 0:
         raise ValueError("must be longer than 0: newest 7d")
-    return _text_or_mapping(value)
+    return value
 
 
 @dataclass(frozen=True)
 class Matches:
-    """A rule for text, told twice: as a pattern to the JSON schema, in words to the person whose
-    text breaks it.
-    """
+    """A rule for text: a pattern for the JSON schema, and words for the person who breaks it."""
 
     pattern: str
     right: str
     quoted: bool = True  # whether the message may show the text
 
     def check(self, text: str) -> str:
+        """The text itself. Raises ValueError when it does not match."""
         if not re.fullmatch(self.pattern, text):
-            raise ValueError(f"must be {self.right}{f', not {quote(text)}' if self.quoted else ''}")
+            found = f", not {quote(text)}" if self.quoted else ""
+            raise ValueError(f"must be {self.right}{found}")
         return text
 
     def __get_pydantic_core_schema__(
@@ -238,10 +250,7 @@ Test = Annotated[
 
 
 class Frozen(BaseModel):
-    """What is read once and never changes.
-
-    Values are taken for what they are: "5" is no number, 1 is not true.
-    """
+    """A model that never changes and converts no value: "5" is no number, 1 is not true."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -249,7 +258,7 @@ class Frozen(BaseModel):
         strict=True,
         allow_inf_nan=False,
         hide_input_in_errors=True,
-        # validators are built when a file is read, once for all parts of it, and not by an import
+        # Validators are built when a file is read, once for all parts of it, not by an import.
         defer_build=True,
     )
 
@@ -316,13 +325,13 @@ class ColumnSettings(Frozen):
     )
 
 
-def _nothing_said(value: object) -> object:
+def _empty_if_null(value: object) -> object:
     """`id:` with nothing after it is a column of which everything is derived."""
     return {} if value is None else value
 
 
 Column = Annotated[
-    ColumnSettings, BeforeValidator(_nothing_said, json_schema_input_type=ColumnSettings | None)
+    ColumnSettings, BeforeValidator(_empty_if_null, json_schema_input_type=ColumnSettings | None)
 ]
 
 
@@ -342,6 +351,15 @@ class PurgeSettings(Frozen):
 
     max_share: Share = Field(
         default=0.5, description="refuse to purge more than this share of the table in one run"
+    )
+
+
+class DeleteSettings(Frozen):
+    """The guard against a source that lost its rows."""
+
+    max_share: Share = Field(
+        default=0.1,
+        description="refuse to delete more than this share for being gone from the source, in a week",
     )
 
 
@@ -367,6 +385,11 @@ class EvaluationSettings(Frozen):
         ),
         json_schema_extra={"default": {"$index": {"$mod": [10, 0]}}},
     )
+    cases: int = Field(
+        default=500,
+        ge=1,
+        description="how many rows are predicted at most, about, spread evenly over the test rows",
+    )
     min_accuracy: Share | None = Field(
         default=None, description="an accuracy below this is reported as an error"
     )
@@ -376,8 +399,10 @@ class EvaluationSettings(Frozen):
 
     @property
     def newest_seconds(self) -> int | None:
-        """Length of the test range when the newest rows are the test."""
-        return duration(self.test.removeprefix("newest ")) if isinstance(self.test, str) else None
+        """Length of the test range when the newest rows are the test, otherwise None."""
+        if not isinstance(self.test, str):
+            return None
+        return duration(self.test.removeprefix("newest "))
 
 
 class TableSettings(Frozen):
@@ -388,6 +413,7 @@ class TableSettings(Frozen):
         default=None, description="table or view: 'dataset.table' or 'project.dataset.table'"
     )
     query: Query | None = Field(default=None, description="one SELECT instead of `source`")
+    enabled: bool = Field(default=True, description="false leaves the table alone")
     mode: Literal["append", "merge", "replace"] = Field(
         default="append",
         description=(
@@ -420,6 +446,10 @@ class TableSettings(Frozen):
         default=None, description="purge older rows, and never load them; left out: keep everything"
     )
     purge: PurgeSettings = Field(default=PurgeSettings(), description="the guard of the purge")
+    delete: DeleteSettings = Field(
+        default=DeleteSettings(),
+        description="the guard of deletions for being gone from the source",
+    )
     rejects: RejectSettings = Field(
         default=RejectSettings(), description="the guard against a source gone wrong"
     )
@@ -430,8 +460,12 @@ class TableSettings(Frozen):
     @property
     def links(self) -> dict[str, tuple[str, str]]:
         """Column -> the table and column it points to."""
-        targets = ((name, column.link) for name, column in (self.columns or {}).items())
-        return {name: (link.split(".")[0], link.split(".")[1]) for name, link in targets if link}
+        found: dict[str, tuple[str, str]] = {}
+        for name, column in (self.columns or {}).items():
+            if column.link:
+                table, _, target = column.link.partition(".")
+                found[name] = (table, target)
+        return found
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -473,7 +507,8 @@ class Settings(Frozen):
 
     def parents_first(self) -> tuple[TableSettings, ...]:
         """Every table after those it links to, and otherwise in the order of the file."""
-        waiting, ordered = list(self.tables), list[TableSettings]()
+        waiting = list(self.tables)
+        ordered: list[TableSettings] = []
         while waiting:
             names = {table.name for table in waiting}
             ready = next(table for table in waiting if names.isdisjoint(table.parents))

@@ -1,156 +1,168 @@
-"""What a caller asks for: direct JSON, a Pub/Sub push envelope, or a CloudEvent that carries one.
+"""Validates the fields of a request. One error lists every mistake, and its length is bounded.
 
 Pure.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import difflib
-import json
-from collections.abc import Collection, Mapping
-from typing import Any
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from sync.base.errors import BadRequest
-from sync.model.report import Request
+from sync.config import Frozen
+from sync.config.problems import quote, suggest
+from sync.model.request import Request
 
 ACTIONS = ("sync", "reconcile", "watch")
-FIELDS = {
-    "action": "one of sync, reconcile, watch",
-    "tables": "a list of table names, not empty",
-    "dry_run": "true or false",
-    "full_refresh": "true or false",
-    "deep": "true or false",
-}
+MAX_NAMED = 3  # unknown names of one kind in a message; the others are counted
+LONGEST_NAME = 80  # characters of a name in a message
+DATE_OR_TIME = re.compile(r"\d{4}-?\d\d-?\d\d([T ].+)?", re.ASCII)
 
 
-def parse(headers: Mapping[str, str], body: bytes, known: Collection[str] | None = None) -> Request:
-    """The request that an HTTP message carries. `known`: the configured tables, when they are
-    known.
+def _not_empty(names: list[str]) -> list[str]:
+    if not names:
+        raise ValueError("empty")
+    return names
 
-    Raises BadRequest that names what is wrong and what would be right.
+
+def _moment(value: object) -> datetime | None:
+    """An ISO 8601 date or time. Without a zone it is UTC. Raises ValueError."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not DATE_OR_TIME.fullmatch(value):
+        raise ValueError("not ISO 8601")
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moment
+
+
+Guard = Literal["purge", "delete", "empty_source"]
+Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+MOMENT = "an ISO 8601 date or time such as 2025-11-01 or 2025-11-01T12:00:00Z"
+TRUTH = "true or false"
+
+
+class Fields(Frozen):
+    """The fields of a request. A description ends the sentence "... must be"."""
+
+    action: Literal["sync", "reconcile", "watch"] = Field(
+        default="sync", description=f"one of {', '.join(ACTIONS)}"
+    )
+    tables: Annotated[list[str], AfterValidator(_not_empty)] | None = Field(
+        default=None, description="a list of table names, not empty"
+    )
+    dry_run: bool = Field(default=False, description=TRUTH)
+    full_refresh: bool = Field(default=False, description=TRUTH)
+    deep: bool = Field(default=False, description=TRUTH)
+    allow: list[Guard] = Field(default=[], description="a list of purge, delete, empty_source")
+    since: Moment = Field(default=None, description=MOMENT)
+    until: Moment = Field(default=None, description=MOMENT)
+
+
+FIELDS = {name: str(field.description) for name, field in Fields.model_fields.items()}
+
+
+def request(fields: Mapping[str, Any], known: Collection[str] | None = None) -> Request:
+    """The request that the fields describe.
+
+    `known` holds the names of the configured tables. None: they are not known yet.
+    Raises BadRequest, which lists every mistake.
     """
-    what = "the body"
-    if _is_cloud_event(headers):
-        what, body = "the CloudEvent's data", _event_data(headers, body)
-    asked = _json_object(body, what)
-    if "message" in asked:
-        asked = _pushed(asked)
-    return request(asked, known)
+    wrong = _wrong_names(fields)
+    mistakes = _unknown_fields(fields)
+    mistakes += [f"{name!r} must be {right}" for name, right in FIELDS.items() if name in wrong]
+    parsed = _parse_the_rest(fields, wrong)
+    mistakes += _contradictions(parsed)
+    mistakes += _unknown_tables(parsed, known)
+    if mistakes:
+        raise BadRequest("; ".join(mistakes))
+    return _request(parsed)
 
 
-def _is_cloud_event(headers: Mapping[str, str]) -> bool:
-    names = {name.lower(): value for name, value in headers.items()}
-    return "ce-specversion" in names or names.get("content-type", "").startswith(
-        "application/cloudevents"
+def _request(fields: Fields) -> Request:
+    tables = None if fields.tables is None else tuple(dict.fromkeys(fields.tables))
+    since = None if fields.since is None else math.floor(fields.since.timestamp())
+    until = None if fields.until is None else math.ceil(fields.until.timestamp())
+    return Request(
+        action=fields.action,
+        tables=tables,
+        dry_run=fields.dry_run,
+        full_refresh=fields.full_refresh,
+        deep=fields.deep,
+        allow=frozenset(fields.allow),
+        since=since,
+        until=until,
     )
 
 
-def _event_data(headers: Mapping[str, str], body: bytes) -> bytes:
-    from cloudevents.exceptions import GenericException
-    from cloudevents.http import from_http
-
-    try:
-        data = from_http(dict(headers), body).data
-    except (GenericException, ValueError, TypeError, RecursionError) as error:
-        raise BadRequest(
-            f"the CloudEvent cannot be read: {type(error).__name__}; send specversion, id, source,"
-            " type, data"
-        ) from error
-    return data if isinstance(data, bytes) else json.dumps(data or {}).encode()
-
-
-def _json_object(text: bytes, what: str) -> dict[str, Any]:
-    if not text.strip():
-        return {}
-    try:
-        found = json.loads(text)
-    except RecursionError:
-        raise BadRequest(
-            f'{what} is nested too deeply; send for example {{"action": "sync"}}'
-        ) from None
-    except ValueError as error:
-        raise BadRequest(
-            f'{what} is not JSON ({error}); send for example {{"action": "sync"}}'
-        ) from None
-    if not isinstance(found, dict):
-        raise BadRequest(
-            f'{what} must be a JSON object such as {{"action": "sync"}}, not {type(found).__name__}'
-        )
-    return found
-
-
-def _pushed(envelope: Mapping[str, Any]) -> dict[str, Any]:
-    message = envelope["message"]
-    if not isinstance(message, dict):
-        raise BadRequest("`message` must be a Pub/Sub message: an object with base64 `data`")
-    if extra := set(envelope) - {"message", "subscription", "deliveryAttempt"}:
-        raise BadRequest(f"unknown field {min(extra)!r} beside the Pub/Sub `message`")
-    try:
-        data = base64.b64decode(message.get("data") or "", validate=True)
-    except (binascii.Error, TypeError, ValueError):
-        raise BadRequest("`message.data` must be base64 of a JSON object") from None
-    return _json_object(data, "`message.data`")
-
-
-def request(asked: Mapping[str, Any], known: Collection[str] | None = None) -> Request:
-    """The request that a JSON object spells. Raises BadRequest with every mistake."""
-    wrong = [*_unknown(asked), *_wrong_types(asked)]
-    if wrong:
-        raise BadRequest("; ".join(wrong))
-    tables = asked.get("tables")
-    made = Request(
-        action=asked.get("action") or "sync",
-        tables=None if tables is None else tuple(dict.fromkeys(tables)),
-        dry_run=bool(asked.get("dry_run")),
-        full_refresh=bool(asked.get("full_refresh")),
-        deep=bool(asked.get("deep")),
-    )
-    if wrong := [*_contradictions(made), *_unknown_tables(made, known)]:
-        raise BadRequest("; ".join(wrong))
-    return made
-
-
-def _unknown(asked: Mapping[str, Any]) -> list[str]:
-    found = []
-    for name in asked:
-        if name not in FIELDS:
-            close = difflib.get_close_matches(name, FIELDS, 1)
-            hint = f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(FIELDS)}"
-            found.append(f"unknown field {name[:80]!r}{hint}")
-    return found
-
-
-def _wrong_types(asked: Mapping[str, Any]) -> list[str]:
-    def fits(name: str, value: Any) -> bool:
-        if name == "action":
-            return value in ACTIONS
-        if name == "tables":
-            return value is None or (
-                isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
-            )
-        return isinstance(value, bool)
-
-    return [
-        f"{name!r} must be {right}"
-        for name, right in FIELDS.items()
-        if name in asked and not fits(name, asked[name])
+def _unknown_fields(fields: Mapping[str, Any]) -> list[str]:
+    unknown = [name for name in fields if name not in FIELDS]
+    described = [
+        f"unknown field {_shown(name)}, {_suggest(name, FIELDS, 'known are')}"
+        for name in unknown[:MAX_NAMED]
     ]
+    return described + _and_more(unknown, "unknown fields")
 
 
-def _contradictions(made: Request) -> list[str]:
-    found = []
-    if made.deep and made.action != "reconcile":
-        found.append("'deep' goes with the action reconcile")
-    if made.full_refresh and made.action != "sync":
-        found.append("'full_refresh' goes with the action sync")
-    return found
+def _wrong_names(fields: Mapping[str, Any]) -> set[str]:
+    """The known fields whose values are wrong."""
+    known = {name: value for name, value in fields.items() if name in FIELDS}
+    try:
+        Fields.model_validate(known)
+    except ValidationError as error:
+        return {str(detail["loc"][0]) for detail in error.errors(include_url=False)}
+    return set()
 
 
-def _unknown_tables(made: Request, known: Collection[str] | None) -> list[str]:
-    absent = [name for name in made.tables or () if known is not None and name not in known]
-    return [
-        f"no table {name[:80]!r} in the configuration; it has {', '.join(known or ())}"
-        for name in absent
+def _parse_the_rest(fields: Mapping[str, Any], wrong: set[str]) -> Fields:
+    """The fields that are right, so that contradictions between them are found in the same run."""
+    right = {name: fields[name] for name in FIELDS if name in fields and name not in wrong}
+    if "action" in wrong:  # it is unknown which fields go with it
+        right = {"tables": right.get("tables")}
+    return Fields.model_validate(right)
+
+
+def _contradictions(fields: Fields) -> Iterator[str]:
+    has_range = fields.since is not None or fields.until is not None
+    if fields.deep and fields.action != "reconcile":
+        yield "'deep' goes with the action reconcile"
+    if fields.full_refresh and fields.action != "sync":
+        yield "'full_refresh' goes with the action sync"
+    if fields.allow and fields.action == "watch":
+        yield "'allow' goes with the actions sync and reconcile"
+    if has_range and fields.action == "watch":
+        yield "'since' and 'until' go with the actions sync and reconcile"
+    if has_range and fields.full_refresh:
+        yield "'full_refresh' reads the whole keep range: leave it out, or 'since' and 'until'"
+    if fields.since and fields.until and fields.since >= fields.until:
+        yield "'since' must be earlier than 'until', which is excluded"
+
+
+def _unknown_tables(fields: Fields, known: Collection[str] | None) -> list[str]:
+    if known is None:
+        return []
+    absent = [name for name in dict.fromkeys(fields.tables or ()) if name not in known]
+    described = [
+        f"no table {_shown(name)} in the configuration; {_suggest(name, known, 'it has')}"
+        for name in absent[:MAX_NAMED]
     ]
+    return described + _and_more(absent, "unknown tables")
+
+
+def _and_more(names: list[str], what: str) -> list[str]:
+    hidden = len(names) - MAX_NAMED
+    return [f"and {hidden} more {what}"] if hidden > 0 else []
+
+
+def _shown(name: str) -> str:
+    return quote(name, LONGEST_NAME)
+
+
+def _suggest(name: str, words: Collection[str], listing: str) -> str:
+    return suggest(name[:LONGEST_NAME], words, listing, LONGEST_NAME)

@@ -1,7 +1,8 @@
-"""Conditions on rows of the target, as values. Each target turns them into its own query language."""
+"""Conditions on rows of the target, as values. Each target translates them for its queries."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,4 +39,11 @@ class AllOf:
     conditions: tuple[Condition, ...]
 
 
-Condition = Between | Before | OneOf | AllOf
+@dataclass(frozen=True)
+class Native:
+    """Rows that meet a condition of the target's own query language. The configuration gave it."""
+
+    query: Mapping[str, Any]
+
+
+Condition = Between | Before | OneOf | AllOf | Native

@@ -6,9 +6,11 @@ Every method may raise AccessDenied, ActionRequired or Unavailable, beside what 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
+from sync.base.errors import Busy
 from sync.config import BatchSettings, TableSettings
 from sync.model.batches import Batch
 from sync.model.checkpoint import Checkpoint
@@ -20,6 +22,7 @@ from sync.model.records import (
     RowId,
     RunRecord,
     StatusRecords,
+    WatchRecords,
 )
 from sync.model.window import Histogram, Slice, Window
 
@@ -85,6 +88,10 @@ class Source(Protocol):
         """
         ...
 
+    def is_empty(self, source: SourceTable) -> bool:
+        """Whether the source shows no row at all."""
+        ...
+
     def estimate(self, source: SourceTable, window: Window, slices: Sequence[Slice]) -> int:
         """Bytes that the source would read to count the window and to load its slices."""
         ...
@@ -106,9 +113,7 @@ class Target(Protocol):
         """Everything that the target holds, by name."""
         ...
 
-    def compare(
-        self, table: str, wanted: Sequence[Column], held: TargetTable
-    ) -> SchemaDifference:
+    def compare(self, table: str, wanted: Sequence[Column], held: TargetTable) -> SchemaDifference:
         """How the wanted columns differ from a table, judged by meaning and not by spelling."""
         ...
 
@@ -174,6 +179,27 @@ class Target(Protocol):
 class Lease(Protocol):
     """The lock of a run."""
 
+    @property
+    def taken(self) -> bool:
+        """Whether the run has held a lease."""
+        ...
+
+    @property
+    def unfinished(self) -> frozenset[str]:
+        """The tables that an earlier run has left unfinished."""
+        ...
+
+    def take(self, tables: Sequence[str]) -> dict[str, Busy]:
+        """Take the leases of tables. Returns the error of each that another run holds."""
+        ...
+
+    def kept(self, unfinished: set[str]) -> AbstractContextManager[None]:
+        """Keep the leases while the body runs, then give them back.
+
+        unfinished: the tables that are not done. The body removes those that it has finished.
+        """
+        ...
+
     def check(self) -> None:
         """Raises LeaseLost when nothing more may be written."""
         ...
@@ -212,8 +238,19 @@ class Ledger(Protocol):
         """When the last sync that ended ok finished, by table. Tables without one are left out."""
         ...
 
+    def deleted_since(self, table: str, since: datetime) -> int:
+        """Rows that runs started since then have deleted for being gone from the source."""
+        ...
+
     def evaluations(self, since: datetime) -> list[EvaluationRecord]:
         """The furthest state of each evaluation started since then, oldest first."""
+        ...
+
+    def watch_records(self, tables: Sequence[str], since: datetime, now: datetime) -> WatchRecords:
+        """The furthest state of each evaluation started since then, and the last syncs of tables.
+
+        It is one query, however much there is.
+        """
         ...
 
     def checkpoints(self, tables: Sequence[str]) -> dict[str, Checkpoint]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
+
+# An evaluation that has not ended by then is lost. It would keep the next one from being started.
+EVALUATION_PATIENCE = timedelta(hours=24)
 
 EvaluationStateName = Literal["started", "finished", "failed", "lost"]
 
@@ -76,6 +79,36 @@ class EvaluationRecord:
     finished_at: datetime | None = None
     figures: Mapping[str, float | int | None] = field(default_factory=dict)
     result: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the evaluation was started and its end is not on record."""
+        return self.state == "started"
+
+    @property
+    def series(self) -> tuple[str, str]:
+        """Table and name: what is measured again and again."""
+        return self.table, self.name
+
+
+@dataclass(frozen=True)
+class LastSync:
+    """The last sync of a table that ended ok; None: there was none.
+
+    watermark: the newest cursor after the last run that recorded one, epoch seconds.
+    """
+
+    started_at: datetime | None
+    finished_at: datetime | None
+    watermark: int | None
+
+
+@dataclass(frozen=True)
+class WatchRecords:
+    """What a watch needs to know. syncs: by table; tables without a run are left out."""
+
+    evaluations: Sequence[EvaluationRecord]
+    syncs: Mapping[str, LastSync]
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def test_rows_are_counted_by_the_hour(shop: Shop) -> None:
     shop.load(ROWS)
     window = Window(NOON - DAY, NOON)
     found = shop.source.histogram(shop.describe(), window, NOON, SLICE_ROWS)
-    counts = [(b.start, b.rows, b.winners, b.keyless, b.reach) for b in found.buckets]
+    counts = [(b.start, b.rows, b.latest_per_key, b.keyless, b.max_cursor) for b in found.buckets]
     assert counts == [
         (NOON - 2 * HOUR, 2, 1, 0, NOON - HOUR),
         (NOON - HOUR, 2, 1, 1, NOON - HOUR),
@@ -153,7 +153,7 @@ def test_a_slice_leaves_out_keys_that_a_later_one_holds(shop: Shop) -> None:
     """A key whose newest row comes later is sent once, with the later slice."""
     shop.load(ROWS)
     table = shop.describe(columns={"id": {}, "n": {}})
-    first = Slice(NOON - 2 * HOUR, NOON - HOUR, reach=NOON - HOUR)
+    first = Slice(NOON - 2 * HOUR, NOON - HOUR, max_cursor=NOON - HOUR)
     ((row,),) = shop.documents(table, first)
     assert row == {"id": "b", "n": 2, "at": NOON - 2 * HOUR + HOUR // 2}
 

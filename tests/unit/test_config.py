@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -413,6 +414,30 @@ BROKEN = [
     Broken("key that is no text", columns("{id: , on: }"), ("line 8", "'on'", "put it in quotes")),
     Broken("alias in itself", "aito: &a {url: *a}\n", ("line 1", "alias")),
     Broken("undefined alias", "aito: *a\n", ("line 1, column 7", "undefined alias")),
+    Broken(
+        "aliases of aliases",
+        "a: &a [one, two, three, four, five]\n"
+        + "".join(
+            f"{after}: &{after} [{', '.join([f'*{before}'] * 9)}]\n"
+            for before, after in itertools.pairwise("abcdefghij")
+        ),
+        ("its aliases (*) repeat more than 20 MB of text", "repeat less"),
+    ),
+    Broken(
+        "merged aliases of aliases",
+        "a: &a {k: v}\n"
+        + "".join(
+            f"{after}: &{after} {{<<: [{', '.join([f'*{before}'] * 9)}]}}\n"
+            for before, after in itertools.pairwise("abcdefghij")
+        ),
+        ("its aliases (*) repeat more than 20 MB of text",),
+    ),
+    Broken("nested without end", "a: " + "[" * 100_000, ("line 1", "more than 100 levels deep")),
+    Broken(
+        "nested without end, in blocks",
+        "- " * 100_000,
+        ("line 1", "more than 100 levels deep"),
+    ),
     Broken("YAML tag", in_file(ledger="!!python/name:os.system x"), ("line 2", "tag")),
     Broken("tag that does not fit", in_file(ledger="!!int x"), ("tag",)),
     # keys
@@ -835,6 +860,16 @@ BROKEN = [
         evaluate("{name: e, predict: a, min_accuracy: 60}"),
         ("min_accuracy", "at most 1"),
     ),
+    Broken(
+        "no cases",
+        evaluate("{name: e, predict: a, cases: 0}"),
+        ("evaluate[0].cases", "at least 1"),
+    ),
+    Broken(
+        "cases of a query",
+        evaluate("{name: e, query: {evaluate: {}}, cases: 50}"),
+        ("evaluate[0].cases", "whole evaluate body"),
+    ),
 ]
 
 
@@ -886,6 +921,13 @@ def test_every_circle_is_told() -> None:
     told = message(linked(("a", "a.id"), ("b", "c.id"), ("c", "b.id")))
     assert "(a → a)" in told
     assert "(b → c → b)" in told
+
+
+def test_a_circle_through_a_name_that_is_there_twice() -> None:
+    """Both mistakes are told, also when the first table of that name has no link."""
+    told = message(linked(("a", ""), ("b", "a.id"), ("a", "b.id")))
+    assert "(a → b → a)" in told
+    assert "'a' is there twice" in told
 
 
 CANARY = "canary0123456789abcdef0123456789abcdef"
@@ -959,6 +1001,15 @@ def test_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "sync.yaml"
     path.write_bytes(in_file().encode() + b"# caf\xe9\n")
     with pytest.raises(ConfigError, match=r"sync\.yaml: line 8: not UTF-8"):
+        config.load(path)
+
+
+def test_a_large_file(tmp_path: Path) -> None:
+    """A file that is no configuration is not read whole; the message says the limit."""
+    path = tmp_path / "sync.yaml"
+    with path.open("wb") as file:
+        file.truncate(10**10)
+    with pytest.raises(ConfigError, match=r"sync\.yaml: larger than 5 MB"):
         config.load(path)
 
 

@@ -6,14 +6,16 @@ import base64
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
 from local.bigquery import load
 from local.stack import Function, Stack
 from sync.base.errors import BadRequest
-from sync.entry import request
-from sync.model.report import Request
+from sync.entry import message
+from sync.entry.request import request
+from sync.model.request import Request
 from tests.workbench import table
 
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -155,6 +157,48 @@ BROKEN: dict[str, tuple[Any, Mapping[str, str], list[str]]] = {
         ["the CloudEvent cannot be read", "send specversion"],
     ),
     "an event that is no JSON": (b"{", STRUCTURED, ["the CloudEvent cannot be read"]),
+    "an event with a list": ({**EVENT, "data": []}, STRUCTURED, ["CloudEvent's data", "not list"]),
+    "an event with a zero": ({**EVENT, "data": 0}, STRUCTURED, ["CloudEvent's data", "not int"]),
+    "an event with false": (
+        {**EVENT, "data": False},
+        STRUCTURED,
+        ["CloudEvent's data", "not bool"],
+    ),
+    "a binary event with a list": ([], BINARY, ["the CloudEvent's data", "not list"]),
+    "a guard that is none": (
+        {"allow": ["purge", "all"]},
+        JSON_TYPE,
+        ["'allow' must be a list of purge, delete, empty_source"],
+    ),
+    "guards as text": ({"allow": "purge"}, JSON_TYPE, ["'allow' must be a list of purge"]),
+    "guards of a watch": (
+        {"action": "watch", "allow": ["purge"]},
+        JSON_TYPE,
+        ["'allow' goes with the actions sync and reconcile"],
+    ),
+    "no date": ({"since": "yesterday"}, JSON_TYPE, ["'since' must be an ISO 8601 date or time"]),
+    "a date that is none": ({"until": "2025-02-30"}, JSON_TYPE, ["'until' must be an ISO 8601"]),
+    "a date as a number": ({"since": 1763200000}, JSON_TYPE, ["'since' must be an ISO 8601"]),
+    "a range of a watch": (
+        {"action": "watch", "since": "2025-11-01"},
+        JSON_TYPE,
+        ["'since' and 'until' go with the actions sync and reconcile"],
+    ),
+    "a range that ends before it begins": (
+        {"since": "2025-11-02", "until": "2025-11-02"},
+        JSON_TYPE,
+        ["'since' must be earlier than 'until'"],
+    ),
+    "a range and everything": (
+        {"since": "2025-11-02", "full_refresh": True},
+        JSON_TYPE,
+        ["'full_refresh' reads the whole keep range"],
+    ),
+    "mistakes of every kind at once": (
+        {"tables": ["web"], "deep": True, "since": "now", "tabels": []},
+        JSON_TYPE,
+        ["'tabels'", "no table 'web'", "'deep' goes with", "'since' must be"],
+    ),
     "a binary event of nonsense": (b"{", BINARY, ["CloudEvent"]),
     "an event of an unknown version": (
         pushed({}),
@@ -172,6 +216,22 @@ RIGHT: dict[str, tuple[Any, Mapping[str, str], Request]] = {
         JSON_TYPE,
         Request("reconcile", ("request_web",), dry_run=True, deep=True),
     ),
+    "a range": (
+        {"since": "2025-11-01", "until": "2025-11-01T12:00:00.5+02:00"},
+        JSON_TYPE,
+        Request(since=1_761_955_200, until=1_761_991_201),
+    ),
+    "an open range of a reconcile": (
+        {"action": "reconcile", "since": "20251101T00:00:00Z", "until": None},
+        JSON_TYPE,
+        Request("reconcile", since=1_761_955_200),
+    ),
+    "guards lifted": (
+        {"allow": ["purge", "delete", "empty_source", "purge"]},
+        JSON_TYPE,
+        Request(allow=frozenset(["purge", "delete", "empty_source"])),
+    ),
+    "no guard lifted": ({"allow": []}, JSON_TYPE, Request()),
     "a table twice": ({"tables": ["request_web"] * 2}, JSON_TYPE, Request(tables=("request_web",))),
     "all tables": ({"tables": None, "full_refresh": True}, JSON_TYPE, Request(full_refresh=True)),
     "a message": (pushed({"dry_run": True}), JSON_TYPE, Request(dry_run=True)),
@@ -196,11 +256,16 @@ RIGHT: dict[str, tuple[Any, Mapping[str, str], Request]] = {
 }
 
 
+def parsed(headers: Mapping[str, str], body: bytes) -> Request:
+    """The request that a message carries."""
+    return request(message.read(headers, body).fields, TABLES)
+
+
 @pytest.mark.parametrize("name", RIGHT)
 def test_what_is_understood(name: str) -> None:
     """The same request in each form."""
     body, headers, expected = RIGHT[name]
-    assert request.parse(headers, encoded(body), TABLES) == expected
+    assert parsed(headers, encoded(body)) == expected
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -208,17 +273,66 @@ def test_what_is_refused(name: str) -> None:
     """The message names what is wrong and what would be right."""
     body, headers, told = BROKEN[name]
     with pytest.raises(BadRequest) as error:
-        request.parse(headers, encoded(body), TABLES)
+        parsed(headers, encoded(body))
     assert [part for part in told if part not in str(error.value)] == []
     assert len(str(error.value)) < 400
 
 
 def test_long_nonsense_is_cut() -> None:
-    """A name of a megabyte does not come back whole."""
-    for asked in ({"x" * 10**6: 1}, {"tables": ["x" * 10**6]}):
+    """A name of a megabyte does not come back whole, and of many names a few are named."""
+    many = [f"table_{number}" for number in range(100_000)]
+    for asked in (
+        {"x" * 10**6: 1},
+        {"tables": ["x" * 10**6]},
+        {"tables": many},
+        dict.fromkeys(many),
+    ):
         with pytest.raises(BadRequest) as error:
-            request.parse({}, encoded(asked), TABLES)
+            parsed({}, encoded(asked))
         assert len(str(error.value)) < 400
+
+
+# a query string beside a body, and the request or what the answer must say
+QUERIES: dict[str, tuple[str, Any, Request | list[str]]] = {
+    "a flag": ("dry_run=true", b"", Request(dry_run=True)),
+    "a flag in capitals": ("deep=TRUE&action=reconcile", b"", Request("reconcile", deep=True)),
+    "several fields": (
+        "action=reconcile&tables=request_web,request_user",
+        {},
+        Request("reconcile", TABLES),
+    ),
+    "a field twice": ("tables=request_web&tables=request_user", {}, Request(tables=TABLES)),
+    "beside a body": ("dry_run=true", {"full_refresh": True}, Request("sync", None, True, True)),
+    "the same as the body": ("dry_run=true", {"dry_run": True}, Request(dry_run=True)),
+    "beside a message": ("dry_run=true", pushed({}), Request(dry_run=True)),
+    "a range": ("since=2025-11-01", {}, Request(since=1_761_955_200)),
+    "guards": ("allow=purge", {}, Request(allow=frozenset(["purge"]))),
+    "the platform's own": ("__GCP_CloudEventsMode=CUSTOM_PUBSUB_x", pushed({}), Request()),
+    "a contradiction": (
+        "dry_run=true",
+        {"dry_run": False},
+        ["'dry_run' is in the query string and in the body", "send it once"],
+    ),
+    "a slip": ("dryrun=true", {}, ["unknown field 'dryrun'", "did you mean 'dry_run'?"]),
+    "no truth": ("dry_run=1", {}, ["'dry_run' must be true or false"]),
+    "an empty flag": ("dry_run", {}, ["'dry_run' must be true or false"]),
+    "two truths": ("dry_run=true&dry_run=false", {}, ["'dry_run' must be true or false"]),
+    "no tables": ("tables=", {}, ["'tables' must be a list of table names, not empty"]),
+    "an unknown table": ("tables=request_wep", {}, ["no table", "did you mean 'request_web'?"]),
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_query_strings(name: str) -> None:
+    """A query string counts like fields of the body; what contradicts the body is refused."""
+    text, body, expected = QUERIES[name]
+    query = parse_qs(text, keep_blank_values=True)
+    if isinstance(expected, Request):
+        assert request(message.read({}, encoded(body), query).fields, TABLES) == expected
+        return
+    with pytest.raises(BadRequest) as error:
+        request(message.read({}, encoded(body), query).fields, TABLES)
+    assert [part for part in expected if part not in str(error.value)] == []
 
 
 @pytest.fixture
@@ -281,3 +395,48 @@ def test_through_the_framework(stack: Stack, function: Function) -> None:
     assert {name: stack.aito.count(name) for name in TABLES} == dict.fromkeys(TABLES, 1)
     started = [event for event in function.logs if event["event"] == "run_started"]
     assert len(started) == 8, "a refused request is no run"
+
+
+def test_a_body_without_end(stack: Stack, function: Function) -> None:
+    """Megabytes of unknown table names get a short answer that says the limit, and are no run."""
+    names = [f"no_such_table_{number:010d}" for number in range(75_000)]
+    body = encoded({"tables": names})
+    assert len(body) > 2_000_000
+    status, answer = function.post(body)
+    assert (status, list(answer)) == (400, ["error"])
+    assert "longer than 1,000,000 bytes" in answer["error"]
+    status, answer = function.post(encoded({"tables": names[:30_000]}))
+    assert status == 400
+    assert "and 29997 more unknown tables" in answer["error"]
+    assert len(answer["error"]) < 400
+    assert stack.aito.total("requests") == 0
+
+
+def test_data_is_ready(stack: Stack, function: Function) -> None:
+    """A finished scheduled query runs the tables that read what it wrote; a failed one runs none.
+
+    The answer to the failed one is a 200, so that Pub/Sub does not send it again.
+    """
+    finished = {
+        "dataSourceId": "scheduled_query",
+        "destinationDatasetId": "request_source",
+        "params": {"destination_table_name_template": "request_user"},
+        "state": "SUCCEEDED",
+    }
+    status, answer = function.post(pushed(finished))
+    assert (status, [table["table"] for table in answer["tables"]]) == (200, ["request_user"])
+    assert stack.aito.count("request_user") == 1
+    stack.aito.reset_stats()
+    status, answer = function.post(pushed({**finished, "state": "FAILED"}))
+    assert (status, answer["status"], answer["tables"]) == (200, "ok", [])
+    assert "a scheduled query: its state is FAILED" in answer["skipped"]
+    assert stack.aito.total("requests") == 0
+
+
+def test_a_query_string_is_not_ignored(stack: Stack, function: Function) -> None:
+    """`POST /?dry_run=true` writes nothing, and a wrong query string is a 400."""
+    status, answer = function.post(b"", path="/?dry_run=true&tables=request_web")
+    assert (status, answer["dry_run"]) == (200, True)
+    assert [table["table"] for table in answer["tables"]] == ["request_web"]
+    assert stack.aito.total("writes") == 0
+    assert function.post(b"", path="/?dryrun=true")[0] == 400
