@@ -47,7 +47,7 @@ def wait_for(
     deadline = Deadline.after(context.clock, seconds, context.deadline.stopped)
     context = dataclasses.replace(context, deadline=deadline)
     names = [table.name for table in tables]
-    records = context.ledger.watch_records(names, context.now() - MEMORY, context.now())
+    records = context.ledger.watch_records(names, context.clock.utc() - MEMORY, context.clock.utc())
     known, wait = list(records.evaluations), FIRST_WAIT
     while True:
         known = look(context, tables, known, everything=True)
