@@ -86,10 +86,10 @@ def _start_due(
 def _candidates(
     tables: Sequence[TableSettings], syncs: Syncs
 ) -> Iterator[tuple[Candidate, datetime]]:
-    """Every evaluation of a table that was synced, and when that sync started."""
+    """Every evaluation of an enabled table that was synced, and when that sync started."""
     for table in tables:
         sync = syncs.get(table.name)
-        if sync is None or sync.started_at is None:
+        if not table.enabled or sync is None or sync.started_at is None:
             continue
         loaded = LoadedTable(table, sync.watermark)
         for evaluation in table.evaluate:
