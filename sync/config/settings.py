@@ -399,6 +399,9 @@ class TableSettings(Frozen):
         default=None, description="table or view: 'dataset.table' or 'project.dataset.table'"
     )
     query: Query | None = Field(default=None, description="one SELECT instead of `source`")
+    enabled: bool = Field(
+        default=True, description="false leaves the table alone: no load, no purge, no alarm"
+    )
     mode: Literal["append", "merge", "replace"] = Field(
         default="append",
         description=(

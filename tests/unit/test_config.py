@@ -104,6 +104,7 @@ tables:
       page: {sql: "LOWER(context_page_path)", type: String, nullable: true}
       referrer:
       context_campaign_source:
+    enabled: false
     lookback: 2h
     keep: 90d
     purge: {max_share: 0.25}
@@ -146,6 +147,7 @@ tables:
     cursor: {source: received_at, column: updated_unix}
   - name: aito_segment_web
     source: aito_ai_website.pages
+    enabled: true
     key: id
     cursor:
       source: timestamp
@@ -194,6 +196,7 @@ def test_every_key_is_read() -> None:
         500,
     )
     assert (settings.ledger, settings.topic) == ("my-project.aito_sync", "projects/P/topics/T")
+    assert (web.enabled, user.enabled) == (False, True)
     assert web.cursor == config.CursorSettings(source="timestamp", column="unix_timestamp")
     assert (web.lookback, web.keep, web.purge.max_share, web.rejects.max_share) == (
         7200,
@@ -527,6 +530,11 @@ BROKEN = [
         "unknown type",
         columns("{id: {type: Integer}}"),
         ("columns.id.type", "'String'", "'Boolean[]'"),
+    ),
+    Broken(
+        "text for enabled",
+        in_table(enabled="'no'"),
+        ("tables[0].enabled (table 'web'): must be true or false, not text",),
     ),
     # numbers
     Broken(
