@@ -339,7 +339,10 @@ class CursorSettings(Frozen):
     """What tells new rows from old ones."""
 
     source: SourceColumn = Field(
-        description="source column: TIMESTAMP, DATETIME, DATE, or INT64 of epoch seconds"
+        description="source column: TIMESTAMP, DATETIME, DATE, or INT64 of an epoch (see unit)"
+    )
+    unit: Literal["s", "ms", "us"] = Field(
+        default="s", description="what an INT64 source counts: seconds, milliseconds, microseconds"
     )
     column: Name = Field(
         description="Aito Int column that holds the cursor in epoch seconds; added when absent"

@@ -121,7 +121,7 @@ tables:
     query: "SELECT *, ';' AS sign FROM d.users;"
     mode: merge
     key: id
-    cursor: {source: received_at, column: updated_unix}
+    cursor: {source: received_at, unit: ms, column: updated_unix}
 """
 
 
@@ -151,6 +151,7 @@ tables:
     key: id
     cursor:
       source: timestamp
+      unit: s
       column: unix_timestamp
     columns:
       id:
@@ -203,6 +204,9 @@ def test_every_key_is_read() -> None:
         90 * 86400,
         0.25,
         0,
+    )
+    assert user.cursor == config.CursorSettings(
+        source="received_at", unit="ms", column="updated_unix"
     )
     assert web.columns is not None
     assert web.columns["id"] == config.ColumnSettings()
@@ -535,6 +539,11 @@ BROKEN = [
         "text for enabled",
         in_table(enabled="'no'"),
         ("tables[0].enabled (table 'web'): must be true or false, not text",),
+    ),
+    Broken(
+        "unknown unit",
+        in_table(cursor="{source: at, unit: ns, column: u}"),
+        ("tables[0].cursor.unit", "must be one of 's', 'ms' or 'us'"),
     ),
     # numbers
     Broken(
