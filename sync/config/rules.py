@@ -67,6 +67,14 @@ def _one_origin(table: TableSettings, at: Place) -> Findings:
     yield Problem(at, text, ((*at, "source"), (*at, "query")))
 
 
+def _where_goes_with_source(table: TableSettings, at: Place) -> Findings:
+    if table.where is None or table.query is None or table.source is not None:
+        return
+    here = (*at, "where")
+    text = "`where` goes with `source`: write the condition into the query instead"
+    yield Problem(here, text, (here, (*at, "query"), (*at, "source")))
+
+
 def _key_and_cursor(table: TableSettings, at: Place) -> Findings:
     if table.mode == "replace":
         return
@@ -174,6 +182,7 @@ def _analyzers_are_for_text(table: TableSettings, at: Place) -> Findings:
 
 TABLE_RULES: tuple[Callable[[TableSettings, Place], Findings], ...] = (
     _one_origin,
+    _where_goes_with_source,
     _key_and_cursor,
     _replace_has_no_cursor,
     _keep_is_longer_than_lookback,

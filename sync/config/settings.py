@@ -132,6 +132,28 @@ def _query(text: str) -> str:
     return query
 
 
+def _condition(text: str) -> str:
+    """One SQL condition, fit to stand in brackets."""
+    condition = _not_blank(text).strip()
+    bare = LITERALS_AND_COMMENTS.sub(" ", condition)
+    if re.match(r"WHERE\b", bare, re.IGNORECASE):
+        raise ValueError("must be the condition alone: leave the word WHERE out")
+    if ";" in bare:
+        raise ValueError("must be one condition; take the semicolons out")
+    if not _brackets_match(bare):
+        raise ValueError("must be one condition; its brackets do not match")
+    return condition
+
+
+def _brackets_match(bare: str) -> bool:
+    depth = 0
+    for character in bare:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth < 0:
+            return False
+    return depth == 0
+
+
 def _not_empty(several: Several) -> Several:
     """pydantic's own min_length would count only the parts without a mistake."""
     if not several:
@@ -243,6 +265,7 @@ Url = Annotated[
     str, AfterValidator(_aito_url), Field(json_schema_extra={"pattern": "^https?://[^?#@]+$"})
 ]
 Query = Annotated[str, AfterValidator(_query)]
+Condition = Annotated[str, AfterValidator(_condition)]
 Expression = Annotated[str, AfterValidator(_not_blank)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -423,6 +446,9 @@ class TableSettings(Frozen):
         default=None, description="table or view: 'dataset.table' or 'project.dataset.table'"
     )
     query: Query | None = Field(default=None, description="one SELECT instead of `source`")
+    where: Condition | None = Field(
+        default=None, description="SQL condition beside `source`: only such rows are synced"
+    )
     enabled: bool = Field(
         default=True, description="false leaves the table alone: no load, no purge, no alarm"
     )

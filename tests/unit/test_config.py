@@ -106,6 +106,8 @@ tables:
       referrer:
       context_campaign_source:
     enabled: false
+    where: |
+      status != 'WHERE; )'  -- not ( the test rows;
     lookback: 2h
     keep: 90d
     purge: {max_share: 0.25}
@@ -160,6 +162,7 @@ tables:
       anonymous_id: {link: aito_segment_user.id}
       search: {type: Text, analyzer: en}
       page: {sql: "LOWER(context_page_path)", type: String, nullable: true}
+    where: "status != 'test'"
     lookback: 1h
     keep: 90d
     purge: {max_share: 0.5}
@@ -199,6 +202,7 @@ def test_every_key_is_read() -> None:
         500,
     )
     assert (settings.ledger, settings.topic) == ("my-project.aito_sync", "projects/P/topics/T")
+    assert web.where == "status != 'WHERE; )'  -- not ( the test rows;"
     assert (web.enabled, user.enabled) == (False, True)
     assert web.cursor == config.CursorSettings(
         source="timestamp", zone="Europe/Helsinki", column="unix_timestamp"
@@ -565,6 +569,15 @@ BROKEN = [
         in_table(cursor="{source: at, zone: Europe/Paris, unit: ms, column: u}"),
         ("tables[0].cursor.unit", "`zone` for a DATETIME or DATE"),
     ),
+    Broken(
+        "where beside a query",
+        in_table(source=None, query="SELECT 1", where="a = 1"),
+        ("tables[0].where", "goes with `source`", "into the query"),
+    ),
+    Broken("where with WHERE", in_table(where="where a = 1"), ("leave the word WHERE out",)),
+    Broken("two conditions", in_table(where="a = 1; b = 2"), ("take the semicolons out",)),
+    Broken("open brackets", in_table(where="a = 1) OR (b = 2"), ("its brackets do not match",)),
+    Broken("no condition", in_table(where="' '"), ("tables[0].where", "must not be empty")),
     # numbers
     Broken(
         "share over one",
