@@ -401,6 +401,15 @@ class PurgeSettings(Frozen):
     )
 
 
+class DeleteSettings(Frozen):
+    """The guard of deletions: rows in Aito that the source no longer has."""
+
+    max_share: Share = Field(
+        default=0.1,
+        description="refuse to delete more than this share of the table over a week of runs",
+    )
+
+
 class RejectSettings(Frozen):
     """The guard against a source gone wrong."""
 
@@ -484,6 +493,9 @@ class TableSettings(Frozen):
         default=None, description="purge older rows, and never load them; left out: keep everything"
     )
     purge: PurgeSettings = Field(default=PurgeSettings(), description="the guard of the purge")
+    delete: DeleteSettings = Field(
+        default=DeleteSettings(), description="the guard of deleting what the source no longer has"
+    )
     rejects: RejectSettings = Field(
         default=RejectSettings(), description="the guard against a source gone wrong"
     )

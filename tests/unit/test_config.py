@@ -111,6 +111,7 @@ tables:
     lookback: 2h
     keep: 90d
     purge: {max_share: 0.25}
+    delete: {max_share: 0.2}
     rejects: {max_share: 0}
     evaluate:
       - name: campaign-source
@@ -166,6 +167,7 @@ tables:
     lookback: 1h
     keep: 90d
     purge: {max_share: 0.5}
+    delete: {max_share: 0.1}
     rejects: {max_share: 0.01}
     evaluate:
       - name: campaign-source
@@ -202,6 +204,7 @@ def test_every_key_is_read() -> None:
         500,
     )
     assert (settings.ledger, settings.topic) == ("my-project.aito_sync", "projects/P/topics/T")
+    assert (web.delete.max_share, user.delete.max_share) == (0.2, 0.1)
     assert web.where == "status != 'WHERE; )'  -- not ( the test rows;"
     assert (web.enabled, user.enabled) == (False, True)
     assert web.cursor == config.CursorSettings(
@@ -583,6 +586,16 @@ BROKEN = [
         "share over one",
         in_table(purge="{max_share: 50}"),
         ("tables[0].purge.max_share", "at most 1"),
+    ),
+    Broken(
+        "percent of deletions",
+        in_table(delete="{max_share: 10}"),
+        ("tables[0].delete.max_share", "at most 1"),
+    ),
+    Broken(
+        "slip in the guard of deletions",
+        in_table(delete="{max_shares: 0.1}"),
+        ("tables[0].delete.max_shares", "did you mean 'max_share'?"),
     ),
     Broken(
         "share below zero",
