@@ -416,6 +416,9 @@ class RejectSettings(Frozen):
     max_share: Share = Field(
         default=0.01, description="stop the table past this share of rejected rows in one run"
     )
+    keep_document: bool = Field(
+        default=True, description="false leaves the rejected rows themselves out of the ledger"
+    )
 
 
 class EvaluationSettings(Frozen):

@@ -112,7 +112,7 @@ tables:
     keep: 90d
     purge: {max_share: 0.25}
     delete: {max_share: 0.2}
-    rejects: {max_share: 0}
+    rejects: {max_share: 0, keep_document: false}
     evaluate:
       - name: campaign-source
         predict: context_campaign_source
@@ -168,7 +168,7 @@ tables:
     keep: 90d
     purge: {max_share: 0.5}
     delete: {max_share: 0.1}
-    rejects: {max_share: 0.01}
+    rejects: {max_share: 0.01, keep_document: true}
     evaluate:
       - name: campaign-source
         predict: context_campaign_source
@@ -205,6 +205,7 @@ def test_every_key_is_read() -> None:
     )
     assert (settings.ledger, settings.topic) == ("my-project.aito_sync", "projects/P/topics/T")
     assert (web.delete.max_share, user.delete.max_share) == (0.2, 0.1)
+    assert (web.rejects.keep_document, user.rejects.keep_document) == (False, True)
     assert web.where == "status != 'WHERE; )'  -- not ( the test rows;"
     assert (web.enabled, user.enabled) == (False, True)
     assert web.cursor == config.CursorSettings(
@@ -581,6 +582,11 @@ BROKEN = [
     Broken("two conditions", in_table(where="a = 1; b = 2"), ("take the semicolons out",)),
     Broken("open brackets", in_table(where="a = 1) OR (b = 2"), ("its brackets do not match",)),
     Broken("no condition", in_table(where="' '"), ("tables[0].where", "must not be empty")),
+    Broken(
+        "document as text",
+        in_table(rejects="{keep_document: 'off'}"),
+        ("tables[0].rejects.keep_document", "must be true or false"),
+    ),
     # numbers
     Broken(
         "share over one",
