@@ -309,7 +309,7 @@ def _one_question(evaluation: EvaluationSettings, at: Place) -> Findings:
 
 def _parts_of_a_body(evaluation: EvaluationSettings, at: Place) -> Findings:
     """What is written beside a whole evaluate body, and belongs into it."""
-    for field in ("given", "test"):
+    for field in ("given", "test", "cases"):
         if field not in evaluation.model_fields_set:
             continue
         text = (

@@ -435,6 +435,11 @@ class EvaluationSettings(Frozen):
         ),
         json_schema_extra={"default": {"$index": {"$mod": [10, 0]}}},
     )
+    cases: int = Field(
+        default=500,
+        ge=1,
+        description="at most about so many rows are predicted, spread evenly over the test rows",
+    )
     min_accuracy: Share | None = Field(
         default=None, description="an accuracy below this is reported as an error"
     )

@@ -118,6 +118,7 @@ tables:
         predict: context_campaign_source
         given: [page, referrer, anonymous_id.device]
         test: newest 7d
+        cases: 50
         min_accuracy: 0.6
       - name: raw
         query: {test: {$index: {$mod: [4, 0]}}, evaluate: {from: aito_segment_web, predict: page}}
@@ -174,6 +175,7 @@ tables:
         predict: context_campaign_source
         given: [context_page_path, referrer]
         test: {$index: {$mod: [10, 0]}}
+        cases: 500
         min_accuracy: 0.6
       - name: raw
         query: {test: {...}, evaluate: {...}}
@@ -227,6 +229,7 @@ def test_every_key_is_read() -> None:
     )
     assert web.evaluate[0].given == ("page", "referrer", "anonymous_id.device")
     assert web.evaluate[0].newest_seconds == 7 * 86400
+    assert web.evaluate[0].cases == 50
     assert web.evaluate[1].query == {
         "test": {"$index": {"$mod": [4, 0]}},
         "evaluate": {"from": "aito_segment_web", "predict": "page"},
@@ -249,6 +252,7 @@ def test_defaults() -> None:
     assert (table.purge.max_share, table.rejects.max_share) == (0.5, 0.01)
     assert table.evaluate[0].test == {"$index": {"$mod": [10, 0]}}
     assert table.evaluate[0].newest_seconds is None
+    assert table.evaluate[0].cases == 500
 
 
 def test_the_example_is_valid() -> None:
@@ -850,6 +854,16 @@ BROKEN = [
         "query without evaluate",
         evaluate("{name: e, query: {predict: a}}"),
         ("evaluate[0].query", "key `evaluate`"),
+    ),
+    Broken(
+        "no cases",
+        evaluate("{name: e, predict: a, cases: 0}"),
+        ("evaluate[0].cases", "at least 1"),
+    ),
+    Broken(
+        "cases and query",
+        evaluate("{name: e, cases: 9, query: {evaluate: {}}}"),
+        ("cases", "leave `cases` out"),
     ),
     Broken(
         "given and query",
