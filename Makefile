@@ -6,13 +6,13 @@ DATA ?=
 KEEP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check serve fmt chaos bench terraform schema clean
+.PHONY: help demo test check serve fmt chaos bench terraform schema lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
 # uv when it is there (seconds), plain venv and pip otherwise (a minute or two).
-$(STAMP): requirements.txt pyproject.toml
+$(STAMP): requirements.in pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv venv -q --allow-existing --python python3 $(VENV) && uv pip install -q --python $(PY) -e '.[dev]'; \
 	else \
@@ -38,6 +38,10 @@ serve: $(STAMP)  ## the function on http://127.0.0.1:8080, with the configuratio
 
 schema: $(STAMP)  ## write sync.schema.json, which editors read, from the settings
 	@$(PY) -m sync.config > sync.schema.json
+
+lock:  ## pin requirements.txt, with hashes, from requirements.in; needs uv
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --output-file requirements.txt $(ARGS) requirements.in
 
 chaos: $(STAMP)  ## random data, faults, kills and triggers, then equality (ROUNDS=300 SEED=...)
 	@$(PY) -m tests.promise.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))

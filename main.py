@@ -8,9 +8,9 @@ import gc
 import flask
 import functions_framework
 
+from sync.app import Services
 from sync.base.termination import Termination
 from sync.entry import http
-from sync.pipeline.run import Services
 
 # Both are made when they are first needed. A call that fails is not kept.
 services = functools.cache(Services.from_environment)

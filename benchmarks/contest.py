@@ -55,7 +55,7 @@ SIDES = (
 def requirements(venv: str) -> list[str]:
     """What a virtual environment holds; the function's pins are everybody's."""
     pinned = [
-        line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()
+        line.split("#")[0].strip() for line in (ROOT / "requirements.in").read_text().splitlines()
     ]
     pins = {line.split("==")[0]: line for line in pinned if line}
     return {

@@ -7,6 +7,7 @@ operating system.
 """
 
 import asyncio
+import functools
 import gc
 import logging
 import os
@@ -100,6 +101,57 @@ def _tolerant(read: Callable[..., Any]) -> Callable[..., Any]:
     return read_without_nulls
 
 
+def _refusing_unknown_columns(insert: Callable[..., Any]) -> Callable[..., Any]:
+    """BigQuery refuses a streamed row with a column that the table lacks; the emulator drops it."""
+
+    @functools.wraps(insert)
+    async def checked(
+        project_id: str, dataset_id: str, table_id: str, request: Any, ctx: Any
+    ) -> dict[str, Any]:
+        table = ctx.catalog.get_table(project_id, dataset_id, table_id)
+        rows = (await request.json()).get("rows", [])
+        known = {field.name.lower() for field in table.schema_.fields} if table else None
+        errors = [] if known is None else _unknown_columns(rows, known)
+        if errors:
+            return {"kind": "bigquery#tableDataInsertAllResponse", "insertErrors": errors}
+        answer: dict[str, Any] = await insert(project_id, dataset_id, table_id, request, ctx)
+        return answer
+
+    return checked
+
+
+def _unknown_columns(rows: list[dict[str, Any]], known: set[str]) -> list[dict[str, Any]]:
+    """The errors in the form of the API: https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll"""
+    found = []
+    for index, row in enumerate(rows):
+        errors = [
+            {"reason": "invalid", "location": name, "message": f"no such field: {name}."}
+            for name in row["json"]
+            if name.lower() not in known
+        ]
+        if errors:
+            found.append({"index": index, "errors": errors})
+    return found
+
+
+def _storing_new_columns(read: Callable[..., Any], context: Any) -> Callable[..., Any]:
+    """A changed schema adds its columns to the stored rows, too; the emulator forgets these."""
+    from bqemulator.storage.sql_identifiers import quoted_table_ref
+    from bqemulator.storage.type_map import bq_schema_to_duckdb_columns
+
+    def read_and_store(project: str, dataset: str, body: Any, clock: Any, *existing: Any) -> Any:
+        meta = read(project, dataset, body, clock, *existing)
+        before = {field.name for table in existing for field in table.schema_.fields}
+        new = [f for f in body.get("schema", {}).get("fields", []) if f["name"] not in before]
+        if existing and new:
+            target = quoted_table_ref(project, dataset, meta.table_id)
+            for name, kind in bq_schema_to_duckdb_columns(new):
+                context.engine.execute(f'ALTER TABLE {target} ADD COLUMN "{name}" {kind}')
+        return meta
+
+    return read_and_store
+
+
 class _Aside:
     """Serves the pages of results after `pause` seconds, and everything else in an event loop of
     its own.
@@ -144,14 +196,25 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     )  # first of all: importing the rest logs already
     from bqemulator import server
     from bqemulator.api import app
-    from bqemulator.api.routes import datasets
+    from bqemulator.api.routes import datasets, tabledata, tables
     from bqemulator.storage.engine import DuckDBEngine
 
     patched_engine: Any = DuckDBEngine
     patched_engine._load_spatial = lambda engine: spatial.load_into(engine.connection)
     patched_server: Any = server
     patched_server.build_grpc_server = lambda _context: (_NoGrpc(), 0)
-    patched_server.create_app = lambda context: _Aside(app.create_app(context), pause)
+    patched_tables: Any = tables
+
+    def create_app(context: Any) -> _Aside:
+        read = patched_tables._rest_to_table_meta
+        patched_tables._rest_to_table_meta = _storing_new_columns(read, context)
+        return _Aside(app.create_app(context), pause)
+
+    patched_server.create_app = create_app
+    for route in tabledata.router.routes:
+        patched_route: Any = route
+        if patched_route.endpoint is tabledata.insert_all:
+            patched_route.endpoint = _refusing_unknown_columns(tabledata.insert_all)
     patched_datasets: Any = datasets
     patched_datasets._rest_to_dataset_meta = _tolerant(datasets._rest_to_dataset_meta)
     settings = Settings(rest_port=0, enable_format_extensions=False, log_level=LogLevel.CRITICAL)

@@ -1,6 +1,6 @@
 """Keeps an Aito predictive database fed from BigQuery.
 
-The way through: main.py -> run -> load -> source and target.
+The way through: main.py -> entry -> app -> pipeline -> the source and target adapters.
 """
 
 __version__ = "0.2.0"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from local.stack import Stack
-from tests.workbench import Bench
+from tests.workbench import NOW, Workbench
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +26,9 @@ def stack(_running_stack: Stack) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def bench(stack: Stack, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Bench:
-    """A workbench on the stack, with a dataset named after the test."""
-    return Bench(stack, monkeypatch, re.sub(r"\W+", "_", request.node.name))
+def bench(stack: Stack, request: pytest.FixtureRequest) -> Workbench:
+    """A workbench on the stack, named after the test. Its clock stands at NOW."""
+    return Workbench(stack, re.sub(r"\W+", "_", request.node.name), now=NOW)
 
 
 def _heal(stack: Stack) -> None:

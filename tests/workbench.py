@@ -1,116 +1,74 @@
-"""A workbench: one test's own dataset, ledger and configuration on the shared stack, and runs in
-this process.
+"""The workbench: one test's own source, configuration, ledger and runs on the shared stack.
+
+Every use of the sync's own API in the tests of whole runs goes through this module. A name that
+moves in `sync/` is changed here and nowhere else.
+
+A workbench has a table of its own (`put`, `delete_from_source`). For it the workbench computes what
+Aito must hold, from the rows that were put in and not by the code under test
+(`assert_both_ends_equal`). Tests that need other columns or several tables make these with
+`load_source` and `table`, and pass them to `run`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from google.api_core.exceptions import NotFound
 from google.api_core.retry import Retry
-from google.cloud import bigquery
+from google.cloud.bigquery import Client, SchemaField
 
-from local import bigquery as emulator
+from local import bigquery
+from local.aito.server import Aito
 from local.stack import Stack
+from sync.app import Services, facts, run
 from sync.base.clock import Clock
-from sync.model.results import Request, RunReport, TableReport
-from sync.pipeline.run import Services, run
+from sync.model import window
+from sync.model.report import RunReport, TableReport
+from sync.model.request import Request
 
-NOW = 1_772_366_400  # 2026-03-01T12:00:00Z
+__all__ = ["Clock", "Request", "RunReport", "Services", "TableReport", "Workbench", "facts"]
+
+Row = dict[str, Any]
+
+HOUR = 3600
 DAY = 86_400
-QUICK = Retry(timeout=10)  # an error of the emulator is not repeated for ten minutes
+NOW = 1_772_366_400  # 2026-03-01T12:00:00Z
+QUICK = Retry(timeout=10)  # the client's default repeats an emulator's error for ten minutes
+FAST = {"requests_per_second": 100_000, "timeout_seconds": 5}
+OWN_SCHEMA = [
+    SchemaField("id", "STRING"),
+    SchemaField("at", "TIMESTAMP"),
+    SchemaField("value", "STRING"),
+]
+OWN_SCHEMA_WITH_NUMBERED_KEYS = [SchemaField("id", "INT64"), *OWN_SCHEMA[1:]]
 
 
-class Bench:
-    """The dataset `name`, the ledger `name_ledger`, and runs at the time `now`; `events` are the
-    last run's.
-    """
-
-    def __init__(self, stack: Stack, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-        self.stack, self.name, self.now = stack, name, NOW
-        self.aito = stack.aito
-        self.client = stack.bigquery.client()
-        self.events: list[dict[str, Any]] = []
-        self._monkeypatch = monkeypatch
-
-    def sql(self, text: str) -> list[dict[str, Any]]:
-        """Run one statement; {d} stands for the dataset."""
-        self.client.create_dataset(self.name, exists_ok=True, retry=QUICK)
-        return emulator.sql(self.client, text.replace("{d}", self.name))
-
-    def load(
-        self, table: str, schema: dict[str, str], rows: Iterable[dict[str, Any]], **options: Any
-    ) -> None:
-        """Append rows to a table of the dataset, making it when missing.
-
-        schema: name -> BigQuery type.
-        """
-        fields = [bigquery.SchemaField(name, kind) for name, kind in schema.items()]
-        emulator.load(self.client, f"{self.name}.{table}", fields, rows, **options)
-
-    def services(self, *tables: dict[str, Any], **settings: Any) -> Services:
-        """The configuration's services, at a clock that stands still and never waits."""
-        aito = {"requests_per_second": 100_000, **settings.pop("aito", {})}
-        config = self.stack.configure(
-            name=f"{self.name}.yaml",
-            ledger=f"{self.name}_ledger",
-            aito=aito,
-            tables=list(tables),
-            **settings,
-        )
-        for name, value in self.stack.environ(config).items():
-            self._monkeypatch.setenv(name, value)
-        return Services.from_environment(Clock(now=lambda: self.now, sleep=lambda _: None))
-
-    def run(
-        self, *tables: dict[str, Any], request: Request | None = None, **settings: Any
-    ) -> RunReport:
-        """One run over the tables given."""
-        services = self.services(*tables, **settings)
-        self.events = []
-        return run(services, request or Request(), self._hear)
-
-    def ok(
-        self, *tables: dict[str, Any], request: Request | None = None, **settings: Any
-    ) -> TableReport:
-        """One run that must end well: the report of its last table."""
-        report = self.run(*tables, request=request, **settings)
-        wrong = [f"{t.table} {t.status}: {t.error}" for t in report.tables if t.status != "ok"]
-        assert not wrong, "; ".join(wrong) + f" {[r['reason'] for r in self.ledger('rejects')][:3]}"
-        return report.tables[-1]
-
-    def _hear(self, line: dict[str, Any]) -> None:
-        self.events.append(line)
-
-    def event(self, name: str) -> dict[str, Any]:
-        """The one event of that name in the last run."""
-        (found,) = [event for event in self.events if event["event"] == name]
-        return found
-
-    def ledger(self, kind: str) -> list[dict[str, Any]]:
-        """The rows of a table of the ledger."""
-        return emulator.sql(self.client, f"SELECT * FROM `{self.name}_ledger.{kind}`")
-
-    def keys(self, table: str) -> list[Any]:
-        """The `id` of every row in Aito, in order of the ids."""
-        return sorted(row["id"] for row in self.aito.rows(table))
-
-    def writes(self) -> int:
-        """Write requests Aito got since it was last reset."""
-        return self.aito.total("writes")
+# -- parts of a configuration and of a source
 
 
-def table(name: str, source: str, **more: Any) -> dict[str, Any]:
-    """A table of the configuration with the key `id` and the cursor `ts`."""
-    return {
-        "name": name,
-        "source": source,
-        "key": "id",
-        "cursor": {"source": "ts", "column": "at"},
-        **more,
-    }
+def table(name: str, source: str, **more: Any) -> Row:
+    """A table of the configuration with the key `id`, and the cursor `ts`, which becomes `at`."""
+    cursor = {"source": "ts", "column": "at"}
+    return {"name": name, "source": source, "key": "id", "cursor": cursor, **more}
+
+
+def batches_of(rows: int) -> Row:
+    """The setting that limits a batch to so many rows."""
+    return {"batch": {"rows": rows}}
+
+
+def row(key: str | int, at: float, value: str = "v") -> Row:
+    """A row of a workbench's own table. `at`: epoch seconds, fractions allowed."""
+    return {"id": key, "at": datetime.fromtimestamp(at, UTC).isoformat(), "value": value}
 
 
 def civil(seconds: float) -> str:
@@ -121,3 +79,292 @@ def civil(seconds: float) -> str:
 def iso(seconds: float) -> str:
     """Epoch seconds as BigQuery reads a TIMESTAMP."""
     return civil(seconds) + "Z"
+
+
+# -- the sync's own limits, made small
+
+
+def limit_slices(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Cut the window into slices of so many rows, so that a few rows make several."""
+    monkeypatch.setattr(window, "SLICE_ROWS", rows)
+
+
+def limit_page(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Let an answer of the target hold so many rows."""
+    monkeypatch.setattr("sync.aito.AitoTarget.page_rows", rows)
+
+
+def replace_load(monkeypatch: pytest.MonkeyPatch, instead: Callable[..., None]) -> None:
+    """Call `instead` where a run loads a table."""
+    monkeypatch.setattr("sync.pipeline.actions.load", instead)
+
+
+# -- the workbench
+
+
+@dataclass
+class Workbench:
+    """One source dataset, one ledger, one table of its own, and runs in this process.
+
+    name: of the table in Aito and of the dataset `name`; the ledger is `name_ledger`.
+    now: epoch seconds; the time of the next run. The real time when it is left out.
+    mode, keep (seconds, None for ever), table: settings of the workbench's own table.
+    numbered: whether its keys are INT64 and not STRING.
+    settings: of the configuration, beside its tables.
+    """
+
+    stack: Stack
+    name: str
+    mode: str = "append"
+    keep: int | None = 90 * DAY
+    now: int = 0
+    numbered: bool = False
+    table: Row | None = None
+    settings: Row | None = None
+    shared_ledger: str | None = None
+
+    def __post_init__(self) -> None:
+        self.now = self.now or int(datetime.now(UTC).timestamp())
+        self.client: Client = self.stack.bigquery.client()
+        self.aito: Aito = self.stack.aito
+        self.source_rows: list[Row] = []
+        self.events: list[Row] = []  # of the last run
+
+    # -- the source
+
+    @property
+    def source(self) -> str:
+        """The own table in BigQuery."""
+        return f"{self.name}.rows"
+
+    def put(self, rows: Iterable[Row]) -> None:
+        """Add rows to the own table. It is made when it is missing."""
+        rows = list(rows)
+        self.source_rows += rows
+        schema = OWN_SCHEMA_WITH_NUMBERED_KEYS if self.numbered else OWN_SCHEMA
+        bigquery.load(self.client, self.source, schema, rows)
+
+    def delete_from_source(self, keys: Iterable[str | int]) -> None:
+        """Delete all rows of these keys from the own table."""
+        gone = set(keys)
+        self.source_rows = [each for each in self.source_rows if each["id"] not in gone]
+        listed = ", ".join(json.dumps(key) for key in gone)
+        self.sql(f"DELETE FROM `{self.source}` WHERE id IN ({listed})")
+
+    def load_source(
+        self, table: str, schema: dict[str, str], rows: Iterable[Row], **options: Any
+    ) -> None:
+        """Append rows to any table of the dataset. It is made when it is missing.
+
+        schema: column name -> BigQuery type. options: of `local.bigquery.load`.
+        """
+        fields = [SchemaField(name, kind) for name, kind in schema.items()]
+        bigquery.load(self.client, f"{self.name}.{table}", fields, rows, **options)
+
+    def sql(self, text: str) -> list[Row]:
+        """Run one statement on the emulator. `{d}` stands for the dataset."""
+        return bigquery.sql(self.client, text.replace("{d}", self.name))
+
+    # -- configuration
+
+    def table_config(self) -> Row:
+        """The own table as the configuration has it."""
+        config: Row = {"name": self.name, "source": self.source, "mode": self.mode, "key": "id"}
+        config |= self.table or {}
+        if self.mode != "replace":
+            config["cursor"] = {"source": "at", "column": "unix"}
+            if self.keep is not None:
+                config["keep"] = f"{self.keep}s"
+        return config
+
+    def configure(self, *tables: Row, **settings: Any) -> Path:
+        """Write the configuration. -> its path.
+
+        tables: the own table when none is given. settings: go before the workbench's own.
+        """
+        settings = {**(self.settings or {}), **settings}
+        aito = {**FAST, **settings.pop("aito", {})}
+        return self.stack.configure(
+            name=f"{self.name}.yaml",
+            ledger=self.ledger,
+            aito=aito,
+            tables=list(tables or [self.table_config()]),
+            **settings,
+        )
+
+    def environment(self, *tables: Row, **settings: Any) -> dict[str, str]:
+        """The environment of a process of the function that has this configuration."""
+        return self.stack.environ(self.configure(*tables, **settings))
+
+    def services(self, *tables: Row, clock: Clock | None = None, **settings: Any) -> Services:
+        """What a process of the function holds. Its clock stands at `now` and never waits."""
+        with mock.patch.dict("os.environ", self.environment(*tables, **settings)):
+            return self._services(clock)
+
+    def _services(self, clock: Clock | None) -> Services:
+        clock = clock or Clock(now=lambda: self.now, sleep=lambda _: None)
+        return Services.from_environment(clock)
+
+    # -- runs
+
+    def run(
+        self,
+        *tables: Row,
+        settings: Row | None = None,
+        clock: Clock | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+        on_event: Callable[[Row], None] = lambda _: None,
+        **request: Any,
+    ) -> RunReport:
+        """One run in this process, over the tables given or the own one.
+
+        request: the fields of `Request`. stopped: whether the run is asked to end, such as by
+        SIGTERM. on_event: is called with each line of the log.
+        """
+        self.events = []
+
+        def hear(event: Row) -> None:
+            self.events.append(event)
+            on_event(event)
+
+        with mock.patch.dict("os.environ", self.environment(*tables, **(settings or {}))):
+            return run(self._services(clock), Request(**request), hear, stopped)
+
+    def run_ok(self, *tables: Row, **options: Any) -> TableReport:
+        """One run that must end ok. -> the report of its last table.
+
+        options: of `run`. Where the run is over the own table, and no dry run, both ends must be
+        verified and equal after it.
+        """
+        report = self.run(*tables, **options)
+        wrong = [f"{t.table} {t.status}: {t.error}" for t in report.tables if t.status != "ok"]
+        assert not wrong, "; ".join(wrong) + f" {self._reject_reasons()}"
+        assert (report.status, report.http_status) == ("ok", 200)
+        if not tables and not options.get("dry_run"):
+            assert report.tables[-1].verified
+            self.assert_both_ends_equal()
+        return report.tables[-1]
+
+    def run_until_ok(self, calls: int = 3, **options: Any) -> list[RunReport]:
+        """At most `calls` runs, the last of which is ok. Then both ends are equal."""
+        reports = []
+        for _ in range(calls):
+            reports.append(self.run(**options))
+            if reports[-1].status == "ok":
+                self.assert_both_ends_equal()
+                return reports
+        answers = [(report.http_status, report.tables[0].error) for report in reports]
+        raise AssertionError(f"not ok after {calls} runs: {answers}")
+
+    def event(self, name: str) -> Row:
+        """The one event of that name in the last run."""
+        (found,) = [event for event in self.events if event["event"] == name]
+        return found
+
+    # -- the ledger
+
+    @property
+    def ledger(self) -> str:
+        """The ledger's dataset."""
+        return self.shared_ledger or f"{self.name}_ledger"
+
+    def ledger_rows(self, kind: str) -> list[Row]:
+        """All rows of one of the ledger's tables, such as "runs"."""
+        return self.sql(f"SELECT * FROM `{self.ledger}.{kind}`")
+
+    def rejects(self) -> list[Row]:
+        """The ledger's rejects of the own table."""
+        return self.sql(f"SELECT * FROM `{self.ledger}.rejects` WHERE `table` = '{self.name}'")
+
+    def expire_leases(self) -> None:
+        """Let the time pass that the lease of a dead run lasts."""
+        with suppress(NotFound):  # the run died before it made the table
+            self.sql(
+                f"UPDATE `{self.ledger}.leases` SET expires_at = TIMESTAMP '2000-01-01 00:00:00+00'"
+                " WHERE expires_at > CURRENT_TIMESTAMP()"
+            )
+
+    def start_over(self, aito_rows: Iterable[Row]) -> None:
+        """Make these the rows in Aito, and delete the ledger's rows."""
+        if self.name in self.aito.schema():
+            self.aito.delete_rows(self.name, {})
+            self.aito.insert(self.name, list(aito_rows))
+        for kind in ("runs", "rejects", "leases", "checkpoints"):
+            self.sql(f"DELETE FROM `{self.ledger}.{kind}` WHERE TRUE")
+
+    def _reject_reasons(self) -> list[str]:
+        with suppress(NotFound):
+            return [reject["reason"] for reject in self.ledger_rows("rejects")][:3]
+        return []
+
+    # -- Aito
+
+    def aito_rows(self) -> list[Row]:
+        """Every row of the own table in Aito. None when the table is not there."""
+        return self.aito.rows(self.name) if self.name in self.aito.schema() else []
+
+    def aito_keys(self, table: str | None = None) -> list[Any]:
+        """The `id` of every row in Aito, sorted."""
+        return sorted(held["id"] for held in self.aito.rows(table or self.name))
+
+    def aito_writes(self) -> int:
+        """Write requests that Aito got since its figures were last reset."""
+        return self.aito.total("writes")
+
+    # -- what Aito must hold of the own table
+
+    def expected_rows(self) -> dict[str, list[Row]]:
+        """By key the newest row in the window, as Aito shows it. Several when they tie."""
+        newest: dict[str, tuple[datetime, list[Row]]] = {}
+        for source_row in self.source_rows:
+            if not self._in_window(_second(source_row)):
+                continue
+            key, moment = str(source_row["id"]), datetime.fromisoformat(source_row["at"])
+            known = newest.get(key)
+            if known is None or moment > known[0]:
+                newest[key] = (moment, [self.expected_row(source_row)])
+            elif moment == known[0]:
+                known[1].append(self.expected_row(source_row))
+        return {key: expected for key, (_, expected) in newest.items()}
+
+    def expected_row(self, source_row: Row) -> Row:
+        """A row of the own table as Aito shows it."""
+        moment = datetime.fromisoformat(source_row["at"]).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        expected = {"id": source_row["id"], "at": moment, "value": source_row["value"]}
+        if self.mode != "replace":
+            expected["unix"] = _second(source_row)
+        return expected
+
+    def differences(self) -> list[str]:
+        """Every difference between what Aito holds in the window and what it must hold.
+
+        A missing row that is recorded as a reject is none.
+        """
+        held = [each for each in self.aito_rows() if self._in_window(each.get("unix"))]
+        times = Counter(str(each["id"]) for each in held)
+        expected = self.expected_rows()
+        missing = expected.keys() - times.keys()
+        rejected = {reject["key"] for reject in self.rejects()} if missing else set()
+        found = [f"missing {key}" for key in sorted(missing - rejected)]
+        found += [f"{count} times {key}" for key, count in sorted(times.items()) if count > 1]
+        found += [f"extra {key}" for key in sorted(times.keys() - expected.keys())]
+        for each in held:
+            if each not in expected.get(str(each["id"]), [each]):
+                found.append(f"not the newest {each}")
+        return found
+
+    def assert_both_ends_equal(self) -> None:
+        """Aito holds exactly the rows that it must hold."""
+        found = self.differences()
+        assert not found, f"{len(found)} differences: {found[:10]}"
+
+    def _in_window(self, second: int | None) -> bool:
+        if self.mode == "replace" or second is None:
+            return True
+        start = -(2**62) if self.keep is None else self.now - self.keep
+        return start <= second < self.now
+
+
+def _second(source_row: Row) -> int:
+    """The cursor in whole epoch seconds, rounded down."""
+    return int(datetime.fromisoformat(source_row["at"]).timestamp() // 1)

@@ -1,22 +1,20 @@
-"""Reading alone: the function's own plan and queries, and nothing is done with what they bring."""
+"""Reading alone: the source's own plan and queries. The batches are not used."""
 
 import os
 import time
 
 from sync import config
-from sync.bigquery import client as warehouse
-from sync.bigquery.source import Source
+from sync.bigquery import BigQuerySession, BigQuerySource, make_client
 from sync.model import window
 
 settings = config.load(os.environ["SYNC_CONFIG"])
-client = warehouse.client(settings.bigquery)
-source = Source(warehouse.Warehouse(client, settings.bigquery, "bench", "read"), client.project)
+client = make_client(settings.bigquery)
+source = BigQuerySource(BigQuerySession(client, settings.bigquery, "bench", "read"))
 (table,) = settings.tables
-origin, row_bytes = source.origin(table)
+described = source.describe(table)
 span = window.window(int(time.time()), None, table.lookback, table.keep)
-rows = window.slice_rows(row_bytes)
-for part in window.slices(
-    span, source.histogram(origin, span, window.BEGINNING - 1, rows).buckets, rows
-):
-    for batch in source.batches(origin, part, settings.batch.rows, settings.batch.bytes):
+rows = described.slice_rows
+histogram = source.histogram(described, span, window.BEGINNING - 1, rows)
+for part in window.slices(span, histogram.buckets, rows):
+    for batch in source.batches(described, part, settings.batch):
         assert batch.rows

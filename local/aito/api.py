@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
+from urllib.parse import unquote
 
 from local.aito import evaluate as aito_evaluate
 from local.aito.jobs import Jobs, Outcome
@@ -105,7 +106,7 @@ class Api:
             route, names = find(call.method, call.path)
             self._check_size(call)
             self._check_key(call, route.writes)
-            return route.endpoint(self, Asked(call, names))
+            return route.endpoint(self, Asked(call, decoded(route, names)))
         except Refusal as refusal:
             return refused(refusal, call.body)
 
@@ -159,6 +160,11 @@ def find(method: str, path: str) -> tuple[Route, tuple[str, ...]]:
     if matching or (method == "DELETE" and re.fullmatch(r"data/[^/]+", path)):
         raise Refusal(405, f"HTTP method not allowed: {method}")
     raise Refusal(404, "The requested resource could not be found.")
+
+
+def decoded(route: Route, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names in a path. What a job is to run stays a path."""
+    return names if route.kind == "job.start" else tuple(unquote(name) for name in names)
 
 
 def _no_constant(_name: str) -> NoReturn:

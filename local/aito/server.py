@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote
 
 from local._http import Request, Response, Server
 from local.aito.api import VERSION, Api, Call, Result, below_prefix, find, refused
@@ -321,16 +322,19 @@ def _kind(call: Call) -> tuple[str, bool]:
     """What kind of call this is, and whether it may change something; jobs go by what they run."""
     try:
         route, names = find(call.method, call.path)
+        if route.kind == "job.start" and names[0].startswith("data/"):
+            inner, _ = find(call.method, names[0])
+            return f"{inner.kind}.job", inner.writes
     except Refusal:
         return "other", False
-    return route.kind, route.writes or (route.kind == "job.start" and names[0].startswith("data/"))
+    return route.kind, route.writes
 
 
 def _table(call: Call) -> str | None:
     """The table a call is about; None where it is about several or none."""
     in_path = re.match(r"(?:jobs/)?(?:data|schema)/([^/_][^/]*)", call.path)
     if in_path:
-        return in_path.group(1)
+        return unquote(in_path.group(1))
     in_body = re.search(rb'"(?:from|into|update)"\s*:\s*"([^"]+)"', call.body)
     return in_body.group(1).decode(errors="replace") if in_body else None
 

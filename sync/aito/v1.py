@@ -1,210 +1,287 @@
-"""Aito as a target, in our words: tables, counts, keys, inserts, replacements, deletes.
-
-Speaks v1 through the SDK.
-"""
+"""Aito as a target, in version 1 of its API. Implements sync.model.ports.Target."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
-from aito.v1.requests import BaseRequest, CreateJobRequest, GetJobResultRequest, GetJobStatusRequest
+from aito.v1.requests import (
+    AitoRequest,
+    BaseRequest,
+    CreateJobRequest,
+    GetJobResultRequest,
+    GetJobStatusRequest,
+)
 
+from sync.aito import schema
+from sync.aito.conditions import where
 from sync.aito.transport import Transport
-from sync.base.errors import NeedsPerson, OutcomeUnknown, Refused, SyncError, Unavailable
+from sync.base.errors import (
+    ActionRequired,
+    OutcomeUnknown,
+    Refusal,
+    Refused,
+    Unavailable,
+    Unknown,
+)
 from sync.model.batches import Batch
-from sync.model.ports import PAGE, Columns, Where, one_of
+from sync.model.columns import Column, SchemaDifference, TargetSchema, TargetTable
+from sync.model.conditions import Condition, OneOf
 
-NOT_FOUND = 404
+PAGE_ROWS = 10_000  # of one answer. Aito's own examples use it.
+OPTIMIZE_SECONDS = 10.0  # Optimizing goes on without its caller.
+BASE = "/api/v1"
 
 
-class Target:
-    """One Aito database."""
+class AitoTarget:
+    """One Aito database. One object serves one run."""
+
+    page_rows = PAGE_ROWS
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def _post(self, path: str, body: Any, *, once: bool = False) -> Any:
-        return self._transport.send("POST", f"/api/v1/{path}", json.dumps(body).encode(), once=once)
+    @property
+    def calls(self) -> int:
+        """How many requests Aito may have received so far."""
+        return self._transport.calls
 
     # -- schema
 
-    def schema(self) -> dict[str, dict[str, Any]]:
-        """Columns by table and name.
+    def schema(self) -> TargetSchema:
+        """Everything that the database holds, by name. Raises Unavailable when unreadable."""
+        return schema.read_schema(self._perform(BaseRequest("GET", f"{BASE}/schema")))
 
-        Read as plain JSON: the SDK's classes refuse a database that holds a Long.
+    def compare(
+        self,
+        table: str,
+        wanted: Sequence[Column],
+        held: TargetTable,
+    ) -> SchemaDifference:
+        """How the wanted columns differ from a table, judged by meaning and not by spelling."""
+        return schema.compare(table, wanted, held.columns)
+
+    def create(self, table: str, columns: Sequence[Column]) -> None:
+        """Make a table. The tables that its links point to must exist.
+
+        Sent once: a PUT over a table deletes its rows, and a repeated one might come late.
         """
-        answer = self._transport.request(request_obj=BaseRequest("GET", "/api/v1/schema")).json
-        tables = answer.get("schema", {})
-        return {
-            name: table.get("columns", {})
-            for name, table in tables.items()
-            if table.get("type") == "table"
-        }
+        body = _encoded(schema.table_json(columns))
+        try:
+            self._transport.send("PUT", _schema_path(table), body, once=True)
+        except OutcomeUnknown:
+            if not self._is_created(table, columns):
+                raise
 
-    def create(self, table: str, columns: Columns) -> None:
-        """Make a table; the tables that its links point to must be there."""
-        body = json.dumps({"type": "table", "columns": columns}).encode()
-        self._transport.send("PUT", f"/api/v1/schema/{table}", body)
+    def _is_created(self, table: str, columns: Sequence[Column]) -> bool:
+        held = self.schema().get(table)
+        if held is None or not held.is_table:
+            return False
+        return self.compare(table, columns, held) == SchemaDifference()
 
-    def add_column(self, table: str, name: str, column: Mapping[str, Any]) -> None:
-        """Add a nullable column to a table; its rows read it as absent."""
-        self._transport.send("PUT", f"/api/v1/schema/{table}/{name}", json.dumps(column).encode())
+    def add_column(self, table: str, column: Column) -> None:
+        """Add a nullable column. Existing rows read it as absent."""
+        body = _encoded(schema.column_json(column))
+        self._transport.send("PUT", _schema_path(table, column.name), body)
 
     def drop(self, table: str) -> None:
         """Remove a table and its rows.
 
-        That it is not there is no error: an answer lost before may have done it.
+        A missing table is no error: a request whose answer was lost may have removed it.
         """
         try:
-            self._transport.send("DELETE", f"/api/v1/schema/{table}")
+            self._transport.send("DELETE", _schema_path(table))
         except Refused as error:
-            if error.http_status != NOT_FOUND:
+            if error.cause is not Refusal.NOT_FOUND:
                 raise
 
     def rename(self, table: str, new: str) -> None:
-        """Rename a table over another, which is gone then.
+        """Rename a table over another one, which is removed.
 
-        Not repeated blindly: the second time it is not there.
+        Sent once: the second time the table is no longer there.
         """
-        self._post("schema/_rename", {"from": table, "rename": new, "replace": True}, once=True)
+        body = {"from": table, "rename": new, "replace": True}
+        self._post("schema/_rename", body, once=True)
 
     # -- reading
 
-    def search(self, query: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer of one query: total and hits."""
-        answer = self._post("_search", query)
-        if not isinstance(answer, dict) or not isinstance(answer.get("total"), int):
-            raise Unavailable("Aito: POST /api/v1/_search: the answer has no total")
-        return answer
-
-    def count(self, table: str, where: Where | None = None) -> int:
+    def count(self, table: str, condition: Condition | None = None) -> int:
         """How many rows match."""
-        query = {"from": table, "limit": 0, **({"where": where} if where else {})}
-        return int(self.search(query)["total"])
+        query: dict[str, Any] = {"from": table, "limit": 0}
+        if condition is not None:
+            query["where"] = where(condition)
+        return self._search(query)[0]
 
     def newest(self, table: str, cursor: str, before: int) -> tuple[int | None, int]:
-        """(newest cursor before the given second or None, number of rows before it)."""
-        answer = self.search(
-            {
-                "from": table,
-                "where": {cursor: {"$lt": before}},
-                "orderBy": {"$desc": cursor},
-                "select": [cursor],
-                "limit": 1,
-            }
-        )
-        hits = answer["hits"]
-        return (int(hits[0][cursor]) if hits else None), int(answer["total"])
+        """The newest cursor before a second, None if there is none; and the rows before it."""
+        query = {
+            "from": table,
+            "where": {cursor: {"$lt": before}},
+            "orderBy": {"$desc": cursor},
+            "select": [cursor],
+            "limit": 1,
+        }
+        total, hits = self._search(query)
+        if not hits:
+            return None, total
+        value = hits[0].get(cursor)
+        if not isinstance(value, int):
+            raise Unavailable(f"Aito: POST {BASE}/_search: {table}: the hit has no {cursor}")
+        return value, total
 
     def rows(
-        self, table: str, where: Where, key: str, select: Sequence[str] | None = None
+        self, table: str, condition: Condition, key: str, columns: Sequence[str]
     ) -> Iterator[dict[str, Any]]:
-        """Every row that matches, page by page in the key's order: without an order pages may
-        overlap.
+        """The given columns of every row that matches, in the key's order.
+
+        Pages are ordered by the key: without an order they may overlap.
         """
-        query: dict[str, Any] = {
+        query = {
             "from": table,
-            "where": where,
+            "where": where(condition),
             "orderBy": {"$asc": key},
-            "limit": PAGE,
+            "select": list(columns),
+            "limit": self.page_rows,
         }
-        if select:
-            query["select"] = list(select)
         offset = 0
         while True:
-            answer = self.search({**query, "offset": offset})
-            yield from answer["hits"]
-            offset += len(answer["hits"])
-            if not answer["hits"] or offset >= answer["total"]:
+            total, hits = self._search({**query, "offset": offset})
+            yield from hits
+            offset += len(hits)
+            if not hits or offset >= total:
                 return
+
+    def _search(self, query: Mapping[str, Any]) -> tuple[int, list[dict[str, Any]]]:
+        """The number of rows that match, and the hits."""
+        answer = self._post("_search", query)
+        total = answer.get("total") if isinstance(answer, dict) else None
+        hits = answer.get("hits", []) if isinstance(answer, dict) else None
+        if not isinstance(total, int) or not isinstance(hits, list):
+            raise Unavailable(f"Aito: POST {BASE}/_search: the answer has no total and hits")
+        return total, hits
 
     # -- writing
 
     def insert(self, table: str, batch: Batch) -> None:
-        """Store the rows of a batch.
-
-        Raises OutcomeUnknown when they may or may not be stored, Refused when not.
-        """
-        answer = self._transport.send("POST", f"/api/v1/data/{table}/batch", batch.body, once=True)
+        """Store the rows of a batch."""
+        path = f"{BASE}/data/{_name(table)}/batch"
+        answer = self._transport.send("POST", path, batch.body, once=True)
         stored = answer.get("entries") if isinstance(answer, dict) else None
         if stored != batch.rows:
-            raise OutcomeUnknown(
-                f"Aito: POST /api/v1/data/{table}/batch: {batch.rows} rows sent, {stored} confirmed"
-            )
+            text = f"Aito: POST {path}: {batch.rows} rows sent, {stored} confirmed"
+            raise OutcomeUnknown(text, Unknown.UNREADABLE)
 
-    def replace(self, table: str, key: str, values: Sequence[Any], batch: Batch | None) -> None:
-        """In one step delete the rows with these keys and store the batch, so that repeating it is
-        harmless.
+    def upsert(self, table: str, key: str, keys: Sequence[Any], batch: Batch) -> None:
+        """Delete the rows with these keys and store the batch, in one step.
 
-        Raises OutcomeUnknown all the same: a server error that repeats means a bad row, and the
-        caller halves.
+        So it may be repeated. Raises OutcomeUnknown all the same: a server error that repeats
+        means a bad row, and the caller looks for it.
         """
-        delete = json.dumps({"from": table, "delete": one_of(key, values)})
-        insert = f', {{"into": {json.dumps(table)}, "insert": {batch.text}}}' if batch else ""
-        self._transport.send(
-            "POST",
-            "/api/v1/data/_modify",
-            f'{{"operations": [{delete}{insert}]}}'.encode(),
-            once=True,
-        )
+        body = _modification(table, OneOf(key, tuple(keys)), batch)
+        self._transport.send("POST", f"{BASE}/data/_modify", body, once=True)
 
-    def delete(self, table: str, where: Where) -> int:
-        """Delete the rows that match and return how many that were.
+    def delete(self, table: str, condition: Condition) -> int:
+        """Delete the rows that match. Returns how many were deleted, by counts before and after.
 
-        Believes the count after, not the answer.
+        Some builds answer with an error although the rows are gone. So the count is believed.
         """
-        before = self.count(table, where)
+        before = self.count(table, condition)
         if not before:
             return 0
-        failure: SyncError | None = None
+        failure: OutcomeUnknown | None = None
         try:
-            self._post("data/_delete", {"from": table, "where": where})
-        except OutcomeUnknown as error:  # some builds answer 500 although the rows are gone
+            self._post("data/_delete", {"from": table, "where": where(condition)})
+        except OutcomeUnknown as error:
             failure = error
-        left = self.count(table, where)
-        if left:
-            raise failure or NeedsPerson(
-                f"Aito: {left} of {before} rows of {table} are still there after _delete"
-            )
-        return before
+        left = self.count(table, condition)
+        if not left:
+            return before
+        text = f"Aito: {left} of {before} rows of {table} are still there after _delete"
+        raise failure or ActionRequired(text)
 
     def optimize(self, table: str) -> None:
-        """Have the table's segments joined, so that reads are fast and probabilities settled."""
-        self._post(f"data/{table}/optimize", {})
+        """Have the table's segments joined, so that reads are fast.
 
-    # -- jobs
-
-    def start_job(self, path: str, query: Mapping[str, Any]) -> str:
-        """Start a query as a job and return its id.
-
-        Not repeated when unknown: a job too many costs the user.
+        As a job, sent once and not waited for: after a large load it takes minutes.
         """
-        request = CreateJobRequest(f"/api/v1/jobs/{path}", dict(query))
-        answer = self._transport.send(
-            request.method, request.endpoint, json.dumps(request.query).encode(), once=True
-        )
-        if not isinstance(answer, dict) or not answer.get("id"):
-            raise OutcomeUnknown(f"Aito: POST {request.endpoint}: the answer has no job id")
-        return str(answer["id"])
+        path = f"data/{_name(table)}/optimize"
+        try:
+            self._post(f"jobs/{path}", {}, once=True, seconds=OPTIMIZE_SECONDS)
+        except Refused as error:
+            if error.cause is not Refusal.NOT_FOUND:
+                raise
+            self._post(path, {}, once=True, seconds=OPTIMIZE_SECONDS)
 
-    def job(self, job_id: str) -> Mapping[str, Any]:
-        """A job's status; `finishedAt` is there when it has ended.
+    # -- evaluations
 
-        Asked once: who watches a job asks again anyway.
+    def start_evaluation(self, query: Mapping[str, Any]) -> str:
+        """Start an evaluation as a job. Returns the job's id.
+
+        Sent once: an evaluation too many costs the user.
         """
-        request = GetJobStatusRequest(job_id)
-        answer = self._transport.send(request.method, request.endpoint, once=True)
+        request = CreateJobRequest(f"{BASE}/jobs/_evaluate", dict(query))
+        answer = self._perform(request, once=True)
+        job_id = answer.get("id") if isinstance(answer, dict) else None
+        if not job_id:
+            text = f"Aito: POST {request.endpoint}: the answer has no job id"
+            raise OutcomeUnknown(text, Unknown.UNREADABLE)
+        return str(job_id)
+
+    def evaluation_has_ended(self, job_id: str) -> bool:
+        """Whether a job has ended. Raises Refused (NOT_FOUND) when the job is not known."""
+        return bool(self.evaluation_status(job_id).get("finishedAt"))
+
+    def evaluation_status(self, job_id: str) -> Mapping[str, Any]:
+        """A job's status: `startedAt`, and after its end `finishedAt`, perhaps `expiresAt`.
+
+        Requested once: whoever watches a job requests it again anyway.
+        """
+        request = GetJobStatusRequest(_name(job_id))
+        answer = self._perform(request, once=True)
         if not isinstance(answer, dict):
-            raise OutcomeUnknown(
-                f"Aito: GET {request.endpoint}: the answer is no job's status", 200
-            )
+            text = f"Aito: GET {request.endpoint}: the answer is no job's status"
+            raise OutcomeUnknown(text, Unknown.UNREADABLE)
         return answer
 
-    def job_result(self, job_id: str) -> Any:
-        """What a finished job's query answered, its errors included, which is why a 500 is not
-        asked for again.
+    def evaluation_answer(self, job_id: str) -> Any:
+        """What an ended evaluation answered. Raises Refused or OutcomeUnknown when it failed.
+
+        Requested once: a failed job answers 500, and that does not improve.
         """
-        request = GetJobResultRequest(job_id)
-        return self._transport.send(request.method, request.endpoint, once=True)
+        return self._perform(GetJobResultRequest(_name(job_id)), once=True)
+
+    # -- requests
+
+    def _post(
+        self, path: str, body: Any, *, once: bool = False, seconds: float | None = None
+    ) -> Any:
+        return self._transport.send(
+            "POST", f"{BASE}/{path}", _encoded(body), once=once, seconds=seconds
+        )
+
+    def _perform(self, request: AitoRequest, *, once: bool = False) -> Any:
+        """Send one of the SDK's requests and return the JSON of its answer."""
+        body = None if request.query is None else _encoded(request.query)
+        return self._transport.send(request.method, request.endpoint, body, once=once)
+
+
+def _encoded(body: Any) -> bytes:
+    return json.dumps(body).encode()
+
+
+def _name(name: str) -> str:
+    """A name as one part of a path: `victim#eu` must not reach `victim`."""
+    return quote(name, safe="").replace(".", "%2E")
+
+
+def _schema_path(*names: str) -> str:
+    return "/".join([f"{BASE}/schema", *map(_name, names)])
+
+
+def _modification(table: str, condition: Condition, batch: Batch) -> bytes:
+    """A `_modify` of two operations. The batch's bytes are sent as they are."""
+    delete = _encoded({"from": table, "delete": where(condition)})
+    into = _encoded(table)
+    return b'{"operations": [%s, {"into": %s, "insert": %s}]}' % (delete, into, batch.body)

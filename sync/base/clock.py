@@ -10,24 +10,36 @@ from datetime import UTC, datetime
 from sync.base.errors import OutOfTime
 
 
+def _boot_time() -> float:
+    """Seconds since the machine started. Runs on while the machine sleeps, where the OS can."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
+
+
 @dataclass(frozen=True)
 class Clock:
-    """`now`: epoch seconds; `monotonic`: seconds that never jump; `sleep`:
-    waits so many seconds.
+    """The clocks of a run, all in seconds.
+
+    now: epoch seconds. monotonic: never jumps and runs on while the machine sleeps.
+    sleep: waits so many seconds.
     """
 
     now: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = _boot_time
     sleep: Callable[[float], None] = time.sleep
 
     def timestamp(self) -> str:
         """Now, as the text of a TIMESTAMP."""
         return datetime.fromtimestamp(self.now(), UTC).isoformat()
 
+    def utc(self) -> datetime:
+        """Now, as an aware datetime."""
+        return datetime.fromtimestamp(self.now(), UTC)
+
 
 @dataclass(frozen=True)
 class Deadline:
-    """The end of a run's time. `stopped` tells whether the process was asked to end sooner."""
+    """The end of a run's time. `stopped` says whether the process was asked to end sooner."""
 
     clock: Clock
     at: float  # on the monotonic clock
@@ -42,18 +54,20 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds left; 0 when it is over or the process was told to stop."""
-        return 0.0 if self.stopped() else max(0.0, self.at - self.clock.monotonic())
+        """Seconds left; 0 when the time is over or the process was told to stop."""
+        if self.stopped():
+            return 0.0
+        return max(0.0, self.at - self.clock.monotonic())
 
     @property
     def over(self) -> bool:
-        """Whether to stop at the next edge."""
+        """Whether to stop at the next possible point."""
         return self.left <= 0
 
-    def check(self, where: str) -> None:
-        """Raises OutOfTime when it is over."""
-        if self.over:
-            why = (
-                "the process was told to stop" if self.stopped() else "time_budget_seconds is spent"
-            )
-            raise OutOfTime(f"{where}: {why}; the next call continues")
+    def check(self, what: str) -> None:
+        """Raises OutOfTime when the time is over. what: the work that would begin now."""
+        if not self.over:
+            return
+        stopped = self.stopped()
+        why = "the process was told to stop" if stopped else "time_budget_seconds is spent"
+        raise OutOfTime(f"{what}: {why}; the next call continues")

@@ -1,14 +1,17 @@
 """Every error of this package, grouped by what the caller must do.
 
 SyncError
-├── BadRequest          400  the request is wrong: send another
+├── BadRequest          400  the request is wrong: send another one
 ├── ConfigError         500  a person must edit sync.yaml
-├── NeedsPerson         500  a person must act; calling again changes nothing
-│   ├── SchemaMismatch       Aito's table and the source do not fit
+├── ActionRequired      500  a person must act; calling again changes nothing
+│   ├── SchemaMismatch       the target's table and the source do not fit
 │   ├── AccessDenied         a key or a grant is missing
+│   ├── NotFound             a dataset or table is missing
+│   ├── UnknownColumn        a ledger table lacks a column
 │   ├── TooManyRejects       more bad rows than rejects.max_share allows
 │   ├── PurgeRefused         more old rows than purge.max_share allows
-│   └── Refused              Aito said no, and stored nothing of it
+│   ├── DeleteRefused        more rows gone from the source than delete.max_share allows
+│   └── Refused              the target said no, and stored nothing of it
 ├── Busy                409  another run holds the table
 └── Unavailable         503  try later: nothing is wrong but the moment
     ├── OutcomeUnknown       a request may or may not have been applied
@@ -20,6 +23,8 @@ or a token.
 """
 
 from __future__ import annotations
+
+import enum
 
 
 class SyncError(Exception):
@@ -35,40 +40,59 @@ class BadRequest(SyncError):
 
 
 class ConfigError(SyncError):
-    """The configuration file is wrong; the message lists every mistake."""
+    """The configuration file is wrong; the message lists every problem."""
 
 
-class NeedsPerson(SyncError):
+class ActionRequired(SyncError):
     """Calling again will not help until somebody changes something."""
 
 
-class SchemaMismatch(NeedsPerson):
-    """Source, configuration and Aito's table contradict each other; the message lists every
-    difference.
-    """
+class SchemaMismatch(ActionRequired):
+    """Source, configuration and the target's table differ; the message lists every difference."""
 
 
-class AccessDenied(NeedsPerson):
+class AccessDenied(ActionRequired):
     """A key, a secret or a grant is missing or wrong."""
 
 
-class TooManyRejects(NeedsPerson):
+class NotFound(ActionRequired):
+    """A dataset or a table is missing."""
+
+
+class UnknownColumn(ActionRequired):
+    """A ledger table lacks a column that is to be written."""
+
+
+class TooManyRejects(ActionRequired):
     """More rows were refused than `rejects.max_share` allows."""
 
 
-class PurgeRefused(NeedsPerson):
+class PurgeRefused(ActionRequired):
     """More rows are older than `keep` than `purge.max_share` allows to delete in one run."""
 
 
-class Refused(NeedsPerson):
-    """Aito said no to a request and stored nothing of it.
+class DeleteRefused(ActionRequired):
+    """More rows are gone from the source than `delete.max_share` allows to delete."""
 
-    `reason`, its own words, may quote a row: not for logs.
+
+class Refusal(enum.Enum):
+    """Why the target refused a request. Nothing of it is stored."""
+
+    ROWS = "a row of the request is at fault"
+    TOO_LARGE = "the request is too large; a part of it may be taken"
+    NOT_FOUND = "what the request names does not exist"
+    OTHER = "the request or the address is at fault, not a row"
+
+
+class Refused(ActionRequired):
+    """The target refused a request and stored nothing of it.
+
+    reason: the target's own words. They may quote a row, so they never go into a log.
     """
 
-    def __init__(self, message: str, http_status: int, reason: str = "") -> None:
+    def __init__(self, message: str, cause: Refusal, reason: str = "") -> None:
         super().__init__(message)
-        self.http_status = http_status
+        self.cause = cause
         self.reason = reason
 
 
@@ -83,24 +107,28 @@ class Busy(SyncError):
 
 
 class Unavailable(SyncError):
-    """Something upstream did not answer as it should; the state is good and calling again
-    continues.
-    """
+    """Something upstream failed. The state is good, and calling again continues."""
 
     status = 503
 
 
-class OutcomeUnknown(Unavailable):
-    """The request was sent and no trustworthy answer came: it may have been applied. Look before
-    sending again.
+class Unknown(enum.Enum):
+    """Why the outcome of a request is unknown."""
 
-    `http_status` is 0 when nothing came at all; `reason`, Aito's own words, may quote a row: not
-    for logs.
+    SERVER_ERROR = "the target answered that it failed; a row may be at fault"
+    NO_ANSWER = "no answer came, or a gateway's; the request may be applied now or later"
+    UNREADABLE = "the answer says success but cannot be read"
+
+
+class OutcomeUnknown(Unavailable):
+    """A request was sent and no trustworthy answer came. Look before sending it again.
+
+    reason: the target's own words. They may quote a row, so they never go into a log.
     """
 
-    def __init__(self, message: str, http_status: int = 0, reason: str = "") -> None:
+    def __init__(self, message: str, cause: Unknown = Unknown.NO_ANSWER, reason: str = "") -> None:
         super().__init__(message)
-        self.http_status = http_status
+        self.cause = cause
         self.reason = reason
 
 

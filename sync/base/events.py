@@ -1,9 +1,9 @@
-"""One event, one line of JSON on stdout, from a fixed vocabulary. Never a row's value, a key or a
-token.
+"""Log events: one JSON object a line on stdout, from a fixed vocabulary.
 
 Cloud Logging reads `severity` and `message` from such a line
 (https://cloud.google.com/logging/docs/structured-logging). Lines are written here and not through
-`logging`, so that no library's handler can add, drop or reformat one.
+`logging`, because a library's handler could add, drop or reformat them. An event never holds a
+row's value, a key or a token.
 """
 
 from __future__ import annotations
@@ -14,39 +14,48 @@ import threading
 from collections.abc import Callable
 from typing import Any, Literal
 
+from sync import __version__
+
 Event = Literal[
     "run_started",
     "table_planned",
     "slice_done",
     "batch_retried",
+    "request_retried",
     "row_rejected",
+    "table_warning",
     "table_done",
     "purge_refused",
+    "optimize_failed",
     "evaluation_started",
+    "evaluation_skipped",
     "evaluation_finished",
     "evaluation_failed",
+    "continuation_failed",
     "freshness",
     "run_done",
 ]
 Severity = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Sink = Callable[[dict[str, Any]], None]
-Watcher = Callable[[str, int], None]  # (table, rows read so far), for a person who waits
+ProgressWatcher = Callable[[str, int], None]  # (table, rows read so far)
 
-_one_line_at_a_time = threading.Lock()
+_stdout_lock = threading.Lock()
 
 
 def to_stdout(record: dict[str, Any]) -> None:
-    """Write one record as one line, whole, whatever other threads write."""
+    """Write one record as one line. Lines of several threads do not mix."""
     line = json.dumps(record, ensure_ascii=False, default=str) + "\n"
-    with _one_line_at_a_time:
+    with _stdout_lock:
         sys.stdout.write(line)
         sys.stdout.flush()
 
 
-class Log:
-    """The log of one run: every line carries its `run_id`."""
+class EventLog:
+    """The log of one run. Every event carries its `run_id` and the version of the program."""
 
-    def __init__(self, run_id: str, sink: Sink = to_stdout, watcher: Watcher | None = None) -> None:
+    def __init__(
+        self, run_id: str, sink: Sink = to_stdout, watcher: ProgressWatcher | None = None
+    ) -> None:
         self._run_id = run_id
         self._sink = sink
         self._watcher = watcher
@@ -54,18 +63,11 @@ class Log:
     def __call__(
         self, event: Event, message: str, severity: Severity = "INFO", **fields: Any
     ) -> None:
-        """Emit one event; `fields` are numbers, names and texts of ours, never a row's values."""
-        self._sink(
-            {
-                "severity": severity,
-                "message": message,
-                "event": event,
-                "run_id": self._run_id,
-                **fields,
-            }
-        )
+        """Emit one event. `fields` are counts, names and sentences of ours."""
+        record = {"severity": severity, "message": message, "event": event}
+        self._sink({**record, "run_id": self._run_id, "version": __version__, **fields})
 
     def progress(self, table: str, rows: int) -> None:
-        """Tell whoever waits how many rows were read so far. No event: nothing is logged."""
+        """Report to a waiting person how many rows were read so far. Nothing is logged."""
         if self._watcher:
             self._watcher(table, rows)

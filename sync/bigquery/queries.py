@@ -1,323 +1,300 @@
 """The text of every query that reads a source, with typed parameters. Pure.
 
-All of them stand on the same first step, `sync_picked`: the source's columns under their Aito
-names, filtered by predicates on the bare cursor and partition columns, so that BigQuery prunes.
-Values are parameters; identifiers are quoted; the only text of a user's that is pasted is what the
+All of them begin with the same two steps:
+
+    sync_picked   the source's columns under their Aito names, filtered by predicates that prune
+    sync_timed    the same rows with the key as text and the cursor in epoch seconds
+
+Values are parameters and identifiers are quoted. The only text of a user's is what the
 configuration declares to be SQL (`query:` and `sql:`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal
 
-from sync.bigquery.types import Column, Field, epoch_seconds, quoted
-from sync.config import TableSettings
-from sync.model.window import BEGINNING, Slice, Window
+from sync.bigquery.predicates import (
+    Predicates,
+    cursor_between,
+    cursor_column,
+    cursor_is_not_null,
+    cursor_is_null,
+    partition_since,
+)
+from sync.bigquery.table import BigQueryTable
+from sync.bigquery.types import epoch_seconds, quoted
+from sync.config import BatchSettings, TableSettings
+from sync.model.sql import Parameter, Query
+from sync.model.window import BEGINNING, HOUR, Slice, Window
 
-HOUR = 3600
-DAY = 86_400
-LEAST_INTEGER = -(2**63)  # of INT64: an integer partition column may hold anything
-PARTITION_SECONDS = {"HOUR": HOUR, "DAY": DAY, "MONTH": 31 * DAY, "YEAR": 366 * DAY}
-# How much later than it arrived a row may be dated and still be found in an ingestion-partitioned
-# table. What is dated further ahead is found by `reconcile`, which does not prune.
-AHEAD = DAY
-ParameterType = Literal[
-    "TIMESTAMP", "DATETIME", "DATE", "INT64", "STRING", "ARRAY<INT64>", "ARRAY<STRING>"
-]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A typed query parameter."""
-
-    name: str
-    type: ParameterType
-    value: Any
+# An integer of 60 bits, which is never negative.
+HASH = "CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({0})), 1, 15)) AS INT64)"
+KEY_AND_SECOND = "CONCAT(sync_key, ' ', CAST(sync_second AS STRING))"
 
 
-@dataclass(frozen=True)
-class Query:
-    """A query's text and its parameters."""
-
-    text: str
-    parameters: tuple[Parameter, ...] = ()
+# -- the steps that every query begins with
 
 
-@dataclass(frozen=True)
-class Partitioning:
-    """How a source table is partitioned. column None: by ingestion time."""
-
-    column: Field | None
-    granularity: str  # HOUR, DAY, MONTH, YEAR, or RANGE for integer ranges
-    required: bool  # queries without a predicate on it are refused
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a table's rows come from: everything the queries need to know about it."""
-
-    table: TableSettings
-    path: str | None  # project.dataset.table of a `source:`
-    cursor: Field | None
-    partitioning: Partitioning | None = None
-    prune: bool = True  # False: do not bound the ingestion time (reconcile)
-    columns: tuple[Column, ...] = ()
-
-    @property
-    def by_arrival(self) -> bool:
-        """Whether only what arrived lately is looked at, so that a row dated far ahead of its
-        arrival is not seen.
-        """
-        by_ingestion = self.partitioning is not None and self.partitioning.column is None
-        return self.prune and by_ingestion and self.table.mode == "append"
-
-
-def _moment(kind: str, seconds: int) -> tuple[ParameterType, Any]:
-    """Epoch seconds as a value of a cursor's type; dates round up, for `>=` and `<` alike."""
-    if kind == "INTEGER":
-        return "INT64", seconds
-    if kind == "DATE":
-        days = -(-seconds // DAY)
-        return "DATE", date(1970, 1, 1) + timedelta(days=days)
-    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
-    # As text, for the client library writes the year 1 of a datetime as `1`, which is none.
-    return (
-        ("TIMESTAMP", at)
-        if kind == "TIMESTAMP"
-        else ("DATETIME", at.replace(tzinfo=None).isoformat())
-    )
-
-
-def _from(origin: Origin) -> str:
-    """Under a name of ours: a table's own name would hide a column of the same name, and mean the
-    whole row.
-    """
-    if origin.path:
-        return f"FROM {quoted(origin.path)} AS sync_source"
-    query = (origin.table.query or "").strip().rstrip(";")
+def _from(table: BigQueryTable) -> str:
+    """The source, under a name of ours: its own name would hide a column of the same name."""
+    if table.path:
+        return f"FROM {quoted(table.path)} AS sync_source"
+    # On lines of its own, because it may end in a comment.
+    query = (table.settings.query or "").strip().rstrip(";")
     return f"FROM (\n{query}\n) AS sync_source"
 
 
-def _expression(origin: Origin, name: str) -> str:
-    asked = (origin.table.columns or {}).get(name)
-    return f"(\n{asked.sql}\n)" if asked and asked.sql else quoted(name)
+def _expression(table: BigQueryTable, name: str) -> str:
+    """SQL of a column's source value."""
+    settings = (table.settings.columns or {}).get(name)
+    if settings and settings.sql:
+        return f"(\n{settings.sql}\n)"
+    return quoted(name)
 
 
-def _cursor_name(origin: Origin) -> str:
-    assert origin.table.cursor
-    return quoted(origin.table.cursor.source)
+def _picked(table: BigQueryTable, names: Iterable[str], predicates: Predicates) -> str:
+    columns = [f"{_expression(table, name)} AS {quoted(name)}" for name in names]
+    if table.settings.cursor:
+        columns.append(f"{cursor_column(table)} AS sync_cursor")
+    return f"SELECT {', '.join(columns)} {_from(table)} {predicates.where}"
 
 
-def _range(
-    origin: Origin, start: int, end: int, prefix: str = ""
-) -> tuple[list[str], list[Parameter]]:
-    """[start, end) on the bare cursor column."""
-    if origin.cursor is None:
-        return [], []
-    column = _cursor_name(origin)
-    parameters = [
-        Parameter(f"{prefix}{name}", *_moment(origin.cursor.type, second))
-        for name, second in (("start", start), ("end", end))
-    ]
-    return [f"{column} >= @{prefix}start", f"{column} < @{prefix}end"], parameters
+def _timed(table: BigQueryTable) -> str:
+    second = epoch_seconds(table.cursor, "sync_cursor") if table.cursor else "0"
+    return f"SELECT *, {_key(table)} AS sync_key, {second} AS sync_second FROM sync_picked"
 
 
-def _partition(origin: Origin, start: int) -> tuple[list[str], list[Parameter]]:
-    """The predicate on the partition column, where it prunes or where the table insists on one.
-
-    A column other than the cursor tells nothing about the cursor, so it is only bounded by the
-    beginning of time. The time of ingestion does: a row that never changes arrived at most AHEAD
-    before the time it is dated.
-    """
-    parts, cursor = origin.partitioning, origin.table.cursor
-    if parts is None or (
-        parts.column and cursor and parts.column.name.lower() == cursor.source.lower()
-    ):
-        return [], []
-    if parts.column and not parts.required:
-        return [], []
-    column = quoted(parts.column.name) if parts.column else "_PARTITIONTIME"
-    kind = parts.column.type if parts.column else "TIMESTAMP"
-    since = (
-        start - AHEAD - PARTITION_SECONDS.get(parts.granularity, DAY)
-        if origin.by_arrival
-        else BEGINNING
-    )
-    since = LEAST_INTEGER if kind == "INTEGER" else max(since, BEGINNING)
-    parameter = Parameter("partition_start", *_moment(kind, since))
-    return [f"({column} >= @partition_start OR {column} IS NULL)"], [parameter]
+def _key(table: BigQueryTable) -> str:
+    """SQL of the key as the text that it has in a document."""
+    for column in table.sql_columns:
+        if column.name == table.settings.key:
+            return column.text
+    return "CAST(NULL AS STRING)"
 
 
-def _where(predicates: Iterable[str]) -> str:
-    text = " AND ".join(predicates)
-    return f"WHERE {text}" if text else ""
+def _key_name(table: BigQueryTable) -> str:
+    assert table.settings.key
+    return table.settings.key
 
 
-def _picked(origin: Origin, names: Iterable[str], predicates: Iterable[str]) -> str:
-    picked = [f"{_expression(origin, name)} AS {quoted(name)}" for name in names]
-    if origin.table.cursor:
-        picked.append(f"{_cursor_name(origin)} AS sync_cursor")
-    return f"SELECT {', '.join(picked)} {_from(origin)} {_where(predicates)}"
-
-
-def _timed(origin: Origin) -> str:
-    """`sync_picked` with the key as text and the cursor in epoch seconds."""
-    second = epoch_seconds(origin.cursor, "sync_cursor") if origin.cursor else "0"
-    return f"SELECT *, {_key(origin)} AS sync_key, {second} AS sync_second FROM sync_picked"
-
-
-def _key(origin: Origin) -> str:
-    """The key as the text that it has in a document: a CAST of the source's value would not do for
-    BYTES or times.
-    """
-    return next(
-        (c.text for c in origin.columns if c.name == origin.table.key), "CAST(NULL AS STRING)"
-    )
+# -- shape
 
 
 def declared(table: TableSettings) -> list[str]:
-    """The columns the configuration names, less the cursor's, which is made from its source."""
+    """The columns that the configuration names, without the cursor's."""
     cursor = table.cursor.column if table.cursor else None
     return [name for name in table.columns or {} if name != cursor]
 
 
-def shape(origin: Origin) -> Query:
-    """A query whose dry run tells the columns and, as `sync_cursor`, the cursor's type.
+def shape(table: BigQueryTable) -> Query:
+    """A query whose result columns are the table's columns and the cursor, as `sync_cursor`.
 
-    Only ever run dry.
+    It is for a dry run only. It has the predicates that BigQuery may require: the cursor may be the
+    partition column of a table behind a view.
     """
-    predicates, parameters = _partition(origin, BEGINNING)
-    if (
-        origin.table.cursor
-    ):  # it may be the partition column, perhaps of a table behind a view, that must be filtered
-        predicates.append(f"{_cursor_name(origin)} IS NOT NULL")
-    cursor = f", {_cursor_name(origin)} AS sync_cursor" if origin.table.cursor else ""
-    every = f"SELECT *{cursor} {_from(origin)} {_where(predicates)}"
-    picked = (
-        every
-        if origin.table.columns is None
-        else _picked(origin, declared(origin.table), predicates)
-    )
-    return Query(f"{picked} LIMIT 0", tuple(parameters))
+    predicates = partition_since(table, BEGINNING)
+    if table.settings.cursor:
+        predicates += cursor_is_not_null(table)
+    if table.settings.columns is None:
+        select = _everything(table, predicates)
+    else:
+        select = _picked(table, declared(table.settings), predicates)
+    return Query(f"{select} LIMIT 0", predicates.parameters)
 
 
-HASH = "CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({0})), 1, 15)) AS INT64)"  # 60 bits: never negative
-KEY_OR_NOTHING = "IFNULL(sync_key, '')"
-KEY_AND_SECOND = "CONCAT(sync_key, ' ', CAST(sync_second AS STRING))"
+def first_row(table: BigQueryTable) -> Query:
+    """A query that finds a row if the source shows any."""
+    predicates = partition_since(table, BEGINNING)
+    return Query(f"SELECT 1 {_from(table)} {predicates.where} LIMIT 1", predicates.parameters)
+
+
+def _everything(table: BigQueryTable, predicates: Predicates) -> str:
+    cursor = f", {cursor_column(table)} AS sync_cursor" if table.settings.cursor else ""
+    return f"SELECT *{cursor} {_from(table)} {predicates.where}"
+
+
+# -- histogram
+
+_GROUPED = """\
+SELECT sync_key, sync_second, COUNT(*) AS n
+  FROM sync_timed GROUP BY sync_key, sync_second"""
+
+# Seconds are counted from the first one that exists: MOD of a negative number is negative.
+_RANKED = """\
+SELECT sync_key, sync_second, n,
+    MAX(sync_second) OVER (PARTITION BY sync_key) AS newest,
+    sync_second - MOD(sync_second - @beginning, @hour) AS sync_hour
+  FROM grouped"""
+
+_PLACED = """\
+SELECT sync_key, sync_second, n, newest,
+    sync_key IS NOT NULL AND sync_second = newest AS is_latest,
+    IF(sync_hour IN UNNEST(@fine),
+      sync_second - MOD(sync_second - @beginning, @unit), sync_hour) AS bucket
+  FROM ranked"""
+
+_FINGERPRINT = f"""\
+BIT_XOR(IF(is_latest AND sync_second <= @watermark,
+    {HASH.format(KEY_AND_SECOND)}, 0)) AS fingerprint"""
+
+_BUCKETS = f"""\
+SELECT bucket, SUM(n) AS n_rows, COUNTIF(is_latest) AS latest_per_key,
+  SUM(IF(sync_key IS NULL, n, 0)) AS keyless,
+  MAX(IF(sync_key IS NULL, NULL, newest)) AS max_cursor,
+  {_FINGERPRINT}
+FROM placed GROUP BY bucket"""
 
 
 def histogram(
-    origin: Origin, span: Window, watermark: int, fine: Sequence[int] = (), unit: int = 1
+    table: BigQueryTable, window: Window, watermark: int, fine: Sequence[int] = (), unit: int = 1
 ) -> Query:
-    """Rows per hour of the span: see window.Bucket. The row without a bucket counts rows without a
-    cursor.
+    """Count the window's rows by hour. The columns are the fields of window.Bucket, in order.
 
-    watermark: fingerprints cover rows up to it; fine: starts of the hours to be counted by `unit`
-    seconds.
+    The row without a bucket counts the rows without a cursor. watermark: fingerprints cover rows up
+    to it. fine: starts of the hours that are counted by `unit` seconds.
     """
-    inside, parameters = _range(origin, span.start, span.end)
-    partition, more = _partition(origin, span.start)
-    absent = _where([f"{_cursor_name(origin)} IS NULL", *partition])
-    assert origin.table.key
+    partition = partition_since(table, window.start)
+    inside = cursor_between(table, window.start, window.end) + partition
+    without_cursor = cursor_is_null(table) + partition
     text = f"""
-WITH sync_picked AS ({_picked(origin, [origin.table.key], [*inside, *partition])}),
-sync_timed AS ({_timed(origin)}),
-grouped AS (SELECT sync_key, sync_second, COUNT(*) AS n FROM sync_timed GROUP BY sync_key, sync_second),
-ranked AS (SELECT sync_key, sync_second, n, MAX(sync_second) OVER (PARTITION BY sync_key) AS newest,
-  sync_second - MOD(sync_second - @beginning, @hour) AS sync_hour FROM grouped),
-placed AS (SELECT sync_key, sync_second, n, newest, sync_key IS NOT NULL AND sync_second = newest AS wins,
-  IF(sync_hour IN UNNEST(@fine), sync_second - MOD(sync_second - @beginning, @unit), sync_hour) AS bucket FROM ranked)
-SELECT bucket, SUM(n) AS n_rows, COUNTIF(wins) AS winners, SUM(IF(sync_key IS NULL, n, 0)) AS keyless,
-  MAX(IF(sync_key IS NULL, NULL, newest)) AS reach,
-  BIT_XOR(IF(wins AND sync_second <= @watermark, {HASH.format(KEY_AND_SECOND)}, 0)) AS fingerprint
-FROM placed GROUP BY bucket
-UNION ALL SELECT NULL, COUNT(*), 0, 0, NULL, 0 {_from(origin)} {absent}
+WITH sync_picked AS ({_picked(table, [_key_name(table)], inside)}),
+sync_timed AS ({_timed(table)}),
+grouped AS ({_GROUPED}),
+ranked AS ({_RANKED}),
+placed AS ({_PLACED})
+{_BUCKETS}
+UNION ALL SELECT NULL, COUNT(*), 0, 0, NULL, 0 {_from(table)} {without_cursor.where}
 ORDER BY bucket"""
-    # Seconds are counted from the first that there is: MOD of a negative number is negative.
-    numbers = {"watermark": watermark, "beginning": BEGINNING, "hour": HOUR, "unit": unit}
-    typed = [Parameter(name, "INT64", value) for name, value in numbers.items()]
-    return Query(text, (*parameters, *more, *typed, Parameter("fine", "ARRAY<INT64>", list(fine))))
-
-
-def _later(origin: Origin, part: Slice) -> tuple[str, str, list[Parameter]]:
-    """(CTE, condition, parameters) that leave out the keys of which a later slice holds the newest
-    row.
-    """
-    if part.superseded_after is None:
-        return "", "", []
-    inside, parameters = _range(origin, part.end, part.superseded_after, prefix="later_")
-    partition, _ = _partition(origin, part.start)
-    assert origin.table.key
-    keys = _picked(origin, [origin.table.key], [*inside, *partition])
-    later = f"later AS (SELECT DISTINCT {_key(origin)} AS later_key FROM ({keys})),\n"
-    return later, "LEFT JOIN later ON later_key = sync_key WHERE later_key IS NULL", parameters
-
-
-def _problem(columns: Iterable[Column]) -> str:
-    """SQL of the index of a row's first fault (see faults), NULL for a good row."""
-    cases = " ".join(
-        f"WHEN {condition} THEN {i}" for i, (condition, _) in enumerate(faults(columns))
+    parameters = (
+        *inside.parameters,
+        Parameter("watermark", "INT64", watermark),
+        Parameter("beginning", "INT64", BEGINNING),
+        Parameter("hour", "INT64", HOUR),
+        Parameter("unit", "INT64", unit),
+        Parameter("fine", "ARRAY<INT64>", list(fine)),
     )
-    return f"CASE {cases} END" if cases else "CAST(NULL AS INT64)"
+    return Query(text, parameters)
 
 
-def faults(columns: Iterable[Column]) -> list[tuple[str, str]]:
-    """Every (condition, reason) that makes a row a reject before it is sent, in the order
-    `batches` numbers them.
-    """
-    return [fault for column in columns for fault in column.faults]
+# -- batches
 
-
-def batches(origin: Origin, part: Slice | None, rows: int, size: int, which: int = 0) -> Query:
-    """A slice's rows as ready-made batches, in (cursor, key) order, one row of the newest cursor
-    per key.
-
-    One result row is one batch: `n_rows`; `newest` cursor; `documents`: the JSON array to send, its
-    elements parted by a comma and a line feed (JSON text holds no raw line feed, so it can be taken
-    apart again); `flagged`: how many of them are no documents but `<index of the fault> LF
-    <document>`.
-
-    part None: the whole source (tables without a cursor). A batch closes at `rows` rows or at
-    `size` bytes. which: the part of the slice to read, when it has several.
-    """
-    inside, parameters = _range(origin, part.start, part.end) if part else ([], [])
-    partition, more = _partition(origin, part.start if part else BEGINNING)
-    later, unless_later, later_parameters = _later(origin, part) if part else ("", "", [])
-    document = ", ".join(f"{c.value} AS {quoted(c.name)}" for c in origin.columns)
-    names = [
-        c.name
-        for c in origin.columns
-        if not (origin.table.cursor and c.name == origin.table.cursor.column)
-    ]
-    mine = (
-        f"WHERE MOD({HASH.format(KEY_OR_NOTHING)}, @parts) = @part"
-        if part and part.parts > 1
-        else ""
-    )
-    cursor, by_cursor = ("sync_cursor, ", "sync_cursor DESC, ") if origin.table.cursor else ("", "")
-    text = f"""
-WITH {later}sync_picked AS ({_picked(origin, names, [*inside, *partition])}),
-sync_timed AS ({_timed(origin)}),
-made AS (SELECT sync_key, sync_second, {cursor}{_problem(origin.columns)} AS sync_problem,
-  TO_JSON_STRING(STRUCT({document})) AS sync_document FROM sync_timed {mine}),
-chosen AS (SELECT * FROM made WHERE TRUE
+# One row per key, that of the newest cursor. Rows without a key are all kept: they are rejects.
+_CHOSEN = """\
+SELECT * FROM made WHERE TRUE
   QUALIFY sync_key IS NULL OR ROW_NUMBER() OVER (
-    PARTITION BY sync_key ORDER BY {by_cursor}sync_document DESC) = 1),
-kept AS (SELECT sync_key, sync_second, sync_problem,
-  IF(sync_problem IS NULL, sync_document, CONCAT(CAST(sync_problem AS STRING), '\\n', sync_document)) AS sync_text
-  FROM chosen {unless_later}),
-numbered AS (SELECT sync_second, sync_problem, sync_text,
-  ROW_NUMBER() OVER (ORDER BY sync_second, sync_key, sync_text) - 1 AS place FROM kept),
-batched AS (SELECT *, DIV(place, @batch_rows) AS by_rows, DIV(SUM(BYTE_LENGTH(sync_text)) OVER (
-    PARTITION BY DIV(place, @batch_rows) ORDER BY place ROWS UNBOUNDED PRECEDING), @batch_bytes) AS by_bytes
-  FROM numbered)
+    PARTITION BY sync_key ORDER BY {by_cursor}sync_document DESC) = 1"""
+
+# A row at fault is no document, but `<index of the fault> LF <document>`.
+_KEPT = """\
+SELECT sync_key, sync_second, sync_problem,
+    IF(sync_problem IS NULL, sync_document,
+      CONCAT(CAST(sync_problem AS STRING), '\\n', sync_document)) AS sync_text
+  FROM chosen {unless_later}"""
+
+_NUMBERED = """\
+SELECT sync_second, sync_problem, sync_text,
+    ROW_NUMBER() OVER (ORDER BY sync_second, sync_key, sync_text) - 1 AS place
+  FROM kept"""
+
+_BATCHED = """\
+SELECT *, DIV(place, @batch_rows) AS by_rows,
+    DIV(SUM(BYTE_LENGTH(sync_text)) OVER (
+      PARTITION BY DIV(place, @batch_rows) ORDER BY place ROWS UNBOUNDED PRECEDING),
+      @batch_bytes) AS by_bytes
+  FROM numbered"""
+
+# JSON text holds no raw line feed, thus the array can be taken apart again at `,LF`.
+_BATCHES = """\
 SELECT COUNT(*) AS n_rows, COUNT(sync_problem) AS flagged, MAX(sync_second) AS newest,
   CONCAT('[', STRING_AGG(sync_text, ',\\n' ORDER BY place), ']') AS documents
 FROM batched GROUP BY by_rows, by_bytes ORDER BY by_rows, by_bytes"""
-    typed = [Parameter("batch_rows", "INT64", rows), Parameter("batch_bytes", "INT64", size)]
-    if mine and part:
-        typed += [Parameter("parts", "INT64", part.parts), Parameter("part", "INT64", which)]
-    return Query(text, (*parameters, *more, *later_parameters, *typed))
+
+
+def batches(
+    table: BigQueryTable, part: Slice | None, limits: BatchSettings, shard: int = 0
+) -> Query:
+    """A slice's rows as finished batches, in (cursor, key) order, one row per key.
+
+    Each result row is a batch: `n_rows`; `flagged`, how many of them are at fault; `newest`, the
+    newest cursor in epoch seconds; `documents`, the JSON array to send.
+
+    part None: the whole source. shard: which part of the slice to read when it has several.
+    """
+    start = part.start if part else BEGINNING
+    inside = partition_since(table, start)
+    if part:
+        inside = cursor_between(table, part.start, part.end) + inside
+    in_shard = _in_shard(part, shard) if part else Predicates()
+    later = _LaterKeys(table, part)
+    text = f"""
+WITH {later.step}sync_picked AS ({_picked(table, _document_names(table), inside)}),
+sync_timed AS ({_timed(table)}),
+made AS ({_made(table, in_shard)}),
+chosen AS ({_CHOSEN.format(by_cursor="sync_cursor DESC, " if table.settings.cursor else "")}),
+kept AS ({_KEPT.format(unless_later=later.condition)}),
+numbered AS ({_NUMBERED}),
+batched AS ({_BATCHED})
+{_BATCHES}"""
+    parameters = (
+        *inside.parameters,
+        *later.parameters,
+        Parameter("batch_rows", "INT64", limits.rows),
+        Parameter("batch_bytes", "INT64", limits.bytes),
+        *in_shard.parameters,
+    )
+    return Query(text, parameters)
+
+
+def _document_names(table: BigQueryTable) -> list[str]:
+    """The columns that are picked from the source. The cursor's is made from `sync_second`."""
+    cursor = table.settings.cursor
+    names = [column.name for column in table.sql_columns]
+    return [name for name in names if not cursor or name != cursor.column]
+
+
+def _made(table: BigQueryTable, in_shard: Predicates) -> str:
+    """Each row with its document and the index of its first fault."""
+    members = [f"{column.value} AS {quoted(column.name)}" for column in table.sql_columns]
+    cursor = "sync_cursor, " if table.settings.cursor else ""
+    return f"""\
+SELECT sync_key, sync_second, {cursor}{_problem(table)} AS sync_problem,
+    TO_JSON_STRING(STRUCT({", ".join(members)})) AS sync_document
+  FROM sync_timed {in_shard.where}"""
+
+
+def _problem(table: BigQueryTable) -> str:
+    """SQL of the index of a row's first fault, NULL for a good row."""
+    faults = enumerate(table.faults)
+    cases = [f"WHEN {fault.condition} THEN {index}" for index, fault in faults]
+    return f"CASE {' '.join(cases)} END" if cases else "CAST(NULL AS INT64)"
+
+
+def _in_shard(part: Slice, shard: int) -> Predicates:
+    """Rows of one shard of the slice, chosen by a hash of the key."""
+    if part.parts == 1:
+        return Predicates()
+    hashed = HASH.format("IFNULL(sync_key, '')")
+    parameters = (Parameter("parts", "INT64", part.parts), Parameter("part", "INT64", shard))
+    return Predicates((f"MOD({hashed}, @parts) = @part",), parameters)
+
+
+class _LaterKeys:
+    """Leaves out the keys of a slice whose newest row lies in a later slice.
+
+    step: the CTE that finds those keys; condition: what joins it. Both are empty when there is no
+    such key.
+    """
+
+    def __init__(self, table: BigQueryTable, part: Slice | None) -> None:
+        self.step = self.condition = ""
+        self.parameters: tuple[Parameter, ...] = ()
+        if part is None or part.superseded_after is None:
+            return
+        later = cursor_between(table, part.end, part.superseded_after, prefix="later_")
+        # Its parameter is that of the slice's own rows.
+        partition = partition_since(table, part.start)
+        rows = _picked(table, [_key_name(table)], later + partition)
+        keys = f"SELECT DISTINCT {_key(table)} AS later_key FROM ({rows})"
+        self.step = f"later AS ({keys}),\n"
+        self.condition = "LEFT JOIN later ON later_key = sync_key WHERE later_key IS NULL"
+        self.parameters = later.parameters

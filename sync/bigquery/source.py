@@ -1,159 +1,188 @@
-"""BigQuery as a source: what a table looks like, how many rows it has when, and its rows as
-finished batches.
-"""
+"""BigQuery as a source: describes a table, counts its rows by time, reads them as batches."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 from google.cloud import bigquery
 
 from sync.base.errors import SchemaMismatch
-from sync.bigquery import queries as sql
-from sync.bigquery.client import Warehouse, translated
-from sync.bigquery.queries import Origin, Partitioning
-from sync.bigquery.types import CURSOR_TYPES, LEGACY_NAMES, Field, columns
-from sync.bigquery.wire import close_holes
-from sync.config import TableSettings
-from sync.model import window
+from sync.bigquery import queries
+from sync.bigquery.columns import columns
+from sync.bigquery.errors import translated
+from sync.bigquery.session import BigQuerySession
+from sync.bigquery.table import BigQueryTable, Partitioning
+from sync.bigquery.types import CURSOR_TYPES, Field
+from sync.bigquery.wire import trim_heap
+from sync.config import BatchSettings, TableSettings
 from sync.model.batches import Batch
-from sync.model.window import Bucket, Slice, Window
+from sync.model.ports import SourceTable
+from sync.model.sql import Query
+from sync.model.window import BEGINNING, Bucket, Histogram, Slice, Window, heavy
 
-# result rows a page: a batch may be 5 MB, and four times that while it is text with an emoji in it
+# Batches in a page. A batch may be 5 MB, and four times as much while it is text with an emoji.
 PAGE_BATCHES = 1
-ESTIMATED = 8  # slices whose price is asked; the others cost as much
-HOLES_EVERY = 5  # batches
-# up to so many heavy hours are counted by the second, more by the minute: buckets are memory
+ESTIMATED_SLICES = 8  # slices that are estimated by a dry run; the others cost as much
+TRIM_EVERY = 5  # batches
+# So many heavy hours are counted by the second, more of them by the minute: a bucket takes memory.
 FINE_HOURS = 24
+MINUTE = 60
+# BigQuery's API reports some types under a second name.
+API_NAMES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
+# For an estimate: the limits of a batch do not change what is read.
+SMALLEST_BATCHES = BatchSettings(rows=1, bytes=1)
 
 
-@dataclass(frozen=True)
-class Histogram:
-    """A window's buckets; `cursorless`: rows without a cursor and so without a place in time;
-    bytes read for it.
-    """
+class BigQuerySource:
+    """Reads one table in one run. Implements Source."""
 
-    buckets: tuple[Bucket, ...]
-    cursorless: int
-    bytes: int
+    def __init__(self, session: BigQuerySession) -> None:
+        self._session = session
+        self._bytes_processed = 0
 
+    @property
+    def bytes_processed(self) -> int:
+        """Bytes that BigQuery has processed for this object so far."""
+        return self._bytes_processed
 
-class Source:
-    """Reads one table after the other; `bytes` grows by what BigQuery processed."""
+    # -- describe
 
-    def __init__(self, warehouse: Warehouse, project: str) -> None:
-        self._warehouse = warehouse
-        self._project = project
-        self.bytes = 0
+    def describe(self, table: TableSettings, *, prune: bool = True) -> BigQueryTable:
+        """Describe a table by its metadata and a dry run.
 
-    def origin(self, table: TableSettings, *, prune: bool = True) -> tuple[Origin, float | None]:
-        """Columns and partitioning of a table's source, and a row's mean size in bytes where
-        BigQuery knows it.
-
-        Raises SchemaMismatch, AccessDenied, Missing, NeedsPerson, Unavailable.
+        prune: reading may leave out partitions that hold no recent row.
+        Raises SchemaMismatch with every column that cannot be synced; NotFound.
         """
-        path = self._path(table.source) if table.source else None
-        partitioning, row_bytes = self._metadata(path, table) if path else (None, None)
-        origin = Origin(table, path, None, partitioning, prune)
-        fields = [_field(f) for f in self._warehouse.describe(sql.shape(origin), table.name)[0]]
-        cursor = _cursor(table, fields)
-        made = columns(table, [f for f in fields if f.name != "sync_cursor"])
-        return dataclasses.replace(origin, cursor=cursor, columns=made), row_bytes
+        described = self._layout(table, prune)
+        result = self._session.dry_run(queries.shape(described), table.name)
+        fields = [_field(each) for each in result.fields]
+        own_fields = [field for field in fields if field.name != "sync_cursor"]
+        return replace(
+            described,
+            cursor=_cursor(table, fields),
+            sql_columns=columns(table, own_fields),
+        )
 
-    def _path(self, source: str) -> str:
-        return source if source.count(".") > 1 else f"{self._project}.{source}"
+    def _layout(self, table: TableSettings, prune: bool) -> BigQueryTable:
+        """What a table's metadata says of it, nothing for a `query:`."""
+        if not table.source:
+            return BigQueryTable(table, path=None, prune=prune)
+        has_project = table.source.count(".") > 1
+        path = table.source if has_project else f"{self._session.project}.{table.source}"
+        metadata = self._session.metadata(path, f"{table.name}: source {path}")
+        return BigQueryTable(
+            table,
+            path,
+            partitioning=_partitioning(metadata),
+            prune=prune,
+            row_bytes=_row_bytes(metadata),
+        )
 
-    def _metadata(
-        self, path: str, table: TableSettings
-    ) -> tuple[Partitioning | None, float | None]:
-        meta = self._warehouse.table(path, table.name)
-        size = meta.num_bytes / meta.num_rows if meta.num_rows and meta.num_bytes else None
-        return _partitioning(meta), size
+    # -- count
 
     def histogram(
-        self, origin: Origin, span: Window, watermark: int, rows: int = window.SLICE_ROWS
+        self, source: SourceTable, window: Window, watermark: int, slice_rows: int
     ) -> Histogram:
-        """What the source holds in the window.
+        """Count rows and keys in the window. Fingerprints cover rows up to `watermark`.
 
-        Hours too heavy for one slice are counted again in finer buckets.
+        Hours that are too heavy for one slice are counted again in finer buckets.
         """
-        counted = self._count(sql.histogram(origin, span, watermark), origin.table.name)
-        heavy = window.heavy(counted.buckets, rows)
-        if not heavy:
+        table = _own(source)
+        counted = self._count(table, queries.histogram(table, window, watermark))
+        hours = heavy(counted.buckets, slice_rows)
+        if not hours:
             return counted
-        unit = 1 if len(heavy) <= FINE_HOURS else 60
-        finer = self._count(sql.histogram(origin, span, watermark, heavy, unit), origin.table.name)
-        return dataclasses.replace(finer, bytes=counted.bytes + finer.bytes)
+        unit = 1 if len(hours) <= FINE_HOURS else MINUTE
+        return self._count(table, queries.histogram(table, window, watermark, hours, unit))
 
-    def _count(self, query: sql.Query, table: str) -> Histogram:
-        with translated(table, running=True):
-            result = self._warehouse.query(query, table)
-            found = [tuple(row.values()) for row in result]
-        self.bytes += result.total_bytes_processed or 0
-        buckets = tuple(
-            Bucket(
-                start,
-                rows,
-                winners,
-                keyless,
-                window.BEGINNING if reach is None else reach,
-                fingerprint,
-            )
-            for start, rows, winners, keyless, reach, fingerprint in found
-            if start is not None
-        )
-        return Histogram(
-            buckets, sum(f[1] for f in found if f[0] is None), result.total_bytes_processed or 0
-        )
+    def _count(self, table: BigQueryTable, query: Query) -> Histogram:
+        buckets = []
+        cursorless = 0
+        for row in self._rows(table, query):
+            start, rows, latest_per_key, keyless, max_cursor, fingerprint = row
+            if start is None:
+                cursorless += rows
+                continue
+            newest = BEGINNING if max_cursor is None else max_cursor
+            buckets.append(Bucket(start, rows, latest_per_key, keyless, newest, fingerprint))
+        return Histogram(tuple(buckets), cursorless)
 
-    def batches(self, origin: Origin, part: Slice | None, rows: int, size: int) -> Iterator[Batch]:
-        """The rows of a slice (None: of the whole source) as batches, in order; pages are fetched
-        as they are used.
+    def is_empty(self, source: SourceTable) -> bool:
+        """Whether the source shows no row at all."""
+        table = _own(source)
+        return not list(self._rows(table, queries.first_row(table)))
+
+    # -- read
+
+    def batches(
+        self, source: SourceTable, part: Slice | None, limits: BatchSettings
+    ) -> Iterator[Batch]:
+        """The rows of a slice as finished batches, in (cursor, key) order.
+
+        One row per key: the one with the newest cursor. part None: the whole source.
         """
-        for which in range(part.parts if part else 1):
-            yield from self._pages(sql.batches(origin, part, rows, size, which), origin.table.name)
+        table = _own(source)
+        for shard in range(part.parts if part else 1):
+            query = queries.batches(table, part, limits, shard)
+            rows = self._rows(table, query, PAGE_BATCHES)
+            for number, (count, flagged, newest, documents) in enumerate(rows):
+                if number % TRIM_EVERY == 0:
+                    trim_heap()
+                yield Batch(documents.encode(), count, newest, flagged)
 
-    def _pages(self, query: sql.Query, table: str) -> Iterator[Batch]:
-        with translated(table, running=True):
-            result = self._warehouse.query(query, table, PAGE_BATCHES)
-            self.bytes += result.total_bytes_processed or 0
-            for number, row in enumerate(result):
-                if number % HOLES_EVERY == 0:
-                    close_holes()
-                yield Batch(row["documents"].encode(), row["n_rows"], row["newest"], row["flagged"])
+    def _rows(
+        self, table: BigQueryTable, query: Query, page_size: int | None = None
+    ) -> Iterator[tuple[Any, ...]]:
+        """The result's rows, page by page."""
+        name = table.settings.name
+        with translated(name, running=True):
+            result = self._session.pages(query, name, page_size)
+            self._bytes_processed += result.total_bytes_processed or 0
+            for row in result:
+                yield row.values()
 
-    def estimate(self, origin: Origin, span: Window, parts: Sequence[Slice]) -> int:
-        """Bytes that BigQuery would read to count the window and to load its slices, by dry runs
-        of a few of them.
-        """
-        sample = parts[:: -(-len(parts) // ESTIMATED)] if parts else ()
-        each = [
-            self._estimated(sql.batches(origin, part, 1, 1), origin) * part.parts for part in sample
-        ]
-        load = sum(each) * len(parts) // len(sample) if sample else 0
-        return self._estimated(sql.histogram(origin, span, window.BEGINNING), origin) + load
+    # -- estimate
 
-    def _estimated(self, query: sql.Query, origin: Origin) -> int:
-        return self._warehouse.describe(query, origin.table.name)[1]
+    def estimate(self, source: SourceTable, window: Window, slices: Sequence[Slice]) -> int:
+        """Bytes that BigQuery would read to count the window and to load its slices."""
+        table = _own(source)
+        count = self._estimated(table, queries.histogram(table, window, BEGINNING))
+        if not slices:
+            return count
+        step = -(-len(slices) // ESTIMATED_SLICES)
+        sample = slices[::step]
+        load = 0
+        for part in sample:
+            query = queries.batches(table, part, SMALLEST_BATCHES)
+            load += self._estimated(table, query) * part.parts
+        return count + load * len(slices) // len(sample)
+
+    def _estimated(self, table: BigQueryTable, query: Query) -> int:
+        return self._session.dry_run(query, table.settings.name).bytes_processed
+
+
+def _own(source: SourceTable) -> BigQueryTable:
+    """The description that `describe` of this adapter made."""
+    assert isinstance(source, BigQueryTable), "a source reads only what it has described itself"
+    return source
 
 
 def _field(field: bigquery.SchemaField) -> Field:
-    kind = LEGACY_NAMES.get(field.field_type, field.field_type)
     return Field(
-        field.name,
-        kind,
-        field.mode == "REPEATED",
-        field.mode == "REQUIRED",
-        tuple(map(_field, field.fields)),
+        name=field.name,
+        type=API_NAMES.get(field.field_type, field.field_type),
+        repeated=field.mode == "REPEATED",
+        required=field.mode == "REQUIRED",
+        fields=tuple(_field(inner) for inner in field.fields),
     )
 
 
-def _cursor(table: TableSettings, fields: Iterable[Field]) -> Field | None:
+def _cursor(table: TableSettings, fields: Sequence[Field]) -> Field | None:
     if table.cursor is None:
         return None
-    found = next(f for f in fields if f.name == "sync_cursor")
+    found = next(field for field in fields if field.name == "sync_cursor")
     if found.type not in CURSOR_TYPES or found.repeated:
         right = "TIMESTAMP, DATETIME, DATE or INT64 of epoch seconds"
         raise SchemaMismatch(
@@ -162,18 +191,27 @@ def _cursor(table: TableSettings, fields: Iterable[Field]) -> Field | None:
     return found
 
 
-def _partitioning(meta: bigquery.Table) -> Partitioning | None:
-    """How a table is partitioned.
+def _row_bytes(metadata: bigquery.Table) -> float | None:
+    """Mean size of a row, where BigQuery knows it: not of a view."""
+    if not metadata.num_rows or not metadata.num_bytes:
+        return None
+    return float(metadata.num_bytes / metadata.num_rows)
 
-    BigQuery takes names of columns in any case, here and in the table's definition.
-    """
-    fields = {f.name.lower(): _field(f) for f in meta.schema}
-    time, span = meta.time_partitioning, meta.range_partitioning
-    of_old = time and time.to_api_repr().get(
-        "requirePartitionFilter"
-    )  # where it stood before it was the table's own
-    required = bool(meta.require_partition_filter or of_old)
+
+def _partitioning(metadata: bigquery.Table) -> Partitioning | None:
+    """How a table is partitioned. BigQuery compares names of columns without case."""
+    fields = {field.name.lower(): _field(field) for field in metadata.schema}
+    time, span = metadata.time_partitioning, metadata.range_partitioning
     if time:
         column = fields[time.field.lower()] if time.field else None
-        return Partitioning(column, time.type_ or "DAY", required)
-    return Partitioning(fields[span.field.lower()], "RANGE", required) if span else None
+        return Partitioning(column, time.type_ or "DAY", _requires_filter(metadata))
+    if span:
+        return Partitioning(fields[span.field.lower()], "RANGE", _requires_filter(metadata))
+    return None
+
+
+def _requires_filter(metadata: bigquery.Table) -> bool:
+    """Older tables say it in their time partitioning."""
+    time = metadata.time_partitioning
+    of_time = time.to_api_repr().get("requirePartitionFilter") if time else False
+    return bool(metadata.require_partition_filter or of_time)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sync.base.errors import BadRequest, SyncError
-from sync.model.results import Request, RunReport
+from sync.model.report import RunReport
+from sync.model.request import Request
 
 # The command line's exit status for an HTTP status; any other is EXIT_FAILED.
 EXIT_OK, EXIT_FAILED, EXIT_WRONG_REQUEST, EXIT_CALL_AGAIN = 0, 1, 2, 3

@@ -15,14 +15,15 @@ from typing import Any
 import click
 
 from sync import __version__
+from sync.app import Services, facts, run
 from sync.base.errors import BadRequest, ConfigError, SyncError
-from sync.base.events import Sink, Watcher
+from sync.base.events import ProgressWatcher, Sink
 from sync.entry import answer, terminal
 from sync.entry.request import request as validated
 from sync.entry.signals import stop_on_signal
 from sync.entry.waiting import is_running, wait_for_evaluations
-from sync.model.results import Request
-from sync.pipeline.run import Services, facts, run, unforeseen
+from sync.model.request import Request
+from sync.pipeline import unexpected
 
 PROG = "python -m sync"
 HAS_EVALUATIONS = ("sync", "watch")
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"{PROG}: stopped", err=True)
         return answer.EXIT_FAILED
     except Exception as error:  # noqa: BLE001 - the edge: no traceback reaches a person
-        return _failed(unforeseen(error), answer.EXIT_FAILED)
+        return _failed(unexpected(error), answer.EXIT_FAILED)
     return int(status or answer.EXIT_OK)
 
 
@@ -271,7 +272,7 @@ def _fields(command: str, options: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _screen(as_json: bool) -> tuple[Sink, Watcher | None]:
+def _screen(as_json: bool) -> tuple[Sink, ProgressWatcher | None]:
     """Where log events and progress go: a live line on a terminal, otherwise lines of JSON."""
     if as_json or not sys.stderr.isatty():
         return terminal.print_event, None

@@ -7,13 +7,14 @@ from typing import Any, BinaryIO, cast
 
 import flask
 
+from sync.app import Services, facts, run
 from sync.base.errors import BadRequest, SyncError
-from sync.base.events import Log, Severity
+from sync.base.events import EventLog, Severity
 from sync.config import Settings
 from sync.entry import answer, message, notices
 from sync.entry.answer import Answer
 from sync.entry.request import request as validated
-from sync.pipeline.run import Services, facts, run, unforeseen
+from sync.pipeline import unexpected
 
 HELP = "POST / runs, GET / shows the status"
 # A request is a few hundred bytes, a log entry at most 256 kB, and base64 adds a third.
@@ -43,7 +44,7 @@ def handle(request: flask.Request, services: GetServices, stopped: GetStopped) -
     except SyncError as error:
         return _not_run(error)
     except Exception as error:  # noqa: BLE001 - the edge: no traceback reaches a caller
-        return _not_run(unforeseen(error))
+        return _not_run(unexpected(error))
 
 
 def _run(request: flask.Request, services: GetServices, stopped: GetStopped) -> Answer:
@@ -53,7 +54,7 @@ def _run(request: flask.Request, services: GetServices, stopped: GetStopped) -> 
     fields = received.fields
     if received.notice is not None:
         if reason := notices.nothing_to_do(settings, received.notice):
-            Log("")("run_done", reason, status="ok", http_status=200)
+            EventLog("")("run_done", reason, status="ok", http_status=200)
             return answer.of_nothing_to_do(reason)
         fields = {"tables": notices.readers(settings, received.notice), **fields}
     wanted = validated(fields, [table.name for table in settings.tables])
@@ -90,7 +91,9 @@ def _show(request: flask.Request, services: GetServices) -> flask.Response:
         return flask.Response(page.render(facts(services())), headers=page.HEADERS)
     except SyncError as error:
         _log(error)
-        return flask.Response(page.trouble(str(error)), status=error.status, headers=page.HEADERS)
+        return flask.Response(
+            page.render_error(str(error)), status=error.status, headers=page.HEADERS
+        )
 
 
 def _not_run(error: SyncError) -> flask.Response:
@@ -102,7 +105,7 @@ def _log(error: SyncError) -> None:
     """Log it too: neither Scheduler nor Pub/Sub shows anybody the answer."""
     severity: Severity = "WARNING" if isinstance(error, BadRequest) else "ERROR"
     text = f"not run: {error}"
-    Log("")("run_done", text, severity, status="failed", http_status=error.status)
+    EventLog("")("run_done", text, severity, status="failed", http_status=error.status)
 
 
 def _error(status: int, text: str) -> flask.Response:

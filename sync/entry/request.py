@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from sync.base.errors import BadRequest
 from sync.config import Frozen
 from sync.config.problems import quote, suggest
-from sync.model.results import Request
+from sync.model.request import Request
 
 ACTIONS = ("sync", "reconcile", "watch")
 MAX_NAMED = 3  # unknown names of one kind in a message; the others are counted

@@ -9,12 +9,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
-from sync.model.results import RunReport, TableReport
+from sync.model.report import COUNTS, RunReport, TableReport
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
-# The counts of a run that `runs` shows.
-COUNTS = ("fetched", "uploaded", "skipped", "rejected", "repaired", "deleted", "purged")
 CLEAR_LINE = "\r\033[K"
 
 Facts = Mapping[str, Any]  # what GET /?format=json answers, or one table of it

@@ -1,1 +1,22 @@
-"""Evaluations."""
+"""Evaluations: how well Aito predicts what the configuration names.
+
+A sync collects what earlier runs started and starts one evaluation; it waits for none. A watch
+collects and starts the rest.
+"""
+
+from sync.evaluation.collect import MEMORY, collect
+from sync.evaluation.context import EvaluationContext, Known, LoadedTable, StartedEvaluation
+from sync.evaluation.launch import launch
+from sync.evaluation.watch import resume, wait_for
+
+__all__ = [
+    "MEMORY",
+    "EvaluationContext",
+    "Known",
+    "LoadedTable",
+    "StartedEvaluation",
+    "collect",
+    "launch",
+    "resume",
+    "wait_for",
+]

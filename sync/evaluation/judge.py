@@ -1,17 +1,17 @@
-"""Whether an evaluation's result should worry somebody. Pure: it replays the past runs and
-remembers nothing itself.
+"""Whether an evaluation's result needs attention. Pure: it replays the earlier results.
 
-An accuracy measured on few cases is mostly chance. So a run, or the last few runs taken together,
-is held against the runs before them with the sampling error of both: that of the binomial
-distribution, and on top of it what the past runs themselves have swung by, such as weekends. What
-has shifted by more than Z such errors starts a new level, which later runs are held against: a drop
-is told in the night it is seen and not in the nights after.
+An accuracy that was measured on few cases varies by chance. So the last few results are compared
+with the results before them, with the standard error of both: that of the binomial distribution,
+and that of the variation between the earlier results, such as weekends. A shift of more than
+SIGNIFICANT standard errors starts a new level, and later results are compared with that level.
+So a drop is reported once.
 
-    below min_accuracy         told every time; it is the user's own number
-    dropped                    told once: the run begins a new, lower level; and not again soon when two of the last
-                               runs were as low, so that weekends are told of the first time
-    no better than guessing    told once, until it has been clearly better again: the pooled runs do not beat the base
-                               accuracy, and the cases are enough to show that they will not by much
+    below min_accuracy         reported every time: it is the user's own number
+    dropped                    reported once: a new, lower level begins. It is not reported when two
+                               recent results were as low, such as those of every weekend
+    no better than guessing    reported once, until it has been clearly better again: the pooled
+                               results do not exceed the base accuracy, and there are enough cases
+                               to exclude a gain of USEFUL_GAIN
 """
 
 from __future__ import annotations
@@ -20,166 +20,172 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-# errors that count as no chance: one night in 4,000 each way, and every night asks for each of
-# SPANS
-Z = 3.5
-SPANS = (
-    1,
-    2,
-    4,
-)  # so many last runs are pooled: a drop that one night of 50 cases hides shows within a week
-REFERENCE = 10  # so many runs of the level are what the newer ones are held against
-# with a million cases every trifle is significant; a point is the least that is worth a mail
+from sync.model.records import EvaluationRecord
+from sync.model.statistics import standard_error
+
+# Standard errors. One night in 4,000 exceeds it by chance in each direction, and each night is
+# compared once for each of SPANS.
+SIGNIFICANT = 3.5
+# How many last results are pooled. Four nights show a drop that one night of 50 cases does not.
+SPANS = (1, 2, 4)
+MAX_REFERENCE = 10  # results of the level that newer results are compared with
+# With a million cases every difference is significant. A smaller drop needs no attention.
 SMALLEST_DROP = 0.01
-REMEMBERED = 14  # an accuracy that two of so many last runs had is no news: two weeks of nights,
-KNOWN = 30  # if a drop was told within so many, or was known already: a month
-USEFUL_GAIN = 0.05  # guessing is said to be as good when a gain of this much can be ruled out
+RECENT = 14  # results: two weeks of nights. A level that two of them had is not new
+KNOWN_FOR = 30  # results: for a month after a drop, a level that was seen before is not reported
+USEFUL_GAIN = 0.05  # accuracy above the base accuracy
 
 
 @dataclass(frozen=True)
-class Run:
+class Measurement:
     """One finished evaluation.
 
-    test_samples 0: not told, as a query that selects its figures may leave it out.
+    cases: rows that were predicted. 0: not known, because the query did not select the number.
     """
 
     accuracy: float
     base_accuracy: float | None
-    test_samples: int
+    cases: int
 
 
-def judge(new: Run, past: Iterable[Run], min_accuracy: float | None) -> str | None:
-    """What is to be said about the newest run, or None.
+def measurement(record: EvaluationRecord) -> Measurement | None:
+    """What a finished evaluation measured; None when it predicted no row or has not finished."""
+    accuracy = record.figures.get("accuracy")
+    cases = record.figures.get("test_samples")
+    if record.state != "finished" or accuracy is None or cases == 0:
+        return None
+    return Measurement(accuracy, record.figures.get("base_accuracy"), int(cases or 0))
 
-    past: the finished runs before it, oldest first.
+
+def judge(new: Measurement, past: Iterable[Measurement], min_accuracy: float | None) -> str | None:
+    """What to report about the newest result, or None.
+
+    past: the results before it, oldest first.
     """
-    findings = [_below(new, min_accuracy)]
     level = _Level()
-    for run in past:
-        level.take(run)
-    findings += level.take(new)
-    return "; ".join(f for f in findings if f) or None
+    for result in past:
+        level.add(result)
+    findings = [_below(new, min_accuracy), *level.add(new)]
+    return "; ".join(finding for finding in findings if finding) or None
 
 
-def _below(new: Run, min_accuracy: float | None) -> str | None:
+def _below(new: Measurement, min_accuracy: float | None) -> str | None:
     if min_accuracy is None or new.accuracy >= min_accuracy:
         return None
     return f"accuracy {new.accuracy:.3f} is below min_accuracy {min_accuracy:g}"
 
 
 class _Level:
-    """The runs since the last shift."""
+    """The results since the last shift."""
 
     def __init__(self) -> None:
-        self._runs: list[Run] = []
-        self._late: list[Run] = []  # the last runs, whatever their level
-        self._since_told = KNOWN  # runs since a drop was told
-        self._told_guessing = False
+        self._results: list[Measurement] = []
+        self._recent: list[Measurement] = []  # the last results, of any level
+        self._since_drop = KNOWN_FOR  # results since a drop was reported
+        self._reported_guessing = False
 
-    def take(self, run: Run) -> list[str]:
-        """Add a run; what is new about it."""
-        if run.test_samples <= 0:
+    def add(self, result: Measurement) -> list[str]:
+        """Add a result. Returns what is new about it."""
+        if result.cases <= 0:
             return []
-        self._runs.append(run)
-        self._late = [*self._late, run][-REMEMBERED - max(SPANS) :]
-        self._since_told += 1
-        return [finding for finding in (self._dropped(), self._guessing()) if finding]
+        self._results.append(result)
+        self._recent = [*self._recent, result][-RECENT - max(SPANS) :]
+        self._since_drop += 1
+        findings = (self._drop(), self._guessing())
+        return [finding for finding in findings if finding]
 
-    def _dropped(self) -> str | None:
-        """Look for a shift behind each span of last runs; a shift of either direction starts a new
-        level.
-        """
+    def _drop(self) -> str | None:
+        """Look for a shift before each span of last results. A shift starts a new level."""
         for span in SPANS:
-            before, after = self._runs[:-span][-REFERENCE:], self._runs[-span:]
+            before, after = self._results[:-span][-MAX_REFERENCE:], self._results[-span:]
             if before and _shifted(before, after):
-                self._runs = after
-                return (
-                    self._told_drop(before, after) if _accuracy(after) < _accuracy(before) else None
-                )
+                self._results = after
+                is_lower = _accuracy(after) < _accuracy(before)
+                return self._report_drop(before, after) if is_lower else None
         return None
 
-    def _told_drop(self, before: Sequence[Run], after: Sequence[Run]) -> str | None:
-        known = self._since_told < KNOWN and self._was_as_low(after)
-        self._since_told = 0
-        return None if known else _drop(before, after)
+    def _report_drop(
+        self, before: Sequence[Measurement], after: Sequence[Measurement]
+    ) -> str | None:
+        known = self._since_drop < KNOWN_FOR and self._was_as_low(after)
+        self._since_drop = 0
+        return None if known else _describe_drop(before, after)
 
-    def _was_as_low(self, after: Sequence[Run]) -> bool:
-        """Whether two of the runs before had about this accuracy too: it is known then, or one of
-        those weekends.
-        """
-        others = sorted(run.accuracy for run in self._late[: -len(after)][-REMEMBERED:])
-        now, error = _accuracy(after), _error(_accuracy(after), _cases(after))
-        return len(others) > 1 and now > others[1] - max(2 * error, SMALLEST_DROP)
+    def _was_as_low(self, after: Sequence[Measurement]) -> bool:
+        """Whether two of the recent results had about this accuracy too."""
+        earlier = self._recent[: -len(after)][-RECENT:]
+        if len(earlier) < 2:
+            return False
+        second_lowest = sorted(result.accuracy for result in earlier)[1]
+        accuracy = _accuracy(after)
+        tolerance = max(2 * standard_error(accuracy, _cases(after)), SMALLEST_DROP)
+        return accuracy > second_lowest - tolerance
 
     def _guessing(self) -> str | None:
-        runs = self._runs[-REFERENCE:]
-        if any(run.base_accuracy is None for run in runs):
+        results = self._results[-MAX_REFERENCE:]
+        base = _base_accuracy(results)
+        if base is None:
             return None
-        base = _pooled([(run.base_accuracy or 0.0, run.test_samples) for run in runs])
-        gain = _accuracy(runs) - base
-        error = math.hypot(_error(_accuracy(runs), _cases(runs)), _error(base, _cases(runs)))
-        if gain > Z * error:
-            self._told_guessing = False
-        if self._told_guessing or gain > 0 or gain + Z * error > USEFUL_GAIN:
+        accuracy, cases = _accuracy(results), _cases(results)
+        error = math.hypot(standard_error(accuracy, cases), standard_error(base, cases))
+        gain = accuracy - base
+        if gain > SIGNIFICANT * error:
+            self._reported_guessing = False
+        may_be_useful = gain + SIGNIFICANT * error > USEFUL_GAIN
+        if self._reported_guessing or gain > 0 or may_be_useful:
             return None
-        self._told_guessing = True
+        self._reported_guessing = True
         return (
-            f"accuracy {_accuracy(runs):.3f} is no better than base_accuracy {base:.3f}, which is"
-            " to guess"
+            f"accuracy {accuracy:.3f} is no better than base_accuracy {base:.3f}, which is the"
+            " accuracy of guessing"
         )
 
 
-def _shifted(before: Sequence[Run], after: Sequence[Run]) -> bool:
-    """Whether the two differ by more than chance, and by enough to matter."""
-    together = _accuracy([*before, *after])
-    error = math.hypot(_error(together, _cases(before)), _error(together, _cases(after)))
-    error = math.hypot(error, _swing(before) / math.sqrt(len(after)))
-    return abs(_accuracy(before) - _accuracy(after)) > max(Z * error, SMALLEST_DROP)
+def _shifted(before: Sequence[Measurement], after: Sequence[Measurement]) -> bool:
+    """Whether the two differ by more than chance, and by enough to need attention."""
+    pooled = _accuracy([*before, *after])
+    error = math.hypot(
+        standard_error(pooled, _cases(before)),
+        standard_error(pooled, _cases(after)),
+        _variation(before) / math.sqrt(len(after)),
+    )
+    difference = abs(_accuracy(before) - _accuracy(after))
+    return difference > max(SIGNIFICANT * error, SMALLEST_DROP)
 
 
-def _swing(runs: Sequence[Run]) -> float:
-    """The standard deviation between runs that sampling does not explain."""
-    if len(runs) < 2:
+def _variation(results: Sequence[Measurement]) -> float:
+    """The standard deviation between results, less what sampling explains."""
+    if len(results) < 2:
         return 0.0
-    mean = _accuracy(runs)
-    variance = sum((run.accuracy - mean) ** 2 for run in runs) / (len(runs) - 1)
-    sampling = sum(_error(mean, run.test_samples) ** 2 for run in runs) / len(runs)
+    mean = _accuracy(results)
+    variance = sum((result.accuracy - mean) ** 2 for result in results) / (len(results) - 1)
+    sampling = sum(standard_error(mean, result.cases) ** 2 for result in results) / len(results)
     return math.sqrt(max(0.0, variance - sampling))
 
 
-def _drop(before: Sequence[Run], after: Sequence[Run]) -> str:
-    nights = "the last run" if len(after) == 1 else f"the last {len(after)} runs"
-    known = "the run" if len(before) == 1 else f"the {len(before)} runs"
+def _describe_drop(before: Sequence[Measurement], after: Sequence[Measurement]) -> str:
+    last = "the last run" if len(after) == 1 else f"the last {len(after)} runs"
+    earlier = "the run" if len(before) == 1 else f"the {len(before)} runs"
     return (
-        f"accuracy dropped to {_accuracy(after):.3f} in {nights}, from {_accuracy(before):.3f} in"
-        f" {known} before"
+        f"accuracy dropped to {_accuracy(after):.3f} in {last}, from {_accuracy(before):.3f} in"
+        f" {earlier} before"
     )
 
 
-def _accuracy(runs: Sequence[Run]) -> float:
-    return _pooled([(run.accuracy, run.test_samples) for run in runs])
+def _accuracy(results: Sequence[Measurement]) -> float:
+    """The share of right predictions in all results together."""
+    return sum(result.accuracy * result.cases for result in results) / _cases(results)
 
 
-def _cases(runs: Sequence[Run]) -> int:
-    return sum(run.test_samples for run in runs)
+def _base_accuracy(results: Sequence[Measurement]) -> float | None:
+    """The base accuracy of all results together; None when one of them has none."""
+    total = 0.0
+    for result in results:
+        if result.base_accuracy is None:
+            return None
+        total += result.base_accuracy * result.cases
+    return total / _cases(results)
 
 
-def _pooled(shares: Sequence[tuple[float, int]]) -> float:
-    return sum(share * cases for share, cases in shares) / sum(cases for _, cases in shares)
-
-
-def _error(share: float, cases: int) -> float:
-    """The standard error of a share.
-
-    A share of 0 or 1 is no certainty: two cases more of each kind are assumed.
-    """
-    smoothed = (share * cases + 2) / (cases + 4)
-    return math.sqrt(smoothed * (1 - smoothed) / (cases + 4))
-
-
-def interval(share: float, cases: float) -> tuple[float, float]:
-    """The 95 % interval of a share, by Wilson's formula: within 0 and 1 whatever the share is."""
-    z2 = 1.96**2
-    middle = (share + z2 / (2 * cases)) / (1 + z2 / cases)
-    half = 1.96 / (1 + z2 / cases) * math.sqrt(share * (1 - share) / cases + z2 / (4 * cases**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+def _cases(results: Sequence[Measurement]) -> int:
+    return sum(result.cases for result in results)

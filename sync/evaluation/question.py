@@ -1,22 +1,24 @@
-"""What an evaluation asks Aito, and what its answer says. Pure.
+"""The body of an evaluate request, and what its answer says. Pure.
 
-`test: newest 7d` is honest about time: rows of the newest seven days are predicted by what older
-rows teach, so that the accuracy is that of tomorrow's data. The usual tenth lets the model learn
-from rows newer than those it predicts.
+`test: newest 7d` measures tomorrow's accuracy: the newest rows are predicted from older ones. With
+a share of all rows, the model also learns from rows that are newer than those it predicts.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from sync.base.errors import NeedsPerson
+from sync.base.errors import ActionRequired
 from sync.config import EvaluationSettings, TableSettings
+from sync.model.columns import TargetSchema
+from sync.model.conditions import Between, Condition, Native
 
-# Left to itself Aito answers with every case as well, which is every tested row: megabytes that
-# nobody keeps.
+# Without `select` Aito also answers with every tested row, which can be megabytes.
 SELECT = (
     "n",
     "testSamples",
@@ -40,6 +42,7 @@ SELECT = (
     "medianMs",
     "warmingMs",
 )
+# Column of the ledger -> field of the answer.
 FIGURES = {
     "test_samples": "testSamples",
     "train_samples": "trainSamples",
@@ -49,93 +52,165 @@ FIGURES = {
     "mean_rank": "meanRank",
     "geom_mean_p": "geomMeanP",
 }
-RESULT_LENGTH = 100_000  # a figure nobody knows yet may be long; the ledger keeps facts, not rows
+MAX_RESULT_LENGTH = 100_000  # characters of an answer that the ledger keeps
+NOT_A_NUMBER = ("NaN", "Infinity", "-Infinity")  # how Aito writes a figure that does not exist
 
-Schema = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+# -- the request
 
 
-def body(
-    table: TableSettings, asked: EvaluationSettings, schema: Schema, newest: int | None
-) -> dict[str, Any]:
-    """The evaluate body of one entry. schema: Aito's; newest: the newest cursor in Aito.
+@dataclass(frozen=True)
+class Sample:
+    """Which rows are predicted, and which rows the model learns from.
 
-    Raises NeedsPerson when Aito's table lacks a column that is asked for, or has no rows.
+    condition: the rows to choose from, in Aito's query language; None: all rows of the table.
+    counted: the same condition, for counting.
+    train: the rows to learn from, in Aito's query language; None: all rows that are not predicted.
+    step, remainder: of the rows to choose from, those whose index in the table, divided by `step`,
+        leaves `remainder` are predicted.
     """
-    if asked.query is not None:
-        return dict(asked.query)
-    if missing := _missing(table.name, asked, schema):
-        raise NeedsPerson(
-            f"Aito has no column {', '.join(missing)}: mend predict or given in the configuration"
-        )
-    where = {"where": {field: {"$get": field} for field in asked.given}} if asked.given else {}
-    task = {"from": table.name, **where, "predict": asked.predict}
-    return {**_parts(table, asked, newest), "evaluate": task, "select": list(SELECT)}
+
+    condition: Mapping[str, Any] | None
+    counted: Condition | None
+    train: Mapping[str, Any] | None = None
+    step: int = 1
+    remainder: int = 0
+
+    def limited(self, rows: int, cases: int) -> Sample:
+        """The sample with about `cases` rows at most. rows: how many rows there are to choose."""
+        step = math.ceil(rows / cases)
+        return dataclasses.replace(self, step=max(self.step, step))
+
+    def to_json(self) -> dict[str, Any]:
+        """The parts `test` and `train` of an evaluate body."""
+        test, train = self._test(), self._train()
+        return {"test": test} if train is None else {"test": test, "train": train}
+
+    def _test(self) -> dict[str, Any]:
+        spread = {"$index": {"$mod": [self.step, self.remainder]}}
+        if self.condition is None:
+            return spread
+        if self.step == 1:
+            return dict(self.condition)
+        return {"$and": [dict(self.condition), spread]}
+
+    def _train(self) -> dict[str, Any] | None:
+        if self.train is not None:
+            return dict(self.train)
+        if self.condition is None or self.step == 1:
+            return None
+        # Rows of the condition that are not predicted must not be learned from either.
+        return {"$not": dict(self.condition)}
 
 
-def _parts(table: TableSettings, asked: EvaluationSettings, newest: int | None) -> dict[str, Any]:
-    """Which rows are predicted, and which are learnt from."""
-    if asked.newest_seconds is None:
-        return {"test": asked.test}
+def sample(table: TableSettings, evaluation: EvaluationSettings, newest: int | None) -> Sample:
+    """The rows to predict, before `cases` limits them.
+
+    newest: the newest cursor in Aito, epoch seconds. Raises ActionRequired when there is none and
+    the newest rows are to be predicted.
+    """
+    seconds = evaluation.newest_seconds
+    if seconds is not None:
+        return _newest_rows(table, newest, seconds)
+    match evaluation.test:
+        case {"$index": {"$mod": [int(step), int(remainder)]}, **rest} if step > 0 and not rest:
+            return Sample(None, None, step=step, remainder=remainder)
+        case dict(condition):
+            return Sample(condition, Native(condition))
+    raise AssertionError("settings allow a condition or `newest`")
+
+
+def _newest_rows(table: TableSettings, newest: int | None, seconds: int) -> Sample:
     if newest is None or table.cursor is None:
-        raise NeedsPerson("Aito's table has no rows yet")
-    edge = newest - asked.newest_seconds
-    return {
-        "test": {table.cursor.column: {"$gte": edge}},
-        "train": {table.cursor.column: {"$lt": edge}},
-    }
+        raise ActionRequired("Aito's table has no rows yet")
+    column, start = table.cursor.column, newest - seconds
+    counted = Between(column, start, newest + 1)
+    return Sample({column: {"$gte": start}}, counted, train={column: {"$lt": start}})
 
 
-def _missing(table: str, asked: EvaluationSettings, schema: Schema) -> list[str]:
-    """Fields that Aito does not have, as table.column."""
-    found = [_field(table, field, schema) for field in (asked.predict or "", *asked.given)]
-    return [name for name in found if name]
+def body(table: TableSettings, evaluation: EvaluationSettings, rows: Sample) -> dict[str, Any]:
+    """The evaluate body of an entry with `predict`."""
+    task: dict[str, Any] = {"from": table.name, "predict": evaluation.predict}
+    if evaluation.given:
+        task["where"] = {field: {"$get": field} for field in evaluation.given}
+    return {**rows.to_json(), "evaluate": task, "select": list(SELECT)}
 
 
-def _field(table: str, field: str, schema: Schema) -> str | None:
-    """The column, or the one behind its link, that is not there."""
+def check_columns(
+    table: TableSettings, evaluation: EvaluationSettings, schema: TargetSchema
+) -> None:
+    """Raises ActionRequired when the target lacks a column of `predict` or `given`."""
+    fields = (evaluation.predict or "", *evaluation.given)
+    missing = [_missing_column(table.name, field, schema) for field in fields]
+    names = [name for name in missing if name]
+    if names:
+        raise ActionRequired(
+            f"Aito has no column {', '.join(names)}: correct predict or given in the configuration"
+        )
+
+
+def _missing_column(table: str, field: str, schema: TargetSchema) -> str | None:
+    """The column that a field needs and the target lacks, as table.column; None: none.
+
+    field: a column, or a link and a column of the table that it points to.
+    """
     own, _, behind = field.partition(".")
-    column = schema.get(table, {}).get(own)
-    if column is None:
+    columns = schema[table].columns if table in schema else {}
+    if own not in columns:
         return f"{table}.{own}"
     if not behind:
         return None
-    target = str(column.get("link", "")).partition(".")[0]
-    if not target:
+    link = columns[own].link
+    if link is None:
         return f"{table}.{field} ({own} is no link)"
-    return None if behind in schema.get(target, {}) else f"{target}.{behind}"
+    linked = link.partition(".")[0]
+    linked_columns = schema[linked].columns if linked in schema else {}
+    return None if behind in linked_columns else f"{linked}.{behind}"
 
 
-def figures(answer: Any) -> dict[str, Any] | None:
-    """The columns of the ledger that an answer fills; None when it is no evaluation's answer.
+# -- the answer
 
-    Aito writes a figure that does not exist as the text "NaN"; it becomes null. Cases, which are
-    rows, are left out.
-    """
+
+@dataclass(frozen=True)
+class Answer:
+    """What an evaluation found. figures: columns of the ledger. result: JSON text, without rows."""
+
+    figures: Mapping[str, float | int | None]
+    result: str
+
+
+def read_answer(answer: Any) -> Answer | None:
+    """The figures of an evaluate answer; None when it is no such answer."""
     if not isinstance(answer, dict) or not ({"accuracy", "testSamples"} & answer.keys()):
         return None
-    found: dict[str, Any] = {name: number(answer.get(theirs)) for name, theirs in FIGURES.items()}
-    tested = found["test_samples"] if "testSamples" in answer else number(answer.get("n"))
-    found["test_samples"] = None if tested is None else round(tested)
-    return {**found, "result": _kept(answer)}
-
-
-def _kept(answer: Mapping[str, Any]) -> str:
-    """The answer's plain figures as JSON: lists and objects are where the rows are."""
-    plain = {name: value for name, value in answer.items() if not isinstance(value, dict | list)}
-    real = {
-        name: None if number(value) is None and _is_number(value) else value
-        for name, value in plain.items()
+    figures: dict[str, float | int | None] = {
+        column: number(answer.get(field)) for column, field in FIGURES.items()
     }
-    text = json.dumps(real, ensure_ascii=False)
-    return text if len(text) <= RESULT_LENGTH else json.dumps({"reason": "too long to keep"})
+    tested = number(answer.get("testSamples", answer.get("n")))
+    figures["test_samples"] = None if tested is None else round(tested)
+    return Answer(figures, _plain_figures(answer))
 
 
-def _is_number(value: Any) -> bool:
-    return (isinstance(value, float | int) and not isinstance(value, bool)) or value in (
-        "NaN",
-        "Infinity",
-        "-Infinity",
-    )
+def _plain_figures(answer: Mapping[str, Any]) -> str:
+    """The answer as JSON text, without lists and objects, which hold rows."""
+    kept = {
+        name: _json_value(value)
+        for name, value in answer.items()
+        if not isinstance(value, dict | list)
+    }
+    text = json.dumps(kept, ensure_ascii=False)
+    if len(text) > MAX_RESULT_LENGTH:
+        return json.dumps({"reason": "the answer is too long to keep"})
+    return text
+
+
+def _json_value(value: Any) -> Any:
+    """The value; null for a number that does not exist, which JSON cannot write."""
+    if value in NOT_A_NUMBER:
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def number(value: Any) -> float | None:

@@ -1,1 +1,6 @@
-"""Other Google services: Secret Manager, Pub/Sub."""
+"""Other Google services: the key in Secret Manager, messages on Pub/Sub."""
+
+from sync.gcp.secret import Secret, api_key
+from sync.gcp.topic import publish
+
+__all__ = ["Secret", "api_key", "publish"]

@@ -1,6 +1,6 @@
-"""The Aito key: from Secret Manager, or from AITO_API_KEY on a laptop.
+"""The Aito key: from Secret Manager, or from AITO_API_KEY on a person's machine.
 
-In memory only, and never printed.
+The key is kept in memory only, and never printed.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from google.api_core import exceptions, retry
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import GoogleAuthError
+
 from sync.base.errors import AccessDenied, Unavailable
 
 FETCH_SECONDS = 15.0
 
 
 class Secret:
-    """The key, loaded when first needed and again when it proved wrong (rotation).
+    """The key. It is loaded when it is first needed, and again after Aito refused it.
 
     Safe for threads.
     """
@@ -47,10 +51,10 @@ class Secret:
             return self._value != refused
 
 
-def secret(name: str | None, project: str | None) -> Secret:
-    """The key that the configuration means.
+def api_key(name: str | None, project: str | None) -> Secret:
+    """The key that the configuration names, or the one in AITO_API_KEY.
 
-    name: secret id, projects/P/secrets/S or .../versions/V; project: of a bare id.
+    name: secret id, projects/P/secrets/S or .../versions/V. project: of a bare id.
     """
     if key := os.environ.get("AITO_API_KEY", "").strip():
         return Secret(lambda: _shaped(key, "AITO_API_KEY"))
@@ -74,12 +78,6 @@ def version(name: str | None, project: str | None) -> str:
 
 
 def _access(name: str) -> str:
-    from google.api_core import (
-        exceptions,
-        retry,
-    )  # what only a run with a secret needs is imported by it alone
-    from google.auth.exceptions import GoogleAuthError
-
     repeat = retry.Retry(
         initial=0.3, maximum=3.0, timeout=FETCH_SECONDS, predicate=retry.if_transient_error
     )
@@ -104,12 +102,11 @@ def _access(name: str) -> str:
 
 
 def _client() -> Any:
-    from google.cloud import secretmanager
+    from google.cloud import secretmanager  # slow to import, and only read once a process
 
     host = os.environ.get("SECRET_MANAGER_EMULATOR_HOST")
     if not host:
         return secretmanager.SecretManagerServiceClient()
-    from google.auth.credentials import AnonymousCredentials
     from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
         SecretManagerServiceRestTransport,
     )

@@ -1,137 +1,266 @@
-"""What the verbs need of the world, and the work they are given: one table in one run.
+"""The ports: what the pipeline needs of the world. Adapters implement them; app.py connects them.
 
-The protocols are the shape of the adapters (source, target, ledger) as the verbs see them; no verb
-imports an adapter.
+Every method may raise AccessDenied, ActionRequired or Unavailable, beside what it names itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Protocol
 
-from sync.base.clock import Clock, Deadline
-from sync.base.events import Log
-from sync.bigquery.queries import Origin, Parameter
-from sync.config import Settings, TableSettings
+from sync.base.errors import Busy
+from sync.config import BatchSettings, TableSettings
 from sync.model.batches import Batch
-from sync.model.results import Request, TableReport
-from sync.model.window import Bucket, Slice, Window
+from sync.model.checkpoint import Checkpoint
+from sync.model.columns import Column, SchemaDifference, TargetSchema, TargetTable
+from sync.model.conditions import Condition
+from sync.model.records import (
+    EvaluationRecord,
+    RejectRecord,
+    RowId,
+    RunRecord,
+    StatusRecords,
+    WatchRecords,
+)
+from sync.model.window import Histogram, Slice, Window
 
-PAGE = 10_000  # Aito's hits a request; its own examples use it
-Where = Mapping[str, Any]
-Columns = Mapping[str, Mapping[str, Any]]
 
-
-class Counted(Protocol):
-    """A histogram of a window."""
+class SourceTable(Protocol):
+    """How a source describes one table: what the pipeline may know of it."""
 
     @property
-    def buckets(self) -> tuple[Bucket, ...]: ...
+    def columns(self) -> tuple[Column, ...]:
+        """The target columns that its rows fill, the cursor's included."""
+        ...
+
     @property
-    def cursorless(self) -> int: ...
+    def reject_reasons(self) -> tuple[str, ...]:
+        """Why a row may not be sent. `Row.fault` is an index into it."""
+        ...
+
+    @property
+    def slice_rows(self) -> int:
+        """How many rows a slice should hold at most."""
+        ...
+
+    @property
+    def reads_recent_only(self) -> bool:
+        """Whether reading leaves out rows that arrived long ago.
+
+        Never delete by such a reading: a row that was not read may still exist.
+        """
+        ...
+
+    def whole(self) -> SourceTable:
+        """The same table, read without leaving anything out."""
+        ...
 
 
-class SourcePort(Protocol):
-    """BigQuery, for reading. `bytes`: what it processed so far."""
+class Source(Protocol):
+    """Where rows come from. One object serves one table in one run."""
 
-    bytes: int
+    @property
+    def bytes_processed(self) -> int:
+        """Bytes that the source has read for this object so far."""
+        ...
 
-    def origin(
-        self, table: TableSettings, *, prune: bool = True
-    ) -> tuple[Origin, float | None]: ...
+    def describe(self, table: TableSettings, *, prune: bool = True) -> SourceTable:
+        """Describe a table. prune: reading may leave out partitions that hold no recent row.
+
+        Raises SchemaMismatch with every column that cannot be synced; NotFound.
+        """
+        ...
+
     def histogram(
-        self, origin: Origin, span: Window, watermark: int, rows: int = ...
-    ) -> Counted: ...
+        self, source: SourceTable, window: Window, watermark: int, slice_rows: int
+    ) -> Histogram:
+        """Count rows and keys in the window. Fingerprints cover rows up to `watermark`."""
+        ...
+
     def batches(
-        self, origin: Origin, part: Slice | None, rows: int, size: int
-    ) -> Iterator[Batch]: ...
-    def estimate(self, origin: Origin, span: Window, parts: Sequence[Slice]) -> int: ...
+        self, source: SourceTable, part: Slice | None, limits: BatchSettings
+    ) -> Iterator[Batch]:
+        """The rows of a slice as finished batches, in (cursor, key) order.
+
+        One row per key: the one with the newest cursor. part None: the whole source.
+        """
+        ...
+
+    def is_empty(self, source: SourceTable) -> bool:
+        """Whether the source shows no row at all."""
+        ...
+
+    def estimate(self, source: SourceTable, window: Window, slices: Sequence[Slice]) -> int:
+        """Bytes that the source would read to count the window and to load its slices."""
+        ...
 
 
-class TargetPort(Protocol):
-    """Aito."""
+class Target(Protocol):
+    """Where rows go.
 
-    def schema(self) -> dict[str, dict[str, Any]]: ...
-    def create(self, table: str, columns: Columns) -> None: ...
-    def add_column(self, table: str, name: str, column: Mapping[str, Any]) -> None: ...
-    def drop(self, table: str) -> None: ...
-    def rename(self, table: str, new: str) -> None: ...
-    def count(self, table: str, where: Where | None = None) -> int: ...
-    def newest(self, table: str, cursor: str, before: int) -> tuple[int | None, int]: ...
+    Writes raise Refused when nothing was stored, and OutcomeUnknown when the request may or may
+    not have been applied, now or later.
+    """
+
+    @property
+    def page_rows(self) -> int:
+        """How many rows one answer can hold."""
+        ...
+
+    def schema(self) -> TargetSchema:
+        """Everything that the target holds, by name."""
+        ...
+
+    def compare(self, table: str, wanted: Sequence[Column], held: TargetTable) -> SchemaDifference:
+        """How the wanted columns differ from a table, judged by meaning and not by spelling."""
+        ...
+
+    def create(self, table: str, columns: Sequence[Column]) -> None:
+        """Make a table. The tables that its links point to must exist."""
+        ...
+
+    def add_column(self, table: str, column: Column) -> None:
+        """Add a nullable column. Existing rows read it as absent."""
+        ...
+
+    def drop(self, table: str) -> None:
+        """Remove a table and its rows. A missing table is no error."""
+        ...
+
+    def rename(self, table: str, new: str) -> None:
+        """Rename a table over another one, which is removed."""
+        ...
+
+    def count(self, table: str, condition: Condition | None = None) -> int:
+        """How many rows match."""
+        ...
+
+    def newest(self, table: str, cursor: str, before: int) -> tuple[int | None, int]:
+        """The newest cursor before a second, None if there is none; and the rows before it."""
+        ...
+
     def rows(
-        self, table: str, where: Where, key: str, select: Sequence[str] | None = None
-    ) -> Iterator[dict[str, Any]]: ...
-    def insert(self, table: str, batch: Batch) -> None: ...
-    def replace(self, table: str, key: str, values: Sequence[Any], batch: Batch | None) -> None: ...
-    def delete(self, table: str, where: Where) -> int: ...
-    def optimize(self, table: str) -> None: ...
-    def start_job(self, path: str, query: Mapping[str, Any]) -> str: ...
-    def job(self, job_id: str) -> Mapping[str, Any]: ...
-    def job_result(self, job_id: str) -> Any: ...
+        self, table: str, condition: Condition, key: str, columns: Sequence[str]
+    ) -> Iterator[dict[str, Any]]:
+        """The given columns of every row that matches, in the key's order."""
+        ...
+
+    def insert(self, table: str, batch: Batch) -> None:
+        """Store the rows of a batch."""
+        ...
+
+    def upsert(self, table: str, key: str, keys: Sequence[Any], batch: Batch) -> None:
+        """Delete the rows with these keys and store the batch, in one step."""
+        ...
+
+    def delete(self, table: str, condition: Condition) -> int:
+        """Delete the rows that match. Returns how many were deleted, by counts before and after."""
+        ...
+
+    def optimize(self, table: str) -> None:
+        """Have the table's segments joined, so that reads are fast."""
+        ...
+
+    def start_evaluation(self, query: Mapping[str, Any]) -> str:
+        """Start an evaluation as a job. Returns the job's id."""
+        ...
+
+    def evaluation_has_ended(self, job_id: str) -> bool:
+        """Whether a job has ended. Raises Refused (NOT_FOUND) when the job is not known."""
+        ...
+
+    def evaluation_answer(self, job_id: str) -> Any:
+        """What an ended evaluation answered. Raises Refused or OutcomeUnknown when it failed."""
+        ...
 
 
-class LedgerPort(Protocol):
-    """The sync's own records."""
-
-    def append(
-        self,
-        kind: Literal["runs", "rejects", "evaluations", "leases"],
-        rows: Sequence[Mapping[str, Any]],
-        ids: Sequence[str],
-    ) -> None: ...
-    def rows(self, text: str, parameters: Sequence[Parameter] = ()) -> list[dict[str, Any]]: ...
-
-
-class LeasePort(Protocol):
+class Lease(Protocol):
     """The lock of a run."""
 
-    def check(self) -> None: ...
-
-
-@dataclass
-class Work:
-    """One table in one run: everything a verb is given, and the report it fills."""
-
-    run_id: str
-    request: Request
-    settings: Settings
-    table: TableSettings
-    source: SourcePort
-    target: TargetPort
-    ledger: LedgerPort
-    lease: LeasePort
-    log: Log
-    clock: Clock
-    deadline: Deadline
-    report: TableReport
-    schema: dict[str, dict[str, Any]]  # Aito's tables and columns, as far as the run knows
-    rejected: set[tuple[str, int]] = field(
-        default_factory=set
-    )  # key and cursor of each row rejected in this run
-    inherited: bool = False  # a run before this one did not finish: what it did is counted again
-    deleted: int = 0  # rows removed, or about to be, because the source no longer has them
+    @property
+    def taken(self) -> bool:
+        """Whether the run has held a lease."""
+        ...
 
     @property
-    def key(self) -> str:
-        """The Aito column that identifies a row; config sees to it that tables with a cursor have
-        one.
+    def unfinished(self) -> frozenset[str]:
+        """The tables that an earlier run has left unfinished."""
+        ...
+
+    def take(self, tables: Sequence[str]) -> dict[str, Busy]:
+        """Take the leases of tables. Returns the error of each that another run holds."""
+        ...
+
+    def kept(self, unfinished: set[str]) -> AbstractContextManager[None]:
+        """Keep the leases while the body runs, then give them back.
+
+        unfinished: the tables that are not done. The body removes those that it has finished.
         """
-        assert self.table.key
-        return self.table.key
+        ...
 
-    @property
-    def cursor(self) -> str:
-        """The Aito column that holds the cursor in epoch seconds."""
-        assert self.table.cursor
-        return self.table.cursor.column
+    def check(self) -> None:
+        """Raises LeaseLost when nothing more may be written."""
+        ...
 
 
-def between(cursor: str, start: int, end: int) -> Where:
-    """Aito's condition for rows whose cursor lies in [start, end)."""
-    return {"$and": [{cursor: {"$gte": start}}, {cursor: {"$lt": end}}]}
+class Ledger(Protocol):
+    """The sync's own records. It answers questions; no caller knows its SQL.
 
+    Reading from a ledger that does not exist yet finds nothing. Writing makes what is missing.
+    """
 
-def one_of(column: str, values: Sequence[Any]) -> Where:
-    """Aito's condition for rows whose column holds one of the values."""
-    return {column: {"$or": list(values)}}
+    def record_run(self, record: RunRecord) -> None:
+        """Append the row of one table in one run."""
+        ...
+
+    def record_rejects(self, records: Sequence[RejectRecord]) -> None:
+        """Append rejects, each once however often it is repeated."""
+        ...
+
+    def record_evaluation(self, record: EvaluationRecord) -> None:
+        """Append one state of an evaluation, once however often it is repeated."""
+        ...
+
+    def known_rejects(self, table: str, since: int) -> dict[RowId, bool]:
+        """Rejects on record with a cursor from `since` on.
+
+        The value is True when a run that did not fail met it: it is no sign of a new problem.
+        """
+        ...
+
+    def last_verified(self, table: str) -> int | None:
+        """Watermark after the last sync that ended ok, epoch seconds."""
+        ...
+
+    def last_ok(self, tables: Sequence[str], since: datetime) -> dict[str, datetime]:
+        """When the last sync that ended ok finished, by table. Tables without one are left out."""
+        ...
+
+    def deleted_since(self, table: str, since: datetime) -> int:
+        """Rows that runs started since then have deleted for being gone from the source."""
+        ...
+
+    def evaluations(self, since: datetime) -> list[EvaluationRecord]:
+        """The furthest state of each evaluation started since then, oldest first."""
+        ...
+
+    def watch_records(self, tables: Sequence[str], since: datetime, now: datetime) -> WatchRecords:
+        """The furthest state of each evaluation started since then, and the last syncs of tables.
+
+        It is one query, however much there is.
+        """
+        ...
+
+    def checkpoints(self, tables: Sequence[str]) -> dict[str, Checkpoint]:
+        """The checkpoint of each table that has one."""
+        ...
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Append a checkpoint, which replaces the table's earlier ones."""
+        ...
+
+    def status(self, tables: Sequence[str], now: float) -> StatusRecords:
+        """What the status page shows. now: epoch seconds."""
+        ...

@@ -32,17 +32,25 @@ class Window:
 class Bucket:
     """What the source holds in the hour, or the finer span, that begins at `start`.
 
-    winners: rows that are the newest of their key in the whole window; keyless: rows without a key;
-    reach: newest cursor of any of its keys; fingerprint: XOR over the winners' (key, cursor) up to
-    the watermark.
+    latest_per_key: rows that are the newest of their key in the whole window. keyless: rows
+    without a key. max_cursor: the newest cursor of any of its keys. fingerprint: XOR of the hashes
+    of (key, cursor) over those newest rows, up to the watermark.
     """
 
     start: int
     rows: int
-    winners: int
+    latest_per_key: int
     keyless: int
-    reach: int
+    max_cursor: int
     fingerprint: int
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """What the source holds in a window. cursorless: rows that have no cursor at all."""
+
+    buckets: tuple[Bucket, ...]
+    cursorless: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,11 +60,11 @@ class Slice:
     start: int
     end: int
     rows: int = 0
-    winners: int = 0
+    latest_per_key: int = 0
     keyless: int = 0
     fingerprint: int = 0
-    # rows at or after `end` hold newer versions of keys of this slice when reach >= end
-    reach: int = BEGINNING
+    # rows at or after `end` hold newer versions of keys of this slice when max_cursor >= end
+    max_cursor: int = BEGINNING
     # read in so many parts by a hash of the key: one second may hold more rows than one worker
     # sorts
     parts: int = 1
@@ -66,7 +74,7 @@ class Slice:
         """End of the range that holds newer versions of this slice's keys, or None when there are
         none.
         """
-        return self.reach + 1 if self.reach >= self.end else None
+        return self.max_cursor + 1 if self.max_cursor >= self.end else None
 
 
 def window(now: int, watermark: int | None, lookback: int, keep: int | None) -> Window:
@@ -114,9 +122,9 @@ def _joined(start: int, end: int, group: Sequence[Bucket], rows: int) -> Slice:
         start=start,
         end=end,
         rows=total,
-        winners=sum(b.winners for b in group),
+        latest_per_key=sum(b.latest_per_key for b in group),
         keyless=sum(b.keyless for b in group),
         fingerprint=fingerprint,
-        reach=max((b.reach for b in group), default=BEGINNING),
+        max_cursor=max((b.max_cursor for b in group), default=BEGINNING),
         parts=-(-total // rows) if total > HEAVY * rows else 1,
     )

@@ -1,1 +1,11 @@
-"""The steps of a run."""
+"""The steps of a run. `run_tables` takes them in order for each table.
+
+run -> actions -> plan, prepare, load or reconcile or swap -> verify -> purge
+"""
+
+from sync.pipeline.context import RunContext
+from sync.pipeline.outcome import unexpected
+from sync.pipeline.run import run_tables
+from sync.pipeline.table_run import TableRun
+
+__all__ = ["RunContext", "TableRun", "run_tables", "unexpected"]

@@ -1,344 +1,256 @@
-"""Sends batches to one Aito table so that each row arrives once, or is recorded as a reject.
-Nothing else writes rows.
+"""Delivers batches to one target table so that each row arrives once, or is recorded as a reject.
 
-Every answer of an insert has its consequence here:
-    done       the rows count as uploaded
-    unknown    look which keys are there, send only the others
-    refused    halve the batch down to the rows at fault, record them, send the rest; 413 halves the batch size, too
-    500 again  like refused, but a row is only blamed once another was taken: else it is Aito that
-    is ill
-A refused row is in the ledger before any later row is sent: the watermark never passes a row that
-nobody knows of.
+Nothing else writes rows. Each outcome of a write has its consequence here:
+
+    done            the rows count as uploaded
+    unknown         look which rows are there, send only the missing ones
+    rows refused    halve the batch until the rows at fault are found, reject them, send the rest
+    too large       the same, and send smaller batches from now on
+    server error    as unknown; when it repeats, halve the batch. A single row is only suspected:
+                    it is rejected once the target has taken another row, else the target is ill
 """
 
 from __future__ import annotations
 
-import json
-import random
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
-from sync.base.errors import OutcomeUnknown, Refused, TooManyRejects, Unavailable
-from sync.bigquery.queries import Parameter
+from sync.base.backoff import Backoff
+from sync.base.errors import OutcomeUnknown, Refusal, Refused, Unavailable, Unknown
 from sync.model import batches
 from sync.model.batches import Batch, Row
-from sync.model.ports import Work, one_of
-from sync.model.window import BEGINNING
+from sync.model.conditions import OneOf
+from sync.pipeline.rejects import Reject, RejectBook
+from sync.pipeline.table_run import TableRun
 
 ATTEMPTS = 5
-PAUSE_SECONDS = 0.5  # doubles with each attempt
-SUSPECTS = 10  # so many rows refused with 500, none taken and none there yet: not the rows are bad
-TOO_LARGE = 413
-DOCUMENT_LENGTH = 500_000  # characters, each of up to 12 bytes once escaped
-ABOUT_ROWS = (
-    400,
-    TOO_LARGE,
-    422,
-)  # any other refusal is about the table or the address, and blames no row
-Reject = tuple[Row, str]  # and why
-Known = dict[tuple[str | None, int | None], bool]
-# Rejects that are on record; `excused` where a run that did not fail met them, so that they are no
-# sign of worse.
-KNOWN = """
-SELECT key, cursor, LOGICAL_OR(run_id NOT IN (SELECT run_id FROM {runs} WHERE `table` = @table AND status = 'failed'))
-  AS excused
-FROM {rejects} WHERE `table` = @table AND cursor >= @start AND key IS NOT NULL GROUP BY key, cursor"""
+MAX_SUSPECTS = 10  # rows that fail while none is taken: then the target is ill, not the rows
 
 
-class Sender:
-    """The way into one Aito table for one run.
+@dataclass
+class Suspects:
+    """Rows that a server error was answered to, until it is known whether they are at fault."""
 
-    `table`: its name there, for `replace` not the configured one.
+    rejects: list[Reject] = field(default_factory=list)
+    outdated: list[Row] = field(default_factory=list)  # the target may hold an older state of them
+
+    def add(self, reject: Reject, *, upsert: bool) -> None:
+        """Add a row. upsert: the target may hold another row under its key."""
+        self.rejects.append(reject)
+        if upsert:
+            self.outdated.append(reject.row)
+
+    def clear(self) -> None:
+        """Forget all suspects: they were rejected."""
+        self.rejects.clear()
+        self.outdated.clear()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How a batch is sent. taken_before: rows that the target had taken when it first refused.
+
+    part: the batch is a part of a refused one, so a server error needs no second try.
     """
 
-    def __init__(
-        self,
-        work: Work,
-        columns_faults: Sequence[tuple[str, str]],
-        planned: int,
-        table: str | None = None,
-    ) -> None:
-        self._work = work
-        self._faults = columns_faults
-        self._planned = planned
-        self._table = table or work.table.name
-        self._size = work.settings.batch.bytes
-        self._suspects: list[Reject] = []
-        self._outdated: list[Row] = []  # suspects under whose keys Aito may hold another state
-        self._taken = 0  # rows that Aito took
-        self._witness: str | None = None  # a document that Aito holds
-        self._known: Known = {}
-        self._known_from: int | None = None  # the cursor from which on `_known` was read
-        self._counted = 0  # rejects of this run, less those that a run before it was content with
+    upsert: bool
+    taken_before: int
+    part: bool = False
 
-    def send(self, batch: Batch, *, replace: bool = False) -> None:
-        """Deliver a batch. replace: what Aito holds under the same keys goes in the same step.
+
+class Delivery:
+    """The way into one target table for one run."""
+
+    def __init__(
+        self, run: TableRun, rejects: RejectBook, reject_reasons: tuple[str, ...], table: str = ""
+    ) -> None:
+        """reject_reasons: of the source, for flagged rows. table: default the configured one."""
+        self._run = run
+        self._rejects = rejects
+        self._reject_reasons = reject_reasons
+        self._table = table or run.name
+        self._max_bytes = run.settings.batch.bytes
+        self._suspects = Suspects()
+        self._backoff = Backoff()
+        self._probe: str | None = None  # a document that the target is known to hold
+        self.taken = 0  # rows that the target took
+        self.outcome_unknown = False  # whether any write may still be applied later
+
+    def send(self, batch: Batch, *, upsert: bool = False) -> None:
+        """Deliver a batch. upsert: rows that the target holds under the same keys are replaced.
 
         Raises TooManyRejects, LeaseLost, Unavailable, AccessDenied.
         """
         if batch.flagged:
-            batch = self._without_flagged(batch, replace)
-        for piece in batches.within(batch, self._size):
-            self._deliver(piece, replace)
+            batch = self._without_flagged(batch, upsert=upsert)
+        for piece in batches.within(batch, self._max_bytes):
+            self._deliver(piece, Attempt(upsert, self.taken))
 
-    def vouch(self, document: str) -> None:
-        """Tell of a document that Aito holds just so."""
-        self._witness = document
+    def probe_with(self, document: str) -> None:
+        """Remember a document that the target holds in exactly this state."""
+        self._probe = document
 
     def finish(self) -> None:
-        """Settle rows that were refused with a server error, no row being taken after them. Raises
-        Unavailable.
+        """Decide about rows that are still suspected. Raises Unavailable when that is impossible.
 
-        A row that Aito holds is put in its own place once more: if that is taken, the others are to
-        blame. Where none is known, those are that were to blame before.
+        Probe with a row known to be stored: if it succeeds, reject the suspects. Without such a
+        row, reject only what earlier runs have rejected.
         """
-        if not self._suspects:
+        if not self._suspects.rejects:
             return
-        if self._witness is not None and self._work.table.key is not None:
-            self._work.lease.check()
-            self._write(batches.of([self._witness]), replace=True)
+        if self._probe is not None and self._run.table.key is not None:
+            self._run.lease.check()
+            self._write(batches.of([self._probe]), upsert=True)
         elif self._new_suspects():
             raise Unavailable(
-                f"{self._table}: Aito answers 500 to {len(self._suspects)} rows and took no other;"
-                " try again"
+                f"{self._table}: Aito answers 500 to {len(self._suspects.rejects)} rows and took "
+                "no other; try again"
             )
-        self._blame()
+        self._reject_suspects()
 
-    def _without_flagged(self, batch: Batch, replace: bool) -> Batch:
+    def _without_flagged(self, batch: Batch, *, upsert: bool) -> Batch:
+        """Reject the rows that the source has flagged. Returns the rest."""
         rows = batch.read()
-        self._reject(
-            [(row, self._faults[row.fault][1]) for row in rows if row.fault is not None], replace
-        )
-        return batches.of([row.document for row in rows if row.fault is None], batch.newest)
+        flagged = [
+            Reject(row, self._reject_reasons[row.fault]) for row in rows if row.fault is not None
+        ]
+        self._reject(flagged, upsert=upsert)
+        good = [row.document for row in rows if row.fault is None]
+        return batches.of(good, batch.newest)
 
-    def _deliver(self, batch: Batch, replace: bool, taken: int | None = None) -> None:
-        """taken: of a part of a refused batch, how many rows Aito had taken when it first refused
-        that.
-        """
-        if not batch.rows:
-            return
-        enough = (
-            1 if taken is not None and batch.rows > 1 else 2
-        )  # server errors; the whole had its second chance
-        taken = self._taken if taken is None else taken
+    def _deliver(self, batch: Batch, how: Attempt) -> None:
+        patience = 1 if how.part and batch.rows > 1 else 2  # server errors before halving
         for attempt in range(1, ATTEMPTS + 1):
-            self._work.lease.check()
+            if not batch.rows:
+                return
+            self._run.lease.check()
             try:
-                self._write(batch, replace)
+                self._write(batch, upsert=how.upsert)
             except Refused as error:
-                if error.http_status not in ABOUT_ROWS:
-                    raise Unavailable(
-                        f"{self._table}: {error}; the next run looks at the table again"
-                    ) from error
-                self._halve(batch, error, replace, taken)
+                self._handle_refusal(batch, error, how)
                 return
             except OutcomeUnknown as error:
-                left = batch if replace else self._missing(batch)
-                if left.rows == batch.rows and error.http_status == 500 and attempt >= enough:
-                    self._halve(batch, error, replace, taken)
+                self.outcome_unknown |= error.cause is not Unknown.SERVER_ERROR
+                left = batch if how.upsert else self._missing(batch)
+                nothing_taken = left.rows == batch.rows
+                failed = error.cause is Unknown.SERVER_ERROR
+                if nothing_taken and failed and attempt >= patience:
+                    self._halve(batch, error, how)
                     return
                 batch = left
-                if attempt == ATTEMPTS or not self._pause(attempt, error):
+                if attempt == ATTEMPTS or not self._wait(attempt, error):
                     raise
             else:
                 self._took(batch.rows, batch.last)
                 return
-            if not batch.rows:
-                return
 
-    def _write(self, batch: Batch, replace: bool) -> None:
-        if replace:
-            keys = [row.values[self._work.key] for row in batch.read()]
-            self._work.target.replace(self._table, self._work.key, keys, batch)
+    def _write(self, batch: Batch, *, upsert: bool) -> None:
+        if upsert:
+            keys = [row.values[self._run.key] for row in batch.read()]
+            self._run.target.upsert(self._table, self._run.key, keys, batch)
         else:
-            self._work.target.insert(self._table, batch)
+            self._run.target.insert(self._table, batch)
 
-    def _took(self, rows: int, last: str) -> None:
-        self._work.report.uploaded += rows
-        self._taken += rows
-        self._witness = last
-        self._blame()
-
-    def _blame(self) -> None:
-        self._record(self._suspects)
-        self._forget(self._outdated)
-        self._check_share()
-        self._suspects.clear()
-        self._outdated.clear()
-
-    def _missing(self, batch: Batch) -> Batch:
-        """What of a batch with an unknown outcome is not in Aito.
-
-        What is there counts as uploaded.
-        """
-        if self._work.table.key is None:
+    def _handle_refusal(self, batch: Batch, error: Refused, how: Attempt) -> None:
+        if error.cause is Refusal.TOO_LARGE:
+            self._max_bytes = max(1, len(batch.body) // 2)
+        elif error.cause is not Refusal.ROWS:
             raise Unavailable(
-                f"{self._table}: the outcome of an insert is unknown, and without a key nothing can"
-                " be looked up"
-            )
-        rows = batch.read()
-        columns = [self._work.key] + ([self._work.cursor] if self._work.table.cursor else [])
-        keys = [row.values[self._work.key] for row in rows]
-        hits = self._work.target.rows(
-            self._table, one_of(self._work.key, keys), self._work.key, columns
-        )
-        there = {tuple(hit.get(c) for c in columns) for hit in hits}
-        here = [row.document for row in rows if tuple(row.values.get(c) for c in columns) in there]
-        left = [
-            row.document for row in rows if tuple(row.values.get(c) for c in columns) not in there
-        ]
-        if here:
-            self._took(len(here), here[-1])
-        return batches.of(left, batch.newest)
+                f"{self._table}: {error}; the next run looks at the table again"
+            ) from error
+        self._halve(batch, error, how)
 
-    def _pause(self, attempt: int, error: OutcomeUnknown) -> bool:
-        pause = PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
-        if pause >= self._work.deadline.left:
-            return False
-        self._work.log(
-            "batch_retried",
-            f"{self._table}: {error}; looked, and sending what is missing",
-            "WARNING",
-            table=self._work.table.name,
-            attempt=attempt,
-        )
-        self._work.clock.sleep(pause)
-        return True
-
-    def _halve(
-        self, batch: Batch, error: Refused | OutcomeUnknown, replace: bool, taken: int
-    ) -> None:
-        if error.http_status == TOO_LARGE:
-            self._size = max(1, len(batch.body) // 2)
+    def _halve(self, batch: Batch, error: Refused | OutcomeUnknown, how: Attempt) -> None:
         if batch.rows > 1:
+            part = Attempt(how.upsert, how.taken_before, part=True)
             for half in batches.halves(batch):
-                self._deliver(half, replace, taken)
+                self._deliver(half, part)
             return
         (row,) = batch.read()
-        if isinstance(error, Refused) or self._taken > taken:
-            self._reject([(row, error.reason)], replace)
+        another_row_was_taken = self.taken > how.taken_before
+        if isinstance(error, Refused) or another_row_was_taken:
+            self._reject([Reject(row, error.reason)], upsert=how.upsert)
         else:
-            self._suspect(row, error, replace)
+            self._suspect(Reject(row, error.reason), error, upsert=how.upsert)
 
-    def _suspect(self, row: Row, error: OutcomeUnknown, replace: bool) -> None:
-        self._suspects.append((row, error.reason))
-        if replace:
-            self._outdated.append(row)
-        if self._witness is not None:
+    def _suspect(self, reject: Reject, error: OutcomeUnknown, *, upsert: bool) -> None:
+        self._suspects.add(reject, upsert=upsert)
+        if self._probe is not None:
             self.finish()
-        elif self._new_suspects() >= SUSPECTS:
+        elif self._new_suspects() >= MAX_SUSPECTS:
             raise Unavailable(
                 f"{self._table}: Aito answers 500 to every row; try again later"
             ) from error
 
     def _new_suspects(self) -> int:
-        """How many suspects no run before this one has found to blame."""
-        return sum(self._excused(*self._place(row)) is None for row, _ in self._suspects)
+        """How many suspects no earlier run has rejected."""
+        return sum(self._rejects.is_new(reject.row) for reject in self._suspects.rejects)
 
-    def _reject(self, found: Sequence[Reject], replace: bool) -> None:
-        self._record(found)
-        if replace:
-            self._forget([row for row, _ in found])
-        self._check_share()
+    def _took(self, rows: int, last: str) -> None:
+        """Count rows that the target took. `last` is the document of one of them."""
+        self._run.progress.uploaded += rows
+        self.taken += rows
+        self._probe = last
+        self._reject_suspects()
 
-    def _forget(self, rows: Sequence[Row]) -> None:
-        """Remove what Aito holds under rejected rows' keys: an outdated row is worse than none."""
-        keys = [key for row in rows if (key := row.values.get(self._work.key)) is not None]
+    def _reject_suspects(self) -> None:
+        self._rejects.add(self._suspects.rejects)
+        self._delete_outdated(self._suspects.outdated)
+        self._rejects.check_share()
+        self._suspects.clear()
+
+    def _reject(self, rejects: list[Reject], *, upsert: bool) -> None:
+        self._rejects.add(rejects)
+        if upsert:
+            self._delete_outdated([reject.row for reject in rejects])
+        self._rejects.check_share()
+
+    def _delete_outdated(self, rows: list[Row]) -> None:
+        """Delete what the target holds under rejected rows' keys: it is no longer true."""
+        found = (row.values.get(self._run.key) for row in rows)
+        keys = tuple(key for key in found if key is not None)
         if keys:
-            self._work.target.delete(self._table, one_of(self._work.key, keys))
+            self._run.target.delete(self._table, OneOf(self._run.key, keys))
 
-    def _check_share(self) -> None:
-        work = self._work
-        rows = max(self._planned, work.report.fetched)
-        if self._planned and self._counted > work.table.rejects.max_share * rows:
-            raise TooManyRejects(too_many(work, self._counted, rows))
+    def _missing(self, batch: Batch) -> Batch:
+        """The rows of a batch with an unknown outcome that the target does not hold.
 
-    def _record(self, found: Sequence[Reject]) -> None:
-        """Count rejects and put those into the ledger that are not on record."""
-        work, new = self._work, []
-        for row, reason in found:
-            key, cursor = self._place(row)
-            work.report.rejected += 1
-            if key is not None and cursor is not None:
-                work.rejected.add((key, cursor))
-            excused = self._excused(key, cursor)
-            if excused is None:
-                new.append((entry(work, reason, key, cursor, row.document), work.report.rejected))
-            self._counted += not excused
-        self._tell(new)
-
-    def _tell(self, new: Sequence[tuple[dict[str, Any], int]]) -> None:
-        """new: entries of the ledger, each with its number among the run's rejects."""
-        work, table = self._work, self._work.report.table
-        work.ledger.append(
-            "rejects", [made for made, _ in new], [f"{work.run_id}-{table}-{n}" for _, n in new]
-        )
-        for _, number in new:
-            work.log(
-                "row_rejected",
-                f"{table}: a row was rejected; its reason is in the rejects ledger",
-                "WARNING",
-                table=table,
-                rejected=number,
-            )
-
-    def _place(self, row: Row) -> tuple[str | None, int | None]:
-        """Key and cursor, by which a reject is known again."""
-        work = self._work
-        return row.key(work.table.key), row.values.get(work.cursor) if work.table.cursor else None
-
-    def _excused(self, key: str | None, cursor: int | None) -> bool | None:
-        """Whether a reject is on record of a run that was content with it; None: on no record at
-        all.
-
-        For the lookback reads rejects again. The record is read from the window's start on, and all
-        of it once a row from before that comes (settle).
+        Rows that are there count as uploaded.
         """
-        start = self._work.report.start or BEGINNING
-        if cursor is not None and cursor < start:
-            start = BEGINNING
-        if self._known_from is None or start < self._known_from:
-            table = Parameter("table", "STRING", self._work.table.name)
-            found = self._work.ledger.rows(KNOWN, (table, Parameter("start", "INT64", start)))
-            self._known = {(row["key"], row["cursor"]): row["excused"] for row in found}
-            self._known_from = start
-        return self._known.get((key, cursor))
+        if self._run.table.key is None:
+            raise Unavailable(
+                f"{self._table}: the outcome of an insert is unknown, and without a key nothing "
+                "can be looked up"
+            )
+        rows = batch.read()
+        columns = [self._run.key]
+        if self._run.table.cursor:
+            columns.append(self._run.cursor)
+        stored = self._stored(rows, columns)
+        here: list[str] = []
+        left: list[str] = []
+        for row in rows:
+            values = tuple(row.values.get(column) for column in columns)
+            (here if values in stored else left).append(row.document)
+        if here:
+            self._took(len(here), here[-1])
+        return batches.of(left, batch.newest)
 
+    def _stored(self, rows: list[Row], columns: list[str]) -> set[tuple[object, ...]]:
+        """The values of the columns, of the rows that the target holds under the rows' keys."""
+        keys = tuple(row.values[self._run.key] for row in rows)
+        condition = OneOf(self._run.key, keys)
+        hits = self._run.target.rows(self._table, condition, self._run.key, columns)
+        return {tuple(hit.get(column) for column in columns) for hit in hits}
 
-def entry(
-    work: Work,
-    reason: str,
-    key: str | None = None,
-    cursor: int | None = None,
-    document: str | None = None,
-) -> dict[str, Any]:
-    """A row of the ledger's rejects."""
-    return {
-        "run_id": work.run_id,
-        "table": work.report.table,
-        "key": key,
-        "cursor": cursor,
-        "document": None if document is None else _shown(document),
-        "reason": reason,
-        "rejected_at": work.clock.timestamp(),
-    }
-
-
-def _shown(document: str) -> str:
-    """A document as the ledger can take it: BigQuery's streaming inserts, like Aito's, end at 10
-    MB.
-    """
-    if len(document) <= DOCUMENT_LENGTH:
-        return document
-    return json.dumps(
-        {"first_characters": document[:DOCUMENT_LENGTH], "of": len(document)}, ensure_ascii=False
-    )
-
-
-def too_many(work: Work, rejected: int, rows: int) -> str:
-    """The message of a table that is stopped for its rejects."""
-    return (
-        f"{work.table.name}: {rejected} of {rows} rows were rejected, more than rejects.max_share"
-        f" {work.table.rejects.max_share:g} allows; see the rejects ledger for the reasons, mend"
-        " the source, or raise rejects.max_share"
-    )
+    def _wait(self, attempt: int, error: OutcomeUnknown) -> bool:
+        """Wait before the next attempt. Returns False when there is no time for it."""
+        if not self._backoff.pause(attempt, self._run.deadline):
+            return False
+        self._run.events(
+            "batch_retried",
+            f"{self._table}: {error}; looked, and sending what is missing",
+            "WARNING",
+            table=self._run.name,
+            attempt=attempt,
+        )
+        return True

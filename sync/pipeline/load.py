@@ -1,7 +1,6 @@
-"""Loads one table: slice by slice in the cursor's order, skipping what Aito holds, and verifies
-what arrived.
+"""Loads one table: slice by slice in the cursor's order, skipping what the target holds.
 
-In order, so that the newest cursor in Aito is always a truthful watermark; a crash costs at most
+In order, so that the newest cursor in the target is always a true watermark. A crash costs at most
 one batch, which the next run's lookback finds.
 """
 
@@ -9,223 +8,227 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from sync.bigquery.queries import faults
 from sync.model import batches
 from sync.model.batches import Batch, Row
-from sync.model.ports import Work, one_of
-from sync.model.window import BEGINNING, Slice
-from sync.pipeline import reconcile
-from sync.pipeline.deliver import Sender, entry
-from sync.pipeline.plan import Plan
-from sync.pipeline.prefetch import ahead, size
-from sync.pipeline.reconcile import Held
+from sync.model.conditions import OneOf
+from sync.model.plan import Plan
+from sync.model.window import Slice
+from sync.pipeline import compare
+from sync.pipeline.compare import TargetIndex
+from sync.pipeline.deliver import Delivery
+from sync.pipeline.prefetch import batch_bytes, prefetch
+from sync.pipeline.rejects import RejectBook
+from sync.pipeline.repair import Repairer
+from sync.pipeline.table_run import TableRun
+from sync.pipeline.verify import Verifier
 
 
-def load(work: Work, plan: Plan) -> None:
-    """Bring the window's rows into Aito.
+@dataclass
+class Loaded:
+    """The result of a load or a reconcile, also when it ends early.
 
-    Raises OutOfTime at a batch's edge, with the state good.
+    covered_until: end of what a run through everything has gone through.
+    outcome_unknown: a write may still be applied later.
     """
-    sender = Sender(work, faults(plan.origin.columns), sum(part.rows for part in plan.slices))
-    Loader(work, plan, sender).load()
+
+    covered_until: int | None = None
+    outcome_unknown: bool = False
+
+
+def load(run: TableRun, plan: Plan, loaded: Loaded) -> None:
+    """Bring the window's rows into the target. Raises OutOfTime between two batches."""
+    rejects = RejectBook(run, plan.rows)
+    delivery = Delivery(run, rejects, plan.source.reject_reasons)
+    try:
+        Loader(run, plan, rejects, delivery, loaded).load()
+    finally:
+        loaded.outcome_unknown = delivery.outcome_unknown
 
 
 class Loader:
-    """The slices of one plan, loaded through one sender."""
+    """The slices of one plan."""
 
-    def __init__(self, work: Work, plan: Plan, sender: Sender) -> None:
-        self._work = work
+    def __init__(
+        self, run: TableRun, plan: Plan, rejects: RejectBook, delivery: Delivery, loaded: Loaded
+    ) -> None:
+        self._run = run
         self._plan = plan
-        self._sender = sender
-        # Rows whose content may have changed are compared whole; rows that never change, by key and
-        # cursor.
-        self._by_content = work.table.mode == "merge" or work.request.full_refresh
+        self._rejects = rejects
+        self._delivery = delivery
+        self._loaded = loaded
+        self._verifier = Verifier(run, rejects, Repairer(run, delivery, rejects))
 
     def load(self) -> None:
         """All slices, then the comparison of both ends over the whole window."""
-        self._count_cursorless()
-        known = [part for part in self._plan.slices if self._overlaps(part)]
-        in_place = [self._known(part) for part in known]
-        for part, batch in ahead(
-            self._fresh(self._plan.slices[len(known) :]), lambda each: size(each[1])
-        ):
-            if batch:
-                self._batch(part, batch, None)
-            else:
-                self._completed(part)
-        if in_place.count(True) == len(self._plan.slices) and not self._work.inherited:
-            # Key by key, both ends were just found equal over the whole window: a count would tell
-            # less.
-            self._work.report.verified = True
+        if self._plan.cursorless:
+            self._rejects.add_cursorless(self._plan.cursorless)
+        slices = self._plan.slices
+        known = [part for part in slices if self._may_hold_rows(part)]
+        unchanged = [self._load_known(part) for part in known]
+        self._load_new(slices[len(known) :])
+        if all(unchanged) and len(unchanged) == len(slices) and not self._must_verify_more:
+            # Both ends were just found equal key by key: a count would tell less.
+            self._run.progress.verified = True
             return
-        reconcile.settle(self._work, self._plan, self._sender)
-        if (
-            self._work.report.rejected or self._work.report.repaired
-        ):  # the newest row may be among them
-            end = self._plan.span.end
-            self._work.report.watermark_after, _ = self._work.target.newest(
-                self._work.table.name, self._work.cursor, end
-            )
+        self._verifier.verify_and_repair(self._plan)
+        self._read_watermark()
 
-    def _count_cursorless(self) -> None:
-        """Rows without a cursor belong to no window: each run counts and reports them, none is
-        left out in silence.
+    @property
+    def _must_verify_more(self) -> bool:
+        """Whether the comparison at the end covers more than this window."""
+        return self._plan.verify_since < self._plan.window.start or self._plan.compare_keys
+
+    def _read_watermark(self) -> None:
+        """Ask for the watermark where rejects or repairs may have changed the newest row."""
+        progress = self._run.progress
+        if progress.rejected or progress.repaired or progress.deleted:
+            end = self._plan.window.end
+            newest, _ = self._run.target.newest(self._run.name, self._run.cursor, end)
+            progress.watermark_after = newest
+
+    # -- slices of which the target holds nothing
+
+    def _load_new(self, parts: Sequence[Slice]) -> None:
+        """Send slices of which the target holds nothing, the next batches being read meanwhile."""
+        steps = prefetch(self._read_new(parts), lambda step: batch_bytes(step[1]))
+        for part, batch in steps:
+            if batch:
+                self._send_batch(part, batch, None)
+            else:
+                self._complete(part)
+
+    def _read_new(self, parts: Sequence[Slice]) -> Iterator[tuple[Slice, Batch | None]]:
+        """The batches of the slices; None after the last of each.
+
+        The query of a slice begins while the one before is sent: nothing comes for seconds.
         """
-        count, report = self._plan.cursorless, self._work.report
-        if count:
-            report.fetched += count
-            report.rejected += count
-            reason = (
-                f"{count} rows have no cursor ({self._work.cursor} would be NULL) and are not"
-                " loaded"
-            )
-            self._work.ledger.append(
-                "rejects",
-                [entry(self._work, reason)],
-                [f"{self._work.run_id}-{report.table}-cursorless"],
-            )
-
-    def _fresh(self, parts: Sequence[Slice]) -> Iterator[tuple[Slice, Batch | None]]:
-        """The batches of slices of which Aito holds nothing, each slice ended by None.
-
-        As one sequence, and each begun while the one before is sent: a query takes seconds in which
-        nothing comes.
-        """
-        for part, found in ahead(map(self._begun, parts)):
+        for part, found in prefetch(map(self._begin_reading, parts)):
             for batch in found:
                 yield part, batch
             yield part, None
 
-    def _begun(self, part: Slice) -> tuple[Slice, Iterator[Batch]]:
-        """A slice and its batches, of which the first is here already."""
+    def _begin_reading(self, part: Slice) -> tuple[Slice, Iterator[Batch]]:
+        """A slice and its batches, of which the first has been read."""
         found = self._read(part)
-        return part, itertools.chain(list(itertools.islice(found, 1)), found)
+        first = list(itertools.islice(found, 1))
+        return part, itertools.chain(first, found)
 
     def _read(self, part: Slice) -> Iterator[Batch]:
-        most = self._work.settings.batch
-        return self._work.source.batches(self._plan.origin, part, most.rows, most.bytes)
+        return self._run.source.batches(self._plan.source, part, self._run.settings.batch)
 
-    def _known(self, part: Slice) -> bool:
-        """A slice of which Aito may hold rows.
+    # -- slices of which the target may hold rows
 
-        Returns whether it held just these and nothing was to do.
-        """
-        report = self._work.report
-        held = self._held(part)
-        if held is not None and self._in_place(part, held):
-            report.fetched += part.rows
-            report.skipped += part.rows
-            self._told(part)
-            return True
-        for batch in ahead(self._read(part), size):
-            self._batch(part, batch, held)
-        self._completed(part)
-        return False
-
-    def _completed(self, part: Slice) -> None:
-        self._sender.finish()
-        reconcile.complete(self._work, self._plan, self._sender, part)
-        if self._work.request.full_refresh:
-            self._work.report.covered = part.end
-        self._told(part)
-
-    def _told(self, part: Slice) -> None:
-        report = self._work.report
-        report.slices_done += 1
-        self._work.log(
-            "slice_done",
-            f"{report.table}: {report.slices_done} of {report.slices_planned} slices",
-            table=report.table,
-            slice_start=part.start,
-            slice_end=part.end,
-            **report.counts(),
-        )
-
-    def _overlaps(self, part: Slice) -> bool:
-        """Whether Aito may hold rows of the slice: everything after the watermark is new to it."""
+    def _may_hold_rows(self, part: Slice) -> bool:
+        """Whether the target may hold rows of the slice. After the watermark it holds none."""
         return self._plan.watermark is not None and part.start <= self._plan.watermark
 
-    def _held(self, part: Slice) -> Held | None:
-        """Keys and cursors of the slice's rows in Aito, where that is what rows are compared by."""
-        if not self._overlaps(part) or self._by_content or part.parts > 1:
+    def _load_known(self, part: Slice) -> bool:
+        """Send what the target lacks of a slice. Returns whether it held exactly its rows."""
+        index = self._read_index(part)
+        if index is not None and not part.keyless and compare.matches(part, index):
+            self._run.progress.fetched += part.rows
+            self._run.progress.skipped += part.rows
+            self._run.slice_done(part.start, part.end)
+            return True
+        for batch in prefetch(self._read(part), batch_bytes):
+            self._send_batch(part, batch, index)
+        self._complete(part)
+        return False
+
+    def _read_index(self, part: Slice) -> TargetIndex | None:
+        """Keys and cursors that the target holds, where rows are compared by those."""
+        by_whole_row = self._plan.whole_rows or part.parts > 1
+        if by_whole_row or not self._may_hold_rows(part):
             return None
-        return reconcile.held(self._work, part)
+        return compare.read_index(self._run, part)
 
-    def _in_place(self, part: Slice, held: Held) -> bool:
-        """Whether Aito holds exactly the slice's rows already:
-        a night with nothing new ends here.
-        """
-        return not part.keyless and reconcile.matches(part, held)
+    def _complete(self, part: Slice) -> None:
+        self._delivery.finish()
+        self._verifier.complete_slice(self._plan, part)
+        self._loaded.covered_until = part.end
+        self._run.slice_done(part.start, part.end)
 
-    def _batch(self, part: Slice, batch: Batch, held: Held | None) -> None:
-        report = self._work.report
-        # At least one batch of news a run, however little time there is: no standstill behind a
-        # long lookback.
-        if report.uploaded or (report.covered or BEGINNING) > self._plan.span.start:
-            self._work.deadline.check(report.table)
-        report.fetched += batch.rows
-        if self._overlaps(part):
-            self._send_new(batch, held)
+    # -- batches
+
+    def _send_batch(self, part: Slice, batch: Batch, index: TargetIndex | None) -> None:
+        # Send at least one new batch before checking the deadline, so that every run makes
+        # progress.
+        if self._delivery.taken or self._has_resumable_progress:
+            self._run.deadline.check(self._run.name)
+        progress = self._run.progress
+        progress.fetched += batch.rows
+        if self._may_hold_rows(part):
+            self._send_difference(batch, index)
         else:
-            self._sender.send(
-                batch, replace=self._work.table.mode == "merge" and self._plan.total > 0
-            )
-        self._work.log.progress(report.table, report.fetched)
+            upsert = self._run.table.mode == "merge" and self._plan.target_rows > 0
+            self._delivery.send(batch, upsert=upsert)
+        self._run.events.progress(self._run.name, progress.fetched)
         if batch.newest is not None:
-            report.watermark_after = max(batch.newest, report.watermark_after or batch.newest)
-            if (
-                self._work.request.full_refresh and part.parts == 1
-            ):  # else the slice is not read in order
-                report.covered = batch.newest
+            newest = progress.watermark_after
+            progress.watermark_after = batch.newest if newest is None else max(newest, batch.newest)
+            if part.parts == 1:  # several parts are not read in the cursor's order
+                self._loaded.covered_until = batch.newest
 
-    def _send_new(self, batch: Batch, held: Held | None) -> None:
-        """Send the rows that Aito lacks, replace those it holds in another state, skip the others.
+    def _send_difference(self, batch: Batch, index: TargetIndex | None) -> None:
+        """Send the rows that the target lacks or holds in another state; skip the others.
 
-        All in one order: were the new ones sent first, a crash would leave the others behind the
+        All in one order. If new rows were sent first, a crash would leave changed rows behind the
         watermark.
         """
         rows = batch.read()
         good = [row for row in rows if row.fault is None]
-        here = self._by_key(good, held) if held is not None else self._by_whole_row(good)
-        left = [row.text for row in rows if not here.get(str(row.key(self._work.key)))]
-        self._work.report.skipped += len(rows) - len(left)
-        stale = any(there is False for there in here.values())
-        if known := [row.document for row in good if here[str(row.key(self._work.key))]]:
-            self._sender.vouch(known[-1])
-        self._sender.send(
-            batches.of(left, batch.newest), replace=stale or self._work.table.mode == "merge"
-        )
+        states = self._states_by_row(good) if index is None else self._states_by_key(good, index)
+        unchanged = [row for row in good if states[self._key(row)] is True]
+        left = [row.text for row in rows if states.get(self._key(row)) is not True]
+        self._run.progress.skipped += len(rows) - len(left)
+        if unchanged:
+            self._delivery.probe_with(unchanged[-1].document)
+        any_outdated = any(state is False for state in states.values())
+        upsert = any_outdated or self._run.table.mode == "merge"
+        self._delivery.send(batches.of(left, batch.newest), upsert=upsert)
 
-    def _by_key(self, rows: list[Row], held: Held) -> dict[str, bool | None]:
-        """By key: True when Aito holds the row as it is, False when otherwise, None when not at
-        all.
-        """
-        found = {
-            str(row.key(self._work.key)): held.get(str(row.key(self._work.key))) for row in rows
-        }
-        cursors = {str(row.key(self._work.key)): [row.values[self._work.cursor]] for row in rows}
-        return {
-            key: None if there is None else there == cursors[key] for key, there in found.items()
-        }
+    @property
+    def _has_resumable_progress(self) -> bool:
+        """Whether the next run can go on behind what this run has gone through."""
+        resumable = self._plan.resume_token is not None
+        return resumable and self._loaded.covered_until is not None
 
-    def _by_whole_row(self, rows: list[Row]) -> dict[str, bool | None]:
-        """The same by the rows' whole content, which is fetched for this batch alone."""
-        wanted = {str(row.key(self._work.key)): row.values for row in rows}
-        there: dict[str, list[dict[str, object]]] = {}
-        if rows:
-            where = one_of(self._work.key, [row.values[self._work.key] for row in rows])
-            columns = [column.name for column in self._plan.origin.columns]
-            for hit in self._work.target.rows(
-                self._work.table.name, where, self._work.key, columns
-            ):
-                there.setdefault(str(hit[self._work.key]), []).append(hit)
-        return {
-            key: None if key not in there else there[key] == [_present(values)]
-            for key, values in wanted.items()
-        }
+    def _key(self, row: Row) -> str:
+        return str(row.key(self._run.key))
+
+    def _states_by_key(self, rows: list[Row], index: TargetIndex) -> dict[str, bool | None]:
+        """By key: True when the target holds the row, False when another one, None when none."""
+        states: dict[str, bool | None] = {}
+        for row in rows:
+            key = self._key(row)
+            cursors = index.get(key)
+            states[key] = None if cursors is None else cursors == [row.values[self._run.cursor]]
+        return states
+
+    def _states_by_row(self, rows: list[Row]) -> dict[str, bool | None]:
+        """The same by the whole content, which is read for these rows alone."""
+        held = self._held_rows(rows)
+        states: dict[str, bool | None] = {}
+        for row in rows:
+            key = self._key(row)
+            states[key] = held[key] == [_present(row.values)] if key in held else None
+        return states
+
+    def _held_rows(self, rows: list[Row]) -> dict[str, list[dict[str, object]]]:
+        """The target's rows under the keys of these rows, by key."""
+        held: dict[str, list[dict[str, object]]] = {}
+        if not rows:
+            return held
+        keys = tuple(row.values[self._run.key] for row in rows)
+        columns = [column.name for column in self._plan.source.columns]
+        condition = OneOf(self._run.key, keys)
+        for hit in self._run.target.rows(self._run.name, condition, self._run.key, columns):
+            held.setdefault(str(hit[self._run.key]), []).append(hit)
+        return held
 
 
 def _present(values: dict[str, object]) -> dict[str, object]:
-    """A document as Aito shows it: absent instead of null."""
+    """A document as the target shows it: without its nulls."""
     return {name: value for name, value in values.items() if value is not None}

@@ -1,185 +1,244 @@
-"""What one table's run is about: columns that fit, the window, and its slices.
-
-Makes what is missing in Aito.
-"""
+"""Plans one table's run: columns, window, slices, and what has to be made. Writes nothing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sync.base.errors import NeedsPerson
-from sync.bigquery import types as schema
-from sync.bigquery.queries import Origin, Parameter
-from sync.model import window
-from sync.model.ports import PAGE, Columns, Work
-from sync.model.window import BEGINNING, Slice, Window
+from sync.base.errors import ActionRequired
+from sync.model import window as windows
+from sync.model.checkpoint import Checkpoint
+from sync.model.columns import TargetSchema
+from sync.model.plan import Plan
+from sync.model.window import BEGINNING, Window
+from sync.pipeline import definition
+from sync.pipeline.prepare import needed_changes
+from sync.pipeline.swap import empty_source
+from sync.pipeline.table_run import TableRun
 
-CONTINUED_SECONDS = 86_400  # what was gone through longer ago is gone through again
-LAST = """
-SELECT run_id, status, window_end FROM {runs} WHERE `table` = @table AND action = @action AND started_at >= @since
-  # NULL: that run did not come to this table
-  AND window_end IS NOT NULL ORDER BY finished_at DESC LIMIT 1"""
-NOTHING = (
-    "none in Aito either; if the source has rows, is their cursor in the future, or not in epoch"
-    " seconds?"
-)
+RESUME_SECONDS = 86_400  # what was gone through longer ago is gone through again
 USD_PER_TIB = 6.25  # BigQuery on demand, https://cloud.google.com/bigquery/pricing
+COLLAPSED_SHARE = 0.1  # of the rows may share their keys with others, and is not worth a warning
+COLLAPSED_ROWS = 10  # neither are so few rows
 
 
 @dataclass(frozen=True)
-class Plan:
-    """watermark: newest cursor in Aito before the window's end; total: Aito's rows before it."""
+class Situation:
+    """What a plan starts from. unfinished: an earlier run of the table did not finish."""
 
-    origin: Origin
-    exists: bool
-    span: Window
-    watermark: int | None = None
-    total: int = 0
-    slices: tuple[Slice, ...] = ()
-    cursorless: int = 0
-    slice_rows: int = window.SLICE_ROWS
+    schema: TargetSchema
+    checkpoint: Checkpoint
+    unfinished: bool = False
 
 
-def plan(work: Work, now: int) -> Plan:
-    """Plan a table with a cursor and bring Aito's schema into line. `now`: epoch seconds, the
-    window's end.
+@dataclass(frozen=True)
+class Refresh:
+    """Why the whole keep range is read, and by what a later run recognises that it may resume.
 
-    Raises SchemaMismatch with every difference before anything is written.
+    token None: the range was given by the request, and is not resumed.
     """
-    everything = work.request.everything
-    origin, row_bytes = work.source.origin(work.table, prune=not everything)
-    exists = prepare(work, origin)
-    watermark, total = (
-        work.target.newest(work.table.name, work.cursor, now) if exists else (None, 0)
-    )
-    span = window.window(
-        now, None if everything else watermark, work.table.lookback, work.table.keep
-    )
-    if everything and not work.request.dry_run:
-        span = _continued(work, span)
-    known_until = now if everything else BEGINNING - 1 if watermark is None else watermark
-    rows = window.slice_rows(row_bytes)
-    if work.request.action == "reconcile":
-        rows = min(rows, PAGE)  # the keys of such a slice cost one request, as its count would
-    counted = work.source.histogram(origin, span, known_until, rows)
-    parts = tuple(window.slices(span, counted.buckets, rows))
-    made = Plan(origin, exists, span, watermark, total, parts, counted.cursorless, slice_rows=rows)
-    _tell(work, made)
-    return made
+
+    reason: str
+    token: str | None = None
 
 
-def _continued(work: Work, span: Window) -> Window:
-    """The window less what the call before has gone through, if that one was asked the same and
-    ran out of time.
+def make_plan(run: TableRun, situation: Situation) -> Plan:
+    """Plan a table with a cursor.
+
+    Raises SchemaMismatch with every difference, ActionRequired, Unavailable.
     """
-    asked = Parameter("action", "STRING", work.request.action)
-    since = Parameter(
-        "since", "TIMESTAMP", datetime.fromtimestamp(span.end - CONTINUED_SECONDS, UTC)
+    source = run.source.describe(run.table, prune=not run.request.everything)
+    refresh = _refresh(run, situation, definition.definition(run.table, source.columns))
+    if refresh:
+        source = source.whole()
+    changes = needed_changes(run, source.columns, situation.schema)
+    exists = not changes.create
+    watermark, rows = _target_state(run, exists=exists)
+    window = _window(run, refresh, situation.checkpoint, watermark)
+    slice_rows = source.slice_rows
+    if run.request.action == "reconcile":
+        # The keys of such a slice cost one request, as its count would.
+        slice_rows = min(slice_rows, run.target.page_rows)
+    known_until = run.now if refresh else BEGINNING - 1 if watermark is None else watermark
+    counted = run.source.histogram(source, window, known_until, slice_rows)
+    plan = Plan(
+        source=source,
+        changes=changes,
+        exists=exists,
+        window=window,
+        watermark=watermark,
+        target_rows=rows,
+        slices=tuple(windows.slices(window, counted.buckets, slice_rows)),
+        cursorless=counted.cursorless,
+        slice_rows=slice_rows,
+        whole_rows=run.table.mode == "merge" or refresh is not None,
+        refresh=refresh.reason if refresh else None,
+        resume_token=refresh.token if refresh else None,
     )
-    found = work.ledger.rows(LAST, (Parameter("table", "STRING", work.table.name), asked, since))
-    same = (
-        found
-        and found[0]["status"] == "partial"
-        and found[0]["run_id"].endswith(work.request.mark(work.settings))
-    )
-    work.report.covered = max(span.start, found[0]["window_end"]) if same else span.start
-    return Window(min(work.report.covered, span.end), span.end)
+    _check_not_empty(run, plan)
+    return _with_verification(run, situation, plan)
 
 
-def recounted(work: Work, plan: Plan, start: int | None = None, *, prune: bool = False) -> Plan:
-    """The plan with the source counted anew, as it may have moved on meanwhile; `start`: from an
-    earlier second on.
+def _target_state(run: TableRun, *, exists: bool) -> tuple[int | None, int]:
+    """The newest cursor in the target before now, and its rows before now."""
+    if not exists:
+        return None, 0
+    return run.target.newest(run.name, run.cursor, run.now)
 
-    prune: stay within the bounds on the time of ingestion, if the plan does. Nothing may be deleted
-    by such a plan: a row that was not looked at is not gone.
+
+def _refresh(run: TableRun, situation: Situation, current: str) -> Refresh | None:
+    """Why the whole keep range is read; None: it is not."""
+    request, known = run.request, situation.checkpoint.definition
+    if request.since is not None or request.until is not None:
+        return Refresh("the range was requested")
+    if request.action == "reconcile":
+        return Refresh("reconcile", definition.token("reconcile", request.deep, current))
+    if request.full_refresh:
+        return Refresh("full_refresh was requested", definition.token("full_refresh", current))
+    if known is None or run.name not in situation.schema:
+        return None
+    changed = definition.changes(known, current)
+    if not changed:
+        return None
+    reason = f"the configuration changed: {', '.join(changed)}"
+    return Refresh(reason, definition.token("definition", current))
+
+
+def _window(
+    run: TableRun, refresh: Refresh | None, checkpoint: Checkpoint, watermark: int | None
+) -> Window:
+    known = None if refresh else watermark
+    window = windows.window(run.now, known, run.table.lookback, run.table.keep)
+    if refresh is None:
+        return window
+    if refresh.token is None:
+        return _requested_window(run, window)
+    return _resumed_window(run, refresh, checkpoint, window)
+
+
+def _requested_window(run: TableRun, window: Window) -> Window:
+    """The part of the window that the request names."""
+    since, until = run.request.since, run.request.until
+    start = window.start if since is None else max(window.start, since)
+    end = window.end if until is None else min(window.end, until)
+    return Window(min(start, end), end)
+
+
+def _resumed_window(
+    run: TableRun, refresh: Refresh, checkpoint: Checkpoint, window: Window
+) -> Window:
+    """The window without what an earlier run of the same request has gone through."""
+    if run.request.dry_run or checkpoint.covered_until is None or checkpoint.updated_at is None:
+        return window
+    same = checkpoint.resume_token == refresh.token
+    age = run.clock.now() - checkpoint.updated_at.timestamp()
+    if not same or age > RESUME_SECONDS:
+        return window
+    start = max(window.start, checkpoint.covered_until)
+    return Window(min(start, window.end), window.end)
+
+
+def _check_not_empty(run: TableRun, plan: Plan) -> None:
+    """Raises ActionRequired when a source that had rows shows none."""
+    target_has_rows = plan.watermark is not None and plan.watermark >= plan.window.start
+    if plan.rows or plan.cursorless or not target_has_rows:
+        return
+    if "empty_source" not in run.request.allow and run.source.is_empty(plan.source):
+        raise ActionRequired(empty_source(run.name, plan.target_rows))
+
+
+def _with_verification(run: TableRun, situation: Situation, plan: Plan) -> Plan:
+    """The plan with the range in which both ends must be equal at the end.
+
+    After a run that did not finish it begins where both ends were last found equal: later windows
+    would not see what a crash or a lost answer left behind further back than the lookback. A merge
+    that was broken off may have deleted a key's newest row, and the row to come back in its place
+    may be of any age.
     """
-    span = plan.span if start is None else Window(start, plan.span.end)
-    origin = replace(plan.origin, prune=prune and plan.origin.prune)
-    counted = work.source.histogram(origin, span, span.end, plan.slice_rows)
-    return replace(
-        plan,
-        origin=origin,
-        span=span,
-        slices=tuple(window.slices(span, counted.buckets, plan.slice_rows)),
+    if plan.refresh and plan.resume_token is None:
+        return replace(plan, verify_since=plan.window.start)
+    everything = windows.window(run.now, None, 0, run.table.keep).start
+    unsettled_since = situation.checkpoint.unsettled_since
+    start = plan.window.start
+    if plan.refresh or (situation.unfinished and run.table.mode == "merge"):
+        start = everything
+    elif situation.unfinished:
+        start = min(start, _verified_until(run, plan))
+    if unsettled_since is not None:
+        start = max(everything, min(start, unsettled_since))
+    return replace(plan, verify_since=start, compare_keys=unsettled_since is not None)
+
+
+def _verified_until(run: TableRun, plan: Plan) -> int:
+    """Start of what no run has found equal yet, epoch seconds."""
+    proven = run.ledger.last_verified(run.name)
+    if proven is not None and plan.watermark is not None and proven > plan.watermark:
+        proven = None  # the target's table was made anew since
+    return windows.window(run.now, proven, run.table.lookback, run.table.keep).start
+
+
+def report_plan(run: TableRun, plan: Plan) -> None:
+    """Enter a plan into the progress, log it, and warn of what would surprise."""
+    progress = run.progress
+    progress.window = plan.window
+    progress.watermark_before = progress.watermark_after = plan.watermark
+    progress.slices_planned = len(plan.slices)
+    why = f" ({plan.refresh})" if plan.refresh and run.request.action == "sync" else ""
+    run.events(
+        "table_planned",
+        f"{run.name}: {plan.rows} rows in {len(plan.slices)} slices{why}",
+        table=run.name,
+        rows=plan.rows,
+        slices=len(plan.slices),
+        window_start=plan.window.start,
+        window_end=plan.window.end,
+        watermark=plan.watermark,
+        keyless=plan.keyless,
+        cursorless=plan.cursorless,
+        refresh=plan.refresh,
     )
+    _warn(run, plan)
 
 
-def prepare(work: Work, origin: Origin) -> bool:
-    """Make Aito's table, or add the columns it lacks.
-
-    Returns whether the table is there (a dry run makes nothing).
-    """
-    name = work.table.name
-    _parents_are_there(work)
-    if name not in work.schema:
-        work.report.changes.append(f"table {name} with {len(origin.columns)} columns is made")
-        if not work.request.dry_run:
-            work.lease.check()
-            columns = definition(origin)
-            work.target.create(name, columns)
-            work.schema[name] = {column: dict(held) for column, held in columns.items()}
-        return not work.request.dry_run
-    for column in schema.missing_columns(name, origin.columns, work.schema[name]):
-        work.report.changes.append(f"column {column.name} ({column.type}) is added")
-        if not work.request.dry_run:
-            work.lease.check()
-            work.target.add_column(name, column.name, column.definition())
-            work.schema[name][column.name] = column.definition()
-    return True
-
-
-def definition(origin: Origin) -> Columns:
-    """The columns as Aito's schema API takes them."""
-    return {column.name: column.definition() for column in origin.columns}
-
-
-def _parents_are_there(work: Work) -> None:
-    absent = [
-        f"{column} links to {table}.{there}"
-        for column, (table, there) in work.table.links.items()
-        if there not in work.schema.get(table, {})
-    ]
-    planned = {t.name for t in work.settings.tables} if work.request.dry_run else set()
-    absent = [a for a in absent if a.split(" links to ")[1].split(".")[0] not in planned]
-    if absent:
-        raise NeedsPerson(
-            f"{work.table.name}: {'; '.join(absent)}, which Aito does not have; sync that table"
-            " first"
+def _warn(run: TableRun, plan: Plan) -> None:
+    if plan.keyless:
+        run.warn("rows_without_key", f"{plan.keyless} rows have no {run.key}, the key")
+    if plan.cursorless:
+        run.warn("rows_without_cursor", f"{plan.cursorless} rows have no cursor and are not loaded")
+    if not plan.rows and not plan.target_rows:
+        run.warn(
+            "no_rows",
+            "nothing has ever been loaded; if the source has rows, is their cursor in the future, "
+            "or in another unit than seconds?",
+        )
+    latest = sum(part.latest_per_key for part in plan.slices)
+    folded = plan.rows - plan.keyless - latest
+    if folded >= COLLAPSED_ROWS and folded > COLLAPSED_SHARE * plan.rows:
+        run.warn(
+            "keys_collapsed",
+            f"{plan.rows} rows of the source have only {latest} keys; {folded} rows "
+            f"({folded / plan.rows:.0%}) are folded into others of the same {run.key}. "
+            "Is it the right `key`?",
         )
 
 
-def _tell(work: Work, made: Plan) -> None:
-    report = work.report
-    report.start, report.end = made.span.start, made.span.end
-    report.watermark_before = report.watermark_after = made.watermark
-    report.slices_planned = len(made.slices)
-    rows = sum(part.rows for part in made.slices)
-    keyless = sum(part.keyless for part in made.slices)
-    odd = [
-        f"{keyless} without a key" if keyless else "",
-        f"{made.cursorless} without a cursor" if made.cursorless else "",
-        NOTHING if not rows and not made.total else "",
-    ]
-    note = ", ".join(o for o in odd if o)
-    work.log(
-        "table_planned",
-        f"{report.table}: {rows} rows in {len(made.slices)} slices{f' ({note})' if note else ''}",
-        "WARNING" if note else "INFO",
-        table=report.table,
-        rows=rows,
-        slices=len(made.slices),
-        window_start=made.span.start,
-        window_end=made.span.end,
-        watermark=made.watermark,
-        keyless=keyless,
-        cursorless=made.cursorless,
-    )
-    if work.request.dry_run:
-        size = work.source.estimate(made.origin, made.span, made.slices)
-        report.estimate = {
-            "rows": rows,
-            "bytes": size,
-            "usd": round(size / 2**40 * USD_PER_TIB, 6),
-            "schema": report.changes,
-        }
+def estimate(run: TableRun, plan: Plan) -> None:
+    """Enter what a dry run's plan would cost into the progress."""
+    size = run.source.estimate(plan.source, plan.window, plan.slices)
+    run.progress.estimate = {
+        "rows": plan.rows,
+        "bytes": size,
+        "usd": round(size / 2**40 * USD_PER_TIB, 6),
+        "schema": plan.changes.sentences(run.name),
+        "refresh": plan.refresh if run.request.action == "sync" else None,
+    }
+
+
+def new_checkpoint(table: str) -> Checkpoint:
+    """The checkpoint of a table that has none."""
+    return Checkpoint(table)
+
+
+def stamped(checkpoint: Checkpoint, now: float) -> Checkpoint:
+    """A checkpoint that is written now."""
+    return replace(checkpoint, updated_at=datetime.fromtimestamp(now, UTC))

@@ -1,6 +1,4 @@
-"""Reading ahead: the next items are made in a thread of their own while the caller works on the
-one before.
-"""
+"""Prefetch: a thread makes the next items while the caller works on the one before."""
 
 from __future__ import annotations
 
@@ -13,31 +11,31 @@ from typing import Generic, TypeVar
 from sync.model.batches import Batch
 
 T = TypeVar("T")
-# of batches that wait: half a second's sending, in which a query can run that nothing comes from
-BYTES = 6_000_000
+# Batches that wait hold about half a second's sending: a query can start meanwhile.
+BUFFER_BYTES = 6_000_000
 
 
-def ahead(items: Iterator[T], size: Callable[[T], int] = lambda _: BYTES) -> Iterator[T]:
-    """The same items in the same order. Another one is made whenever fewer than BYTES wait.
+def prefetch(items: Iterator[T], size: Callable[[T], int] = lambda _: BUFFER_BYTES) -> Iterator[T]:
+    """The same items in the same order. Another one is made while fewer than BUFFER_BYTES wait.
 
-    size: an item's bytes; without it one item waits, and no other is made until that is taken.
+    size: bytes of an item. Without it one item waits at most.
     """
-    shelf = _Shelf(size)
+    buffer = _Buffer(size)
     with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
-        reader.submit(shelf.fill, items)
+        reader.submit(buffer.fill, items)
         try:
-            yield from shelf.items()
+            yield from buffer.items()
         finally:
-            shelf.close()
+            buffer.close()
 
 
-def size(batch: Batch | None) -> int:
+def batch_bytes(batch: Batch | None) -> int:
     """Bytes of a batch."""
     return len(batch.body) if batch else 0
 
 
-class _Shelf(Generic[T]):
-    """What waits between the reader and the caller, by its true size: batches may be of any."""
+class _Buffer(Generic[T]):
+    """What waits between the reader and the caller, bounded by its bytes."""
 
     def __init__(self, size: Callable[[T], int]) -> None:
         self._size = size
@@ -63,7 +61,7 @@ class _Shelf(Generic[T]):
 
     def _wanted(self) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._bytes < BYTES)
+            self._changed.wait_for(lambda: self._closed or self._bytes < BUFFER_BYTES)
             return not self._closed
 
     @staticmethod

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 from sync.base.errors import PurgeRefused
-from sync.model.ports import Work
+from sync.model.conditions import Before
+from sync.pipeline.table_run import TableRun
 
 
-def purge(work: Work, now: int) -> None:
-    """Purge one table. `now`: the end of the run's window, epoch seconds.
+def purge(run: TableRun) -> None:
+    """Purge one table. Raises PurgeRefused past purge.max_share.
 
-    Raises PurgeRefused past purge.max_share. A parent's rows go although children may still name
-    them: Aito reads such a link as absent, and the children are purged first.
+    A parent's rows are deleted although children may still link to them: Aito reads such a link
+    as absent, and the children are purged first.
     """
-    if work.table.keep is None or work.request.dry_run:
+    if run.table.keep is None:
         return
-    where = {work.cursor: {"$lt": now - work.table.keep}}
-    old = work.target.count(work.table.name, where)
+    old_rows = Before(run.cursor, run.now - run.table.keep)
+    old = run.target.count(run.name, old_rows)
     if not old:
         return
-    _refuse_too_many(work, old, work.target.count(work.table.name))
-    work.lease.check()
-    work.report.purged = work.target.delete(work.table.name, where)
+    if "purge" not in run.request.allow:
+        _check_share(run, old, run.target.count(run.name))
+    run.lease.check()
+    run.progress.purged = run.target.delete(run.name, old_rows)
 
 
-def _refuse_too_many(work: Work, old: int, total: int) -> None:
-    share = work.table.purge.max_share
+def _check_share(run: TableRun, old: int, total: int) -> None:
+    share = run.table.purge.max_share
     if old <= share * total:
         return
-    text = (
-        f"{work.table.name}: {old} of {total} rows are older than keep, more than purge.max_share"
-        f" {share:g} allows to delete in one run; nothing was purged; if that is right, raise"
-        " purge.max_share or purge by hand"
+    message = (
+        f"{run.name}: {old} of {total} rows are older than keep, more than purge.max_share "
+        f"{share:g} allows to delete in one run; nothing was purged. If that is right, allow it "
+        'once with {"allow": ["purge"]} (--allow purge), or raise purge.max_share'
     )
-    work.log(
-        "purge_refused", text, "ERROR", table=work.table.name, old=old, total=total, max_share=share
-    )
-    raise PurgeRefused(text)
+    fields = {"table": run.name, "old": old, "total": total, "max_share": share}
+    run.events("purge_refused", message, "ERROR", **fields)
+    raise PurgeRefused(message)

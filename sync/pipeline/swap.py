@@ -1,101 +1,142 @@
-"""Swaps a small table as a whole: loads a fresh one beside it, verifies it, renames it over the
-old.
-"""
+"""Mode `replace`: loads a fresh table beside the old one, verifies it, and renames it over."""
 
 from __future__ import annotations
 
-from sync.base.errors import NeedsPerson, OutcomeUnknown, OutOfTime, TooManyRejects, Unavailable
-from sync.bigquery.queries import Origin, faults
-from sync.model.ports import Work
-from sync.pipeline.deliver import Sender, too_many
-from sync.pipeline.plan import definition
-from sync.pipeline.prefetch import ahead, size
+from dataclasses import dataclass
+
+from sync.base.errors import ActionRequired, OutcomeUnknown, OutOfTime, TooManyRejects, Unavailable
+from sync.model.columns import TargetTable
+from sync.model.ports import SourceTable
+from sync.pipeline.deliver import Delivery
+from sync.pipeline.prefetch import batch_bytes, prefetch
+from sync.pipeline.prepare import made_of
+from sync.pipeline.rejects import RejectBook, too_many
+from sync.pipeline.table_run import TableRun
 
 SUFFIX = "__fresh"
-# of the time budget: a table that had so much of it and did not fit will not fit the next time
-WHOLE = 0.9
+# A table that had so much of the time budget and did not fit will not fit the next time either.
+WHOLE_BUDGET = 0.9
 
 
-def replace(work: Work) -> None:
+@dataclass(frozen=True)
+class SwapPlan:
+    """What a swap is about. source: where the rows come from. old_exists: there is a table."""
+
+    source: SourceTable
+    old_exists: bool
+    fresh_exists: bool
+
+    @property
+    def sentence(self) -> str:
+        """What happens to the target's schema, in words."""
+        return "the table is swapped" if self.old_exists else "the table is made"
+
+
+def plan_swap(run: TableRun, schema: dict[str, TargetTable]) -> SwapPlan:
+    """Plan a swap. Writes nothing. Raises SchemaMismatch, ActionRequired."""
+    source = run.source.describe(run.table)
+    held = schema.get(run.name)
+    if held is not None and not held.is_table:
+        raise ActionRequired(
+            f"{run.name}: Aito has a {held.kind} of this name, and only a table can be synced; "
+            "give the table another `name`"
+        )
+    return SwapPlan(source, held is not None, run.name + SUFFIX in schema)
+
+
+def swap(run: TableRun, plan: SwapPlan, schema: dict[str, TargetTable]) -> None:
     """Replace the table's rows by the source's.
 
-    Raises OutOfTime, TooManyRejects, SchemaMismatch, Unavailable.
+    Raises OutOfTime, TooManyRejects, ActionRequired, Unavailable. The old rows stay then.
     """
-    origin, _ = work.source.origin(work.table)
-    if work.request.dry_run:
-        return
-    fresh = work.table.name + SUFFIX
-    _make(work, origin, fresh)
-    whole = work.deadline.left > WHOLE * work.settings.time_budget_seconds
+    fresh = run.name + SUFFIX
+    _make_fresh(run, plan, fresh, schema)
+    had_whole_budget = run.deadline.left > WHOLE_BUDGET * run.settings.time_budget_seconds
     try:
-        sent = _fill(work, origin, fresh)
+        taken = _fill(run, plan, fresh)
     except OutOfTime as error:
-        if not whole or work.deadline.stopped():
+        if not had_whole_budget or run.deadline.stopped():
             raise
-        raise NeedsPerson(_too_long(work)) from error
-    _verify(work, fresh, sent)
-    work.lease.check()
-    _swap(work, fresh)
-    work.schema[work.table.name] = {
-        name: dict(column) for name, column in definition(origin).items()
-    }
-    work.report.verified = True
+        raise ActionRequired(_too_long(run)) from error
+    _check_not_empty(run, plan)
+    _verify(run, fresh, taken)
+    run.lease.check()
+    _rename_over(run, fresh)
+    schema.pop(fresh, None)
+    schema[run.name] = made_of(plan.source.columns)
+    run.progress.verified = True
 
 
-def _too_long(work: Work) -> str:
+def _too_long(run: TableRun) -> str:
     return (
-        f"{work.table.name}: time_budget_seconds {work.settings.time_budget_seconds:g} was spent"
-        f" after {work.report.fetched} rows; a table of mode replace is loaded in one go, so"
-        " calling again would not end otherwise; the old rows stay; raise time_budget_seconds, or"
-        " give the table a cursor and mode merge"
+        f"{run.name}: time_budget_seconds {run.settings.time_budget_seconds:g} was spent after "
+        f"{run.progress.fetched} rows; a table of mode replace is loaded in one go, so calling "
+        "again would not end otherwise; the old rows stay; raise time_budget_seconds, or give the "
+        "table a cursor and mode merge"
     )
 
 
-def _make(work: Work, origin: Origin, fresh: str) -> None:
-    """An empty table beside the old one; what a killed run left behind goes first."""
-    absent = [table for table in work.table.parents if table not in work.schema]
-    if absent:
-        raise NeedsPerson(
-            f"{work.table.name}: links to {', '.join(absent)}, which Aito does not have; sync that"
-            " table first"
+def _make_fresh(run: TableRun, plan: SwapPlan, fresh: str, schema: dict[str, TargetTable]) -> None:
+    """Make an empty table beside the old one. What a killed run left behind is dropped."""
+    missing = [table for table in run.table.parents if table not in schema]
+    if missing:
+        raise ActionRequired(
+            f"{run.name}: links to {', '.join(missing)}, which Aito does not have; sync that "
+            "table first"
         )
-    work.lease.check()
-    if fresh in work.schema:
-        work.target.drop(fresh)
-    work.target.create(fresh, definition(origin))
-    work.schema[fresh] = {}
+    run.lease.check()
+    if plan.fresh_exists:
+        run.target.drop(fresh)
+    run.target.create(fresh, plan.source.columns)
 
 
-def _fill(work: Work, origin: Origin, fresh: str) -> int:
-    """Send everything; how many rows were taken."""
-    report, most = work.report, work.settings.batch
-    sender = Sender(work, faults(origin.columns), 0, fresh)
-    report.slices_planned = 1
-    for batch in ahead(work.source.batches(origin, None, most.rows, most.bytes), size):
-        work.deadline.check(report.table)
-        report.fetched += batch.rows
-        sender.send(batch)
-    sender.finish()
-    if report.rejected > work.table.rejects.max_share * report.fetched:
-        raise TooManyRejects(too_many(work, report.rejected, report.fetched))
-    report.slices_done = 1
-    return report.uploaded
+def _fill(run: TableRun, plan: SwapPlan, fresh: str) -> int:
+    """Send everything. Returns how many rows were taken."""
+    progress = run.progress
+    rejects = RejectBook(run, 0)
+    delivery = Delivery(run, rejects, plan.source.reject_reasons, fresh)
+    progress.slices_planned = 1
+    for batch in prefetch(run.source.batches(plan.source, None, run.settings.batch), batch_bytes):
+        run.deadline.check(run.name)
+        progress.fetched += batch.rows
+        delivery.send(batch)
+    delivery.finish()
+    if progress.rejected > run.table.rejects.max_share * progress.fetched:
+        raise TooManyRejects(too_many(run, progress.rejected, progress.fetched))
+    progress.slices_done = 1
+    return delivery.taken
 
 
-def _verify(work: Work, fresh: str, sent: int) -> None:
-    there = work.target.count(fresh)
-    if there != sent:
+def _check_not_empty(run: TableRun, plan: SwapPlan) -> None:
+    """Raises ActionRequired when the source shows no rows and the old table has some."""
+    if run.progress.fetched or not plan.old_exists or "empty_source" in run.request.allow:
+        return
+    old = run.target.count(run.name)
+    if old:
+        raise ActionRequired(empty_source(run.name, old))
+
+
+def empty_source(table: str, rows: int) -> str:
+    """The message of a source that had rows and shows none."""
+    return (
+        f"{table}: the source shows no rows, and Aito holds {rows}; nothing was deleted. Was the "
+        "source truncated, made anew, or hidden by a row access policy? If it is right, allow it "
+        'once with {"allow": ["empty_source"]} (--allow empty_source)'
+    )
+
+
+def _verify(run: TableRun, fresh: str, taken: int) -> None:
+    stored = run.target.count(fresh)
+    if stored != taken:
         raise Unavailable(
-            f"{work.table.name}: {there} rows arrived of {sent} sent; the old table stays, try"
-            " again"
+            f"{run.name}: {stored} rows arrived of {taken} sent; the old table stays, try again"
         )
 
 
-def _swap(work: Work, fresh: str) -> None:
+def _rename_over(run: TableRun, fresh: str) -> None:
     """Rename over the old table. When the answer is lost, the schema tells whether it happened."""
     try:
-        work.target.rename(fresh, work.table.name)
+        run.target.rename(fresh, run.name)
     except OutcomeUnknown:
-        if fresh in work.target.schema():
+        if fresh in run.target.schema():
             raise
-    work.schema.pop(fresh, None)

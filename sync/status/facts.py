@@ -1,284 +1,255 @@
-"""What the status page shows, as facts from the ledger: six cheap queries at once, no key, nothing
-of Aito's.
+"""What the status page shows, as facts from the ledger. Pure but for the ledger's answer.
 
-Every query is bounded by its partition column, reads narrow columns, and answers with at most
-POINTS rows per table or evaluation, so that three years of nightly runs cost what a week costs. No
-value of a row is among the facts: rejects are counted by their reasons, without what a reason may
-quote.
+The facts hold no value of a row: rejects are counted by their reasons, without the values that a
+reason may quote.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sync.base.clock import Clock
-from sync.base.redact import plain
-from sync.bigquery.queries import Parameter
+from sync.base.redact import redact
 from sync.config import EvaluationSettings, Settings, TableSettings
-from sync.evaluation.evaluation import PATIENCE
-from sync.model.ports import LedgerPort
+from sync.model.ports import Ledger
+from sync.model.records import EVALUATION_PATIENCE, StatusRecords
 
-MEMORY = timedelta(days=3 * 366)
-OPEN_REJECTS = timedelta(
-    days=30
-)  # a reject that is older and was not seen again is mended, or nobody's concern
-POINTS = 90  # in a plot; about what a phone's width can show
-LATE = 8  # spans by whose syncs it is judged how often there should be one
-REASONS = 12  # shown of a table; the ledger has them all
-MINUTE, HOUR, DAY = 60, 3_600, 86_400
-WIDTHS = (
-    MINUTE,
-    10 * MINUTE,
-    HOUR,
-    2 * HOUR,
-    3 * HOUR,
-    6 * HOUR,
-    12 * HOUR,
-    DAY,
-    2 * DAY,
-    3 * DAY,
-    4 * DAY,
-    7 * DAY,
-    14 * DAY,
-    28 * DAY,
-    56 * DAY,
-)
-
-LAST_RUNS = """
-SELECT `table`, run_id, action, status, started_at, finished_at, fetched, uploaded, skipped, rejected, repaired, purged,
-  error, MAX(IF(status = 'ok' AND action = 'sync', finished_at, NULL)) OVER (PARTITION BY `table`) AS ok_at,
-  FIRST_VALUE(watermark_after IGNORE NULLS) OVER (PARTITION BY `table` ORDER BY started_at DESC, finished_at DESC
-    ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS newest
-FROM {runs} WHERE started_at >= @since AND `table` IN UNNEST(@tables) AND status != 'busy'
-QUALIFY ROW_NUMBER() OVER (PARTITION BY `table` ORDER BY started_at DESC, finished_at DESC) = 1"""
-_BUCKETS = """
-span AS (SELECT (@now - MIN(moment)) / @points AS least FROM chosen),
-picked AS (SELECT MIN(w) AS width FROM UNNEST(@widths) AS w CROSS JOIN span WHERE w >= least)"""
-ROWS = f"""
-WITH chosen AS (SELECT `table`, UNIX_SECONDS(started_at) AS moment, action, status, uploaded, rejected, purged
-  FROM {{runs}} WHERE started_at >= @since AND `table` IN UNNEST(@tables) AND status != 'busy'),{_BUCKETS}
-SELECT `table`, width AS seconds, moment - MOD(moment, width) AS start, COUNT(*) AS runs,
-  COUNTIF(status != 'ok') AS not_ok, COUNTIF(status = 'ok' AND action = 'sync') AS good_syncs,
-  SUM(uploaded) AS uploaded, SUM(rejected) AS rejected, SUM(purged) AS purged
-FROM chosen CROSS JOIN picked GROUP BY 1, 2, 3 ORDER BY 1, 3"""
-ACCURACY = f"""
-WITH chosen AS (SELECT `table`, name, UNIX_SECONDS(started_at) AS moment, accuracy, base_accuracy, test_samples
-  FROM {{evaluations}}
-  WHERE started_at >= @since AND `table` IN UNNEST(@tables) AND state = 'finished' AND test_samples > 0
-  QUALIFY ROW_NUMBER() OVER (PARTITION BY evaluation_id ORDER BY finished_at) = 1),{_BUCKETS}
-SELECT `table`, name, width AS seconds, moment - MOD(moment, width) AS start, COUNT(*) AS runs,
-  AVG(accuracy) AS accuracy, AVG(base_accuracy) AS base_accuracy, AVG(test_samples) AS test_samples
-FROM chosen CROSS JOIN picked GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4"""
-LAST_EVALUATIONS = """
-WITH furthest AS (
-  SELECT `table`, name, job_id, state, started_at, finished_at, accuracy, base_accuracy, test_samples, result
-  FROM {evaluations} WHERE started_at >= @since AND `table` IN UNNEST(@tables)
-  QUALIFY ROW_NUMBER() OVER (
-    PARTITION BY evaluation_id ORDER BY IF(state = 'started', 1, 0), IF(state = 'finished', 0, 1)) = 1)
-SELECT * EXCEPT (result), IF(state IN ('failed', 'lost'), JSON_VALUE(result, '$.reason'), NULL) AS reason
-FROM furthest WHERE TRUE
-QUALIFY ROW_NUMBER() OVER (PARTITION BY `table`, name, state ORDER BY started_at DESC) = 1"""
-REJECTS = """
-SELECT `table`, reason, COUNT(DISTINCT `key`) + COUNTIF(`key` IS NULL) AS n_rows, MAX(rejected_at) AS last_at
-FROM {rejects} WHERE rejected_at >= @since AND `table` IN UNNEST(@tables)
-GROUP BY 1, 2 ORDER BY n_rows DESC, last_at DESC LIMIT 1000"""
-LEASES = (
-    "SELECT `table`, run_id FROM {leases} WHERE expires_at >= CURRENT_TIMESTAMP() AND `table` IN"
-    " UNNEST(@tables)"
-)
+MAX_REASONS = 12  # reasons of rejects that are shown of a table; the ledger has all
+RECENT_BARS = 8  # bars that tell how often a table is synced
+RECENT_SYNCS = 8  # syncs that tell when the next one is to be expected
+DAY = timedelta(days=1).total_seconds()
 
 Row = Mapping[str, Any]
+Facts = dict[str, Any]
 
 
-def facts(settings: Settings, ledger: LedgerPort, clock: Clock) -> dict[str, Any]:
-    """Everything the page tells, as JSON. Raises what the ledger raises."""
+def facts(settings: Settings, ledger: Ledger, clock: Clock) -> Facts:
+    """Everything that the page shows, as JSON. Raises what the ledger raises."""
     now = clock.now()
     names = [table.name for table in settings.parents_first()]
-    runs, rows, accuracy, evaluations, rejects, leases = _asked(ledger, names, now)
+    return describe(settings, ledger.status(names, now), now)
+
+
+def describe(settings: Settings, records: StatusRecords, now: float) -> Facts:
+    """The facts that the ledger's records give. now: epoch seconds."""
+    tables = [_Table(table, records, now) for table in settings.parents_first()]
     return {
-        "generated_at": _iso(datetime.fromtimestamp(now, UTC)),
-        "tables": [
-            {
-                **_table(table.name, runs, leases, now, spans := _of(rows, table.name)),
-                "rows": spans,
-                "evaluations": [
-                    _evaluation(table, asked, evaluations, accuracy, now)
-                    for asked in table.evaluate
-                ],
-                "rejects": _rejects(table, (row for row in rejects if row["table"] == table.name)),
-            }
-            for table in settings.parents_first()
-        ],
+        "generated_at": _json_time(datetime.fromtimestamp(now, UTC)),
+        "tables": [table.describe() for table in tables],
     }
 
 
-def _asked(ledger: LedgerPort, names: Sequence[str], now: float) -> list[list[dict[str, Any]]]:
-    """The answers of all queries, asked at the same time: each takes BigQuery most of a second."""
-    tables = Parameter("tables", "ARRAY<STRING>", list(names))
-    since = Parameter("since", "TIMESTAMP", datetime.fromtimestamp(now, UTC) - MEMORY)
-    lately = Parameter("since", "TIMESTAMP", datetime.fromtimestamp(now, UTC) - OPEN_REJECTS)
-    plot = [
-        tables,
-        since,
-        Parameter("now", "INT64", int(now)),
-        Parameter("points", "INT64", POINTS),
-        Parameter("widths", "ARRAY<INT64>", list(WIDTHS)),
-    ]
-    queries = [
-        (LAST_RUNS, [tables, since]),
-        (ROWS, plot),
-        (ACCURACY, plot),
-        (LAST_EVALUATIONS, [tables, since]),
-        (REJECTS, [tables, lately]),
-        (LEASES, [tables]),
-    ]
-    with ThreadPoolExecutor(len(queries), thread_name_prefix="status") as pool:
-        return list(pool.map(lambda asked: ledger.rows(*asked), queries))
+class _Table:
+    """One table's share of the records."""
+
+    def __init__(self, table: TableSettings, records: StatusRecords, now: float) -> None:
+        self._table = table
+        self._now = now
+        self._runs = _of_table(records.last_runs, table.name)
+        self._bars = _of_table(records.rows, table.name)
+        self._points = _of_table(records.accuracy, table.name)
+        self._evaluations = _of_table(records.last_evaluations, table.name)
+        self._rejects = _of_table(records.rejects, table.name)
+        self._leases = _of_table(records.leases, table.name)
+
+    def describe(self) -> Facts:
+        """State, runs, freshness, evaluations and rejects."""
+        running = self._leases[0]["run_id"] if self._leases else None
+        runs = [_describe_run(row) for row in self._runs]
+        return {
+            "table": self._table.name,
+            "state": self._state(running),
+            "running": running,
+            "last_run": runs[0] if runs else None,
+            "warnings": _warnings(self._runs),
+            "runs": runs,
+            "next_run": self._next_run(),
+            "freshness": self._freshness(),
+            "rows": self._bars,
+            "evaluations": [self._evaluation(each) for each in self._table.evaluate],
+            "rejects": _describe_rejects(self._rejects, _known_names(self._table)),
+        }
+
+    def _state(self, running: str | None) -> str:
+        if running:
+            return "running"
+        return self._runs[0]["status"] if self._runs else "never"
+
+    def _freshness(self) -> Facts:
+        """Ages in seconds of the newest row and of the last sync that ended ok; None: not known."""
+        newest = self._runs[0]["newest"] if self._runs else None
+        ok_at = self._runs[0]["ok_at"] if self._runs else None
+        age = None if newest is None else int(self._now - newest)
+        ok_age = None if ok_at is None else int(self._now - ok_at.timestamp())
+        newest_at = None if newest is None else datetime.fromtimestamp(newest, UTC)
+        is_late = ok_age is None or ok_age > _longest_pause(self._bars)
+        return {
+            "newest_row_at": _json_time(newest_at),
+            "age_seconds": age,
+            "ok_at": _json_time(ok_at),
+            "ok_age_seconds": ok_age,
+            "stale": bool(self._runs) and is_late,
+        }
+
+    def _next_run(self) -> Facts | None:
+        """When the next sync is to be expected; in_seconds is negative when it is overdue."""
+        at = _next_sync(self._runs)
+        if at is None:
+            return None
+        return {"at": _json_time(at), "in_seconds": int(at.timestamp() - self._now)}
+
+    def _evaluation(self, settings: EvaluationSettings) -> Facts:
+        """Whether it runs, its last result, and its last failure if that came later."""
+        latest = {row["state"]: row for row in self._evaluations if row["name"] == settings.name}
+        points = [row for row in self._points if row["name"] == settings.name]
+        finished = latest.get("finished")
+        figures = ("started_at", "accuracy", "base_accuracy", "test_samples")
+        return {
+            "name": settings.name,
+            "predict": settings.predict,
+            "min_accuracy": settings.min_accuracy,
+            "running": _pick(self._open(latest), "started_at", "job_id"),
+            "latest": _pick(finished, *figures),
+            "failure": _pick(_last_failure(latest), "state", "started_at", "reason"),
+            "accuracy": [_without(row, "name") for row in points],
+        }
+
+    def _open(self, latest: Mapping[str, Row]) -> Row | None:
+        """The start whose end is not on record.
+
+        A watch gives an evaluation up after EVALUATION_PATIENCE. One that is older by a day is
+        watched by nobody.
+        """
+        started = latest.get("started")
+        if started is None:
+            return None
+        age = self._now - started["started_at"].timestamp()
+        return started if age <= EVALUATION_PATIENCE.total_seconds() + DAY else None
 
 
-def _of(rows: Iterable[Row], table: str) -> list[dict[str, Any]]:
+# -- runs
+
+
+def _describe_run(row: Row) -> Facts:
+    shown = _without(row, "newest", "ok_at", "warnings")
+    return {name: _json_time(value) for name, value in shown.items()}
+
+
+def _warnings(runs: Sequence[Row]) -> list[Facts]:
+    """The warnings of the last run: code and message."""
+    text = runs[0]["warnings"] if runs else None
+    if not text:
+        return []
+    return [
+        {"code": warning["code"], "message": warning["message"]} for warning in json.loads(text)
+    ]
+
+
+def _next_sync(runs: Sequence[Row]) -> datetime | None:
+    """When the next sync is to be expected, by the median pause between the last good syncs."""
+    starts = [
+        row["started_at"] for row in runs if row["action"] == "sync" and row["status"] == "ok"
+    ]
+    if len(starts) < 3:
+        return None
+    recent = starts[:RECENT_SYNCS]
+    pauses = [later - earlier for later, earlier in itertools.pairwise(recent)]
+    pause = statistics.median(pause.total_seconds() for pause in pauses)
+    last: datetime = starts[0]
+    return last + timedelta(seconds=pause)
+
+
+def _longest_pause(bars: Sequence[Row]) -> float:
+    """Seconds that a table may go without a good sync.
+
+    Three times as long as the median pause of late, and two days at least. A bar may stand for
+    weeks and for many syncs.
+    """
+    good = [bar for bar in bars if bar["good_syncs"]][-RECENT_BARS:]
+    pauses = [
+        (later["start"] - earlier["start"]) / earlier["good_syncs"]
+        for earlier, later in itertools.pairwise(good)
+    ]
+    if not pauses:
+        return 2 * DAY
+    return max(2 * DAY, 3 * float(statistics.median(pauses)))
+
+
+# -- evaluations
+
+
+def _last_failure(latest: Mapping[str, Row]) -> Row | None:
+    """The last failed or lost evaluation; None when a later one has finished.
+
+    latest: the last evaluation in each state.
+    """
+    failures = [latest[state] for state in ("failed", "lost") if state in latest]
+    if not failures:
+        return None
+    failure = max(failures, key=lambda row: row["started_at"])
+    finished = latest.get("finished")
+    if finished and failure["started_at"] < finished["started_at"]:
+        return None
+    return failure
+
+
+# -- rejects
+
+
+def _describe_rejects(rows: Iterable[Row], names: frozenset[str]) -> list[Facts]:
+    """Reasons with their number of rows, most first.
+
+    Reasons that differ only by the values they quote are one.
+    """
+    merged: dict[str, Facts] = {}
+    for row in rows:
+        reason = redact(row["reason"], names)
+        first = {"reason": reason, "rows": 0, "last_at": row["last_at"]}
+        known = merged.setdefault(reason, first)
+        known["rows"] += row["n_rows"]
+        known["last_at"] = max(known["last_at"], row["last_at"])
+    ordered = sorted(merged.values(), key=lambda each: (-each["rows"], each["reason"]))
+    shown = ordered[:MAX_REASONS]
+    return [{**each, "last_at": _json_time(each["last_at"])} for each in shown]
+
+
+def _known_names(table: TableSettings) -> frozenset[str]:
+    """The names of tables and columns that the configuration mentions. A reason may show them."""
+    names = [table.name, *(table.columns or {})]
+    if table.key:
+        names.append(table.key)
+    if table.cursor:
+        names.append(table.cursor.column)
+    for evaluation in table.evaluate:
+        names += [evaluation.predict or "", *evaluation.given]
+    return frozenset(names)
+
+
+# -- rows
+
+
+def _of_table(rows: Iterable[Row], table: str) -> list[Facts]:
+    """A table's rows, without its name."""
     return [_without(row, "table") for row in rows if row["table"] == table]
 
 
-def _table(
-    name: str, runs: Iterable[Row], leases: Iterable[Row], now: float, spans: Sequence[Row]
-) -> dict[str, Any]:
-    """State, last run and freshness."""
-    last = next((row for row in runs if row["table"] == name), None)
-    running = next((row["run_id"] for row in leases if row["table"] == name), None)
-    state = "running" if running else last["status"] if last else "never"
-    fresh: dict[str, Any] = {
-        "newest_row_at": None,
-        "age_seconds": None,
-        "ok_at": None,
-        "ok_age_seconds": None,
-        "stale": False,
-    }
-    if last is None:
-        return {
-            "table": name,
-            "state": state,
-            "running": running,
-            "last_run": None,
-            "freshness": fresh,
-        }
-    if last["newest"] is not None:
-        newest = datetime.fromtimestamp(last["newest"], UTC)
-        fresh |= {"newest_row_at": _iso(newest), "age_seconds": int(now - last["newest"])}
-    if last["ok_at"] is not None:
-        fresh |= {
-            "ok_at": _iso(last["ok_at"]),
-            "ok_age_seconds": int(now - last["ok_at"].timestamp()),
-        }
-    fresh["stale"] = fresh["ok_at"] is None or fresh["ok_age_seconds"] > _patience(spans)
-    shown = {
-        name: _iso(value) for name, value in _without(last, "table", "newest", "ok_at").items()
-    }
-    return {
-        "table": name,
-        "state": state,
-        "running": running,
-        "last_run": shown,
-        "freshness": fresh,
-    }
+def _pick(row: Row | None, *names: str) -> Facts | None:
+    if row is None:
+        return None
+    return {name: _json_time(row[name]) for name in names}
 
 
-def _patience(spans: Sequence[Row]) -> float:
-    """How long a table may go without a good sync: three times as long as of late, and two days at
-    least.
-
-    Spans may be weeks long after some years, and hold many syncs each.
-    """
-    good = [span for span in spans if span["good_syncs"]][-LATE:]
-    gaps = [
-        (after["start"] - before["start"]) / before["good_syncs"]
-        for before, after in itertools.pairwise(good)
-    ]
-    return max(2 * DAY, 3 * statistics.median(gaps)) if gaps else 2 * DAY
-
-
-def _evaluation(
-    table: TableSettings,
-    asked: EvaluationSettings,
-    latest: Iterable[Row],
-    points: Iterable[Row],
-    now: float,
-) -> dict[str, Any]:
-    """What is known of one evaluation: whether it runs, its last result, its last failure if that
-    came later.
-    """
-    mine = {
-        row["state"]: row
-        for row in latest
-        if (row["table"], row["name"]) == (table.name, asked.name)
-    }
-    started, finished = mine.get("started"), mine.get("finished")
-    ends = [row for state, row in mine.items() if state in ("failed", "lost")]
-    failure = max(ends, key=lambda row: row["started_at"], default=None)
-    if failure and finished and failure["started_at"] < finished["started_at"]:
-        failure = None
-    runs = (
-        started is not None
-        and now - started["started_at"].timestamp() <= PATIENCE.total_seconds() + DAY
-    )
-    figures = ("started_at", "accuracy", "base_accuracy", "test_samples")
-    return {
-        "name": asked.name,
-        "predict": asked.predict,
-        "min_accuracy": asked.min_accuracy,
-        "running": _picked(started, "started_at", "job_id") if runs else None,
-        "latest": _picked(finished, *figures),
-        "failure": _picked(failure, "state", "started_at", "reason"),
-        "accuracy": [
-            _without(row, "table", "name")
-            for row in points
-            if (row["table"], row["name"]) == (table.name, asked.name)
-        ],
-    }
-
-
-def _picked(row: Row | None, *names: str) -> dict[str, Any] | None:
-    return None if row is None else {name: _iso(row[name]) for name in names}
-
-
-def _without(row: Row, *names: str) -> dict[str, Any]:
+def _without(row: Row, *names: str) -> Facts:
     return {name: value for name, value in row.items() if name not in names}
 
 
-def _iso(value: Any) -> Any:
+def _json_time(value: Any) -> Any:
     """A time as text, to the second; anything else as it is."""
-    return (
-        value.astimezone(UTC).isoformat(timespec="seconds")
-        if isinstance(value, datetime)
-        else value
-    )
-
-
-def _rejects(table: TableSettings, rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Reasons with the number of rows, most first.
-
-    Reasons that differ by their values alone are one.
-    """
-    merged: dict[str, dict[str, Any]] = {}
-    names = _names(table)
-    for row in rows:
-        reason = plain(row["reason"], names)
-        held = merged.setdefault(reason, {"reason": reason, "rows": 0, "last_at": row["last_at"]})
-        held["rows"] += row["n_rows"]
-        held["last_at"] = max(held["last_at"], row["last_at"])
-    ordered = sorted(merged.values(), key=lambda each: (-each["rows"], each["reason"]))
-    return [{**each, "last_at": _iso(each["last_at"])} for each in ordered[:REASONS]]
-
-
-def _names(table: TableSettings) -> frozenset[str]:
-    """The names of tables and columns that the configuration mentions."""
-    cursor = [table.cursor.column] if table.cursor else []
-    asked = [name for each in table.evaluate for name in (each.predict or "", *each.given)]
-    return frozenset(
-        [table.name, *(table.columns or {}), *cursor, *asked, *([table.key] if table.key else [])]
-    )
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="seconds")
+    return value

@@ -26,7 +26,7 @@ from sync.aito.v1 import Target
 from sync.base.clock import Clock, Deadline
 from sync.base.errors import (
     AccessDenied,
-    NeedsPerson,
+    ActionRequired,
     OutcomeUnknown,
     Refused,
     SyncError,
@@ -34,15 +34,15 @@ from sync.base.errors import (
 )
 from sync.gcp.secret import Secret
 from sync.model import batches
-from tests.promise.ends import DAY, Ends, row
+from tests.workbench import DAY, Workbench, batches_of, limit_slices, row
 
 # answer -> (error in the end, requests for what may be repeated, requests for what may not)
 REACTIONS: dict[str, tuple[type[SyncError], int, int]] = {
     "contention": (Unavailable, ATTEMPTS, ATTEMPTS),
     "throttled": (Unavailable, ATTEMPTS, ATTEMPTS),
     "migrating": (Unavailable, 1, 1),
-    "quota": (NeedsPerson, 1, 1),
-    "row_limit": (NeedsPerson, 1, 1),
+    "quota": (ActionRequired, 1, 1),
+    "row_limit": (ActionRequired, 1, 1),
     "unauthorized": (AccessDenied, 1, 1),
     "forbidden": (AccessDenied, 1, 1),
     "missing": (Refused, 1, 1),
@@ -123,7 +123,7 @@ def transport(
 
 
 def came_in(aito: Aito, call: str, wanted: int) -> bool:
-    """Whether so many requests came in; one that hangs is only counted when it ends."""
+    """Whether so many requests came in; one that hangs is only counted when it bench."""
     deadline = monotonic() + 5
     while aito.total(on=call) < wanted and monotonic() < deadline:
         sleep(0.005)
@@ -335,7 +335,7 @@ def test_every_page_once(aito: Aito, time: Time, monkeypatch: pytest.MonkeyPatch
     """Aito promises no order of its own: pages are asked for in the key's, and none is left out or
     overlaps.
     """
-    monkeypatch.setattr("sync.target.PAGE", 3)
+    monkeypatch.setattr("sync.aito.v1.PAGE", 3)
     keys = [f"k{n:02}" for n in range(20)]
     aito.insert("t", [{"id": key} for key in keys])
     found = Target(transport(aito, time)).rows("t", {"id": {"$gte": "k"}}, "id")
@@ -393,30 +393,30 @@ FOR_EVER = ("error", "cut", "contention", "refused", "forbidden")
 
 
 @pytest.fixture(scope="module")
-def nights() -> dict[str, Ends]:
+def nights() -> dict[str, Workbench]:
     """One table for all the tests below: emulators are slow to make tables."""
     return {}
 
 
-def night(nights: dict[str, Ends], stack: Stack, mode: str) -> Ends:
+def night(nights: dict[str, Workbench], stack: Stack, mode: str) -> Workbench:
     """A table as it stands before a night's run: rows to load, to replace, to leave alone and to
     purge.
     """
     if mode not in nights:
-        settings = {"aito": {"timeout_seconds": 0.1}, "batch": {"rows": 20, "bytes": 5_000_000}}
-        ends = nights[mode] = Ends(stack, f"retry_{mode}", mode, 10 * DAY, settings=settings)
-        ends.put([row(f"k{i:02}", ends.now - 7200 - i) for i in range(30)])
-        ends.ok()
-        ends.put([row(f"k{i:02}", ends.now - 3000 - i, "again") for i in range(5)])
-        ends.put([row(f"n{i:02}", ends.now - 60 - i) for i in range(30)])
-        nights[f"{mode} rows"] = ends.held()  # type: ignore[assignment]
-    ends = nights[mode]
+        settings = {"aito": {"timeout_seconds": 0.1}, **batches_of(20)}
+        bench = nights[mode] = Workbench(stack, f"retry_{mode}", mode, 10 * DAY, settings=settings)
+        bench.put([row(f"k{i:02}", bench.now - 7200 - i) for i in range(30)])
+        bench.run_ok()
+        bench.put([row(f"k{i:02}", bench.now - 3000 - i, "again") for i in range(5)])
+        bench.put([row(f"n{i:02}", bench.now - 60 - i) for i in range(30)])
+        nights[f"{mode} rows"] = bench.aito_rows()  # type: ignore[assignment]
+    bench = nights[mode]
     old: list[dict[str, Any]] = [
-        {"id": f"old{i}", "at": "", "value": "", "unix": int(ends.now - 11 * DAY)} for i in (1, 2)
+        {"id": f"old{i}", "at": "", "value": "", "unix": int(bench.now - 11 * DAY)} for i in (1, 2)
     ]
-    ends.begin_again([*nights[f"{mode} rows"], *old])  # type: ignore[misc]
+    bench.start_over([*nights[f"{mode} rows"], *old])  # type: ignore[misc]
     stack.aito.reset_stats()
-    return ends
+    return bench
 
 
 @pytest.mark.parametrize(
@@ -424,21 +424,23 @@ def night(nights: dict[str, Ends], stack: Stack, mode: str) -> Ends:
     [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for case in LOST],
 )
 def test_one_of_each_call_fails(
-    stack: Stack, nights: dict[str, Ends], what: str, apply: str
+    stack: Stack, nights: dict[str, Workbench], what: str, apply: str
 ) -> None:
     """Whatever happens once to each kind of call in one run: both ends are equal after at most
     three more.
     """
-    ends = night(nights, stack, "merge")
+    bench = night(nights, stack, "merge")
     for kind in KINDS:
         stack.aito.fail(what, on=kind, apply=apply, times=1)
-    first = ends.run()
+    first = bench.run()
     stack.aito.heal()
     assert stack.aito.total() < 150
     if first.status == "ok":
-        ends.assert_equal()
-    ends.until_ok(3)
-    assert not [r for r in ends.held() if r["id"].startswith("old")], "and the purge is made up for"
+        bench.assert_both_ends_equal()
+    bench.run_until_ok(3)
+    assert not [r for r in bench.aito_rows() if r["id"].startswith("old")], (
+        "and the purge is made up for"
+    )
 
 
 @pytest.mark.parametrize(
@@ -450,14 +452,14 @@ def test_one_of_each_call_fails(
     ],
 )
 def test_one_kind_of_call_fails_for_ever(
-    stack: Stack, nights: dict[str, Ends], kind: str, what: str
+    stack: Stack, nights: dict[str, Workbench], kind: str, what: str
 ) -> None:
     """A bounded number of requests, one clear status, no 200 that is not true; then it passes, and
     all is well.
     """
-    ends = night(nights, stack, "append" if kind == "insert" else "merge")
+    bench = night(nights, stack, "append" if kind == "insert" else "merge")
     stack.aito.fail(what, on=kind, times=None)
-    report = ends.run()
+    report = bench.run()
     requests = stack.aito.total()
     stack.aito.heal()
     assert requests < 250
@@ -465,20 +467,20 @@ def test_one_kind_of_call_fails_for_ever(
         0
     ].error
     assert report.tables[0].error is None if kind == "optimize" else report.tables[0].error
-    ends.until_ok(3)
+    bench.run_until_ok(3)
 
 
 @pytest.mark.parametrize("apply", ["none", "half", "all"])
 def test_the_answer_of_every_insert_is_lost(
-    stack: Stack, nights: dict[str, Ends], apply: str
+    stack: Stack, nights: dict[str, Workbench], apply: str
 ) -> None:
     """Each batch is looked for, and only what is not there is sent again: equal in one run, and
     nothing doubled.
     """
-    ends = night(nights, stack, "append")
+    bench = night(nights, stack, "append")
     for skip in range(10):
         stack.aito.fail("cut", on="insert", apply=apply, skip=skip, times=1)
-    report = ends.ok()
+    report = bench.run_ok()
     assert report.uploaded == 35
     assert stack.aito.total("rows", "insert") <= 35
 
@@ -489,14 +491,14 @@ def test_a_key_that_came_again_and_a_lost_answer(
     """Aito holds an older row of the key, further back in the window: the newer one is not taken
     to have arrived.
     """
-    monkeypatch.setattr("sync.plan.window.slice_rows", lambda _: 1)
-    ends = Ends(stack, "retry_again", table={"lookback": "2d"})
-    ends.put([row(f"k{i:02}", ends.now - 60 - i * 3600) for i in range(20)])
-    ends.ok()
-    ends.now += 3 * 3600
-    ends.put([row("k05", ends.now - 60, "again"), row("new", ends.now - 50)])
+    limit_slices(monkeypatch, 1)
+    bench = Workbench(stack, "retry_again", table={"lookback": "2d"})
+    bench.put([row(f"k{i:02}", bench.now - 60 - i * 3600) for i in range(20)])
+    bench.run_ok()
+    bench.now += 3 * 3600
+    bench.put([row("k05", bench.now - 60, "again"), row("new", bench.now - 50)])
     stack.aito.fail("cut", on="insert", apply="none")
-    report = ends.ok()
+    report = bench.run_ok()
     assert (report.uploaded, report.repaired) == (
         2,
         1,

@@ -22,7 +22,7 @@ def test_read_once(stack: Stack) -> None:
     """The key is read when first needed and kept in memory; it is mute in repr."""
     stack.secrets.add(NAME, "the-key\n")
     before = stack.secrets.accesses
-    key = secrets.secret("secret-test", "local-project")
+    key = secrets.api_key("secret-test", "local-project")
     assert [key.get(), key.get()] == ["the-key", "the-key"]
     assert stack.secrets.accesses == before + 1
     assert "the-key" not in repr(key)
@@ -31,7 +31,7 @@ def test_read_once(stack: Stack) -> None:
 def test_renewed_when_it_changed(stack: Stack) -> None:
     """`renew` tells whether there is another key to try."""
     stack.secrets.add(NAME, "old-key")
-    key = secrets.secret(NAME, None)
+    key = secrets.api_key(NAME, None)
     assert key.get() == "old-key"
     assert not key.renew("old-key")
     stack.secrets.add(NAME, "new-key")
@@ -58,18 +58,18 @@ def test_names(name: str, project: str | None, full: str) -> None:
 def test_nothing_to_read(name: str | None, project: str | None, says: str) -> None:
     """What cannot be named is said, with the remedy."""
     with pytest.raises(AccessDenied, match=says):
-        secrets.secret(name, project).get()
+        secrets.api_key(name, project).get()
 
 
 def test_missing_and_forbidden(stack: Stack) -> None:
     """A secret that is not there, and one that may not be read, each have their own remedy."""
     with pytest.raises(AccessDenied, match="gcloud secrets versions add"):
-        secrets.secret("nowhere", "local-project").get()
+        secrets.api_key("nowhere", "local-project").get()
     stack.secrets.add(NAME, "key")
     stack.secrets.forbidden.add(NAME)
     try:
         with pytest.raises(AccessDenied, match="secretAccessor"):
-            secrets.secret(NAME, None).get()
+            secrets.api_key(NAME, None).get()
     finally:
         stack.secrets.forbidden.discard(NAME)
 
@@ -80,7 +80,7 @@ def test_damaged_on_its_way(stack: Stack) -> None:
     stack.secrets.corrupt = True
     try:
         with pytest.raises(Unavailable, match="CRC32C"):
-            secrets.secret(NAME, None).get()
+            secrets.api_key(NAME, None).get()
     finally:
         stack.secrets.corrupt = False
 
@@ -89,18 +89,18 @@ def test_not_a_key(stack: Stack) -> None:
     """A payload that cannot be a key is refused before it is sent anywhere."""
     stack.secrets.add(NAME, "two words")
     with pytest.raises(AccessDenied, match="does not hold an Aito key"):
-        secrets.secret(NAME, None).get()
+        secrets.api_key(NAME, None).get()
 
 
 def test_laptop(monkeypatch: pytest.MonkeyPatch) -> None:
     """AITO_API_KEY is used instead of Secret Manager when set."""
     monkeypatch.setenv("AITO_API_KEY", "laptop-key")
-    assert secrets.secret("anything", None).get() == "laptop-key"
+    assert secrets.api_key("anything", None).get() == "laptop-key"
 
 
 def test_not_a_key_on_a_laptop(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same holds for AITO_API_KEY, and what it is does not show."""
     monkeypatch.setenv("AITO_API_KEY", "schl\u00fcssel")
     with pytest.raises(AccessDenied, match="AITO_API_KEY does not hold an Aito key") as told:
-        secrets.secret("anything", None).get()
+        secrets.api_key("anything", None).get()
     assert "schl" not in str(told.value)

@@ -14,7 +14,7 @@ from typing import Any
 
 from google.cloud import bigquery
 
-from tests.workbench import NOW, QUICK, Bench, table
+from tests.workbench import NOW, QUICK, Workbench, table
 
 ABSENT = None
 MEGABYTE = 1_000_000
@@ -326,7 +326,9 @@ def split(members: str) -> list[str]:
     return parts
 
 
-def make(bench: Bench, source: str, columns: dict[str, str], rows: list[dict[str, str]]) -> None:
+def make(
+    bench: Workbench, source: str, columns: dict[str, str], rows: list[dict[str, str]]
+) -> None:
     """A source table with `id` and `ts`: one row per dict of SQL literals, in the order given; the
     rest is NULL.
     """
@@ -343,7 +345,7 @@ def make(bench: Bench, source: str, columns: dict[str, str], rows: list[dict[str
         bench.sql(f"INSERT INTO {{d}}.{source} ({names}) SELECT {', '.join(values.values())}")
 
 
-def test_every_value_that_fits_arrives(bench: Bench) -> None:
+def test_every_value_that_fits_arrives(bench: Workbench) -> None:
     """Each type with NULL, extremes and awkward values, as its default and as each type that may
     be declared.
     """
@@ -351,7 +353,7 @@ def test_every_value_that_fits_arrives(bench: Bench) -> None:
     rows = [{c.name: c.values[n][0] for c in FITS if n < len(c.values)} for n in range(depth)]
     make(bench, "source", {case.name: case.kind for case in FITS}, [*rows, {}])
     names = {"id": {}, **{case.name: case.asked for case in FITS}}
-    report = bench.ok(table("types_fit", f"{bench.name}.source", columns=names))
+    report = bench.run_ok(table("types_fit", f"{bench.name}.source", columns=names))
     assert (report.uploaded, report.rejected, report.verified) == (depth + 1, 0, True)
     found = {row["id"]: row for row in bench.aito.rows("types_fit")}
     wrong = [
@@ -373,7 +375,7 @@ def same(held: Any, expected: Any) -> bool:
     return json.dumps(held, sort_keys=True) == json.dumps(expected, sort_keys=True)
 
 
-def test_what_does_not_fit_is_reported(bench: Bench) -> None:
+def test_what_does_not_fit_is_reported(bench: Workbench) -> None:
     """An integer, a time or a NULL that the column cannot hold is in the ledger, whole and with
     the remedy.
     """
@@ -383,11 +385,11 @@ def test_what_does_not_fit_is_reported(bench: Bench) -> None:
         for other in filled.keys() - {name}:
             bench.sql(f"UPDATE {{d}}.source SET {other} = {filled[other]} WHERE id = {number}")
     columns = {"id": {}, **{name: asked for name, _, _, asked, _ in UNFIT}}
-    report = bench.ok(
+    report = bench.run_ok(
         table("types_unfit", f"{bench.name}.source", columns=columns, rejects={"max_share": 1})
     )
     assert (report.fetched, report.uploaded, report.rejected) == (len(UNFIT), 0, len(UNFIT))
-    entries = {entry["key"]: entry for entry in bench.ledger("rejects")}
+    entries = {entry["key"]: entry for entry in bench.ledger_rows("rejects")}
     for number, (name, _, value, _, remedy) in enumerate(UNFIT):
         entry = entries[str(number)]
         assert name in entry["reason"], entry
@@ -396,7 +398,7 @@ def test_what_does_not_fit_is_reported(bench: Bench) -> None:
             assert str(json.loads(entry["document"])[name]) == value, "the row is kept as it was"
 
 
-def test_bignumeric(bench: Bench) -> None:
+def test_bignumeric(bench: Workbench) -> None:
     """By a query: the emulator takes the type in SQL and not in a table's definition."""
     query = """SELECT 1 AS id, TIMESTAMP '2026-03-01 11:00:00+00' AS ts, BIGNUMERIC '-2.125' AS big,
       [BIGNUMERIC '1.5', BIGNUMERIC '2'] AS bigs, CAST(NULL AS BIGNUMERIC) AS none"""
@@ -406,12 +408,12 @@ def test_bignumeric(bench: Bench) -> None:
         "key": "id",
         "cursor": {"source": "ts", "column": "at"},
     }
-    bench.ok({**asked, "columns": {"id": {}, "big": {}, "bigs": {}, "none": {}}})
+    bench.run_ok({**asked, "columns": {"id": {}, "big": {}, "bigs": {}, "none": {}}})
     (row,) = bench.aito.rows("types_big")
     assert row == {"id": 1, "at": NOW - 3600, "big": -2.125, "bigs": [1.5, 2.0]}
 
 
-def test_a_megabyte_in_every_type_that_holds_text(bench: Bench) -> None:
+def test_a_megabyte_in_every_type_that_holds_text(bench: Workbench) -> None:
     """A row of several batches' size among small ones: whole, none lost for it, and known again."""
     text = AWKWARD * (MEGABYTE // len(AWKWARD))
     large = f"REPEAT({TEXT}, {MEGABYTE // len(AWKWARD)})"
@@ -429,7 +431,7 @@ def test_a_megabyte_in_every_type_that_holds_text(bench: Bench) -> None:
     }
     make(bench, "source", kinds, [{}, values, {}])
     asked = table("types_large", f"{bench.name}.source")
-    assert bench.ok(asked, batch={"bytes": MEGABYTE}).uploaded == 3
+    assert bench.run_ok(asked, settings={"batch": {"bytes": MEGABYTE}}).uploaded == 3
     expected = {
         "string": text,
         "bytes": base64.b64encode(b"y" * MEGABYTE).decode(),
@@ -438,4 +440,4 @@ def test_a_megabyte_in_every_type_that_holds_text(bench: Bench) -> None:
     }
     found = {row["id"]: row for row in bench.aito.rows("types_large")}[1]
     assert [name for name in expected if found[name] != expected[name]] == []
-    assert bench.ok(asked).uploaded == 0
+    assert bench.run_ok(asked).uploaded == 0

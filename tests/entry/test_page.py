@@ -21,12 +21,11 @@ from sync.base.errors import AccessDenied
 from sync.bigquery.client import Warehouse
 from sync.evaluation import evaluation
 from sync.ledger.ledger import Ledger
-from sync.model.results import Request
 from sync.pipeline import freshness as watch
-from sync.pipeline import run
 from sync.status import facts as status
 from sync.status import page
-from tests.workbench import DAY, NOW, Bench, iso, table
+from tests.workbench import DAY, NOW, Workbench, iso, table
+from tests.workbench import facts as product_facts
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -48,29 +47,29 @@ def rows(count: int, newest: int = NOW - 60) -> list[dict[str, Any]]:
     return [{"id": f"r{n}", "ts": iso(newest - n * 60), "kind": "ab"[n % 2]} for n in range(count)]
 
 
-def web(bench: Bench, **more: Any) -> dict[str, Any]:
+def web(bench: Workbench, **more: Any) -> dict[str, Any]:
     asked = {"name": "kind", "predict": "kind", "min_accuracy": 0.2}
     return table(f"{bench.name}_web", f"{bench.name}.rows", evaluate=[asked], **more)
 
 
-def facts(bench: Bench, *tables: dict[str, Any]) -> dict[str, Any]:
+def facts(bench: Workbench, *tables: dict[str, Any]) -> dict[str, Any]:
     """The facts of the page, as JSON carries them."""
-    found: dict[str, Any] = json.loads(json.dumps(run.facts(bench.services(*tables))))
+    found: dict[str, Any] = json.loads(json.dumps(product_facts(bench.services(*tables))))
     return found
 
 
 # -- facts
 
 
-def test_facts(bench: Bench) -> None:
+def test_facts(bench: Workbench) -> None:
     """State, last run, freshness, rows, accuracy and what runs: what the ledger says."""
-    bench.load("rows", COLUMNS, rows(100))
-    bench.ok(web(bench))
-    bench.ok(web(bench), request=Request(action="watch"))
+    bench.load_source("rows", COLUMNS, rows(100))
+    bench.run_ok(web(bench))
+    bench.run_ok(web(bench), action="watch")
     bench.now += DAY
-    bench.load("rows", COLUMNS, [{"id": "new", "ts": iso(bench.now - 30), "kind": "a"}])
+    bench.load_source("rows", COLUMNS, [{"id": "new", "ts": iso(bench.now - 30), "kind": "a"}])
     bench.aito.job_seconds = 600
-    bench.ok(web(bench))
+    bench.run_ok(web(bench))
     bench.aito.job_seconds = 0
     bench.now += 90
     (found,) = facts(bench, web(bench))["tables"]
@@ -96,14 +95,14 @@ def test_facts(bench: Bench) -> None:
     ]
 
 
-def test_a_failure_and_a_run_at_work(bench: Bench) -> None:
+def test_a_failure_and_a_run_at_work(bench: Workbench) -> None:
     """A failed run shows its error, a held lease the run that holds it, a lost evaluation its
     reason.
     """
-    bench.load("rows", COLUMNS, rows(100))
-    bench.ok(web(bench))
+    bench.load_source("rows", COLUMNS, rows(100))
+    bench.run_ok(web(bench))
     bench.aito.lose_jobs()
-    bench.ok(web(bench), request=Request(action="watch"))
+    bench.run_ok(web(bench), action="watch")
     bench.now += 60
     bench.run(web(bench, columns={"id": {}, "kind": {}, "nowhere": {}}))
     (found,) = facts(bench, web(bench))["tables"]
@@ -119,12 +118,12 @@ def test_a_failure_and_a_run_at_work(bench: Bench) -> None:
     assert (found["state"], found["running"]) == ("running", "r1")
 
 
-def test_a_schedule_that_stopped(bench: Bench) -> None:
+def test_a_schedule_that_stopped(bench: Workbench) -> None:
     """A table that was well and has not been synced for longer than it used to be needs a look."""
-    bench.load("rows", COLUMNS, rows(10))
+    bench.load_source("rows", COLUMNS, rows(10))
     plain = table(f"{bench.name}_web", f"{bench.name}.rows")
     for _ in range(3):
-        bench.ok(plain)
+        bench.run_ok(plain)
         bench.now += DAY
     assert "The table is well" in page.render(facts(bench, plain))
     bench.now += 2 * DAY + 1
@@ -133,7 +132,7 @@ def test_a_schedule_that_stopped(bench: Bench) -> None:
     assert "No sync has ended well for 3 d" in stopped
 
 
-def test_before_the_first_run(bench: Bench) -> None:
+def test_before_the_first_run(bench: Workbench) -> None:
     """Without a ledger the page is friendly and says how to begin; nothing is made by looking."""
     found = facts(bench, web(bench))
     assert [(t["state"], t["last_run"], t["rows"]) for t in found["tables"]] == [
@@ -147,22 +146,22 @@ def test_before_the_first_run(bench: Bench) -> None:
     ]
 
 
-def test_it_needs_no_key(bench: Bench) -> None:
+def test_it_needs_no_key(bench: Workbench) -> None:
     """Neither Secret Manager nor Aito is asked."""
-    bench.load("rows", COLUMNS, rows(10))
-    bench.ok(web(bench))
+    bench.load_source("rows", COLUMNS, rows(10))
+    bench.run_ok(web(bench))
     bench.aito.reset_stats()
     before = bench.stack.secrets.accesses
     facts(bench, web(bench))
     assert (bench.stack.secrets.accesses, bench.aito.total()) == (before, 0)
 
 
-def test_the_door_shows_it(bench: Bench) -> None:
+def test_the_door_shows_it(bench: Workbench) -> None:
     """GET / is the page under headers that let nothing in; ?format=json the same facts."""
     import main
 
-    bench.load("rows", COLUMNS, rows(10))
-    bench.ok(web(bench))
+    bench.load_source("rows", COLUMNS, rows(10))
+    bench.run_ok(web(bench))
     main.services.cache_clear()
     try:
         client = flask.Flask("door")
@@ -178,7 +177,7 @@ def test_the_door_shows_it(bench: Bench) -> None:
         main.services.cache_clear()
 
 
-def test_a_ledger_out_of_reach(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ledger_out_of_reach(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who looks with a browser gets a page that says what is wrong, under the status that says
     whose turn it is.
     """
@@ -207,7 +206,7 @@ def test_a_ledger_out_of_reach(bench: Bench, monkeypatch: pytest.MonkeyPatch) ->
         main.services.cache_clear()
 
 
-def test_three_years(bench: Bench) -> None:
+def test_three_years(bench: Workbench) -> None:
     """1,096 nights of four tables with two evaluations each: under a second and under 300 kB, the
     ledger included.
     """
@@ -221,7 +220,7 @@ def test_three_years(bench: Bench) -> None:
         len(seconds) < 6 and min(seconds, default=9) >= 1
     ):  # the machine may be busy, and the emulator shares it
         asked_at = time.monotonic()
-        found_all = run.facts(services)
+        found_all = product_facts(services)
         began, busy = time.monotonic(), time.process_time()
         shown = page.render(found_all)
         assert time.process_time() - busy < 0.5
@@ -238,7 +237,7 @@ def test_three_years(bench: Bench) -> None:
     bench.now += (
         3 * DAY
     )  # spans are weeks long by now, and a night that is missed shows all the same
-    assert [each["freshness"]["stale"] for each in run.facts(services)["tables"]] == [True] * 4
+    assert [each["freshness"]["stale"] for each in product_facts(services)["tables"]] == [True] * 4
 
 
 def test_many_tables() -> None:
@@ -255,18 +254,18 @@ def test_many_tables() -> None:
     assert shown.count("100h.01M") == 30 * 89
 
 
-def test_the_newest_row_is_the_last_run_s(bench: Bench) -> None:
+def test_the_newest_row_is_the_last_run_s(bench: Workbench) -> None:
     """Not the newest there ever was: a table that was made anew from older rows is as old as they
     are.
     """
-    bench.load("rows", COLUMNS, rows(10))
-    bench.ok(web(bench))
+    bench.load_source("rows", COLUMNS, rows(10))
+    bench.run_ok(web(bench))
     bench.aito.drop_table(f"{bench.name}_web")
-    bench.load("older", COLUMNS, rows(10, NOW - DAY))
+    bench.load_source("older", COLUMNS, rows(10, NOW - DAY))
     bench.now += 60
     older = {**web(bench), "source": f"{bench.name}.older"}
-    bench.ok(older)
-    bench.ok(older, request=Request(action="reconcile"))
+    bench.run_ok(older)
+    bench.run_ok(older, action="reconcile")
     (found,) = facts(bench, older)["tables"]
     assert found["freshness"]["age_seconds"] == DAY + 60
 
@@ -292,7 +291,7 @@ def test_what_needs_a_look_is_named() -> None:
         assert ("need a look" in shown) is (word != "ok")
 
 
-def fill(bench: Bench, names: list[str]) -> None:
+def fill(bench: Workbench, names: list[str]) -> None:
     """Three years of nights in the ledger, without living through them."""
     settings = bench.services(table("t", "d.t")).settings
     Ledger(Warehouse(bench.client, settings.bigquery, "fill", "fill"), settings).create()
@@ -345,12 +344,12 @@ def test_queries_that_the_real_one_takes(text: str) -> None:
 # -- what may not be shown
 
 
-def test_values_are_not_shown(bench: Bench) -> None:
+def test_values_are_not_shown(bench: Workbench) -> None:
     """A reject's key and document, and whatever of a row Aito's reason quotes, are nowhere in the
     facts or the page.
     """
-    bench.load("rows", COLUMNS, rows(100))
-    bench.ok(web(bench))
+    bench.load_source("rows", COLUMNS, rows(100))
+    bench.run_ok(web(bench))
     secret = [
         {
             "run_id": "r",
@@ -600,13 +599,13 @@ def test_in_chromium(browser: Any, tmp_path: Path, kind: str, width: int, scheme
     view.close()
 
 
-def test_over_http(browser: Any, bench: Bench) -> None:
+def test_over_http(browser: Any, bench: Workbench) -> None:
     """As the function serves it, under its own security policy: styles hold, the console stays
     empty.
     """
     from local.stack import Function
 
-    bench.load("rows", COLUMNS, rows(10, int(time.time()) - 60))
+    bench.load_source("rows", COLUMNS, rows(10, int(time.time()) - 60))
     config = bench.stack.configure(
         name=f"{bench.name}.yaml", ledger=f"{bench.name}_ledger", tables=[web(bench)]
     )

@@ -23,10 +23,11 @@ from typing import Any
 import requests
 
 from local.stack import Function, Stack
-from tests.promise.ends import BAD, DAY, HOUR, Ends, Row, refuse_bad, row
+from tests.faults import BAD, refuse_bad_rows
+from tests.workbench import DAY, HOUR, Row, Workbench, batches_of, row
 
 LEDGER = "chaos_ledger"
-SETTINGS: Row = {"time_budget_seconds": 20, "batch": {"rows": 12, "bytes": 5_000_000}}
+SETTINGS: Row = {"time_budget_seconds": 20, **batches_of(12)}
 # rounds whose tables stand in one configuration, so that the process need not be started for each
 TOGETHER = 20
 # after the last fault three would do; the first ones may meet a lease or a fault that is left
@@ -85,22 +86,22 @@ class Chaos:
     def rounds(self, numbers: Sequence[int]) -> None:
         """Some tables' lives, one after the other, in one process of the function."""
         tables = {number: self._table(number) for number in numbers}
-        described = [ends.described() for ends in tables.values()]
+        described = [bench.table_config() for bench in tables.values()]
         aito = {"requests_per_second": 100_000, "timeout_seconds": 1}
         path = self.stack.configure(
             name=f"chaos_{numbers[0]}.yaml", ledger=LEDGER, aito=aito, tables=described, **SETTINGS
         )
         self.stack.aito.heal()
         with Function(self.stack.environ(path)) as function:
-            for number, ends in tables.items():
+            for number, bench in tables.items():
                 try:
-                    self._round(random.Random(f"{self.seed}/{number}"), function, ends)
+                    self._round(random.Random(f"{self.seed}/{number}"), function, bench)
                 except Unequal as error:
                     raise Unequal(f"round {number} of seed {self.seed}: {error}") from error
 
-    def _table(self, number: int) -> Ends:
+    def _table(self, number: int) -> Workbench:
         dice = random.Random(f"{self.seed}/{number} table")
-        return Ends(
+        return Workbench(
             self.stack,
             f"chaos_{number}",
             dice.choice(("append", "append", "merge")),
@@ -114,18 +115,18 @@ class Chaos:
             },
         )
 
-    def _round(self, dice: random.Random, function: Function, ends: Ends) -> None:
+    def _round(self, dice: random.Random, function: Function, bench: Workbench) -> None:
         spread = dice.choice(
             (300, 2 * HOUR, 20 * DAY)
         )  # dense or sparse: what a lookback covers differs
         self.stack.aito.refusal_status = dice.choice((400, 400, 500))
         for night in range(dice.randrange(1, 4)):
-            ends.put(rows(dice, ends, ends.mode, spread, night))
+            bench.put(rows(dice, bench, bench.mode, spread, night))
             self._trouble(dice)
-            self._called(dice, function, ends)
+            self._called(dice, function, bench)
             self.stack.aito.heal()
-            self._until_ok(function, ends)
-        self.stack.aito.drop_table(ends.name)
+            self._until_ok(function, bench)
+        self.stack.aito.drop_table(bench.name)
 
     def _trouble(self, dice: random.Random) -> None:
         for _ in range(dice.randrange(6)):
@@ -139,10 +140,10 @@ class Chaos:
                 retry_after=dice.choice((None, 0, 0.1)),
             )
 
-    def _called(self, dice: random.Random, function: Function, ends: Ends) -> None:
+    def _called(self, dice: random.Random, function: Function, bench: Workbench) -> None:
         """One or two triggers at once, and perhaps death at a random moment or request."""
         callers = [
-            threading.Thread(target=self._post, args=(function, ends))
+            threading.Thread(target=self._post, args=(function, bench))
             for _ in range(dice.choice((1, 1, 2)))
         ]
         for caller in callers:
@@ -151,7 +152,7 @@ class Chaos:
             self._kill(dice, function, callers)
         for caller in callers:
             caller.join(PATIENCE)
-        ends.expire_leases()
+        bench.expire_leases()
 
     def _kill(
         self, dice: random.Random, function: Function, callers: list[threading.Thread]
@@ -171,37 +172,38 @@ class Chaos:
         self.stack.aito.release()
         function.start()
 
-    def _post(self, function: Function, ends: Ends) -> tuple[int, Any]:
+    def _post(self, function: Function, bench: Workbench) -> tuple[int, Any]:
         with suppress(requests.RequestException):
-            status, answer = function.post({"tables": [ends.name]}, timeout=PATIENCE)
+            status, answer = function.post({"tables": [bench.name]}, timeout=PATIENCE)
             self.calls += 1
             self.statuses[status] = self.statuses.get(status, 0) + 1
             return status, answer
         return 0, None
 
-    def _until_ok(self, function: Function, ends: Ends) -> None:
+    def _until_ok(self, function: Function, bench: Workbench) -> None:
         answers = []
         for _ in range(CALLS):
-            status, answer = self._post(function, ends)
+            status, answer = self._post(function, bench)
             answers.append((status, answer and answer["tables"][0]["error"]))
             if status == 200:
-                ends.now = answer["tables"][0]["window"]["end"]
-                if problems := ends.problems():
+                bench.now = answer["tables"][0]["window"]["end"]
+                if problems := bench.differences():
                     raise Unequal(f"{len(problems)} differences after ok: {problems[:5]}")
                 return
         raise Unequal(f"not ok after {CALLS} calls: {answers}")
 
 
-def now() -> float:
-    return datetime.now(UTC).timestamp() // 1
+def now() -> int:
+    return int(datetime.now(UTC).timestamp())
 
 
-def rows(dice: random.Random, ends: Ends, mode: str, spread: int, night: int) -> list[Row]:
+def rows(dice: random.Random, bench: Workbench, mode: str, spread: int, night: int) -> list[Row]:
     """One night's rows: the dice decide how many of which awkward kind."""
-    key: Callable[[int], str | int] = (lambda i: i) if ends.numbered else (lambda i: f"k{i:05}")
-    first, end = 1000 * night, ends.now + night
+    key: Callable[[int], str | int] = (lambda i: i) if bench.numbered else (lambda i: f"k{i:05}")
+    first, end = 1000 * night, bench.now + night
     newest = max(
-        (datetime.fromisoformat(r["at"]).timestamp() for r in ends.rows), default=end - spread
+        (datetime.fromisoformat(r["at"]).timestamp() for r in bench.source_rows),
+        default=end - spread,
     )
     fresh = [row(key(first + i), dice.uniform(newest, end)) for i in range(dice.randrange(80))]
     tied = [row(key(first + 500 + i), newest) for i in range(dice.randrange(15))]
@@ -212,8 +214,8 @@ def rows(dice: random.Random, ends: Ends, mode: str, spread: int, night: int) ->
     future = [row(key(first + 700 + i), end + 5 * HOUR) for i in range(dice.randrange(3))]
     again = [dict(each) for each in dice.sample(fresh, len(fresh) // 10)]
     made = fresh + tied + bad + future + again
-    if night and mode == "merge" and ends.rows:
-        known = [r for r in ends.rows if not r["value"].startswith(BAD)]
+    if night and mode == "merge" and bench.source_rows:
+        known = [r for r in bench.source_rows if not r["value"].startswith(BAD)]
         changed = dice.sample(known, min(len(known), dice.randrange(20)))
         made += [row(each["id"], dice.uniform(newest, end), f"night {night}") for each in changed]
     dice.shuffle(made)
@@ -225,7 +227,7 @@ def play(
 ) -> Chaos:
     """Play rounds. Raises Unequal, which names the round, at the first that fails."""
     chaos = Chaos(stack, seed)
-    refuse_bad(stack.aito)
+    refuse_bad_rows(stack.aito)
     try:
         for first in range(0, len(numbers), TOGETHER):
             chaos.rounds(numbers[first : first + TOGETHER])

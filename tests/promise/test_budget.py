@@ -18,26 +18,24 @@ import pytest
 import requests
 
 from local.stack import Function, Stack
-from sync.base.clock import Clock
-from sync.model.results import RunReport
-from tests.promise.ends import HOUR, Ends, row
+from tests.workbench import HOUR, Clock, RunReport, Workbench, batches_of, limit_page, row
 
 TOPIC = "projects/local-project/topics/rest"
 ROWS = 200_000
 FLAT_MB = 60  # a process may grow by this much after its first call; the rows alone are more
 
 
-def generated(ends: Ends, count: int) -> None:
+def generated(bench: Workbench, count: int) -> None:
     """Rows made by BigQuery itself, one a second, ending now: `count` of them by the hundred
     thousand.
     """
-    end = int(ends.now) - 1
-    ends.sql(
-        f"INSERT INTO `{ends.source}` SELECT CONCAT('k', CAST(n AS STRING)),"
+    end = int(bench.now) - 1
+    bench.sql(
+        f"INSERT INTO `{bench.source}` SELECT CONCAT('k', CAST(n AS STRING)),"
         f" TIMESTAMP_SECONDS({end} - n), REPEAT('v', 200) FROM UNNEST(GENERATE_ARRAY(0,"
         f" {count - 1})) AS n"
     )
-    ends.rows += [row(f"k{n}", end - n, "v" * 200) for n in range(count)]
+    bench.source_rows += [row(f"k{n}", end - n, "v" * 200) for n in range(count)]
 
 
 def megabytes(function: Function) -> float:
@@ -64,12 +62,12 @@ def test_two_hundred_thousand_rows_five_seconds_at_a_time(stack: Stack) -> None:
     """Repeated calls finish a first load; the watermark only grows; memory stays flat; nothing is
     sent twice.
     """
-    ends = Ends(stack, "budget_large", keep=None, settings={"time_budget_seconds": 5})
-    generated(ends, ROWS)
+    bench = Workbench(stack, "budget_large", keep=None, settings={"time_budget_seconds": 5})
+    generated(bench, ROWS)
     stack.aito.fail(
         "slow", on="insert", times=None, seconds=0.1
     )  # 20 s in all, however fast the machine
-    with Function(stack.environ(ends.path)) as function:
+    with Function(bench.environment()) as function:
         watermarks, memory, status = [-1], [], 503
         while status != 200:
             status, answer, after = call(function)
@@ -85,45 +83,44 @@ def test_two_hundred_thousand_rows_five_seconds_at_a_time(stack: Stack) -> None:
     assert max(memory) < memory[0] + FLAT_MB
     assert table["verified"]
     assert stack.aito.total("rows", "insert") == ROWS
-    ends.now += 1
-    ends.assert_equal()
+    bench.now += 1
+    bench.assert_both_ends_equal()
 
 
 @pytest.fixture
-def slow(stack: Stack) -> Ends:
+def slow(stack: Stack) -> Workbench:
     """A table of 30 batches of which each takes a while, and a second of time."""
-    settings = {"time_budget_seconds": 2, "batch": {"rows": 100, "bytes": 5_000_000}}
+    settings = {"time_budget_seconds": 2, **batches_of(100)}
     name = f"budget_{time.monotonic_ns()}"
-    ends = Ends(stack, name, keep=None, settings=settings)
-    ends.put([row(f"k{i:04}", ends.now - 4000 + i) for i in range(3000)])
+    bench = Workbench(stack, name, keep=None, settings=settings)
+    bench.put([row(f"k{i:04}", bench.now - 4000 + i) for i in range(3000)])
     stack.aito.fail("slow", on="insert", times=None, seconds=0.2)
-    return ends
+    return bench
 
 
-def test_without_a_topic_the_caller_continues(stack: Stack, slow: Ends) -> None:
+def test_without_a_topic_the_caller_continues(stack: Stack, slow: Workbench) -> None:
     """503 with Retry-After until it is done; each call brings something."""
-    with Function(stack.environ(slow.path)) as function:
+    with Function(slow.environment()) as function:
         status, answer, after = call(function)
         assert (status, answer["status"], after) == (503, "partial", 1)
         assert (
             "time_budget_seconds is spent; the next call continues" in answer["tables"][0]["error"]
         )
-        before = len(slow.held())
+        before = len(slow.aito_rows())
         assert 0 < before < 3000
         assert call(function)[0] == 503
-        assert len(slow.held()) > before
+        assert len(slow.aito_rows()) > before
         stack.aito.heal()
         while call(function)[0] == 503:
             pass
-    slow.assert_equal()
+    slow.assert_both_ends_equal()
 
 
-def test_with_a_topic_the_rest_is_asked_for(stack: Stack, slow: Ends) -> None:
+def test_with_a_topic_the_rest_is_asked_for(stack: Stack, slow: Workbench) -> None:
     """202 and one message, which, pushed to the function, continues; the last answer is 200."""
     slow.settings = {**(slow.settings or {}), "topic": TOPIC}
-    slow.path = slow.write_config()
     stack.pubsub.messages.clear()
-    with Function(stack.environ(slow.path)) as function:
+    with Function(slow.environment()) as function:
         status, answer, after = call(function)
         assert (status, answer["status"], after) == (202, "partial", None)
         calls = 1
@@ -140,16 +137,15 @@ def test_with_a_topic_the_rest_is_asked_for(stack: Stack, slow: Ends) -> None:
             status, answer, _ = call(function, pushed)
             calls += 1
         assert (status, len(stack.pubsub.messages)) == (200, calls - 1)
-    slow.assert_equal()
+    slow.assert_both_ends_equal()
 
 
-def test_a_topic_that_is_not_there(stack: Stack, slow: Ends) -> None:
+def test_a_topic_that_is_not_there(stack: Stack, slow: Workbench) -> None:
     """The rest could not be asked for: 503 with Retry-After, so that the caller does."""
     slow.settings = {**(slow.settings or {}), "topic": TOPIC}
-    slow.path = slow.write_config()
     stack.pubsub.missing.add(TOPIC)
     try:
-        with Function(stack.environ(slow.path)) as function:
+        with Function(slow.environment()) as function:
             status, answer, after = call(function)
     finally:
         stack.pubsub.missing.clear()
@@ -164,25 +160,24 @@ def until(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-def test_told_to_end(stack: Stack, slow: Ends) -> None:
+def test_told_to_end(stack: Stack, slow: Workbench) -> None:
     """SIGTERM ends a run at the next edge:
     partial, with the state good and the lease given back.
     """
     slow.settings = {**(slow.settings or {}), "time_budget_seconds": 100}
-    slow.path = slow.write_config()
     answers: list[Any] = []
-    with Function(stack.environ(slow.path)) as function:
+    with Function(slow.environment()) as function:
         caller = threading.Thread(target=lambda: answers.append(call(function)))
         caller.start()
-        until(lambda: len(slow.held()) >= 200)
+        until(lambda: len(slow.aito_rows()) >= 200)
         os.killpg(function.pid, signal.SIGTERM)
         caller.join(30)
         ((status, answer, after),) = answers
     assert (status, answer["status"], after) == (503, "partial", 1)
     assert "the process was told to stop; the next call continues" in answer["tables"][0]["error"]
-    assert len(slow.held()) < 3000
+    assert len(slow.aito_rows()) < 3000
     stack.aito.heal()
-    slow.until_ok(1)
+    slow.run_until_ok(1)
 
 
 @pytest.mark.parametrize("asked", [{"full_refresh": True}, {"action": "reconcile", "deep": True}])
@@ -192,26 +187,26 @@ def test_what_goes_through_everything_goes_on(
     """Told to stop after each batch or slice, the next call does not begin anew, and one of them
     is the last.
     """
-    monkeypatch.setattr("sync.plan.PAGE", 100)  # rows in a slice that is compared by keys
-    settings = {"batch": {"rows": 50, "bytes": 5_000_000}}
-    ends = Ends(stack, f"budget_{'deep' if 'deep' in asked else 'full'}", settings=settings)
-    ends.put([row(f"k{i:04}", ends.now - 40 * HOUR + 400 * (i // 3)) for i in range(900)])
-    ends.ok()
-    monkeyed = ends.held()[:40] + ends.held()[-40:]
-    stack.aito.delete_rows(ends.name, {"id": {"$or": [each["id"] for each in monkeyed]}})
+    limit_page(monkeypatch, 100)  # rows in a slice that is compared by keys
+    settings = batches_of(50)
+    bench = Workbench(stack, f"budget_{'deep' if 'deep' in asked else 'full'}", settings=settings)
+    bench.put([row(f"k{i:04}", bench.now - 40 * HOUR + 400 * (i // 3)) for i in range(900)])
+    bench.run_ok()
+    monkeyed = bench.aito_rows()[:40] + bench.aito_rows()[-40:]
+    stack.aito.delete_rows(bench.name, {"id": {"$or": [each["id"] for each in monkeyed]}})
     reports: list[RunReport] = []
     while not reports or reports[-1].status != "ok":
-        ends.now += 1
-        reports.append(ends.run(stopped=lambda: True, **asked))
+        bench.now += 1
+        reports.append(bench.run(stopped=lambda: True, **asked))
         assert reports[-1].tables[0].status in ("ok", "partial"), reports[-1].tables[0].error
         assert len(reports) < 30
     starts = [report.tables[0].start or 0 for report in reports]
     assert len(starts) > 1
     assert starts == sorted(starts)
     assert starts[0] < starts[-1]
-    ends.assert_equal()
-    ends.now += 1
-    assert (ends.ok(**asked).start or 0) - starts[0] == len(reports), (
+    bench.assert_both_ends_equal()
+    bench.now += 1
+    assert (bench.run_ok(**asked).start or 0) - starts[0] == len(reports), (
         "after one that came to its end all is gone through again"
     )
 
@@ -220,106 +215,95 @@ def test_a_refresh_of_several_calls_removes_what_is_gone(stack: Stack) -> None:
     """Rows that were deleted in the source long ago, in the part that an earlier call went
     through.
     """
-    ends = Ends(stack, "budget_gone", settings={"batch": {"rows": 50, "bytes": 5_000_000}})
-    ends.put([row(f"k{i:04}", ends.now - 40 * HOUR + 400 * i) for i in range(300)])
-    ends.ok()
-    ends.take([f"k{i:04}" for i in range(10)])
+    bench = Workbench(stack, "budget_gone", settings=batches_of(50))
+    bench.put([row(f"k{i:04}", bench.now - 40 * HOUR + 400 * i) for i in range(300)])
+    bench.run_ok()
+    bench.delete_from_source([f"k{i:04}" for i in range(10)])
     reports: list[RunReport] = []
     while not reports or reports[-1].status == "partial":
-        ends.now += 1
-        reports.append(ends.run(stopped=lambda: True, full_refresh=True))
+        bench.now += 1
+        reports.append(bench.run(stopped=lambda: True, full_refresh=True))
     assert len(reports) > 2
     assert reports[-1].tables[0].verified
-    ends.assert_equal()
+    bench.assert_both_ends_equal()
 
 
 def test_a_table_that_no_call_has_come_to(stack: Stack) -> None:
     """The call that goes on with it finds no place to go on from, and begins."""
     tables = [
-        Ends(stack, name, shared_ledger="budget_untouched")
+        Workbench(stack, name, shared_ledger="budget_untouched")
         for name in ("budget_first", "budget_second")
     ]
-    for ends in tables:
-        ends.put([row("a", ends.now - 5)])
+    for bench in tables:
+        bench.put([row("a", bench.now - 5)])
     first, second = tables
-    first.path = stack.configure(
-        name="budget_untouched.yaml",
-        ledger=first.ledger,
-        aito={"requests_per_second": 100_000},
-        tables=[ends.described() for ends in tables],
-    )
-    report = first.run(stopped=lambda: True, full_refresh=True)
+    both = [bench.table_config() for bench in tables]
+    report = first.run(*both, stopped=lambda: True, full_refresh=True)
     assert [table.status for table in report.tables] == ["ok", "partial"]
-    report = first.run(full_refresh=True, tables=(second.name,))
+    report = first.run(*both, full_refresh=True, tables=(second.name,))
     assert (report.status, report.tables[0].uploaded) == ("ok", 1), report.tables[0].error
 
 
 def test_another_question_begins_anew(stack: Stack) -> None:
     """A full refresh goes on only where the same was asked of the same configuration."""
-    ends = Ends(stack, "budget_other", settings={"batch": {"rows": 50, "bytes": 5_000_000}})
-    ends.put([row(f"k{i:04}", ends.now - 4000 + i) for i in range(300)])
-    ends.ok()
+    bench = Workbench(stack, "budget_other", settings=batches_of(50))
+    bench.put([row(f"k{i:04}", bench.now - 4000 + i) for i in range(300)])
+    bench.run_ok()
     starts = []
     for rows in (50, 50, 60):
-        ends.now += 1
-        ends.settings = {"batch": {"rows": rows, "bytes": 5_000_000}}
-        ends.write_config()
-        starts.append(ends.run(stopped=lambda: True, full_refresh=True).tables[0].start or 0)
+        bench.now += 1
+        settings = batches_of(rows)
+        report = bench.run(settings=settings, stopped=lambda: True, full_refresh=True)
+        starts.append(report.tables[0].start or 0)
     assert starts[1] > starts[0] + 10
     assert starts[2] == starts[0] + 2
 
 
 def test_a_replaced_table_that_never_fits(stack: Stack) -> None:
     """It would begin anew for ever: a person is told what to do, and readers keep the old rows."""
-    settings = {"time_budget_seconds": 50, "batch": {"rows": 10, "bytes": 5_000_000}}
-    ends = Ends(stack, "budget_replace", mode="replace", settings=settings)
-    ends.put([row("a", ends.now - 5)])
-    ends.ok()
-    ends.put([row(f"k{i:04}", ends.now - 4000 + i) for i in range(300)])
+    settings = {"time_budget_seconds": 50, **batches_of(10)}
+    bench = Workbench(stack, "budget_replace", mode="replace", settings=settings)
+    bench.put([row("a", bench.now - 5)])
+    bench.run_ok()
+    bench.put([row(f"k{i:04}", bench.now - 4000 + i) for i in range(300)])
     seconds = [0.0]
 
     def arrives(_: Any) -> None:
         seconds[0] += 1
 
     stack.aito.refuse(arrives)
-    report = ends.run(Clock(now=lambda: ends.now, monotonic=lambda: seconds[0]))
+    report = bench.run(clock=Clock(now=lambda: bench.now, monotonic=lambda: seconds[0]))
     stack.aito.refuse(None)
     assert (report.http_status, report.tables[0].status) == (500, "failed")
     assert "raise time_budget_seconds, or give the table a cursor and mode merge" in str(
         report.tables[0].error
     )
-    assert [each["id"] for each in ends.held()] == ["a"]
+    assert [each["id"] for each in bench.aito_rows()] == ["a"]
 
 
 def test_no_standstill(stack: Stack) -> None:
     """However little time there is, each call brings one batch: also behind a lookback of many
     batches.
     """
-    settings = {"batch": {"rows": 50, "bytes": 5_000_000}}
-    ends = Ends(stack, "budget_standstill", settings=settings)
-    ends.put([row(f"k{i:04}", ends.now - 500 + i) for i in range(300)])
+    settings = batches_of(50)
+    bench = Workbench(stack, "budget_standstill", settings=settings)
+    bench.put([row(f"k{i:04}", bench.now - 500 + i) for i in range(300)])
     for number in range(6):
-        report = ends.run(stopped=lambda: True)
+        report = bench.run(stopped=lambda: True)
         assert report.tables[0].uploaded == 50, report.tables[0].error
-        assert len(ends.held()) == 50 * (number + 1)
-    ends.ok()
+        assert len(bench.aito_rows()) == 50 * (number + 1)
+    bench.run_ok()
 
 
 def test_no_table_is_begun_when_time_is_over(stack: Stack) -> None:
     """One batch a run is brought whatever the time, not one for each table."""
     names = ("budget_one", "budget_two", "budget_three")
-    tables = [Ends(stack, name, shared_ledger="budget_several") for name in names]
-    for ends in tables:
-        ends.put([row("a", ends.now - 5)])
-    first = tables[0]
-    first.path = stack.configure(
-        name="budget_several.yaml",
-        ledger=first.ledger,
-        aito={"requests_per_second": 100_000},
-        tables=[ends.described() for ends in tables],
-    )
+    tables = [Workbench(stack, name, shared_ledger="budget_several") for name in names]
+    for bench in tables:
+        bench.put([row("a", bench.now - 5)])
+    configured = [bench.table_config() for bench in tables]
     done = []
     for _ in names:
-        report = first.run(stopped=lambda: True)
+        report = tables[0].run(*configured, stopped=lambda: True)
         done.append([table.status for table in report.tables].count("ok"))
     assert done == [1, 2, 3]

@@ -16,13 +16,11 @@ import pytest
 import requests
 
 from local.stack import Function
-from sync.base.errors import NeedsPerson
+from sync.base.errors import ActionRequired
 from sync.config import CursorSettings, EvaluationSettings, TableSettings
 from sync.evaluation.question import body, figures
-from sync.model.results import Request
-from tests.workbench import DAY, Bench, iso, table
+from tests.workbench import DAY, Workbench, iso, table
 
-WATCH = Request(action="watch")
 PAGES = {
     "id": "STRING",
     "ts": "TIMESTAMP",
@@ -59,7 +57,7 @@ def pages(count: int, now: int, *, shuffled: bool = False, seed: int = 1) -> lis
 
 
 @pytest.fixture
-def jobs(bench: Bench) -> Iterator[Bench]:
+def jobs(bench: Workbench) -> Iterator[Workbench]:
     """A bench whose jobs behave, before and after."""
     yield bench
     bench.aito.job_seconds, bench.aito.job_result_seconds = 0, 3600
@@ -67,7 +65,7 @@ def jobs(bench: Bench) -> Iterator[Bench]:
     bench.aito.fail_jobs(0)
 
 
-def web(bench: Bench, *evaluate: dict[str, Any], **more: Any) -> dict[str, Any]:
+def web(bench: Workbench, *evaluate: dict[str, Any], **more: Any) -> dict[str, Any]:
     """The table of page views, with evaluations."""
     asked = evaluate or ({"name": "source", "predict": "source", "given": ["path"]},)
     return table(f"{bench.name}_web", f"{bench.name}.pages", evaluate=list(asked), **more)
@@ -81,10 +79,10 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def settled(bench: Bench) -> None:
+def settled(bench: Workbench) -> None:
     """Wait until every job that was started has ended."""
     headers = {"x-api-key": bench.aito.api_key}
-    jobs = {row["job_id"] for row in bench.ledger("evaluations") if row["job_id"]}
+    jobs = {row["job_id"] for row in bench.ledger_rows("evaluations") if row["job_id"]}
     for job in jobs:
         until(functools.partial(ended, f"{bench.aito.url}/api/v1/jobs/{job}", headers))
 
@@ -95,27 +93,27 @@ def ended(url: str, headers: dict[str, str]) -> bool:
     return "finishedAt" in said or "startedAt" not in said
 
 
-def latest(bench: Bench) -> dict[str, dict[str, Any]]:
+def latest(bench: Workbench) -> dict[str, dict[str, Any]]:
     """The furthest row of each evaluation, by its id."""
-    rows = sorted(bench.ledger("evaluations"), key=lambda row: row["state"] != "started")
+    rows = sorted(bench.ledger_rows("evaluations"), key=lambda row: row["state"] != "started")
     return {row["evaluation_id"]: row for row in rows}
 
 
-def events(bench: Bench, name: str) -> list[dict[str, Any]]:
+def events(bench: Workbench, name: str) -> list[dict[str, Any]]:
     return [event for event in bench.events if event["event"] == name]
 
 
 # -- launch and collect
 
 
-def test_launched_then_collected(jobs: Bench) -> None:
+def test_launched_then_collected(jobs: Workbench) -> None:
     """A sync starts the job and records it; the watch after its end writes what the stand-in's
     evaluation says.
     """
-    jobs.load("pages", PAGES, pages(600, jobs.now))
+    jobs.load_source("pages", PAGES, pages(600, jobs.now))
     configured = web(jobs)
-    report = jobs.ok(configured)
-    (started,) = jobs.ledger("evaluations")
+    report = jobs.run_ok(configured)
+    (started,) = jobs.ledger_rows("evaluations")
     assert report.evaluations == [{"name": "source", "job_id": started["job_id"]}]
     assert (started["state"], started["finished_at"], started["accuracy"]) == (
         "started",
@@ -126,8 +124,8 @@ def test_launched_then_collected(jobs: Bench) -> None:
     assert jobs.event("evaluation_started")["job_id"] == started["job_id"]
 
     settled(jobs)
-    assert jobs.ok(configured, request=WATCH).status == "ok"
-    (finished,) = (row for row in jobs.ledger("evaluations") if row["state"] == "finished")
+    assert jobs.run_ok(configured, action="watch").status == "ok"
+    (finished,) = (row for row in jobs.ledger_rows("evaluations") if row["state"] == "finished")
     headers = {"x-api-key": jobs.aito.api_key}
     said = requests.post(
         f"{jobs.aito.url}/api/v1/_evaluate", json=query, headers=headers, timeout=10
@@ -159,104 +157,104 @@ def test_launched_then_collected(jobs: Bench) -> None:
     )
 
 
-def test_a_later_sync_collects_too(jobs: Bench) -> None:
+def test_a_later_sync_collects_too(jobs: Workbench) -> None:
     """What no watch has collected, the next sync does before it starts again; then nothing is
     open.
     """
-    jobs.load("pages", PAGES, pages(100, jobs.now))
-    jobs.ok(web(jobs))
+    jobs.load_source("pages", PAGES, pages(100, jobs.now))
+    jobs.run_ok(web(jobs))
     settled(jobs)
     jobs.now += DAY
-    jobs.ok(web(jobs))
-    assert sorted(row["state"] for row in jobs.ledger("evaluations")) == [
+    jobs.run_ok(web(jobs))
+    assert sorted(row["state"] for row in jobs.ledger_rows("evaluations")) == [
         "finished",
         "started",
         "started",
     ]
     settled(jobs)
-    jobs.ok(web(jobs), request=WATCH)
-    jobs.ok(web(jobs), request=WATCH)
+    jobs.run_ok(web(jobs), action="watch")
+    jobs.run_ok(web(jobs), action="watch")
     assert [row["state"] for row in latest(jobs).values()] == ["finished", "finished"]
-    assert len(jobs.ledger("evaluations")) == 4
+    assert len(jobs.ledger_rows("evaluations")) == 4
 
 
-def test_a_relation_is_learnt_and_noise_is_not(jobs: Bench) -> None:
+def test_a_relation_is_learnt_and_noise_is_not(jobs: Workbench) -> None:
     """Accuracy is well above the base where there is a relation, and not above it in the same rows
     shuffled.
     """
     gains = {}
     for shuffled in (False, True):
-        jobs.load(f"pages_{shuffled}", PAGES, pages(900, jobs.now, shuffled=shuffled))
+        jobs.load_source(f"pages_{shuffled}", PAGES, pages(900, jobs.now, shuffled=shuffled))
         asked = {"name": "source", "predict": "source", "given": ["path"]}
         configured = table(
             f"{jobs.name}_{shuffled}", f"{jobs.name}.pages_{shuffled}", evaluate=[asked]
         )
-        jobs.ok(configured)
+        jobs.run_ok(configured)
         settled(jobs)
-        jobs.ok(configured, request=WATCH)
+        jobs.run_ok(configured, action="watch")
         told = jobs.event("evaluation_finished")
         gains[shuffled] = told["accuracy"] - told["base_accuracy"]
     assert gains[False] > 0.3
     assert gains[True] < 0.05
 
 
-def test_over_a_link(jobs: Bench) -> None:
+def test_over_a_link(jobs: Workbench) -> None:
     """`visitor.device` predicts through the link to another table."""
     visitors = [
         {"id": f"v{n}", "ts": iso(jobs.now - DAY * 30), "device": "abc"[n]} for n in range(3)
     ]
-    jobs.load("visitors", VISITORS, visitors)
-    jobs.load("pages", PAGES, pages(600, jobs.now))
+    jobs.load_source("visitors", VISITORS, visitors)
+    jobs.load_source("pages", PAGES, pages(600, jobs.now))
     parent = table(f"{jobs.name}_visitor", f"{jobs.name}.visitors")
     columns = {"id": {}, "source": {}, "visitor": {"link": f"{parent['name']}.id"}}
     child = web(
         jobs, {"name": "device", "predict": "source", "given": ["visitor.device"]}, columns=columns
     )
-    jobs.ok(parent, child)
+    jobs.run_ok(parent, child)
     settled(jobs)
-    jobs.ok(parent, child, request=WATCH)
+    jobs.run_ok(parent, child, action="watch")
     told = jobs.event("evaluation_finished")
     assert told["accuracy"] > told["base_accuracy"] + 0.25
 
 
-def test_newest_rows_are_tested_on_older_ones(jobs: Bench) -> None:
+def test_newest_rows_are_tested_on_older_ones(jobs: Workbench) -> None:
     """`newest 1d` tests on the last day's rows, seen from the newest row, and trains on every
     older one.
     """
-    jobs.load("pages", PAGES, pages(600, jobs.now - 5 * DAY))
+    jobs.load_source("pages", PAGES, pages(600, jobs.now - 5 * DAY))
     configured = web(
         jobs, {"name": "tomorrow", "predict": "source", "given": ["path"], "test": "newest 1d"}
     )
-    jobs.ok(configured)
+    jobs.run_ok(configured)
     settled(jobs)
-    jobs.ok(configured, request=WATCH)
-    (row,) = (row for row in jobs.ledger("evaluations") if row["state"] == "finished")
+    jobs.run_ok(configured, action="watch")
+    (row,) = (row for row in jobs.ledger_rows("evaluations") if row["state"] == "finished")
     assert (row["test_samples"], row["train_samples"]) == (
         145,
         455,
     )  # a row each ten minutes, both ends included
 
 
-def test_newest_rows_of_a_merge(jobs: Bench) -> None:
+def test_newest_rows_of_a_merge(jobs: Workbench) -> None:
     """Where rows change, a row that changed lately is one of the newest, and taught nothing as it
     was before.
     """
-    jobs.load("pages", PAGES, pages(600, jobs.now - DAY))
+    jobs.load_source("pages", PAGES, pages(600, jobs.now - DAY))
     asked = {"name": "tomorrow", "predict": "source", "given": ["path"], "test": "newest 1d"}
     configured = web(jobs, asked, mode="merge")
-    jobs.ok(configured)
+    jobs.run_ok(configured)
     changed = [
         {**row, "ts": iso(jobs.now - 60), "source": "mail"}
         for row in pages(600, jobs.now - DAY)[:100]
     ]
-    jobs.load("pages", PAGES, changed)
+    jobs.load_source("pages", PAGES, changed)
     settled(jobs)
     jobs.now += DAY  # and a night that brings nothing asks the same again
     for _ in range(2):
-        jobs.ok(configured)
+        jobs.run_ok(configured)
         settled(jobs)
-        jobs.ok(configured, request=WATCH)
-        told = [row for row in jobs.ledger("evaluations") if row["state"] == "finished"]
+        jobs.run_ok(configured, action="watch")
+        told = [row for row in jobs.ledger_rows("evaluations") if row["state"] == "finished"]
         edge = jobs.now - DAY - 60 - DAY
         newer = [row for row in jobs.aito.rows(configured["name"]) if row["at"] >= edge]
         assert len(newer) >= 100
@@ -265,9 +263,9 @@ def test_newest_rows_of_a_merge(jobs: Bench) -> None:
         jobs.now += 60
 
 
-def test_a_table_that_is_swapped(jobs: Bench) -> None:
+def test_a_table_that_is_swapped(jobs: Workbench) -> None:
     """A table in mode `replace` is evaluated under its own name, from its first night on."""
-    jobs.load("pages", PAGES, pages(200, jobs.now))
+    jobs.load_source("pages", PAGES, pages(200, jobs.now))
     asked = {"name": "source", "predict": "source", "given": ["path"]}
     swapped = {
         "name": f"{jobs.name}_web",
@@ -276,23 +274,23 @@ def test_a_table_that_is_swapped(jobs: Bench) -> None:
         "evaluate": [asked],
     }
     for _ in range(2):
-        assert len(jobs.ok(swapped).evaluations) == 1
+        assert len(jobs.run_ok(swapped).evaluations) == 1
         settled(jobs)
-        jobs.ok(swapped, request=WATCH)
+        jobs.run_ok(swapped, action="watch")
         assert jobs.event("evaluation_finished")["test_samples"] == 20
 
 
-def test_after_load_optimize_and_purge(jobs: Bench) -> None:
+def test_after_load_optimize_and_purge(jobs: Workbench) -> None:
     """The job is the last thing that Aito is asked for: it measures the table as the night leaves
     it.
     """
-    jobs.load("pages", PAGES, pages(100, jobs.now))
+    jobs.load_source("pages", PAGES, pages(100, jobs.now))
     configured = web(jobs, keep="8h", purge={"max_share": 1})
-    jobs.ok(configured)
+    jobs.run_ok(configured)
     jobs.now += 3600
-    jobs.load("pages", PAGES, [{**pages(1, jobs.now - 60)[0], "id": "new"}])
+    jobs.load_source("pages", PAGES, [{**pages(1, jobs.now - 60)[0], "id": "new"}])
     jobs.aito.reset_stats()
-    assert jobs.ok(configured).purged > 0
+    assert jobs.run_ok(configured).purged > 0
     kinds = [
         entry.kind
         for entry in jobs.aito.log
@@ -301,107 +299,107 @@ def test_after_load_optimize_and_purge(jobs: Bench) -> None:
     assert kinds == ["insert", "delete", "optimize", "job.start"]
 
 
-def test_a_whole_query(jobs: Bench) -> None:
+def test_a_whole_query(jobs: Workbench) -> None:
     """`query` is sent as it is."""
-    jobs.load("pages", PAGES, pages(100, jobs.now))
+    jobs.load_source("pages", PAGES, pages(100, jobs.now))
     asked = {
         "testSource": {"from": f"{jobs.name}_web", "limit": 7},
         "evaluate": {"from": f"{jobs.name}_web", "predict": "source"},
     }
     configured = web(jobs, {"name": "raw", "query": asked})
-    jobs.ok(configured)
-    assert json.loads(jobs.ledger("evaluations")[0]["result"])["query"] == asked
+    jobs.run_ok(configured)
+    assert json.loads(jobs.ledger_rows("evaluations")[0]["result"])["query"] == asked
     settled(jobs)
-    jobs.ok(configured, request=WATCH)
+    jobs.run_ok(configured, action="watch")
     assert jobs.event("evaluation_finished")["test_samples"] == 7
 
 
-def test_a_query_that_selects_little(jobs: Bench) -> None:
+def test_a_query_that_selects_little(jobs: Workbench) -> None:
     """`min_accuracy` holds for a whole query too, also for one that asks for nothing but the
     accuracy.
     """
-    jobs.load("pages", PAGES, pages(100, jobs.now))
+    jobs.load_source("pages", PAGES, pages(100, jobs.now))
     raw = {
         "test": {"$index": {"$mod": [10, 0]}},
         "evaluate": {"from": f"{jobs.name}_web", "predict": "source"},
         "select": ["accuracy"],
     }
     configured = web(jobs, {"name": "raw", "query": raw, "min_accuracy": 0.99})
-    jobs.ok(configured)
+    jobs.run_ok(configured)
     settled(jobs)
-    jobs.ok(configured, request=WATCH)
+    jobs.run_ok(configured, action="watch")
     told = jobs.event("evaluation_finished")
     assert (told["severity"], told["test_samples"]) == ("ERROR", None)
     assert "below min_accuracy" in told["finding"]
 
 
-def test_not_waited_for_and_not_started_twice(jobs: Bench) -> None:
+def test_not_waited_for_and_not_started_twice(jobs: Workbench) -> None:
     """Jobs of 20 s cost a sync their launch calls and nothing else; one that runs is not started
     again, and said.
 
     A watch meanwhile writes nothing; the first one after their end writes the figures.
     """
-    jobs.load("pages", PAGES, pages(200, jobs.now))
+    jobs.load_source("pages", PAGES, pages(200, jobs.now))
     jobs.aito.job_seconds = 20
     plain = table(f"{jobs.name}_web", f"{jobs.name}.pages")
-    jobs.ok(plain)
+    jobs.run_ok(plain)
     jobs.aito.reset_stats()
     began = time.monotonic()
-    without = jobs.ok(plain)
+    without = jobs.run_ok(plain)
     middle = time.monotonic()
     quiet = jobs.aito.total()
     jobs.aito.reset_stats()
-    with_ = jobs.ok(web(jobs))
+    with_ = jobs.run_ok(web(jobs))
     end = time.monotonic()
     assert without.evaluations == []
     assert len(with_.evaluations) == 1
     assert jobs.aito.total() - quiet == 1 == jobs.aito.total("requests", "job")
     assert (end - middle) - (middle - began) < 5
-    assert jobs.ok(web(jobs)).evaluations == []
+    assert jobs.run_ok(web(jobs)).evaluations == []
     said = jobs.event("evaluation_started")
     assert said["skipped"]
     assert "still runs" in said["message"]
-    jobs.ok(web(jobs), request=WATCH)
-    assert [row["state"] for row in jobs.ledger("evaluations")] == ["started"]
+    jobs.run_ok(web(jobs), action="watch")
+    assert [row["state"] for row in jobs.ledger_rows("evaluations")] == ["started"]
     jobs.aito.job_seconds = 0  # they end
     settled(jobs)
-    jobs.ok(web(jobs), request=WATCH)
-    assert latest(jobs)[jobs.ledger("evaluations")[0]["evaluation_id"]]["test_samples"] == 20
+    jobs.run_ok(web(jobs), action="watch")
+    assert latest(jobs)[jobs.ledger_rows("evaluations")[0]["evaluation_id"]]["test_samples"] == 20
 
 
-def test_no_evaluations_no_questions(jobs: Bench) -> None:
+def test_no_evaluations_no_questions(jobs: Workbench) -> None:
     """A night of tables without evaluations asks the ledger nothing about them,
     and Aito neither.
     """
-    jobs.load("pages", PAGES, pages(50, jobs.now))
-    jobs.ok(table(f"{jobs.name}_web", f"{jobs.name}.pages"))
-    assert jobs.ledger("evaluations") == []
+    jobs.load_source("pages", PAGES, pages(50, jobs.now))
+    jobs.run_ok(table(f"{jobs.name}_web", f"{jobs.name}.pages"))
+    assert jobs.ledger_rows("evaluations") == []
     assert jobs.aito.total("requests", "job") == 0
 
 
-def test_a_dry_run_starts_nothing(jobs: Bench) -> None:
+def test_a_dry_run_starts_nothing(jobs: Workbench) -> None:
     """Neither a dry sync nor a dry watch touches evaluations."""
-    jobs.load("pages", PAGES, pages(50, jobs.now))
-    jobs.ok(web(jobs))
+    jobs.load_source("pages", PAGES, pages(50, jobs.now))
+    jobs.run_ok(web(jobs))
     settled(jobs)
     for action in ("sync", "watch"):
-        jobs.ok(web(jobs), request=Request(action=action, dry_run=True))
-    assert [row["state"] for row in jobs.ledger("evaluations")] == ["started"]
+        jobs.run_ok(web(jobs), action=action, dry_run=True)
+    assert [row["state"] for row in jobs.ledger_rows("evaluations")] == ["started"]
 
 
 # -- what goes wrong
 
 
-def failing(bench: Bench, state: str, severity: str = "ERROR") -> dict[str, Any]:
+def failing(bench: Workbench, state: str, severity: str = "ERROR") -> dict[str, Any]:
     """One watch after trouble: the row it wrote, after checking that it is said and that the next
     sync starts again.
     """
-    bench.ok(web(bench), request=WATCH)
+    bench.run_ok(web(bench), action="watch")
     told = bench.event("evaluation_failed")
     assert (told["severity"], told["state"]) == (severity, state)
-    (row,) = (row for row in bench.ledger("evaluations") if row["state"] == state)
+    (row,) = (row for row in bench.ledger_rows("evaluations") if row["state"] == state)
     assert row["finished_at"] is not None
-    assert len(bench.ok(web(bench)).evaluations) == 1
+    assert len(bench.run_ok(web(bench)).evaluations) == 1
     return row
 
 
@@ -410,37 +408,37 @@ def reason(row: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-def launched(jobs: Bench) -> Bench:
+def launched(jobs: Workbench) -> Workbench:
     """A bench with one evaluation that has ended and is not collected."""
-    jobs.load("pages", PAGES, pages(100, jobs.now))
-    jobs.ok(web(jobs))
+    jobs.load_source("pages", PAGES, pages(100, jobs.now))
+    jobs.run_ok(web(jobs))
     settled(jobs)
     return jobs
 
 
-def test_a_job_that_is_lost(launched: Bench) -> None:
+def test_a_job_that_is_lost(launched: Workbench) -> None:
     """Aito no longer knows the job: `lost`, and started again."""
     launched.aito.lose_jobs()
     assert "No such job" in reason(failing(launched, "lost"))
 
 
-def test_a_result_that_has_expired(launched: Bench) -> None:
+def test_a_result_that_has_expired(launched: Workbench) -> None:
     """The job is known and its result is gone: `lost`, and started again."""
     launched.aito.job_result_seconds = -1
     assert "expired" in reason(failing(launched, "lost"))
 
 
-def test_a_job_that_fails(jobs: Bench) -> None:
+def test_a_job_that_fails(jobs: Workbench) -> None:
     """The result is the failure's own answer: `failed` with its reason, and started again."""
-    jobs.load("pages", PAGES, pages(100, jobs.now))
+    jobs.load_source("pages", PAGES, pages(100, jobs.now))
     jobs.aito.fail_jobs()
-    jobs.ok(web(jobs))
+    jobs.run_ok(web(jobs))
     settled(jobs)
     assert "the job failed" in reason(failing(jobs, "failed"))
 
 
 @pytest.mark.parametrize("what", ["html", "garbage", "truncated", "refused"])
-def test_a_result_that_is_none(launched: Bench, what: str) -> None:
+def test_a_result_that_is_none(launched: Workbench, what: str) -> None:
     """HTML, garbage, half an answer or a refusal in the result's place: `failed`, never a crash."""
     launched.aito.fail(what, on="job.result")
     failing(launched, "failed")
@@ -457,29 +455,29 @@ def test_a_result_that_is_none(launched: Bench, what: str) -> None:
         ("garbage", "job.status"),
     ],
 )
-def test_an_outage_leaves_it_open(launched: Bench, what: str, on: str) -> None:
+def test_an_outage_leaves_it_open(launched: Workbench, what: str, on: str) -> None:
     """When nothing can be told the row stays open, a sync does not start another, and the next
     look collects.
     """
     launched.aito.fail(what, on=on)
-    assert launched.ok(web(launched)).evaluations == []
+    assert launched.run_ok(web(launched)).evaluations == []
     assert launched.event("evaluation_failed")["severity"] == "WARNING"
-    assert [row["state"] for row in launched.ledger("evaluations")] == ["started"]
-    launched.ok(web(launched), request=WATCH)
+    assert [row["state"] for row in launched.ledger_rows("evaluations")] == ["started"]
+    launched.run_ok(web(launched), action="watch")
     assert [row["state"] for row in latest(launched).values()] == ["finished"]
 
 
-def test_a_job_that_never_ends(launched: Bench) -> None:
+def test_a_job_that_never_ends(launched: Workbench) -> None:
     """After a day it is given up as lost, however its status is answered."""
     launched.aito.job_seconds = 10**6
     launched.now += DAY
-    launched.ok(web(launched), request=WATCH)
-    assert [row["state"] for row in launched.ledger("evaluations")] == ["started"]
+    launched.run_ok(web(launched), action="watch")
+    assert [row["state"] for row in launched.ledger_rows("evaluations")] == ["started"]
     launched.now += 1
     assert "24 hours" in reason(failing(launched, "lost"))
 
 
-def test_unreachable_for_a_day(launched: Bench) -> None:
+def test_unreachable_for_a_day(launched: Workbench) -> None:
     """A job whose status has been unanswerable for a day is lost too, so that it does not bar the
     next for ever.
     """
@@ -488,9 +486,9 @@ def test_unreachable_for_a_day(launched: Bench) -> None:
     failing(launched, "lost")
 
 
-def test_figures_that_are_words(jobs: Bench) -> None:
+def test_figures_that_are_words(jobs: Workbench) -> None:
     """Where there is no row to test on every figure is "NaN": null in the ledger, and no finding."""
-    jobs.load("pages", PAGES, pages(100, jobs.now))
+    jobs.load_source("pages", PAGES, pages(100, jobs.now))
     asked = {
         "name": "none",
         "predict": "source",
@@ -498,10 +496,10 @@ def test_figures_that_are_words(jobs: Bench) -> None:
         "test": {"path": "nowhere"},
         "min_accuracy": 0.9,
     }
-    jobs.ok(web(jobs, asked))
+    jobs.run_ok(web(jobs, asked))
     settled(jobs)
-    jobs.ok(web(jobs, asked), request=WATCH)
-    (row,) = (row for row in jobs.ledger("evaluations") if row["state"] == "finished")
+    jobs.run_ok(web(jobs, asked), action="watch")
+    (row,) = (row for row in jobs.ledger_rows("evaluations") if row["state"] == "finished")
     assert (row["test_samples"], row["accuracy"], row["base_accuracy"], row["geom_mean_p"]) == (
         0,
         None,
@@ -513,37 +511,37 @@ def test_figures_that_are_words(jobs: Bench) -> None:
     assert (told["severity"], told["finding"]) == ("WARNING", None)
 
 
-def test_a_table_renamed(launched: Bench) -> None:
+def test_a_table_renamed(launched: Workbench) -> None:
     """A table with a new name is evaluated under that one; the job of the old name is collected
     all the same.
     """
     renamed = {**web(launched), "name": f"{launched.name}_new"}
-    report = launched.ok(renamed)
+    report = launched.run_ok(renamed)
     states = {(row["table"], row["state"]) for row in latest(launched).values()}
     assert states == {(f"{launched.name}_web", "finished"), (f"{launched.name}_new", "started")}
     assert len(report.evaluations) == 1
 
 
-def test_a_table_that_evaluates_no_more(launched: Bench) -> None:
+def test_a_table_that_evaluates_no_more(launched: Workbench) -> None:
     """What was started before its table left the configuration is collected by the next watch all
     the same.
     """
     other = table(f"{launched.name}_other", f"{launched.name}.pages")
-    launched.ok(other)
-    launched.ok(other, request=WATCH)
+    launched.run_ok(other)
+    launched.run_ok(other, action="watch")
     assert [row["state"] for row in latest(launched).values()] == ["finished"]
 
 
-def test_one_that_cannot_be_told_of(jobs: Bench) -> None:
+def test_one_that_cannot_be_told_of(jobs: Workbench) -> None:
     """A job whose result never passes the gateway stays open alone; the others are collected."""
-    jobs.load("pages", PAGES, pages(100, jobs.now))
+    jobs.load_source("pages", PAGES, pages(100, jobs.now))
     configured = web(
         jobs, *({"name": name, "predict": "source"} for name in ("one", "two", "three"))
     )
-    jobs.ok(configured)
+    jobs.run_ok(configured)
     settled(jobs)
     jobs.aito.fail("gateway_timeout", on="job.result")
-    jobs.ok(configured, request=WATCH)
+    jobs.run_ok(configured, action="watch")
     assert sorted(row["state"] for row in latest(jobs).values()) == [
         "finished",
         "finished",
@@ -551,53 +549,55 @@ def test_one_that_cannot_be_told_of(jobs: Bench) -> None:
     ]
 
 
-def test_an_outage_is_not_asked_for_long(jobs: Bench) -> None:
+def test_an_outage_is_not_asked_for_long(jobs: Workbench) -> None:
     """Each question may cost a time-out: after two without an answer the look is over."""
-    jobs.load("pages", PAGES, pages(100, jobs.now))
+    jobs.load_source("pages", PAGES, pages(100, jobs.now))
     configured = web(jobs, *({"name": f"e{n}", "predict": "source"} for n in range(5)))
-    jobs.ok(configured)
+    jobs.run_ok(configured)
     settled(jobs)
     jobs.aito.fail("gateway_timeout", on="job.status", times=None)
     jobs.aito.reset_stats()
-    jobs.ok(configured, request=WATCH)
+    jobs.run_ok(configured, action="watch")
     assert jobs.aito.total("requests", "job") == 2
     assert {row["state"] for row in latest(jobs).values()} == {"started"}
 
 
 @pytest.mark.parametrize("what", ["error", "html", "cut", "refused", "quota"])
-def test_a_launch_that_fails(jobs: Bench, what: str) -> None:
+def test_a_launch_that_fails(jobs: Workbench, what: str) -> None:
     """The table is ok all the same, the failure is said,
     and the next sync starts the evaluation.
     """
-    jobs.load("pages", PAGES, pages(50, jobs.now))
+    jobs.load_source("pages", PAGES, pages(50, jobs.now))
     jobs.aito.fail(what, on="job.start")
-    assert jobs.ok(web(jobs)).evaluations == []
+    assert jobs.run_ok(web(jobs)).evaluations == []
     final = what in ("refused", "quota")
     assert jobs.event("evaluation_failed")["severity"] == ("ERROR" if final else "WARNING")
-    assert [row["state"] for row in jobs.ledger("evaluations")] == (["failed"] if final else [])
-    assert len(jobs.ok(web(jobs)).evaluations) == 1
+    assert [row["state"] for row in jobs.ledger_rows("evaluations")] == (
+        ["failed"] if final else []
+    )
+    assert len(jobs.run_ok(web(jobs)).evaluations) == 1
 
 
-def test_a_column_that_aito_lacks(jobs: Bench) -> None:
+def test_a_column_that_aito_lacks(jobs: Workbench) -> None:
     """Said by name and put on record; the other evaluations of the table start, and the table is
     ok.
     """
-    jobs.load("pages", PAGES, pages(50, jobs.now))
+    jobs.load_source("pages", PAGES, pages(50, jobs.now))
     good = {"name": "good", "predict": "source"}
     bad = {"name": "bad", "predict": "colour", "given": ["path", "visitor.device", "smell"]}
-    assert [e["name"] for e in jobs.ok(web(jobs, bad, good)).evaluations] == ["good"]
-    (row,) = (row for row in jobs.ledger("evaluations") if row["state"] == "failed")
+    assert [e["name"] for e in jobs.run_ok(web(jobs, bad, good)).evaluations] == ["good"]
+    (row,) = (row for row in jobs.ledger_rows("evaluations") if row["state"] == "failed")
     name = f"{jobs.name}_web"
     for said in (reason(row), jobs.event("evaluation_failed")["message"]):
         assert f"{name}.colour, {name}.visitor.device (visitor is no link), {name}.smell" in said
     assert row["name"] == "bad"
 
 
-def test_no_rows_yet(jobs: Bench) -> None:
+def test_no_rows_yet(jobs: Workbench) -> None:
     """`newest` of an empty table has nothing to go by, which is said."""
-    jobs.load("pages", PAGES, [])
+    jobs.load_source("pages", PAGES, [])
     assert (
-        jobs.ok(
+        jobs.run_ok(
             web(jobs, {"name": "tomorrow", "predict": "source", "test": "newest 1d"})
         ).evaluations
         == []
@@ -605,11 +605,11 @@ def test_no_rows_yet(jobs: Bench) -> None:
     assert "no rows yet" in jobs.event("evaluation_failed")["message"]
 
 
-def test_killed_between_launch_and_ledger(jobs: Bench) -> None:
+def test_killed_between_launch_and_ledger(jobs: Workbench) -> None:
     """kill -9 once Aito has the job, before its row is written: the next sync doubles nothing and
     starts one.
     """
-    jobs.load("pages", PAGES, pages(50, jobs.now))
+    jobs.load_source("pages", PAGES, pages(50, jobs.now))
     config = jobs.stack.configure(
         name=f"{jobs.name}.yaml", ledger=f"{jobs.name}_ledger", tables=[web(jobs)]
     )
@@ -623,11 +623,11 @@ def test_killed_between_launch_and_ledger(jobs: Bench) -> None:
     jobs.sql(
         f"DELETE FROM `{jobs.name}_ledger.leases` WHERE TRUE"
     )  # they would run out by themselves
-    assert jobs.ledger("evaluations") == []
-    assert len(jobs.ok(web(jobs)).evaluations) == 1
+    assert jobs.ledger_rows("evaluations") == []
+    assert len(jobs.run_ok(web(jobs)).evaluations) == 1
     assert jobs.aito.count(f"{jobs.name}_web") == 50
     settled(jobs)
-    jobs.ok(web(jobs), request=WATCH)
+    jobs.run_ok(web(jobs), action="watch")
     assert [row["state"] for row in latest(jobs).values()] == ["finished"]
 
 
@@ -671,7 +671,7 @@ def test_bodies() -> None:
 )
 def test_bodies_that_cannot_be(given: str, said: str) -> None:
     """A field that Aito lacks is named with its table."""
-    with pytest.raises(NeedsPerson, match=said):
+    with pytest.raises(ActionRequired, match=said):
         body(WEB, asked(given=(given,)), SCHEMA, None)
 
 

@@ -13,10 +13,8 @@ import pytest
 import requests
 
 from local.stack import Function
-from sync.model.results import Request
-from tests.workbench import DAY, Bench, iso, table
+from tests.workbench import DAY, Workbench, iso, table
 
-WATCH = Request(action="watch")
 COLUMNS = {"id": "STRING", "ts": "TIMESTAMP", "kind": "STRING"}
 
 
@@ -24,38 +22,38 @@ def rows(count: int, newest: int) -> list[dict[str, Any]]:
     return [{"id": f"r{n}", "ts": iso(newest - n * 60), "kind": "ab"[n % 2]} for n in range(count)]
 
 
-def freshness(bench: Bench) -> dict[str, tuple[Any, Any]]:
+def freshness(bench: Workbench) -> dict[str, tuple[Any, Any]]:
     """(age_seconds, ok_age_seconds) by table, of the last run's events."""
     told = [event for event in bench.events if event["event"] == "freshness"]
     return {event["table"]: (event["age_seconds"], event["ok_age_seconds"]) for event in told}
 
 
-def test_ages(bench: Bench) -> None:
+def test_ages(bench: Workbench) -> None:
     """The age of Aito's newest row that is not of the future, and of the last good sync: one event
     per table.
     """
-    bench.load("rows", COLUMNS, rows(10, bench.now - 500))
+    bench.load_source("rows", COLUMNS, rows(10, bench.now - 500))
     configured = table(f"{bench.name}_web", f"{bench.name}.rows")
-    bench.ok(configured)
+    bench.run_ok(configured)
     bench.now += DAY
     bench.aito.insert(configured["name"], [{"id": "future", "at": bench.now + 60}])
-    report = bench.ok(configured, request=WATCH)
+    report = bench.run_ok(configured, action="watch")
     assert freshness(bench) == {configured["name"]: (DAY + 500, DAY)}
     assert report.watermark_after == bench.now - DAY - 500
     assert bench.event("freshness")["severity"] == "INFO"
 
 
-def test_ages_that_are_not_there(bench: Bench) -> None:
+def test_ages_that_are_not_there(bench: Workbench) -> None:
     """Null for a table that is not in Aito, that is empty, that has no cursor, or was never synced
     well.
     """
-    bench.load("rows", COLUMNS, rows(10, bench.now))
-    bench.load("none", COLUMNS, [])
+    bench.load_source("rows", COLUMNS, rows(10, bench.now))
+    bench.load_source("none", COLUMNS, [])
     small = {"name": f"{bench.name}_small", "source": f"{bench.name}.rows", "mode": "replace"}
     empty = table(f"{bench.name}_empty", f"{bench.name}.none")
     absent = table(f"{bench.name}_absent", f"{bench.name}.rows")
-    bench.ok(small, empty)
-    bench.ok(small, empty, absent, request=WATCH)
+    bench.run_ok(small, empty)
+    bench.run_ok(small, empty, absent, action="watch")
     assert freshness(bench) == {
         small["name"]: (None, 0),
         empty["name"]: (None, 0),
@@ -63,63 +61,63 @@ def test_ages_that_are_not_there(bench: Bench) -> None:
     }
 
 
-def test_only_a_good_sync_counts(bench: Bench) -> None:
+def test_only_a_good_sync_counts(bench: Workbench) -> None:
     """A failed sync does not make a table fresh, and neither does a reconcile."""
-    bench.load("rows", COLUMNS, rows(10, bench.now))
+    bench.load_source("rows", COLUMNS, rows(10, bench.now))
     configured = table(f"{bench.name}_web", f"{bench.name}.rows")
-    bench.ok(configured)
+    bench.run_ok(configured)
     bench.now += 1000
-    bench.ok(configured, request=Request(action="reconcile"))
+    bench.run_ok(configured, action="reconcile")
     assert bench.run({**configured, "columns": {"id": {}, "nowhere": {}}}).status == "failed"
-    bench.ok(configured, request=WATCH)
+    bench.run_ok(configured, action="watch")
     assert freshness(bench)[configured["name"]][1] == 1000
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_it_only_watches(bench: Bench, dry_run: bool) -> None:
+def test_it_only_watches(bench: Workbench, dry_run: bool) -> None:
     """No write to Aito, no lease, no row in `runs`: rows that wait, and rows past `keep`, stay
     where they are.
     """
-    bench.load("rows", COLUMNS, rows(10, bench.now - 60))
+    bench.load_source("rows", COLUMNS, rows(10, bench.now - 60))
     configured = table(f"{bench.name}_web", f"{bench.name}.rows", keep="1d", purge={"max_share": 1})
-    bench.ok(configured)
-    bench.load("rows", COLUMNS, [{"id": "new", "ts": iso(bench.now - 1), "kind": "a"}])
+    bench.run_ok(configured)
+    bench.load_source("rows", COLUMNS, [{"id": "new", "ts": iso(bench.now - 1), "kind": "a"}])
     bench.now += 2 * DAY
     bench.aito.reset_stats()
-    before = bench.ledger("runs"), bench.ledger("leases")
-    bench.ok(configured, request=Request(action="watch", dry_run=dry_run))
-    assert bench.writes() == 0
-    assert len(bench.keys(configured["name"])) == 10
-    assert (bench.ledger("runs"), bench.ledger("leases")) == before
+    before = bench.ledger_rows("runs"), bench.ledger_rows("leases")
+    bench.run_ok(configured, action="watch", dry_run=dry_run)
+    assert bench.aito_writes() == 0
+    assert len(bench.aito_keys(configured["name"])) == 10
+    assert (bench.ledger_rows("runs"), bench.ledger_rows("leases")) == before
 
 
-def test_before_anything_ran(bench: Bench) -> None:
+def test_before_anything_ran(bench: Workbench) -> None:
     """Without a ledger and without tables in Aito there is nothing to tell but that."""
-    bench.load("rows", COLUMNS, rows(1, bench.now))
+    bench.load_source("rows", COLUMNS, rows(1, bench.now))
     configured = table(
         f"{bench.name}_web", f"{bench.name}.rows", evaluate=[{"name": "e", "predict": "kind"}]
     )
-    bench.ok(configured, request=WATCH)
+    bench.run_ok(configured, action="watch")
     assert freshness(bench) == {configured["name"]: (None, None)}
 
 
-def test_aito_is_out(bench: Bench) -> None:
+def test_aito_is_out(bench: Workbench) -> None:
     """When Aito does not answer nothing can be told of its rows:
     503, and calling again is right.
     """
     bench.aito.fail("unavailable", on="schema", times=None)
-    report = bench.run(table(f"{bench.name}_web", f"{bench.name}.rows"), request=WATCH)
+    report = bench.run(table(f"{bench.name}_web", f"{bench.name}.rows"), action="watch")
     assert (report.http_status, report.status) == (503, "failed")
 
 
-def test_a_finding_is_an_error_line(bench: Bench) -> None:
+def test_a_finding_is_an_error_line(bench: Workbench) -> None:
     """Accuracy below min_accuracy is told in every night, with the numbers an alert needs."""
     asked = {"name": "kind", "predict": "kind", "min_accuracy": 0.99}
-    bench.load("rows", COLUMNS, rows(100, bench.now))
+    bench.load_source("rows", COLUMNS, rows(100, bench.now))
     configured = table(f"{bench.name}_web", f"{bench.name}.rows", evaluate=[asked])
     for _ in range(2):
-        bench.ok(configured)
-        bench.ok(configured, request=WATCH)
+        bench.run_ok(configured)
+        bench.run_ok(configured, action="watch")
         told = bench.event("evaluation_finished")
         assert told["severity"] == "ERROR"
         assert (told["table"], told["name"], told["test_samples"]) == (
@@ -132,11 +130,11 @@ def test_a_finding_is_an_error_line(bench: Bench) -> None:
         bench.now += DAY
 
 
-def test_it_answers_while_a_sync_runs(bench: Bench) -> None:
+def test_it_answers_while_a_sync_runs(bench: Workbench) -> None:
     """In the same process, while a sync waits for Aito, `watch` and the page answer in under two
     seconds.
     """
-    bench.load("rows", COLUMNS, rows(50, int(time.time()) - 60))
+    bench.load_source("rows", COLUMNS, rows(50, int(time.time()) - 60))
     configured = table(
         f"{bench.name}_web", f"{bench.name}.rows", evaluate=[{"name": "e", "predict": "kind"}]
     )
@@ -145,7 +143,7 @@ def test_it_answers_while_a_sync_runs(bench: Bench) -> None:
     )
     with Function(bench.stack.environ(config)) as function, ThreadPoolExecutor(1) as caller:
         assert function.post({"action": "sync"})[0] == 200
-        bench.load("rows", COLUMNS, [{"id": "new", "ts": iso(time.time() - 1), "kind": "a"}])
+        bench.load_source("rows", COLUMNS, [{"id": "new", "ts": iso(time.time() - 1), "kind": "a"}])
         bench.aito.fail("hang", on="insert", apply="all")
         running = caller.submit(function.post, {"action": "sync"})
         while requests.get(f"{bench.aito.url}/_local/faults", timeout=5).json():

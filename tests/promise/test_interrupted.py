@@ -9,10 +9,12 @@ from google.cloud.bigquery import SchemaField
 
 from local import bigquery
 from local.stack import Stack
-from sync.bigquery.client import Warehouse
-from sync.ledger.ledger import Ledger
-from sync.model.results import Request, RunReport
-from sync.pipeline.run import Services, run
+from sync.app import Services, run
+from sync.bigquery import BigQuerySession
+from sync.ledger import LeaseTable, LedgerTables
+from sync.ledger.leases import Taken
+from sync.model.report import RunReport
+from sync.model.request import Request
 
 SCHEMA = [SchemaField("id", "STRING"), SchemaField("happened", "TIMESTAMP")]
 NAME = "unfinished"
@@ -66,14 +68,12 @@ def test_damage_far_behind_the_watermark(stack: Stack, services: Services, damag
     """
     assert sync(services).http_status == 200
     where = {"id": "k20"}
-    ledger = Ledger(
-        Warehouse(services.bigquery, services.settings.bigquery, "killed", "sync"),
-        services.settings,
-    )
+    session = BigQuerySession(services.bigquery, services.settings.bigquery, "killed", "sync")
+    killed = LeaseTable(LedgerTables(session, services.settings.ledger))
     bigquery.sql(
         stack.bigquery.client(), "DELETE FROM unfinished_ledger.runs WHERE TRUE"
     )  # it was the first load
-    assert ledger.lease([NAME], "killed", 60) == (1, 0)
+    assert killed.take([NAME], "killed", 60) == Taken(frozenset([NAME]))
     if damage == "doubled":
         stack.aito.double_rows(NAME, where)
     else:
@@ -92,9 +92,9 @@ def test_a_run_that_finished_is_believed(stack: Stack, services: Services) -> No
     assert sync(services).http_status == 200
     found = bigquery.sql(
         stack.bigquery.client(),
-        "SELECT UNIX_SECONDS(expires_at) AS s FROM unfinished_ledger.leases",
+        "SELECT state FROM unfinished_ledger.leases",
     )
-    assert [row["s"] for row in found] == [0]
+    assert [row["state"] for row in found] == ["done"]
 
 
 def test_a_failed_run_is_seen_by_the_next(stack: Stack, services: Services) -> None:
@@ -104,9 +104,9 @@ def test_a_failed_run_is_seen_by_the_next(stack: Stack, services: Services) -> N
     stack.aito.heal()
     found = bigquery.sql(
         stack.bigquery.client(),
-        "SELECT UNIX_SECONDS(expires_at) AS s FROM unfinished_ledger.leases",
+        "SELECT state FROM unfinished_ledger.leases",
     )
-    assert [row["s"] for row in found] == [1]
+    assert [row["state"] for row in found] == ["unfinished"]
     stack.aito.double_rows(NAME, {"id": "k03"})
     report = sync(services)
     assert report.http_status == 200

@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from local.stack import Stack
-from sync.bigquery.client import label
-from tests.promise.ends import DAY, Ends, row
+from sync.bigquery.session import label
+from tests.workbench import DAY, Workbench, row
 
 CEILING = 123_456_789
 
@@ -42,12 +42,14 @@ def test_labels_ceiling_and_location(
     than is allowed.
     """
     name = f"jobs_{asked.get('action', 'sync')}_{len(asked)}"
-    ends = Ends(stack, name, settings={"bigquery": {"location": "US", "max_bytes_billed": CEILING}})
-    ends.put([row(f"k{i}", ends.now - 9 - i * DAY) for i in range(5)])
+    bench = Workbench(
+        stack, name, settings={"bigquery": {"location": "US", "max_bytes_billed": CEILING}}
+    )
+    bench.put([row(f"k{i}", bench.now - 9 - i * DAY) for i in range(5)])
     if asked:
-        ends.ok()
+        bench.run_ok()
     jobs.clear()
-    report = ends.run(**asked)
+    report = bench.run(**asked)
     assert report.status == "ok"
     seen = [job for job in jobs if "query" in job["configuration"]]
     assert seen
@@ -58,7 +60,10 @@ def test_labels_ceiling_and_location(
             label(report.run_id),
             asked.get("action", "sync"),
         )
-        assert labels["sync_table"] in (name, label(f"ledger {ends.client.project}.{ends.ledger}"))
+        assert labels["sync_table"] in (
+            name,
+            label(f"ledger {bench.client.project}.{bench.ledger}"),
+        )
         assert job["jobReference"]["location"] == "US"
         if not configuration.get("dryRun"):
             assert configuration["query"]["maximumBytesBilled"] == str(CEILING)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from tests.promise.ends import DAY, HOUR, Ends, Killed, Row, Wire, row
+from tests.faults import KillAfter, Killed
+from tests.workbench import DAY, HOUR, Row, Workbench, batches_of, row
 
 ROWS = 60
 STEPS = 60  # more than any run here takes
@@ -34,24 +35,24 @@ def day_two(now: float, mode: str) -> list[Row]:
     return rows
 
 
-def killed_after_each_step(ends: Ends, **asked: Any) -> int:
+def killed_after_each_step(bench: Workbench, **asked: Any) -> int:
     """Kill the run after its n-th step, for every n. -> how many steps it has."""
-    before = ends.held()
+    before = bench.aito_rows()
     for step in range(1, STEPS):
-        ends.begin_again(before)
-        with Wire(die_at=step) as wire:
+        bench.start_over(before)
+        with KillAfter(request=step) as kill:
             try:
-                ends.run(**asked)
+                bench.run(**asked)
             except Killed:
                 pass
             else:
                 return step - 1
-        ends.expire_leases()
+        bench.expire_leases()
         try:
-            ends.until_ok(2, **asked)
+            bench.run_until_ok(2, **asked)
         except AssertionError as error:
             raise AssertionError(
-                f"killed after step {step}, {wire.sent[step - 1]}: {error}"
+                f"killed after step {step}, {kill.sent[step - 1]}: {error}"
             ) from error
     raise AssertionError(f"the run takes over {STEPS} steps")
 
@@ -59,11 +60,11 @@ def killed_after_each_step(ends: Ends, **asked: Any) -> int:
 @pytest.mark.parametrize("mode", ["append", pytest.param("merge", marks=pytest.mark.slow)])
 def test_killed_while_loading(stack: Stack, mode: str) -> None:
     """Between any two requests of a night's run: what is there is neither lost nor doubled."""
-    ends = Ends(stack, f"killed_{mode}", mode, settings={"batch": {"rows": 25, "bytes": 5_000_000}})
-    ends.put(day_one(ends.now))
-    ends.ok()
-    ends.put(day_two(ends.now, mode))
-    assert killed_after_each_step(ends) > 10
+    bench = Workbench(stack, f"killed_{mode}", mode, settings=batches_of(25))
+    bench.put(day_one(bench.now))
+    bench.run_ok()
+    bench.put(day_two(bench.now, mode))
+    assert killed_after_each_step(bench) > 10
 
 
 @pytest.mark.slow
@@ -71,34 +72,32 @@ def test_killed_while_replacing(stack: Stack) -> None:
     """The old table stays until the new one is whole; what a dead run left beside it does not
     matter.
     """
-    ends = Ends(
-        stack, "killed_replace", "replace", settings={"batch": {"rows": 25, "bytes": 5_000_000}}
-    )
-    ends.put(day_one(ends.now))
-    ends.ok()
-    ends.put([row(f"n{i}", ends.now) for i in range(10)])
-    assert killed_after_each_step(ends) > 10
+    bench = Workbench(stack, "killed_replace", "replace", settings=batches_of(25))
+    bench.put(day_one(bench.now))
+    bench.run_ok()
+    bench.put([row(f"n{i}", bench.now) for i in range(10)])
+    assert killed_after_each_step(bench) > 10
 
 
 @pytest.mark.slow
 def test_killed_while_reconciling(stack: Stack) -> None:
     """A repair that dies half-way leaves work, never damage."""
-    ends = Ends(stack, "killed_reconcile", settings={"batch": {"rows": 25, "bytes": 5_000_000}})
-    ends.put(day_one(ends.now))
-    ends.ok()
-    ends.stack.aito.double_rows(ends.name, {"id": "k003"})
-    ends.stack.aito.delete_rows(ends.name, {"id": "k004"})
-    ends.take(["k005", "k006"])
-    ends.put([row("late", ends.now - 30 * DAY)])
-    assert killed_after_each_step(ends, action="reconcile") > 10
+    bench = Workbench(stack, "killed_reconcile", settings=batches_of(25))
+    bench.put(day_one(bench.now))
+    bench.run_ok()
+    bench.stack.aito.double_rows(bench.name, {"id": "k003"})
+    bench.stack.aito.delete_rows(bench.name, {"id": "k004"})
+    bench.delete_from_source(["k005", "k006"])
+    bench.put([row("late", bench.now - 30 * DAY)])
+    assert killed_after_each_step(bench, action="reconcile") > 10
 
 
 @pytest.mark.parametrize("step", [3, 6, 9, 12, 15])
 def test_killed_during_the_first_load(stack: Stack, step: int) -> None:
     """With neither table nor ledger there at first: also a half-made ledger is completed."""
-    ends = Ends(stack, f"killed_first_{step}", settings={"batch": {"rows": 25, "bytes": 5_000_000}})
-    ends.put(day_one(ends.now))
-    with Wire(die_at=step), pytest.raises(Killed):
-        ends.run()
-    ends.expire_leases()
-    ends.until_ok(2)
+    bench = Workbench(stack, f"killed_first_{step}", settings=batches_of(25))
+    bench.put(day_one(bench.now))
+    with KillAfter(request=step), pytest.raises(Killed):
+        bench.run()
+    bench.expire_leases()
+    bench.run_until_ok(2)

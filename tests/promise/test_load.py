@@ -10,11 +10,8 @@ from typing import Any
 
 import pytest
 
-from sync.model import window
-from sync.model.results import Request
-from tests.workbench import DAY, NOW, Bench, civil, iso, table
+from tests.workbench import DAY, HOUR, NOW, Workbench, batches_of, civil, iso, limit_slices, table
 
-HOUR = 3600
 SCHEMA = {"id": "STRING", "ts": "TIMESTAMP", "n": "INT64"}
 
 
@@ -23,16 +20,16 @@ def rows(*pairs: tuple[str | None, float | None], n: int = 0) -> list[dict[str, 
     return [{"id": key, "ts": None if at is None else iso(at), "n": n} for key, at in pairs]
 
 
-def many(bench: Bench, count: int, at: str) -> None:
+def many(bench: Workbench, count: int, at: str) -> None:
     """So many rows in `rows`, made by SQL; `at` is the SQL of their time over `i`."""
-    bench.load("rows", SCHEMA, [])
+    bench.load_source("rows", SCHEMA, [])
     bench.sql(
         f"""INSERT INTO {{d}}.rows (id, ts, n)
       SELECT CONCAT('k', CAST(i AS STRING)), {at}, i FROM UNNEST(GENERATE_ARRAY(1, {count})) AS i"""
     )
 
 
-def once(bench: Bench, name: str, count: int) -> None:
+def once(bench: Workbench, name: str, count: int) -> None:
     """Aito holds so many rows, no key twice."""
     held = Counter(row["id"] for row in bench.aito.rows(name))
     assert [key for key, times in held.items() if times > 1] == []
@@ -40,110 +37,114 @@ def once(bench: Bench, name: str, count: int) -> None:
 
 
 def test_one_second_with_30_000_rows_killed_half_way(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bulk load stamps them all alike.
 
     Slices and batches are smaller than that, the first run dies: each is once.
     """
-    monkeypatch.setattr(window, "SLICE_ROWS", 5000)
+    limit_slices(monkeypatch, 5000)
     many(bench, 30_000, "TIMESTAMP_SECONDS(1772360000)")
     asked = table("load_second", f"{bench.name}.rows", lookback="0s")
     bench.aito.fail("cut", on="insert", apply="half", times=None, skip=13)
-    report = bench.run(asked, batch={"rows": 1000})
+    report = bench.run(asked, settings=batches_of(1000))
     assert (report.status, report.http_status) == ("failed", 503)
     assert 13_000 < len(bench.aito.rows("load_second")) < 30_000
     bench.aito.heal()
-    finished = bench.ok(asked, batch={"rows": 1000})
+    finished = bench.run_ok(asked, settings=batches_of(1000))
     assert finished.verified
     once(bench, "load_second", 30_000)
 
 
-def test_20_000_rows_in_7_slices(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_20_000_rows_in_7_slices(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of a hundred; then ties with the last second, late rows, and doubled keys: exactly
     those are new.
     """
-    monkeypatch.setattr(window, "SLICE_ROWS", 3000)
+    limit_slices(monkeypatch, 3000)
     first = NOW - 7 * HOUR
     many(bench, 20_000, f"TIMESTAMP_SECONDS({first} + DIV((i - 1) * {7 * HOUR - 1}, 19999))")
     asked = table("load_slices", f"{bench.name}.rows", lookback="2h")
-    report = bench.ok(asked, batch={"rows": 100})
+    report = bench.run_ok(asked, settings=batches_of(100))
     assert (report.slices_planned, report.slices_done, report.uploaded) == (7, 7, 20_000)
     assert report.watermark_after == NOW - 1
     done = [event for event in bench.events if event["event"] == "slice_done"]
     assert [e["slice_start"] for e in done] == sorted(e["slice_start"] for e in done)
-    assert bench.ok(asked, batch={"rows": 100}).uploaded == 0
+    assert bench.run_ok(asked, settings=batches_of(100)).uploaded == 0
     ties = [(f"tie{n}", NOW - 1.0) for n in range(150)]
     late = [(f"late{n}", NOW - 2 * HOUR + 10.0 + n) for n in range(150)]
-    bench.load("rows", SCHEMA, rows(*ties, *late, *ties[:70], *late[:70]))
+    bench.load_source("rows", SCHEMA, rows(*ties, *late, *ties[:70], *late[:70]))
     bench.now = NOW + 60
-    assert bench.ok(asked, batch={"rows": 100}).uploaded == 300
+    assert bench.run_ok(asked, settings=batches_of(100)).uploaded == 300
     once(bench, "load_slices", 20_300)
 
 
 @pytest.mark.parametrize(
     ("most", "requests"), [(10_000, (10,)), (500, range(40, 60))], ids=["by rows", "by bytes"]
 )
-def test_a_batch_closes_at_its_own_limits(bench: Bench, most: int, requests: Sequence[int]) -> None:
+def test_a_batch_closes_at_its_own_limits(
+    bench: Workbench, most: int, requests: Sequence[int]
+) -> None:
     """200 rows of about 40 bytes by twenties: bytes count within a batch, and are no reason to
     part the next one.
     """
     many(bench, 200, f"TIMESTAMP_SECONDS({NOW - 1000} + i)")
     asked = table(f"load_limits_{most}", f"{bench.name}.rows")
     before = bench.aito.total(on="insert")
-    assert bench.ok(asked, batch={"rows": 20, "bytes": most}).uploaded == 200
+    assert bench.run_ok(asked, settings={"batch": {"rows": 20, "bytes": most}}).uploaded == 200
     assert bench.aito.total(on="insert") - before in requests
 
 
-def test_rows_that_share_the_watermarks_second(bench: Bench) -> None:
+def test_rows_that_share_the_watermarks_second(bench: Workbench) -> None:
     """Those that come later are neither lost nor doubled, even without a lookback and with
     fractions of a second.
     """
     asked = table("load_ties", f"{bench.name}.rows", lookback="0s")
-    bench.load("rows", SCHEMA, rows(("a", NOW - 50), ("b", NOW - 10), ("c", NOW - 10 + 0.75)))
-    assert bench.ok(asked).uploaded == 3
-    bench.load(
+    bench.load_source(
+        "rows", SCHEMA, rows(("a", NOW - 50), ("b", NOW - 10), ("c", NOW - 10 + 0.75))
+    )
+    assert bench.run_ok(asked).uploaded == 3
+    bench.load_source(
         "rows", SCHEMA, rows(("d", NOW - 10), ("e", NOW - 10 + 0.5), ("f", NOW - 10 + 0.999999))
     )
-    report = bench.ok(asked)
+    report = bench.run_ok(asked)
     assert (report.fetched, report.uploaded, report.skipped) == (5, 3, 2)
-    assert bench.keys("load_ties") == ["a", "b", "c", "d", "e", "f"]
+    assert bench.aito_keys("load_ties") == ["a", "b", "c", "d", "e", "f"]
 
 
-def test_the_oldest_rows_first(bench: Bench) -> None:
+def test_the_oldest_rows_first(bench: Workbench) -> None:
     """Whatever their keys: a load that ends half-way leaves a watermark behind which nothing is
     missing.
     """
-    bench.load("rows", SCHEMA, rows(*((f"k{99 - n}", NOW - 5000.0 + n) for n in range(50))))
+    bench.load_source("rows", SCHEMA, rows(*((f"k{99 - n}", NOW - 5000.0 + n) for n in range(50))))
     asked = table("load_order", f"{bench.name}.rows", lookback="0s")
     bench.aito.fail("unavailable", on="insert", times=None, skip=2)
-    assert bench.run(asked, batch={"rows": 10}).http_status == 503
-    assert bench.keys("load_order") == [f"k{99 - n}" for n in reversed(range(20))]
+    assert bench.run(asked, settings=batches_of(10)).http_status == 503
+    assert bench.aito_keys("load_order") == [f"k{99 - n}" for n in reversed(range(20))]
     bench.aito.heal()
-    assert bench.ok(asked, batch={"rows": 10}).repaired == 0
+    assert bench.run_ok(asked, settings=batches_of(10)).repaired == 0
     once(bench, "load_order", 50)
 
 
-def test_rows_that_are_late(bench: Bench) -> None:
+def test_rows_that_are_late(bench: Workbench) -> None:
     """By less than `lookback` they arrive with the next run; by more, with `reconcile`."""
     asked = table("load_late", f"{bench.name}.rows", lookback="1h")
-    bench.load("rows", SCHEMA, rows(("a", NOW - DAY), ("b", NOW - 10)))
-    bench.ok(asked)
-    bench.load(
+    bench.load_source("rows", SCHEMA, rows(("a", NOW - DAY), ("b", NOW - 10)))
+    bench.run_ok(asked)
+    bench.load_source(
         "rows",
         SCHEMA,
         rows(("edge", NOW - 10 - HOUR), ("late", NOW - 1000), ("lost", NOW - 11 - HOUR)),
     )
-    assert bench.ok(asked).uploaded == 2
-    assert bench.keys("load_late") == ["a", "b", "edge", "late"]
-    assert bench.ok(asked, request=Request("reconcile")).repaired == 1
-    assert bench.keys("load_late") == ["a", "b", "edge", "late", "lost"]
+    assert bench.run_ok(asked).uploaded == 2
+    assert bench.aito_keys("load_late") == ["a", "b", "edge", "late"]
+    assert bench.run_ok(asked, action="reconcile").repaired == 1
+    assert bench.aito_keys("load_late") == ["a", "b", "edge", "late", "lost"]
 
 
-def test_doubled_keys(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doubled_keys(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest row of a key counts, in one slice and across slices; equal ones are one."""
-    monkeypatch.setattr(window, "SLICE_ROWS", 2)
-    bench.load(
+    limit_slices(monkeypatch, 2)
+    bench.load_source(
         "rows",
         SCHEMA,
         [
@@ -153,16 +154,16 @@ def test_doubled_keys(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         ],
     )
     asked = table("load_doubled", f"{bench.name}.rows")
-    report = bench.ok(asked)
+    report = bench.run_ok(asked)
     assert report.slices_planned > 1
     held = {row["id"]: (row["n"], row["at"]) for row in bench.aito.rows("load_doubled")}
     assert held == {"a": (2, NOW - 100), "b": (2, NOW - 5 * HOUR + 1), "c": (1, NOW - 3 * HOUR)}
     once(bench, "load_doubled", 3)
-    assert bench.ok(asked).uploaded == 0
+    assert bench.run_ok(asked).uploaded == 0
 
 
 @pytest.mark.parametrize("mode", ["append", "merge"])
-def test_the_newest_row_of_a_key_not_the_largest(bench: Bench, mode: str) -> None:
+def test_the_newest_row_of_a_key_not_the_largest(bench: Workbench, mode: str) -> None:
     """Of two rows of a key in one slice the later counts, to the microsecond, whatever their
     documents' texts are.
     """
@@ -170,32 +171,34 @@ def test_the_newest_row_of_a_key_not_the_largest(bench: Bench, mode: str) -> Non
         rows(("a", NOW - 900), ("b", NOW - 900.75), n=9),
         rows(("a", NOW - 800), ("b", NOW - 900.25), n=1),
     )
-    bench.load("rows", SCHEMA, [*newer, *older])
+    bench.load_source("rows", SCHEMA, [*newer, *older])
     columns: dict[str, Any] = {
         "id": {},
         "n": {},
     }  # the time is no part of the document but for its second, which comes last
-    bench.ok(table(f"load_newest_{mode}", f"{bench.name}.rows", columns=columns, mode=mode))
+    bench.run_ok(table(f"load_newest_{mode}", f"{bench.name}.rows", columns=columns, mode=mode))
     assert {row["id"]: row["n"] for row in bench.aito.rows(f"load_newest_{mode}")} == {
         "a": 1,
         "b": 1,
     }
 
 
-def test_a_key_that_comes_again_within_the_lookback(bench: Bench) -> None:
+def test_a_key_that_comes_again_within_the_lookback(bench: Workbench) -> None:
     """Behind the watermark, with another time: as many rows as before, and the newer one is the
     row that counts.
     """
     asked = table("load_again_late", f"{bench.name}.rows")
-    bench.load("rows", SCHEMA, rows(("a", NOW - 900), ("b", NOW - 800), ("newest", NOW - 10), n=1))
-    bench.ok(asked)
-    bench.load("rows", SCHEMA, rows(("a", NOW - 100), ("b", NOW - 950), n=2))
-    assert bench.ok(asked).uploaded == 1
+    bench.load_source(
+        "rows", SCHEMA, rows(("a", NOW - 900), ("b", NOW - 800), ("newest", NOW - 10), n=1)
+    )
+    bench.run_ok(asked)
+    bench.load_source("rows", SCHEMA, rows(("a", NOW - 100), ("b", NOW - 950), n=2))
+    assert bench.run_ok(asked).uploaded == 1
     held = {row["id"]: (row["n"], row["at"]) for row in bench.aito.rows("load_again_late")}
     assert held == {"a": (2, NOW - 100), "b": (1, NOW - 800), "newest": (1, NOW - 10)}
 
 
-def test_awkward_keys(bench: Bench) -> None:
+def test_awkward_keys(bench: Workbench) -> None:
     """Quotes, line feeds, emoji, an empty text: looked up after a lost answer, known again,
     replaced, deleted.
     """
@@ -218,36 +221,36 @@ def test_awkward_keys(bench: Bench) -> None:
         "$and",
         "k" * 1500,
     ]
-    asked = table("load_keys", f"{bench.name}.rows", purge={"max_share": 1})
-    bench.load("rows", SCHEMA, rows(*((key, NOW - 100.0 - n) for n, key in enumerate(keys))))
+    asked = table("load_keys", f"{bench.name}.rows", delete={"max_share": 1})
+    bench.load_source("rows", SCHEMA, rows(*((key, NOW - 100.0 - n) for n, key in enumerate(keys))))
     bench.aito.fail("cut", on="insert", apply="half")
-    assert bench.ok(asked).uploaded == len(keys)
+    assert bench.run_ok(asked).uploaded == len(keys)
     once(bench, "load_keys", len(keys))
     bench.aito.reset_stats()
-    report = bench.ok(asked)
-    assert (report.skipped, bench.writes()) == (len(keys), 0)
+    report = bench.run_ok(asked)
+    assert (report.skipped, bench.aito_writes()) == (len(keys), 0)
     bench.sql("UPDATE {d}.rows SET n = 7 WHERE TRUE")
-    assert bench.ok(asked, request=Request(full_refresh=True)).uploaded == len(keys)
+    assert bench.run_ok(asked, full_refresh=True).uploaded == len(keys)
     assert [row["n"] for row in bench.aito.rows("load_keys")] == [7] * len(keys)
     bench.sql("DELETE FROM {d}.rows WHERE id != 'a b'")
-    assert bench.ok(asked, request=Request("reconcile")).repaired == len(keys) - 1
-    assert bench.keys("load_keys") == ["a b"]
+    assert bench.run_ok(asked, action="reconcile").deleted == len(keys) - 1
+    assert bench.aito_keys("load_keys") == ["a b"]
 
 
-def test_rows_without_key_or_cursor(bench: Bench) -> None:
+def test_rows_without_key_or_cursor(bench: Workbench) -> None:
     """Counted, said in the log and kept in the ledger: never left out in silence."""
     good = [(f"k{n}", NOW - 100.0 - n) for n in range(20)]
-    bench.load(
+    bench.load_source(
         "rows",
         SCHEMA,
         rows(*good, (None, NOW - 5), (None, NOW - 6), ("x", None), ("y", None), (None, None)),
     )
     asked = table("load_null", f"{bench.name}.rows", rejects={"max_share": 0.5})
-    report = bench.ok(asked)
+    report = bench.run_ok(asked)
     assert (report.fetched, report.uploaded, report.rejected) == (25, 20, 5)
     planned = bench.event("table_planned")
     assert (planned["severity"], planned["keyless"], planned["cursorless"]) == ("WARNING", 2, 3)
-    reasons = Counter(entry["reason"] for entry in bench.ledger("rejects"))
+    reasons = Counter(entry["reason"] for entry in bench.ledger_rows("rejects"))
     assert reasons == {
         "id: NULL in a column that is not nullable": 2,
         "3 rows have no cursor (at would be NULL) and are not loaded": 1,
@@ -255,35 +258,39 @@ def test_rows_without_key_or_cursor(bench: Bench) -> None:
     once(bench, "load_null", 20)
 
 
-def test_a_second_without_keys(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_without_keys(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read in parts by a hash of the key, which a row without one has not: it is in a part all the
     same.
     """
-    monkeypatch.setattr(window, "SLICE_ROWS", 5)
+    limit_slices(monkeypatch, 5)
     good = [(f"k{n}", NOW - 9.0) for n in range(40)]
-    bench.load("rows", SCHEMA, rows(*good, *[(None, NOW - 9.0)] * 3))
-    report = bench.ok(table("load_parts", f"{bench.name}.rows", rejects={"max_share": 0.5}))
+    bench.load_source("rows", SCHEMA, rows(*good, *[(None, NOW - 9.0)] * 3))
+    report = bench.run_ok(table("load_parts", f"{bench.name}.rows", rejects={"max_share": 0.5}))
     assert (report.fetched, report.uploaded, report.rejected) == (43, 40, 3)
-    assert len(bench.ledger("rejects")) == 3
+    assert len(bench.ledger_rows("rejects")) == 3
 
 
-def test_rows_without_key_or_cursor_are_told_each_night(bench: Bench) -> None:
+def test_rows_without_key_or_cursor_are_told_each_night(bench: Workbench) -> None:
     """Nothing is new, and still the rows that cannot be loaded are counted, and recorded once
     more.
     """
-    bench.load("rows", SCHEMA, rows(("a", NOW - 9), ("b", NOW - 8), (None, NOW - 5), ("x", None)))
+    bench.load_source(
+        "rows", SCHEMA, rows(("a", NOW - 9), ("b", NOW - 8), (None, NOW - 5), ("x", None))
+    )
     asked = table("load_nights", f"{bench.name}.rows", rejects={"max_share": 0.5})
     for night in (1, 2):
-        assert bench.ok(asked).rejected == 2
-        assert len(bench.ledger("rejects")) == 2 * night
+        assert bench.run_ok(asked).rejected == 2
+        assert len(bench.ledger_rows("rejects")) == 2 * night
     once(bench, "load_nights", 2)
 
 
-def test_too_many_rows_without_a_key_stop_the_table(bench: Bench) -> None:
+def test_too_many_rows_without_a_key_stop_the_table(bench: Workbench) -> None:
     """Past rejects.max_share it is the source that is wrong:
     500, with the figures and the remedy.
     """
-    bench.load("rows", SCHEMA, rows(("a", NOW - 9), *((None, NOW - 5.0 - n) for n in range(5))))
+    bench.load_source(
+        "rows", SCHEMA, rows(("a", NOW - 9), *((None, NOW - 5.0 - n) for n in range(5)))
+    )
     report = bench.run(table("load_stopped", f"{bench.name}.rows"))
     assert report.http_status == 500
     error = report.tables[0].error or ""
@@ -291,18 +298,20 @@ def test_too_many_rows_without_a_key_stop_the_table(bench: Bench) -> None:
     assert "raise" in error
 
 
-def test_rows_dated_in_the_future(bench: Bench) -> None:
+def test_rows_dated_in_the_future(bench: Workbench) -> None:
     """They wait until their time comes, and never move the watermark."""
     asked = table("load_future", f"{bench.name}.rows")
-    bench.load("rows", SCHEMA, rows(("now", NOW - 1), ("this second", NOW), ("future", NOW + DAY)))
-    assert bench.ok(asked).watermark_after == NOW - 1
-    assert bench.keys("load_future") == ["now"]
+    bench.load_source(
+        "rows", SCHEMA, rows(("now", NOW - 1), ("this second", NOW), ("future", NOW + DAY))
+    )
+    assert bench.run_ok(asked).watermark_after == NOW - 1
+    assert bench.aito_keys("load_future") == ["now"]
     bench.now = NOW + 10
-    assert bench.ok(asked).watermark_after == NOW
-    bench.load("rows", SCHEMA, rows(("b", NOW + 5)))
+    assert bench.run_ok(asked).watermark_after == NOW
+    bench.load_source("rows", SCHEMA, rows(("b", NOW + 5)))
     bench.now = NOW + DAY + 1
-    assert bench.ok(asked).uploaded == 2
-    assert bench.keys("load_future") == ["b", "future", "now", "this second"]
+    assert bench.run_ok(asked).uploaded == 2
+    assert bench.aito_keys("load_future") == ["b", "future", "now", "this second"]
 
 
 CURSORS: dict[str, tuple[str, Any]] = {
@@ -314,7 +323,7 @@ CURSORS: dict[str, tuple[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", CURSORS)
-def test_cursor_types(bench: Bench, kind: str) -> None:
+def test_cursor_types(bench: Workbench, kind: str) -> None:
     """Each type of cursor, from before 1970 on; a second run brings what came since, and nothing
     else.
     """
@@ -322,59 +331,61 @@ def test_cursor_types(bench: Bench, kind: str) -> None:
     schema = {"id": "STRING", "ts": sql_type}
     midnight = NOW - NOW % DAY
     times = {"old": -30 * DAY, "y": midnight - DAY, "t": midnight, "future": midnight + DAY}
-    bench.load("rows", schema, [{"id": key, "ts": spelled(at)} for key, at in times.items()])
+    bench.load_source("rows", schema, [{"id": key, "ts": spelled(at)} for key, at in times.items()])
     asked = table(f"load_{kind.lower()}", f"{bench.name}.rows", lookback="1d")
-    assert bench.ok(asked).uploaded == 3
+    assert bench.run_ok(asked).uploaded == 3
     held = {row["id"]: row["at"] for row in bench.aito.rows(asked["name"])}
     assert held == {key: at for key, at in times.items() if key != "future"}
-    bench.load(
+    bench.load_source(
         "rows",
         schema,
         [{"id": "tie", "ts": spelled(midnight)}, {"id": "late", "ts": spelled(midnight - DAY)}],
     )
-    assert bench.ok(asked).uploaded == 2
-    assert bench.ok(asked).uploaded == 0
+    assert bench.run_ok(asked).uploaded == 2
+    assert bench.run_ok(asked).uploaded == 0
     once(bench, asked["name"], 5)
 
 
-def test_a_table_partitioned_by_ingestion(bench: Bench) -> None:
+def test_a_table_partitioned_by_ingestion(bench: Workbench) -> None:
     """Segment's layout: rows are found by their own time, whatever day they arrived."""
-    bench.load("rows", SCHEMA, rows(("a", NOW - 40 * DAY), ("b", NOW - 10)), partition_by="")
+    bench.load_source("rows", SCHEMA, rows(("a", NOW - 40 * DAY), ("b", NOW - 10)), partition_by="")
     asked = table("load_ingested", f"{bench.name}.rows")
-    assert bench.ok(asked).uploaded == 2
-    bench.load("rows", SCHEMA, rows(("c", NOW - 5)))
-    assert bench.ok(asked).uploaded == 1
+    assert bench.run_ok(asked).uploaded == 2
+    bench.load_source("rows", SCHEMA, rows(("c", NOW - 5)))
+    assert bench.run_ok(asked).uploaded == 1
     once(bench, "load_ingested", 3)
 
 
-def test_a_table_partitioned_by_its_cursor(bench: Bench) -> None:
+def test_a_table_partitioned_by_its_cursor(bench: Workbench) -> None:
     """The same by a column."""
-    bench.load("rows", SCHEMA, rows(("a", NOW - 40 * DAY), ("b", NOW - 10)), partition_by="ts")
-    assert bench.ok(table("load_partitioned", f"{bench.name}.rows", keep="30d")).uploaded == 1
+    bench.load_source(
+        "rows", SCHEMA, rows(("a", NOW - 40 * DAY), ("b", NOW - 10)), partition_by="ts"
+    )
+    assert bench.run_ok(table("load_partitioned", f"{bench.name}.rows", keep="30d")).uploaded == 1
 
 
-def test_a_view_and_a_query(bench: Bench) -> None:
+def test_a_view_and_a_query(bench: Workbench) -> None:
     """A view, and a query of the user's own that ends in a comment."""
-    bench.load("rows", SCHEMA, rows(("a", NOW - 10), ("b", NOW - 5)))
+    bench.load_source("rows", SCHEMA, rows(("a", NOW - 10), ("b", NOW - 5)))
     bench.sql("CREATE VIEW {d}.seen AS SELECT id, ts, n AS number FROM {d}.rows")
-    assert bench.ok(table("load_view", f"{bench.name}.seen")).uploaded == 2
+    assert bench.run_ok(table("load_view", f"{bench.name}.seen")).uploaded == 2
     asked = table("load_query", "")
     del asked["source"]
     query = (
         f"SELECT UPPER(id) AS id, ts FROM {bench.name}.rows WHERE id != ';' -- no semicolons; no"
         " more"
     )
-    assert bench.ok({**asked, "query": query}).uploaded == 2
-    assert bench.keys("load_query") == ["A", "B"]
+    assert bench.run_ok({**asked, "query": query}).uploaded == 2
+    assert bench.aito_keys("load_query") == ["A", "B"]
 
 
 @pytest.mark.parametrize(
     ("kind", "first", "second"), [("BYTES", "AP8=", "Cg=="), ("INT64", 2**62, -5)]
 )
-def test_keys_of_other_types(bench: Bench, kind: str, first: Any, second: Any) -> None:
+def test_keys_of_other_types(bench: Workbench, kind: str, first: Any, second: Any) -> None:
     """A key is compared by what Aito holds of it; a second run knows every row again."""
     column = {"type": "Long"} if kind == "INT64" else {}
-    bench.load("rows", {"id": kind, "ts": "TIMESTAMP"}, [])
+    bench.load_source("rows", {"id": kind, "ts": "TIMESTAMP"}, [])
     for number, key in enumerate((first, second)):
         value = f"FROM_BASE64('{key}')" if kind == "BYTES" else key
         bench.sql(
@@ -382,22 +393,24 @@ def test_keys_of_other_types(bench: Bench, kind: str, first: Any, second: Any) -
             f" TIMESTAMP_SECONDS({NOW - 10 - number})"
         )
     asked = table(f"load_key_{kind.lower()}", f"{bench.name}.rows", columns={"id": column})
-    assert bench.ok(asked).uploaded == 2
-    report = bench.ok(asked)
+    assert bench.run_ok(asked).uploaded == 2
+    report = bench.run_ok(asked)
     assert (report.uploaded, report.skipped) == (0, 2)
-    assert bench.keys(asked["name"]) == sorted([first, second])
+    assert bench.aito_keys(asked["name"]) == sorted([first, second])
     assert bench.aito.total("requests", "insert") == 1
 
 
-def test_full_refresh(bench: Bench) -> None:
+def test_full_refresh(bench: Workbench) -> None:
     """The watermark is forgotten: what was lost long ago comes back, what changed is replaced."""
     asked = table("load_again", f"{bench.name}.rows")
-    bench.load("rows", SCHEMA, rows(("a", NOW - 9 * DAY), ("b", NOW - 8 * DAY), ("c", NOW - 10)))
-    bench.ok(asked)
+    bench.load_source(
+        "rows", SCHEMA, rows(("a", NOW - 9 * DAY), ("b", NOW - 8 * DAY), ("c", NOW - 10))
+    )
+    bench.run_ok(asked)
     bench.aito.delete_rows("load_again", {"id": "a"})
     bench.sql("UPDATE {d}.rows SET n = 7 WHERE id = 'b'")
-    assert bench.ok(asked).uploaded == 0
-    report = bench.ok(asked, request=Request(full_refresh=True))
+    assert bench.run_ok(asked).uploaded == 0
+    report = bench.run_ok(asked, full_refresh=True)
     assert report.uploaded == 2
     assert {row["id"]: row["n"] for row in bench.aito.rows("load_again")} == {
         "a": 0,
@@ -406,14 +419,14 @@ def test_full_refresh(bench: Bench) -> None:
     }
 
 
-def test_out_of_time_is_partial_and_goes_on(bench: Bench) -> None:
+def test_out_of_time_is_partial_and_goes_on(bench: Workbench) -> None:
     """At least one batch a run, however little time: the state is good, the answer 503, and
     calling again continues.
     """
-    bench.load("rows", SCHEMA, rows(*((f"k{n}", NOW - 100.0 + n) for n in range(30))))
+    bench.load_source("rows", SCHEMA, rows(*((f"k{n}", NOW - 100.0 + n) for n in range(30))))
     asked = table("load_slow", f"{bench.name}.rows")
     bench.aito.fail("slow", on="insert", times=None, seconds=1.1)
-    report = bench.run(asked, batch={"rows": 10}, time_budget_seconds=1)
+    report = bench.run(asked, settings={**batches_of(10), "time_budget_seconds": 1})
     assert (report.status, report.http_status, report.retry_after is not None) == (
         "partial",
         503,
@@ -421,18 +434,18 @@ def test_out_of_time_is_partial_and_goes_on(bench: Bench) -> None:
     )
     assert 0 < len(bench.aito.rows("load_slow")) < 30
     bench.aito.heal()
-    assert bench.ok(asked, batch={"rows": 10}).verified
+    assert bench.run_ok(asked, settings=batches_of(10)).verified
     once(bench, "load_slow", 30)
 
 
-def test_optimized_after_it_was_written_to(bench: Bench) -> None:
+def test_optimized_after_it_was_written_to(bench: Workbench) -> None:
     """After rows came or went, once, and not after a night with nothing new."""
-    bench.load("rows", SCHEMA, rows(("a", NOW - 10), ("b", NOW - 5), ("c", NOW - 3)))
+    bench.load_source("rows", SCHEMA, rows(("a", NOW - 10), ("b", NOW - 5), ("c", NOW - 3)))
     asked = table("load_optimized", f"{bench.name}.rows", keep="30d")
-    bench.ok(asked)
+    bench.run_ok(asked)
     assert bench.aito.total(on="optimize") == 1
-    bench.ok(asked)
+    bench.run_ok(asked)
     assert bench.aito.total(on="optimize") == 1
     bench.aito.insert("load_optimized", [{"id": "old", "ts": "", "n": 0, "at": NOW - 31 * DAY}])
-    assert bench.ok(asked).purged == 1
+    assert bench.run_ok(asked).purged == 1
     assert bench.aito.total(on="optimize") == 2

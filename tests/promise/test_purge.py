@@ -6,43 +6,44 @@ from __future__ import annotations
 
 from typing import Any
 
-from sync.model.results import Request
-from tests.workbench import DAY, NOW, Bench, iso, table
+from tests.workbench import DAY, NOW, Workbench, iso, table
 
 SCHEMA = {"id": "STRING", "ts": "TIMESTAMP", "parent": "STRING"}
 KEEP = {"keep": "30d"}
 EDGE = NOW - 30 * DAY
 
 
-def fill(bench: Bench, *ages: float) -> None:
+def fill(bench: Workbench, *ages: float) -> None:
     """Rows of so many days of age."""
-    bench.load(
+    bench.load_source(
         "rows",
         SCHEMA,
         [{"id": f"k{age}", "ts": iso(NOW - age * DAY), "parent": "k1"} for age in ages],
     )
 
 
-def old(bench: Bench, name: str, columns: list[str], *cursors: int) -> None:
+def old(bench: Workbench, name: str, columns: list[str], *cursors: int) -> None:
     """Rows that came to Aito long ago."""
     bench.aito.insert(name, [{**dict.fromkeys(columns, f"old{at}"), "at": at} for at in cursors])
 
 
-def test_exactly_what_is_older_than_keep(bench: Bench) -> None:
+def test_exactly_what_is_older_than_keep(bench: Workbench) -> None:
     """The row at the edge stays, the one a second older goes; neither is loaded again."""
     fill(bench, 1, 2, 3, 4, 31)
     asked = table("purge_edge", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
-    assert bench.ok(asked).purged == 0
-    assert bench.keys("purge_edge") == ["k1", "k2", "k3", "k4"], "what is past keep is never loaded"
+    assert bench.run_ok(asked).purged == 0
+    assert bench.aito_keys("purge_edge") == ["k1", "k2", "k3", "k4"], (
+        "what is past keep is never loaded"
+    )
     old(bench, "purge_edge", ["id"], EDGE, EDGE - 1, EDGE - 100 * DAY)
-    bench.load("rows", SCHEMA, [{"id": f"old{EDGE}", "ts": iso(EDGE), "parent": None}])
-    report = bench.ok(asked)
+    bench.load_source("rows", SCHEMA, [{"id": f"old{EDGE}", "ts": iso(EDGE), "parent": None}])
+    report = bench.run_ok(asked)
     assert (report.purged, report.uploaded) == (2, 0)
-    assert bench.keys("purge_edge") == ["k1", "k2", "k3", "k4", f"old{EDGE}"]
-    assert bench.ok(asked).purged == 0
+    assert bench.aito_keys("purge_edge") == ["k1", "k2", "k3", "k4", f"old{EDGE}"]
+    assert bench.run_ok(asked).purged == 0
 
 
-def test_children_first(bench: Bench) -> None:
+def test_children_first(bench: Workbench) -> None:
     """No child is left behind without its parent."""
     fill(bench, 1, 2, 3)
     parent = table("purge_parent", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
@@ -52,7 +53,7 @@ def test_children_first(bench: Bench) -> None:
         columns={"id": {}, "parent": {"link": "purge_parent.id"}},
         **KEEP,
     )
-    bench.ok(parent, child)
+    bench.run_ok(parent, child)
     old(bench, "purge_parent", ["id"], EDGE - 5)
     old(bench, "purge_child", ["id", "parent"], EDGE - 5)
     bench.aito.reset_stats()
@@ -64,13 +65,13 @@ def test_children_first(bench: Bench) -> None:
     ]
 
 
-def test_refused_past_max_share(bench: Bench) -> None:
+def test_refused_past_max_share(bench: Workbench) -> None:
     """500, an event and a message with the figures and the remedy; nothing is deleted until
     somebody says so.
     """
     fill(bench, 1, 2)
     asked = table("purge_share", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
-    bench.ok(asked)
+    bench.run_ok(asked)
     old(bench, "purge_share", ["id"], EDGE - 1, EDGE - 2, EDGE - 3)
     bench.aito.reset_stats()
     report = bench.run(asked)
@@ -81,28 +82,28 @@ def test_refused_past_max_share(bench: Bench) -> None:
     assert (event["severity"], event["old"], event["total"]) == ("ERROR", 3, 5)
     assert len(bench.aito.rows("purge_share")) == 5
     assert bench.aito.total("requests", "delete") == 0
-    assert bench.ledger("runs")[-1]["purged"] == 0
-    assert bench.ok({**asked, "purge": {"max_share": 0.6}}).purged == 3, (
+    assert bench.ledger_rows("runs")[-1]["purged"] == 0
+    assert bench.run_ok({**asked, "purge": {"max_share": 0.6}}).purged == 3, (
         "at the share itself it is allowed"
     )
 
 
-def test_nothing_is_purged_after_a_failed_load(bench: Bench) -> None:
+def test_nothing_is_purged_after_a_failed_load(bench: Workbench) -> None:
     """What could not be read anew is not thrown away; the other table is purged all the same."""
     fill(bench, 1, 2, 3)
     failing = table("purge_failing", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
     other = table("purge_other", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
-    bench.ok(failing, other)
+    bench.run_ok(failing, other)
     for name in ("purge_failing", "purge_other"):
         old(bench, name, ["id"], EDGE - 1)
     fill(bench, 0.5)
     bench.aito.fail("quota", on="insert", times=None, table="purge_failing")
     report = bench.run(failing, other)
     assert [(t.status, t.purged) for t in report.tables] == [("failed", 0), ("ok", 1)]
-    assert f"old{EDGE - 1}" in bench.keys("purge_failing")
+    assert f"old{EDGE - 1}" in bench.aito_keys("purge_failing")
 
 
-def everything(bench: Bench) -> list[dict[str, Any]]:
+def everything(bench: Workbench) -> list[dict[str, Any]]:
     """Every table of BigQuery that is there, with its rows."""
     found = []
     for dataset in bench.client.list_datasets(timeout=20):
@@ -117,7 +118,7 @@ def everything(bench: Bench) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_dry_run_writes_nothing_anywhere(bench: Bench) -> None:
+def test_a_dry_run_writes_nothing_anywhere(bench: Workbench) -> None:
     """No write request to Aito, no table and no row in BigQuery, no ledger: not for new tables,
     not for old ones.
     """
@@ -129,38 +130,38 @@ def test_a_dry_run_writes_nothing_anywhere(bench: Bench) -> None:
     )
     small = {"name": "purge_dry_small", "source": source, "mode": "replace"}
     before, schema = everything(bench), bench.aito.schema()
-    report = bench.run(parent, child, small, request=Request(dry_run=True))
-    assert (report.status, report.http_status, bench.writes()) == ("ok", 200, 0)
+    report = bench.run(parent, child, small, dry_run=True)
+    assert (report.status, report.http_status, bench.aito_writes()) == ("ok", 200, 0)
     estimates = {t.table: (t.estimate or {}).get("rows") for t in report.tables}
     assert (estimates["purge_dry"], estimates["purge_dry_child"]) == (3, 3)
     assert everything(bench) == before
     assert bench.aito.schema() == schema
 
-    bench.ok(parent)
+    bench.run_ok(parent)
     old(bench, "purge_dry", ["id"], EDGE - 1)
     bench.aito.double_rows("purge_dry", {"id": "k1"})
     fill(bench, 0.5)
     before, rows = everything(bench), bench.aito.rows("purge_dry")
     wider = {**parent, "columns": {"id": {}, "parent": {}}}
     for request in (
-        Request(dry_run=True),
-        Request(dry_run=True, full_refresh=True),
-        Request("reconcile", dry_run=True, deep=True),
+        {},
+        {"full_refresh": True},
+        {"action": "reconcile", "deep": True},
     ):
         bench.aito.reset_stats()
-        bench.run(wider, request=request)
-        assert bench.writes() == 0
+        bench.run(wider, dry_run=True, **request)
+        assert bench.aito_writes() == 0
         assert everything(bench) == before
         assert bench.aito.rows("purge_dry") == rows
 
 
-def test_a_dry_run_of_a_column_to_come(bench: Bench) -> None:
+def test_a_dry_run_of_a_column_to_come(bench: Workbench) -> None:
     """A column that the next run would add is planned with, and not added."""
     fill(bench, 1, 2, 3)
     asked = table("purge_wider", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
-    bench.ok(asked)
+    bench.run_ok(asked)
     wider = {**asked, "columns": {"id": {}, "parent": {}}}
     schema = bench.aito.schema()
     bench.aito.reset_stats()
-    assert (bench.ok(wider, request=Request(dry_run=True)).estimate or {})["rows"] > 0
-    assert (bench.aito.schema(), bench.writes()) == (schema, 0)
+    assert (bench.run_ok(wider, dry_run=True).estimate or {})["rows"] > 0
+    assert (bench.aito.schema(), bench.aito_writes()) == (schema, 0)

@@ -11,15 +11,15 @@ import pytest
 from google.cloud import bigquery
 
 from local.stack import Stack
-from sync.ledger import ledger
-from sync.model.results import RunReport
-from tests.promise.ends import BAD, DAY, HOUR, Ends, refuse_bad, row
+from sync.bigquery import tables
+from tests.faults import BAD, refuse_bad_rows
+from tests.workbench import DAY, HOUR, RunReport, Workbench, batches_of, limit_slices, row
 
 
 @pytest.fixture(autouse=True)
 def refusing(stack: Stack) -> Iterator[None]:
     """The stand-in refuses rows that are marked; with 400, unless a test says otherwise."""
-    refuse_bad(stack.aito)
+    refuse_bad_rows(stack.aito)
     yield
     stack.aito.refuse(None)
     stack.aito.refusal_status = 400
@@ -31,33 +31,33 @@ def test_three_among_fifty_thousand(stack: Stack, status: int) -> None:
     once only.
     """
     stack.aito.refusal_status = status
-    ends = Ends(stack, f"rejects_few_{status}")
-    ends.put(
+    bench = Workbench(stack, f"rejects_few_{status}")
+    bench.put(
         [
-            row(f"k{i:05}", ends.now - 60 * i - 1, BAD if i in (7, 25_000, 49_999) else "v")
+            row(f"k{i:05}", bench.now - 60 * i - 1, BAD if i in (7, 25_000, 49_999) else "v")
             for i in range(50_000)
         ]
     )
-    report = ends.ok()
+    report = bench.run_ok()
     assert (report.uploaded, report.rejected) == (49_997, 3)
-    rejects = ends.rejects()
+    rejects = bench.rejects()
     assert sorted(r["key"] for r in rejects) == ["k00007", "k25000", "k49999"]
     assert all(
         ("the value is bad" in r["reason"]) and r["document"] and r["cursor"] for r in rejects
     )
-    assert len(ends.held()) == 49_997
+    assert len(bench.aito_rows()) == 49_997
     assert stack.aito.total() - 50 <= 120 + 10, "fifty batches; ten for schema, counts and the like"
-    assert ends.ok().rejected == 1, "the one within the lookback is tried again"
-    assert len(ends.rejects()) == 3, "but not recorded again"
+    assert bench.run_ok().rejected == 1, "the one within the lookback is tried again"
+    assert len(bench.rejects()) == 3, "but not recorded again"
 
 
 @pytest.mark.parametrize(("size", "bad"), [(1000, 3), (64, 64), (1, 1)])
 def test_the_cost_of_finding_them(stack: Stack, size: int, bad: int) -> None:
     """k bad rows in a batch of n are found in O(k log n) requests."""
-    ends = Ends(stack, f"rejects_cost_{size}_{bad}", table={"rejects": {"max_share": 1.0}})
+    bench = Workbench(stack, f"rejects_cost_{size}_{bad}", table={"rejects": {"max_share": 1.0}})
     wrong = {n * (size // bad) for n in range(bad)}
-    ends.put([row(f"k{i:04}", ends.now - 9 - i, BAD if i in wrong else "v") for i in range(size)])
-    report = ends.ok()
+    bench.put([row(f"k{i:04}", bench.now - 9 - i, BAD if i in wrong else "v") for i in range(size)])
+    report = bench.run_ok()
     assert report.rejected == bad
     assert stack.aito.total(on="insert") <= 1 + 2 * bad * max(1, math.ceil(math.log2(size)))
 
@@ -66,76 +66,78 @@ def test_too_many(stack: Stack) -> None:
     """Two per cent are past rejects.max_share: the table fails, says so, and is not purged;
     mended, it goes on.
     """
-    ends = Ends(stack, "rejects_many", keep=10 * DAY)
-    ends.put(
-        [row(f"k{i:05}", ends.now - 60 * i - 1, BAD if i % 50 == 3 else "v") for i in range(2000)]
+    bench = Workbench(stack, "rejects_many", keep=10 * DAY)
+    bench.put(
+        [row(f"k{i:05}", bench.now - 60 * i - 1, BAD if i % 50 == 3 else "v") for i in range(2000)]
     )
-    report = ends.run()
+    report = bench.run()
     (table,) = report.tables
     assert (report.http_status, table.status, table.purged) == (500, "failed", 0)
     assert table.rejected == 21
     assert "21 of 2000 rows were rejected, more than rejects.max_share 0.01 allows" in str(
         table.error
     )
-    old = {"id": "old", "at": "", "value": "", "unix": int(ends.now) - 11 * DAY}
-    stack.aito.insert(ends.name, [old])
-    assert ends.run().http_status == 500
-    assert "old" in {r["id"] for r in ends.held()}, "no purge after a failed load"
+    old = {"id": "old", "at": "", "value": "", "unix": int(bench.now) - 11 * DAY}
+    stack.aito.insert(bench.name, [old])
+    assert bench.run().http_status == 500
+    assert "old" in {r["id"] for r in bench.aito_rows()}, "no purge after a failed load"
     stack.aito.refuse(None)
-    ends.until_ok(1)
-    assert "old" not in {r["id"] for r in ends.held()}
+    bench.run_until_ok(1)
+    assert "old" not in {r["id"] for r in bench.aito_rows()}
 
 
 def test_a_message_that_is_too_large(stack: Stack) -> None:
     """413 halves the batch, and the batches after it are smaller from the start."""
-    ends = Ends(stack, "rejects_413")
-    ends.put([row(f"k{i:04}", ends.now - 9 - i, "x" * 100) for i in range(4000)])
+    bench = Workbench(stack, "rejects_413")
+    bench.put([row(f"k{i:04}", bench.now - 9 - i, "x" * 100) for i in range(4000)])
     stack.aito.fail("too_large", on="insert", over_bytes=50_000, times=None)
-    assert ends.ok().rejected == 0
+    assert bench.run_ok().rejected == 0
     assert [entry.status for entry in stack.aito.log if entry.kind == "insert"].count(413) <= 4
 
 
 def test_a_row_that_no_message_holds(stack: Stack) -> None:
     """A single row that is too large is a reject."""
-    ends = Ends(stack, "rejects_413_row", table={"rejects": {"max_share": 0.5}})
-    ends.put([row("big", ends.now - 20, "x" * 60_000), row("small", ends.now - 10)])
+    bench = Workbench(stack, "rejects_413_row", table={"rejects": {"max_share": 0.5}})
+    bench.put([row("big", bench.now - 20, "x" * 60_000), row("small", bench.now - 10)])
     stack.aito.fail("too_large", on="insert", over_bytes=50_000, times=None)
-    assert ends.ok().rejected == 1
+    assert bench.run_ok().rejected == 1
 
 
 def test_an_outage_is_blamed_on_no_row(stack: Stack) -> None:
     """Aito answers 500 to every insert: 503, no reject, and not a request for each row."""
-    ends = Ends(stack, "rejects_outage")
-    ends.put([row(f"k{i:04}", ends.now - 9 - i) for i in range(3000)])
+    bench = Workbench(stack, "rejects_outage")
+    bench.put([row(f"k{i:04}", bench.now - 9 - i) for i in range(3000)])
     stack.aito.fail("error", on="insert", times=None)
-    report = ends.run()
+    report = bench.run()
     assert (report.http_status, report.tables[0].rejected) == (503, 0)
     assert stack.aito.total(on="insert") < 50
     stack.aito.heal()
-    ends.ok()
-    assert ends.rejects() == []
+    bench.run_ok()
+    assert bench.rejects() == []
 
 
 def test_a_bad_row_alone(stack: Stack) -> None:
     """The only new row is refused with 500: a row that is there vouches for Aito, so that the row
     is to blame.
     """
-    ends = Ends(stack, "rejects_alone", table={"rejects": {"max_share": 0.5}})
-    ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(5)])
-    ends.ok()
-    ends.put([row("bad", ends.now - 10, BAD)])
+    bench = Workbench(stack, "rejects_alone", table={"rejects": {"max_share": 0.5}})
+    bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(5)])
+    bench.run_ok()
+    bench.put([row("bad", bench.now - 10, BAD)])
     stack.aito.refusal_status = 500
-    assert ends.ok().rejected == 1
-    assert ends.ok().rejected == 1, "and so it is every night, for as long as the lookback reads it"
-    assert [r["key"] for r in ends.rejects()] == ["bad"]
+    assert bench.run_ok().rejected == 1
+    assert bench.run_ok().rejected == 1, (
+        "and so it is every night, for as long as the lookback reads it"
+    )
+    assert [r["key"] for r in bench.rejects()] == ["bad"]
 
 
 def test_the_last_row_of_a_load_is_bad(stack: Stack) -> None:
     """Nothing is sent after it, but what was sent beside it tells enough."""
     stack.aito.refusal_status = 500
-    ends = Ends(stack, "rejects_last")
-    ends.put([row(f"k{i:04}", ends.now - 60 - i, BAD if i == 0 else "v") for i in range(500)])
-    assert ends.ok().rejected == 1
+    bench = Workbench(stack, "rejects_last")
+    bench.put([row(f"k{i:04}", bench.now - 60 - i, BAD if i == 0 else "v") for i in range(500)])
+    assert bench.run_ok().rejected == 1
 
 
 @pytest.mark.parametrize("flagged", [False, True])
@@ -145,17 +147,17 @@ def test_merge_removes_the_outdated(stack: Stack, flagged: bool) -> None:
     """
     column = {"sql": "IF(value = 'much', 3000000000, 1)", "type": "Int"}
     columns = {"id": None, "at": None, "value": None, **({"much": column} if flagged else {})}
-    ends = Ends(
+    bench = Workbench(
         stack,
         f"rejects_merge_{flagged}".lower(),
         "merge",
         table={"columns": columns, "lookback": "60s", "rejects": {"max_share": 0.9}},
     )
-    ends.put([row(f"k{i:03}", ends.now - 7200 - i) for i in range(200)])
-    assert ends.run().status == "ok"
-    ends.put([row("k150", ends.now - 30, "much" if flagged else BAD), row("new", ends.now - 20)])
-    assert ends.run(full_refresh=False).tables[0].rejected == 1
-    held = {r["id"] for r in ends.held()}
+    bench.put([row(f"k{i:03}", bench.now - 7200 - i) for i in range(200)])
+    assert bench.run().status == "ok"
+    bench.put([row("k150", bench.now - 30, "much" if flagged else BAD), row("new", bench.now - 20)])
+    assert bench.run(full_refresh=False).tables[0].rejected == 1
+    held = {r["id"] for r in bench.aito_rows()}
     assert "new" in held
     assert "k150" not in held
 
@@ -170,38 +172,38 @@ def test_the_outdated_go_even_where_the_table_is_stopped(stack: Stack) -> None:
         "value": None,
         "much": {"sql": "IF(value = 'much', 3000000000, 1)", "type": "Int"},
     }
-    ends = Ends(
+    bench = Workbench(
         stack, "rejects_merge_stopped", "merge", table={"columns": columns, "lookback": "60s"}
     )
-    ends.put([row(f"k{i:03}", ends.now - 7200 - i) for i in range(200)])
-    assert ends.run().status == "ok"
+    bench.put([row(f"k{i:03}", bench.now - 7200 - i) for i in range(200)])
+    assert bench.run().status == "ok"
     bad = {f"k{i}" for i in range(150, 160)}
-    ends.put([row(key, ends.now - 30, "much") for key in bad])
-    report = ends.run()
+    bench.put([row(key, bench.now - 30, "much") for key in bad])
+    report = bench.run()
     assert (report.http_status, report.tables[0].rejected) == (500, 10)
-    assert {r["key"] for r in ends.rejects()} == bad
-    assert not bad & {r["id"] for r in ends.held()}
+    assert {r["key"] for r in bench.rejects()} == bad
+    assert not bad & {r["id"] for r in bench.aito_rows()}
 
 
 def test_rows_without_key_or_cursor(stack: Stack) -> None:
     """They cannot be told apart or placed in time: rejects with a reason, the rest is loaded."""
-    ends = Ends(stack, "rejects_nulls", table={"rejects": {"max_share": 0.5}})
-    ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(10)])
-    ends.sql(
-        f"INSERT INTO `{ends.source}` SELECT NULL, `at`, 'no key' FROM `{ends.source}` LIMIT 1"
+    bench = Workbench(stack, "rejects_nulls", table={"rejects": {"max_share": 0.5}})
+    bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(10)])
+    bench.sql(
+        f"INSERT INTO `{bench.source}` SELECT NULL, `at`, 'no key' FROM `{bench.source}` LIMIT 1"
     )
-    ends.sql(f"INSERT INTO `{ends.source}` VALUES ('no cursor', NULL, 'v')")
-    report = ends.ok()
+    bench.sql(f"INSERT INTO `{bench.source}` VALUES ('no cursor', NULL, 'v')")
+    report = bench.run_ok()
     assert (report.uploaded, report.rejected, report.fetched) == (10, 2, 12)
-    assert any("not nullable" in r["reason"] for r in ends.rejects())
-    assert any("no cursor" in r["reason"] for r in ends.rejects())
+    assert any("not nullable" in r["reason"] for r in bench.rejects())
+    assert any("no cursor" in r["reason"] for r in bench.rejects())
 
 
 def test_numbers_that_do_not_fit(stack: Stack) -> None:
     """An integer beyond Aito's 32 bits is a reject and not a wrong number; it costs no request."""
-    ends = Ends(stack, "rejects_int", numbered=True, table={"rejects": {"max_share": 0.5}})
-    ends.put([row(i, ends.now - 60) for i in (1, 2, 3, 2**31, -(2**31))])
-    report = ends.ok()
+    bench = Workbench(stack, "rejects_int", numbered=True, table={"rejects": {"max_share": 0.5}})
+    bench.put([row(i, bench.now - 60) for i in (1, 2, 3, 2**31, -(2**31))])
+    report = bench.run_ok()
     assert (report.uploaded, report.rejected, stack.aito.total(on="insert")) == (4, 1, 1)
 
 
@@ -210,7 +212,7 @@ def test_many_at_once(stack: Stack, monkeypatch: pytest.MonkeyPatch, most: int) 
     """A batch's bad rows are written down together, in inserts that BigQuery takes: each is on
     record once.
     """
-    monkeypatch.setattr(ledger, "INSERT_BYTES", most)
+    monkeypatch.setattr(tables, "INSERT_BYTES", most)
     inserts: list[int] = []
     insert = bigquery.Client.insert_rows_json
 
@@ -222,37 +224,37 @@ def test_many_at_once(stack: Stack, monkeypatch: pytest.MonkeyPatch, most: int) 
         return insert(client, table, rows, **more)
 
     monkeypatch.setattr(bigquery.Client, "insert_rows_json", counted)
-    ends = Ends(stack, f"rejects_{most}", numbered=True, table={"rejects": {"max_share": 1}})
-    ends.put([row(2**31 + i if i % 3 == 0 else i, ends.now - 9 - i) for i in range(600)])
-    assert ends.ok().rejected == 200
-    assert sorted(int(r["key"]) for r in ends.rejects()) == [2**31 + i for i in range(0, 600, 3)]
+    bench = Workbench(stack, f"rejects_{most}", numbered=True, table={"rejects": {"max_share": 1}})
+    bench.put([row(2**31 + i if i % 3 == 0 else i, bench.now - 9 - i) for i in range(600)])
+    assert bench.run_ok().rejected == 200
+    assert sorted(int(r["key"]) for r in bench.rejects()) == [2**31 + i for i in range(0, 600, 3)]
     assert max(inserts) <= most
     assert len(inserts) <= 2 + sum(inserts) / (most - 1000)
 
 
 def test_the_watermark_is_a_row_that_arrived(stack: Stack) -> None:
     """The newest row is refused: what is told and recorded is the newest row in Aito."""
-    ends = Ends(stack, "rejects_watermark", table={"rejects": {"max_share": 0.5}})
-    ends.put([row("good", ends.now - 60), row("bad", ends.now - 10, BAD)])
-    assert ends.ok().watermark_after == ends.now - 60
-    (run,) = ends.sql(f"SELECT watermark_after FROM `{ends.ledger}.runs`")
-    assert run["watermark_after"] == ends.now - 60
+    bench = Workbench(stack, "rejects_watermark", table={"rejects": {"max_share": 0.5}})
+    bench.put([row("good", bench.now - 60), row("bad", bench.now - 10, BAD)])
+    assert bench.run_ok().watermark_after == bench.now - 60
+    (run,) = bench.sql(f"SELECT watermark_after FROM `{bench.ledger}.runs`")
+    assert run["watermark_after"] == bench.now - 60
 
 
 def test_calling_again_wears_no_guard_down(stack: Stack) -> None:
     """Rows that stopped the table count again in the next run; each is on record once."""
-    ends = Ends(
+    bench = Workbench(
         stack,
         "rejects_again",
         table={"rejects": {"max_share": 0.1}},
-        settings={"batch": {"rows": 3, "bytes": 5_000_000}},
+        settings=batches_of(3),
     )
-    ends.put([row(f"k{i}", ends.now - 100 + i, BAD if i % 3 == 0 else "v") for i in range(10)])
+    bench.put([row(f"k{i}", bench.now - 100 + i, BAD if i % 3 == 0 else "v") for i in range(10)])
     for _ in range(6):
-        ends.now += 1
-        report = ends.run()
+        bench.now += 1
+        report = bench.run()
         assert (report.http_status, report.tables[0].status) == (500, "failed")
-    keys = [r["key"] for r in ends.rejects()]
+    keys = [r["key"] for r in bench.rejects()]
     assert len(keys) == len(set(keys))
 
 
@@ -260,54 +262,52 @@ def test_known_rejects_far_behind_stop_nobody(stack: Stack) -> None:
     """The call that ends a long load compares all of it: the rejects of the calls before are no
     new ones.
     """
-    ends = Ends(
+    bench = Workbench(
         stack,
         "rejects_behind",
         table={"rejects": {"max_share": 0.1}, "lookback": "60s"},
-        settings={"batch": {"rows": 10, "bytes": 5_000_000}},
+        settings=batches_of(10),
     )
-    ends.put(
+    bench.put(
         [
-            row(f"k{i:02}", ends.now - 40 * HOUR + i * HOUR, BAD if i in (3, 5, 7) else "v")
+            row(f"k{i:02}", bench.now - 40 * HOUR + i * HOUR, BAD if i in (3, 5, 7) else "v")
             for i in range(40)
         ]
     )
     reports: list[RunReport] = []
     while not reports or reports[-1].status == "partial":
-        ends.now += 1
-        reports.append(ends.run(stopped=lambda: True))
+        bench.now += 1
+        reports.append(bench.run(stopped=lambda: True))
     assert len(reports) > 2
     assert reports[-1].status == "ok", reports[-1].tables[0].error
-    assert sorted(r["key"] for r in ends.rejects()) == ["k03", "k05", "k07"]
-    ends.assert_equal()
+    assert sorted(r["key"] for r in bench.rejects()) == ["k03", "k05", "k07"]
+    bench.assert_both_ends_equal()
 
 
 def test_reconcile_meets_a_known_reject(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but the bad row is to send, and Aito answers 500 to it: it was found to blame
     before.
     """
-    ends = Ends(stack, "rejects_reconciled", table={"rejects": {"max_share": 0.5}})
-    ends.put([row(f"k{i}", ends.now - 60 - i * HOUR, BAD if i == 5 else "v") for i in range(10)])
+    bench = Workbench(stack, "rejects_reconciled", table={"rejects": {"max_share": 0.5}})
+    bench.put([row(f"k{i}", bench.now - 60 - i * HOUR, BAD if i == 5 else "v") for i in range(10)])
     stack.aito.refusal_status = 500
-    ends.ok()
-    monkeypatch.setattr(
-        "sync.plan.window.slice_rows", lambda _: 1
-    )  # nobody in its slice to vouch for Aito
-    report = ends.ok(action="reconcile", deep=True)
+    bench.run_ok()
+    limit_slices(monkeypatch, 1)  # nobody in its slice to vouch for Aito
+    report = bench.run_ok(action="reconcile", deep=True)
     assert (report.rejected, report.repaired) == (1, 0)
-    assert [r["key"] for r in ends.rejects()] == ["k5"]
+    assert [r["key"] for r in bench.rejects()] == ["k5"]
 
 
 def test_a_row_that_is_in_place_vouches_for_aito(stack: Stack) -> None:
     """A bad row that reconcile is the first to find: the rows beside it are there, so that it is
     to blame.
     """
-    ends = Ends(stack, "rejects_vouched", table={"rejects": {"max_share": 0.5}})
-    ends.put([row(f"k{i}", ends.now - 60 - i * HOUR) for i in range(10)])
-    ends.ok()
-    ends.put([row("bad", ends.now - 5 * HOUR, BAD)])
+    bench = Workbench(stack, "rejects_vouched", table={"rejects": {"max_share": 0.5}})
+    bench.put([row(f"k{i}", bench.now - 60 - i * HOUR) for i in range(10)])
+    bench.run_ok()
+    bench.put([row("bad", bench.now - 5 * HOUR, BAD)])
     stack.aito.refusal_status = 500
-    report = ends.ok(action="reconcile")
+    report = bench.run_ok(action="reconcile")
     assert (report.rejected, report.repaired) == (1, 0)
 
 
@@ -315,12 +315,12 @@ def test_an_outage_removes_nothing(stack: Stack) -> None:
     """Aito answers 500 to every row:
     what it holds of them stays until somebody is found to blame.
     """
-    ends = Ends(stack, "rejects_outage_merge", "merge")
-    ends.put([row(f"k{i}", ends.now - 60 - i) for i in range(5)])
-    ends.ok()
-    ends.put([row(f"k{i}", ends.now - 30 - i, "changed") for i in range(5)])
+    bench = Workbench(stack, "rejects_outage_merge", "merge")
+    bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(5)])
+    bench.run_ok()
+    bench.put([row(f"k{i}", bench.now - 30 - i, "changed") for i in range(5)])
     stack.aito.fail("error", on="modify", times=None)
-    assert ends.run().http_status == 503
-    assert len(ends.held()) == 5
+    assert bench.run().http_status == 503
+    assert len(bench.aito_rows()) == 5
     stack.aito.heal()
-    ends.ok()
+    bench.run_ok()

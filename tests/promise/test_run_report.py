@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from sync.model.results import Request, RunReport
-from sync.pipeline.run import run
-from tests.promise.ends import Ends, row
+from tests.workbench import RunReport, Workbench, replace_load, row
 
 VALUE = "Anna Canary 1970"
 
@@ -30,12 +28,12 @@ def quoting(stack: Stack) -> Iterator[None]:
     stack.aito.refusal_status = 400
 
 
-def told(ends: Ends, report: RunReport) -> str:
+def told(bench: Workbench, report: RunReport) -> str:
     """Every log line, the answer, and the run's row in the ledger."""
-    runs = ends.sql(f"SELECT * FROM `{ends.ledger}.runs`")
+    runs = bench.sql(f"SELECT * FROM `{bench.ledger}.runs`")
     assert runs
-    assert ends.events
-    return json.dumps([ends.events, report.to_json(), runs], default=str)
+    assert bench.events
+    return json.dumps([bench.events, report.to_json(), runs], default=str)
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 422, 500])
@@ -44,18 +42,18 @@ def test_refused_by_aito(stack: Stack, status: int) -> None:
     kept whole.
     """
     stack.aito.refusal_status = status
-    ends = Ends(stack, f"told_refused_{status}", table={"rejects": {"max_share": 0.5}})
-    ends.put(
+    bench = Workbench(stack, f"told_refused_{status}", table={"rejects": {"max_share": 0.5}})
+    bench.put(
         [
-            row(f"key of {VALUE}", ends.now - 20, VALUE),
-            *(row(f"k{i}", ends.now - 30 - i) for i in range(5)),
+            row(f"key of {VALUE}", bench.now - 20, VALUE),
+            *(row(f"k{i}", bench.now - 30 - i) for i in range(5)),
         ]
     )
-    report = ends.run()
-    assert VALUE not in told(ends, report)
+    report = bench.run()
+    assert VALUE not in told(bench, report)
     blamed = status in (400, 422, 500)
     assert (report.http_status == 200) == blamed
-    assert [VALUE in r["document"] and VALUE in r["reason"] for r in ends.rejects()] == [
+    assert [VALUE in r["document"] and VALUE in r["reason"] for r in bench.rejects()] == [
         True
     ] * blamed
 
@@ -68,12 +66,14 @@ def test_refused_before_it_is_sent(stack: Stack) -> None:
         "value": None,
         "number": {"sql": "IF(id = 'a', 3000000123, 1)", "type": "Int"},
     }
-    ends = Ends(stack, "told_number", table={"columns": columns, "rejects": {"max_share": 0.5}})
-    ends.put([row("a", ends.now - 20), row("b", ends.now - 10)])
-    report = ends.run()
+    bench = Workbench(
+        stack, "told_number", table={"columns": columns, "rejects": {"max_share": 0.5}}
+    )
+    bench.put([row("a", bench.now - 20), row("b", bench.now - 10)])
+    report = bench.run()
     assert (report.status, report.tables[0].rejected) == ("ok", 1)
-    assert "3000000123" not in told(ends, report)
-    assert "3000000123" in ends.rejects()[0]["document"]
+    assert "3000000123" not in told(bench, report)
+    assert "3000000123" in bench.rejects()[0]["document"]
 
 
 def test_a_query_that_fails_on_a_value(stack: Stack) -> None:
@@ -81,20 +81,19 @@ def test_a_query_that_fails_on_a_value(stack: Stack) -> None:
     instead.
     """
     columns = {"id": None, "number": {"sql": "CAST(value AS FLOAT64)", "type": "Decimal"}}
-    ends = Ends(stack, "told_query", table={"columns": columns})
-    ends.put([row("b", ends.now - 10, "7")])
+    bench = Workbench(stack, "told_query", table={"columns": columns})
+    bench.put([row("b", bench.now - 10, "7")])
 
     def hear(event: dict[str, Any]) -> None:
-        ends.events.append(event)
         if (
             event["event"] == "table_planned"
         ):  # not before: the emulator reads rows in a dry run, which BigQuery does not
-            ends.put([row("a", ends.now - 20, VALUE)])
+            bench.put([row("a", bench.now - 20, VALUE)])
 
-    report = run(ends.services(), Request(), hear)
+    report = bench.run(on_event=hear)
     assert report.http_status == 500
     assert "see the job in BigQuery" in str(report.tables[0].error)
-    assert VALUE not in told(ends, report)
+    assert VALUE not in told(bench, report)
 
 
 def test_an_error_nobody_thought_of(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,10 +102,10 @@ def test_an_error_nobody_thought_of(stack: Stack, monkeypatch: pytest.MonkeyPatc
     def broken(*_: object) -> None:
         raise ValueError(VALUE)
 
-    monkeypatch.setattr("sync.run.load", broken)
-    ends = Ends(stack, "told_unforeseen")
-    ends.put([row("a", ends.now - 20)])
-    report = ends.run()
+    replace_load(monkeypatch, broken)
+    bench = Workbench(stack, "told_unforeseen")
+    bench.put([row("a", bench.now - 20)])
+    report = bench.run()
     assert report.http_status == 500
-    assert "internal error: ValueError at test_told.py" in str(report.tables[0].error)
-    assert VALUE not in told(ends, report)
+    assert "internal error: ValueError at test_run_report.py" in str(report.tables[0].error)
+    assert VALUE not in told(bench, report)

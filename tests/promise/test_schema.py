@@ -13,7 +13,7 @@ from sync.base.errors import SchemaMismatch
 from sync.bigquery import types as schema
 from sync.bigquery.types import Column, Field
 from sync.config import TableSettings, parse
-from tests.workbench import NOW, Bench, iso, table
+from tests.workbench import NOW, Workbench, iso, table
 
 RECORD = Field(
     "r",
@@ -310,9 +310,9 @@ ROWS = [
 ]
 
 
-def test_a_table_that_differs_fails_before_any_row_moves(bench: Bench) -> None:
+def test_a_table_that_differs_fails_before_any_row_moves(bench: Workbench) -> None:
     """500, every difference told, nothing written; the other table is loaded all the same."""
-    bench.load("rows", SOURCE, ROWS)
+    bench.load_source("rows", SOURCE, ROWS)
     bench.aito.create_table(
         "schema_odd", {"id": {"type": "Int"}, "at": {"type": "Int"}, "must": {"type": "Int"}}
     )
@@ -338,16 +338,16 @@ def test_a_table_that_differs_fails_before_any_row_moves(bench: Bench) -> None:
     assert bench.event("run_done")["severity"] == "ERROR"
 
 
-def test_parents_are_made_first_and_columns_added(bench: Bench) -> None:
+def test_parents_are_made_first_and_columns_added(bench: Workbench) -> None:
     """The order of the file does not matter; a column asked for later is added, and old rows lack
     it.
     """
-    bench.load("rows", SOURCE, ROWS)
+    bench.load_source("rows", SOURCE, ROWS)
     source = f"{bench.name}.rows"
     child = table(
         "schema_child", source, columns={"id": {}, "parent": {"link": "schema_parent.id"}}
     )
-    bench.ok(child, table("schema_parent", source, columns={"id": {}}))
+    bench.run_ok(child, table("schema_parent", source, columns={"id": {}}))
     made = [
         entry.table
         for entry in bench.aito.log
@@ -356,14 +356,16 @@ def test_parents_are_made_first_and_columns_added(bench: Bench) -> None:
     assert made == ["schema_parent", "schema_child"]
     assert bench.aito.schema()["schema_child"]["columns"]["parent"]["link"] == "schema_parent.id"
     wider = {**child, "columns": {**child["columns"], "extra": {"type": "Text", "analyzer": "en"}}}
-    bench.load("rows", SOURCE, [{"id": "k9", "ts": iso(NOW - 1), "parent": "k1", "extra": "new"}])
-    report = bench.ok(wider, table("schema_parent", source, columns={"id": {}}))
+    bench.load_source(
+        "rows", SOURCE, [{"id": "k9", "ts": iso(NOW - 1), "parent": "k1", "extra": "new"}]
+    )
+    report = bench.run_ok(wider, table("schema_parent", source, columns={"id": {}}))
     assert report.uploaded == 1
     assert {row["id"]: row.get("extra") for row in bench.aito.rows("schema_child")}["k9"] == "new"
     assert sum("extra" in row for row in bench.aito.rows("schema_child")) == 1
 
 
-def test_awkward_column_names(bench: Bench) -> None:
+def test_awkward_column_names(bench: Workbench) -> None:
     """Reserved words, our own queries' names and letters from everywhere are columns like any
     other.
     """
@@ -379,11 +381,11 @@ def test_awkward_column_names(bench: Bench) -> None:
         "größe",
         "n_rows",
     ]
-    bench.load(
+    bench.load_source(
         "rows",
         {"id": "STRING", "ts": "TIMESTAMP", **dict.fromkeys(names, "STRING")},
         [{"id": "a", "ts": iso(NOW - 5), **{name: name for name in names}}],
     )
-    bench.ok(table("schema_names", f"{bench.name}.rows"))
+    bench.run_ok(table("schema_names", f"{bench.name}.rows"))
     (row,) = bench.aito.rows("schema_names")
     assert {name: row.get(name) for name in names} == {name: name for name in names}

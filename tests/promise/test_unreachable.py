@@ -16,7 +16,7 @@ import pytest
 
 from local._http import Response, Server
 from local.stack import SECRET, Function, Stack
-from tests.promise.ends import Ends, row
+from tests.workbench import Workbench, row
 
 KEY = "canary-key-7d2f"
 SECONDS = 30
@@ -49,9 +49,9 @@ def deaf() -> Iterator[str]:
 
 
 @pytest.fixture
-def ends(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Ends]:
+def bench(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Workbench]:
     """A table, and a key that must not be told."""
-    made = Ends(stack, re.sub(r"\W+", "_", request.node.name))
+    made = Workbench(stack, re.sub(r"\W+", "_", request.node.name))
     made.put([row("a", made.now - 60)])
     before, stack.aito.api_key = stack.aito.api_key, KEY
     yield made
@@ -59,16 +59,15 @@ def ends(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Ends]:
 
 
 def called(
-    ends: Ends, environ: dict[str, str] | None = None, key: str = KEY, **aito: Any
+    bench: Workbench, environ: dict[str, str] | None = None, key: str = KEY, **aito: Any
 ) -> tuple[int, str]:
     """One call to a fresh process.
 
     -> (status, the one message). Held to 30 seconds, to no traceback and no key.
     """
-    ends.settings = {"aito": {"api_key_secret": "canary", **aito}}
-    ends.path = ends.write_config()
-    ends.stack.secrets.add("projects/local-project/secrets/canary", key)
-    with Function({**ends.stack.environ(ends.path), **(environ or {})}) as function:
+    bench.settings = {"aito": {"api_key_secret": "canary", **aito}}
+    bench.stack.secrets.add("projects/local-project/secrets/canary", key)
+    with Function({**bench.environment(), **(environ or {})}) as function:
         begun = time.monotonic()
         status, answer = function.post({"action": "sync"}, timeout=60)
         assert time.monotonic() - begun < SECONDS
@@ -81,60 +80,60 @@ def called(
     return status, messages.pop()
 
 
-def test_a_wrong_key(ends: Ends) -> None:
+def test_a_wrong_key(bench: Workbench) -> None:
     """403 of Aito: a person must look at the secret."""
-    ends.stack.aito.api_key = "another"
-    status, message = called(ends)
+    bench.stack.aito.api_key = "another"
+    status, message = called(bench)
     assert status == 500
     assert "403" in message
     assert "check that the secret holds this database's read-write key" in message
 
 
-def test_a_read_only_key(ends: Ends) -> None:
+def test_a_read_only_key(bench: Workbench) -> None:
     """401 of Aito at the first write; the same advice."""
-    status, message = called(ends, key=ends.stack.aito.read_only_key)
+    status, message = called(bench, key=bench.stack.aito.read_only_key)
     assert status == 500
     assert "401" in message
     assert "read-write key" in message
 
 
 @pytest.mark.parametrize("how", ["refused", pytest.param("silent", marks=pytest.mark.slow)])
-def test_aito_out_of_reach(ends: Ends, how: str) -> None:
+def test_aito_out_of_reach(bench: Workbench, how: str) -> None:
     """Nobody listens, or nobody answers: 503, to be tried again."""
     with deaf() as silent:
-        status, message = called(ends, url=closed_port() if how == "refused" else silent)
+        status, message = called(bench, url=closed_port() if how == "refused" else silent)
     assert status == 503
     assert "Aito: GET /api/v1/schema: it could not be reached" in message
 
 
 @pytest.mark.parametrize("how", ["refused", pytest.param("silent", marks=pytest.mark.slow)])
-def test_bigquery_out_of_reach(ends: Ends, how: str) -> None:
+def test_bigquery_out_of_reach(bench: Workbench, how: str) -> None:
     """The same at the other end."""
     with deaf() as silent:
         status, message = called(
-            ends, {"BIGQUERY_EMULATOR_HOST": closed_port() if how == "refused" else silent}
+            bench, {"BIGQUERY_EMULATOR_HOST": closed_port() if how == "refused" else silent}
         )
     assert status == 503
     assert "BigQuery did not answer" in message
 
 
-def test_another_answers_for_bigquery(ends: Ends) -> None:
+def test_another_answers_for_bigquery(bench: Workbench) -> None:
     """A page of a proxy, with 200, is no answer of BigQuery's."""
     proxy = Server(lambda _: Response(body=b"<html>log in first</html>", content_type="text/html"))
     proxy.start()
-    status, message = called(ends, {"BIGQUERY_EMULATOR_HOST": proxy.url})
+    status, message = called(bench, {"BIGQUERY_EMULATOR_HOST": proxy.url})
     proxy.stop()
     assert status == 503
     assert "BigQuery did not answer" in message
 
 
 @pytest.mark.slow
-def test_several_tables_do_not_wait_in_turn(ends: Ends) -> None:
+def test_several_tables_do_not_wait_in_turn(bench: Workbench) -> None:
     """With BigQuery out of reach the one failure is every table's, and it is waited for once."""
-    tables = [{"name": f"t{i}", "source": ends.source, "mode": "replace"} for i in range(5)]
-    path = ends.stack.configure(name="several.yaml", tables=tables, ledger="several_ledger")
+    tables = [{"name": f"t{i}", "source": bench.source, "mode": "replace"} for i in range(5)]
+    path = bench.stack.configure(name="several.yaml", tables=tables, ledger="several_ledger")
     with Function(
-        {**ends.stack.environ(path), "BIGQUERY_EMULATOR_HOST": closed_port()}
+        {**bench.stack.environ(path), "BIGQUERY_EMULATOR_HOST": closed_port()}
     ) as function:
         begun = time.monotonic()
         status, answer = function.post(timeout=60)
@@ -142,32 +141,32 @@ def test_several_tables_do_not_wait_in_turn(ends: Ends) -> None:
     assert time.monotonic() - begun < SECONDS
 
 
-def test_no_secret(ends: Ends) -> None:
+def test_no_secret(bench: Workbench) -> None:
     """The message names it and says how to add it."""
-    status, message = called(ends, api_key_secret="nowhere")
+    status, message = called(bench, api_key_secret="nowhere")
     assert status == 500
     assert "projects/local-project/secrets/nowhere/versions/latest is not there" in message
     assert "gcloud secrets versions add" in message
 
 
-def test_a_secret_that_may_not_be_read(ends: Ends) -> None:
+def test_a_secret_that_may_not_be_read(bench: Workbench) -> None:
     """The message names the role that is missing."""
     name = f"projects/local-project/secrets/{SECRET}"
-    ends.stack.secrets.forbidden.add(name)
+    bench.stack.secrets.forbidden.add(name)
     try:
-        status, message = called(ends, api_key_secret=SECRET)
+        status, message = called(bench, api_key_secret=SECRET)
     finally:
-        ends.stack.secrets.forbidden.discard(name)
+        bench.stack.secrets.forbidden.discard(name)
     assert status == 500
     assert "roles/secretmanager.secretAccessor" in message
 
 
 @pytest.mark.parametrize("source", ["nowhere.rows", "{}_source.nothing"])
-def test_no_source(ends: Ends, source: str) -> None:
+def test_no_source(bench: Workbench, source: str) -> None:
     """A dataset or a table that is not there is named."""
-    source = source.format(ends.name)
-    ends.table = {"source": source}
-    status, message = called(ends)
+    source = source.format(bench.name)
+    bench.table = {"source": source}
+    status, message = called(bench)
     assert status == 500
     assert source in message
     assert "ot found" in message

@@ -24,9 +24,9 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     | st.floats(allow_nan=False, allow_infinity=False)
     | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=6,
+    max_leaves=4,
 )
-DOCUMENTS = st.lists(st.dictionaries(TEXTS, VALUES, max_size=4), max_size=12)
+DOCUMENTS = st.lists(st.dictionaries(TEXTS, VALUES, max_size=3), max_size=8)
 BRIEF = settings(max_examples=60, deadline=None)
 
 

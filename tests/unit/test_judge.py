@@ -7,20 +7,24 @@ from collections.abc import Iterable
 
 import pytest
 
-from sync.evaluation.judge import Run, interval, judge
+from sync.evaluation.judge import Measurement, judge
+from sync.model.statistics import interval
 
 MEMORY = 100  # nights that the ledger is asked for
 
 
-def measured(accuracies: Iterable[float], cases: int, seed: int, base: float = 0.3) -> list[Run]:
+def measured(
+    accuracies: Iterable[float], cases: int, seed: int, base: float = 0.3
+) -> list[Measurement]:
     """Nights of so many cases, each right with the night's probability."""
     dice = random.Random(seed)
     return [
-        Run(sum(dice.random() < p for _ in range(cases)) / cases, base, cases) for p in accuracies
+        Measurement(sum(dice.random() < p for _ in range(cases)) / cases, base, cases)
+        for p in accuracies
     ]
 
 
-def told(runs: list[Run], min_accuracy: float | None = None) -> list[str | None]:
+def told(runs: list[Measurement], min_accuracy: float | None = None) -> list[str | None]:
     """What is said each night, when each is judged by those before it, as the nights come."""
     return [judge(run, runs[max(0, n - MEMORY) : n], min_accuracy) for n, run in enumerate(runs)]
 
@@ -76,7 +80,7 @@ def test_below_the_minimum_is_told_always() -> None:
     """min_accuracy is the user's own number: every night below it is told, those at it or above
     are not.
     """
-    found = told([Run(p, None, 50) for p in (0.59, 0.58, 0.6, 0.61, 0.59)], 0.6)
+    found = told([Measurement(p, None, 50) for p in (0.59, 0.58, 0.6, 0.61, 0.59)], 0.6)
     assert ["below min_accuracy 0.6" in str(finding) for finding in found] == [
         True,
         True,
@@ -90,17 +94,19 @@ def test_guessing_is_told_once() -> None:
     """An evaluation that does not beat its base accuracy is told once, not each night."""
     found = told(measured([0.48] * 60, 1000, 1, base=0.5))
     assert sum("no better" in str(finding) for finding in found) == 1
-    assert judge(Run(0.7, 0.5, 1000), [], None) is None
+    assert judge(Measurement(0.7, 0.5, 1000), [], None) is None
 
 
 def test_few_cases_cannot_show_that_it_guesses() -> None:
     """50 cases a night never suffice to rule out that the model is worth something."""
-    assert not any(told([Run(0.5, 0.5, 50)] * 9))
+    assert not any(told([Measurement(0.5, 0.5, 50)] * 9))
 
 
 def test_trifles_are_not_worth_a_mail() -> None:
     """With a million cases half a point is significant, and no finding."""
-    assert told([Run(0.8, 0.3, 10**6)] * 20 + [Run(0.795, 0.3, 10**6)]) == [None] * 21
+    assert (
+        told([Measurement(0.8, 0.3, 10**6)] * 20 + [Measurement(0.795, 0.3, 10**6)]) == [None] * 21
+    )
 
 
 def test_swings_that_come_every_week_are_known() -> None:
@@ -112,7 +118,10 @@ def test_swings_that_come_every_week_are_known() -> None:
 
 def test_runs_without_cases_say_nothing() -> None:
     """An evaluation that tested no row is neither judged nor held against others."""
-    assert told([Run(0.8, 0.5, 100), Run(0.0, 0.0, 0), Run(0.8, 0.5, 100)]) == [None] * 3
+    assert (
+        told([Measurement(0.8, 0.5, 100), Measurement(0.0, 0.0, 0), Measurement(0.8, 0.5, 100)])
+        == [None] * 3
+    )
 
 
 @pytest.mark.parametrize("cases", [1, 50, 10**7])

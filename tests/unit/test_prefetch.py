@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from sync.pipeline import prefetch as module
-from sync.pipeline.prefetch import ahead
+from sync.pipeline.prefetch import prefetch as ahead
 
 WAIT = 10  # seconds after which a test gives up; nothing waits for so long
 
@@ -21,15 +21,15 @@ def counted(sizes: list[int], made: list[int], step: threading.Event) -> Iterato
         yield size
 
 
-def settled(made: list[int], step: threading.Event) -> int:
-    """How many were made once no other comes."""
-    while step.wait(0.2):
+def settled(made: list[int], step: threading.Event, seconds: float = 0.2) -> int:
+    """How many were made once no other comes for so many seconds."""
+    while step.wait(seconds):
         step.clear()
     return len(made)
 
 
 @pytest.mark.parametrize(
-    "sizes", [[1] * 50, [2_000] + [5_000_000] * 20, [module.BYTES - 1, 9_000_000, 1, 1]]
+    "sizes", [[1] * 50, [2_000] + [5_000_000] * 20, [module.BUFFER_BYTES - 1, 9_000_000, 1, 1]]
 )
 def test_by_true_size(sizes: list[int]) -> None:
     """A small item opens no door for large ones: fewer than BYTES wait when another is begun."""
@@ -38,8 +38,8 @@ def test_by_true_size(sizes: list[int]) -> None:
     taken = 0
     for item in ahead(counted(sizes, made, step), lambda size: size):
         taken += 1
-        waiting = made[taken : settled(made, step)]
-        assert sum(waiting[:-1]) < module.BYTES
+        waiting = made[taken : settled(made, step, 0.01)]
+        assert sum(waiting[:-1]) < module.BUFFER_BYTES
         assert item == sizes[taken - 1]
     assert taken == len(sizes)
 

@@ -5,8 +5,6 @@ is pasted in.
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,20 +15,31 @@ from sqlglot import exp
 
 from sync.bigquery import queries as sql
 from sync.bigquery import source
-from sync.bigquery import types as schema
-from sync.bigquery.queries import Origin, Parameter, Partitioning, Query
+from sync.bigquery.columns import columns
+from sync.bigquery.table import BigQueryTable, Partitioning
 from sync.bigquery.types import Field
-from sync.config import TableSettings, parse
-from sync.evaluation import evaluation
-from sync.model.window import BEGINNING, Slice, Window
-from sync.status import facts as status
+from sync.model.sql import Parameter, Query
+from sync.model.window import BEGINNING, Slice
+from tests.sources import (
+    COMMENTED,
+    CURSORS,
+    DAY,
+    END,
+    INGESTION,
+    LAYOUTS,
+    LIMITS,
+    ON_CURSOR,
+    ON_OTHER,
+    ON_RANGE,
+    PART,
+    SPAN,
+    START,
+    TABLES,
+    described,
+    queries,
+    settings,
+)
 
-START, END = 1_772_000_000, 1_772_366_400
-SPAN = Window(START, END)
-PART = Slice(START, END, rows=1000, reach=END + 500)
-MANY = dataclasses.replace(PART, parts=3)
-DAY = 86_400
-CURSORS = {"TIMESTAMP": "TIMESTAMP", "DATETIME": "DATETIME", "DATE": "DATE", "INTEGER": "INT64"}
 OUR_PARAMETERS = {
     "start",
     "end",
@@ -47,87 +56,6 @@ OUR_PARAMETERS = {
     "parts",
     "part",
 }
-COLUMNS = {
-    "id": {},
-    "from": {},
-    "select": {"type": "Text"},
-    "Ünï-çødé'x": {},
-    "page": {"sql": "LOWER(`from`)"},
-}
-
-
-def settings(**more: Any) -> TableSettings:
-    """A table as the configuration gives it."""
-    asked = {
-        "name": "t",
-        "source": "my-project-1.shop.pages",
-        "key": "id",
-        "cursor": {"source": "ts", "column": "at"},
-        "columns": COLUMNS,
-        **more,
-    }
-    if "query" in more:
-        del asked["source"]
-    whole = {
-        "aito": {"url": "http://127.0.0.1:1", "api_key_secret": "k"},
-        "ledger": "l",
-        "tables": [asked],
-    }
-    return parse(json.dumps(whole)).tables[0]
-
-
-def origin(
-    kind: str = "TIMESTAMP", parts: Partitioning | None = None, prune: bool = True, **more: Any
-) -> Origin:
-    """A source whose cursor has the type `kind`."""
-    table = settings(**more)
-    fields = [Field(name, "STRING") for name in table.columns or ["id"]]
-    return Origin(
-        table, table.source, Field("sync_cursor", kind), parts, prune, schema.columns(table, fields)
-    )
-
-
-INGESTION = Partitioning(None, "DAY", False)
-ON_CURSOR = Partitioning(Field("ts", "TIMESTAMP"), "DAY", True)
-ON_OTHER = Partitioning(Field("loaded", "DATE"), "MONTH", True)
-ON_RANGE = Partitioning(Field("customer", "INTEGER"), "RANGE", True)
-LAYOUTS: dict[str, Partitioning | None] = {
-    "unpartitioned": None,
-    "by the cursor, required": ON_CURSOR,
-    "by another column": dataclasses.replace(ON_OTHER, required=False),
-    "by another column, required": ON_OTHER,
-    "by a range": dataclasses.replace(ON_RANGE, required=False),
-    "by a range, required": ON_RANGE,
-    "by ingestion": INGESTION,
-    "by ingestion, required": dataclasses.replace(INGESTION, required=True),
-}
-COMMENTED = (
-    "SELECT id, ts, `from`, `select`, `Ünï-çødé'x` FROM shop.pages WHERE note = 'a;b' -- the"
-    " comment"
-)
-
-
-def queries(of: Origin) -> dict[str, Query]:
-    """Every query that reads this source."""
-    return {
-        "shape": sql.shape(of),
-        "histogram": sql.histogram(of, SPAN, END),
-        "fine histogram": sql.histogram(of, SPAN, END, [START], 60),
-        "batches": sql.batches(of, PART, 1000, 5_000_000),
-        "batches of a part": sql.batches(of, MANY, 1000, 5_000_000, which=2),
-        "everything": sql.batches(of, None, 1000, 5_000_000),
-    }
-
-
-def every_origin() -> Iterator[tuple[str, Origin]]:
-    """Each layout with each cursor type, and a query of the user's own."""
-    for layout, parts in LAYOUTS.items():
-        for kind in CURSORS:
-            if parts is not None and parts.column and parts.column.name == "ts":
-                parts = dataclasses.replace(parts, column=Field("ts", kind))
-            yield f"{layout}, {kind}", origin(kind, parts)
-    yield "query", origin(query=COMMENTED)
-    yield "no columns named", origin(columns=None)
 
 
 def tree(query: Query) -> exp.Expr:
@@ -137,10 +65,7 @@ def tree(query: Query) -> exp.Expr:
     return parsed
 
 
-ORIGINS = dict(every_origin())
-
-
-@pytest.mark.parametrize("name", ORIGINS)
+@pytest.mark.parametrize("name", TABLES)
 def test_every_query(name: str) -> None:
     """It parses; values are parameters, each declared and used; a user's identifiers are quoted;
     no stray literal.
@@ -158,7 +83,7 @@ def test_every_query(name: str) -> None:
         "shop",
         "pages",
     }
-    for query in queries(ORIGINS[name]).values():
+    for query in queries(TABLES[name]).values():
         parsed = tree(query)
         used = {found.name for found in parsed.find_all(exp.Parameter)}
         declared = {parameter.name for parameter in query.parameters}
@@ -198,7 +123,7 @@ def test_predicates_are_bare(layout: str, kind: str) -> None:
     parts = LAYOUTS[layout]
     if parts is ON_CURSOR:
         parts = dataclasses.replace(parts, column=Field("ts", kind))
-    for which, query in queries(origin(kind, parts)).items():
+    for which, query in queries(described(kind, parts)).items():
         predicates = compared(tree(query))
         assert all(isinstance(left, exp.Column) for left, _, _ in predicates)
         by = {(left.name, operator, name) for left, operator, name in predicates}
@@ -224,7 +149,7 @@ def test_each_read_of_the_source_is_filtered(which: str) -> None:
     """
     for parts in (ON_CURSOR, ON_OTHER, ON_RANGE, dataclasses.replace(INGESTION, required=True)):
         reads = 0
-        for table in tree(queries(origin(parts=parts))[which]).find_all(exp.Table):
+        for table in tree(queries(described(parts=parts))[which]).find_all(exp.Table):
             if table.db != "shop":
                 continue
             reads += 1
@@ -240,9 +165,9 @@ def test_the_shape_of_a_filtered_table(parts: Partitioning | None) -> None:
     """A dry run is refused without a filter as well, also behind a view; the cursor's own is the
     one that is known.
     """
-    where = tree(sql.shape(origin(parts=parts))).find(exp.Where)
+    where = tree(sql.shape(described(parts=parts))).find(exp.Where)
     assert where is not None
-    assert "`ts` IS NOT NULL" in sql.shape(origin(parts=parts)).text.replace(
+    assert "`ts` IS NOT NULL" in sql.shape(described(parts=parts)).text.replace(
         "NOT `ts` IS NULL", "`ts` IS NOT NULL"
     )
 
@@ -270,7 +195,7 @@ def test_edges_in_the_cursors_own_type(
     kind: str, start: int, end: int, expected: tuple[str, str]
 ) -> None:
     """Parameters have the cursor's type, so that nothing is converted row by row."""
-    query = sql.batches(origin(kind), Slice(start, end), 1, 1)
+    query = sql.batches(described(kind), Slice(start, end), LIMITS)
     edges = {p.name: p for p in query.parameters}
     assert (str(edges["start"].value), str(edges["end"].value)) == expected
     assert edges["start"].type == edges["end"].type == CURSORS[kind]
@@ -292,14 +217,14 @@ def test_ingestion_time_is_bounded(
     """A row of an `append` table arrived at most a day before the time it is dated; partitions
     hold what came later.
     """
-    query = sql.batches(origin(parts=parts, prune=prune, mode=mode), PART, 1, 1)
+    query = sql.batches(described(parts=parts, prune=prune, mode=mode), PART, LIMITS)
     (bound,) = [p.value for p in query.parameters if p.name == "partition_start"]
     assert (bound - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() == expected
 
 
 def test_integer_ranges_are_not_times() -> None:
     """Nothing of an integer-partitioned table is left out."""
-    parameters = sql.batches(origin(parts=ON_RANGE), PART, 1, 1).parameters
+    parameters = sql.batches(described(parts=ON_RANGE), PART, LIMITS).parameters
     assert Parameter("partition_start", "INT64", -(2**63)) in parameters
 
 
@@ -341,25 +266,25 @@ def test_layouts_as_bigquery_tells_them(
 def test_the_cursor_in_another_case() -> None:
     """It is the partition column all the same, and needs no second predicate."""
     parts = dataclasses.replace(ON_CURSOR, column=Field("TS", "TIMESTAMP"))
-    assert "partition_start" not in sql.batches(origin(parts=parts), PART, 1, 1).text
+    assert "partition_start" not in sql.batches(described(parts=parts), PART, LIMITS).text
 
 
 def test_a_query_keeps_its_comment_to_itself() -> None:
     """A comment at its end hides nothing of ours."""
-    of = origin(query=COMMENTED)
+    of = described(query=COMMENTED)
     for query in queries(of).values():
         names = {found.name for found in tree(query).find_all(exp.Table)}
         assert "pages" in names
         assert tree(query).find(exp.Where) is not None
     assert ("ts", "lt", "end") in {
-        (c.name, o, p) for c, o, p in compared(tree(sql.batches(of, PART, 1, 1)))
+        (c.name, o, p) for c, o, p in compared(tree(sql.batches(of, PART, LIMITS)))
     }
 
 
 def test_an_expression_keeps_its_comment_to_itself() -> None:
     """`sql:` may end in a comment, too."""
     columns = {"id": {}, "page": {"sql": "LOWER(path) -- as seen"}}
-    query = sql.batches(origin(columns=columns, source="shop.pages"), PART, 1, 1)
+    query = sql.batches(described(columns=columns, source="shop.pages"), PART, LIMITS)
     aliases = {found.alias for found in tree(query).find_all(exp.Alias)}
     assert "page" in aliases
 
@@ -368,7 +293,9 @@ def test_a_cursor_under_another_columns_name() -> None:
     """An Aito column called as the source's cursor may be made of something else: the predicate is
     the source's.
     """
-    query = sql.batches(origin(columns={"id": {}, "ts": {"sql": "CAST(ts AS STRING)"}}), PART, 1, 1)
+    query = sql.batches(
+        described(columns={"id": {}, "ts": {"sql": "CAST(ts AS STRING)"}}), PART, LIMITS
+    )
     picked = next(cte for cte in tree(query).find_all(exp.CTE) if cte.alias == "sync_picked")
     assert [(left.sql("bigquery"), name) for left, _, name in compared(picked)] == [
         ("`ts`", "start"),
@@ -378,8 +305,11 @@ def test_a_cursor_under_another_columns_name() -> None:
 
 def test_only_superseded_slices_look_ahead() -> None:
     """Later rows of the same keys are only read where the histogram says that there are some."""
-    assert "later" not in sql.batches(origin(), dataclasses.replace(PART, reach=END - 1), 1, 1).text
-    query = sql.batches(origin(), PART, 1, 1)
+    assert (
+        "later"
+        not in sql.batches(described(), dataclasses.replace(PART, max_cursor=END - 1), LIMITS).text
+    )
+    query = sql.batches(described(), PART, LIMITS)
     bounds = {p.name: p.value.timestamp() for p in query.parameters if p.name.startswith("later_")}
     assert bounds == {"later_start": END, "later_end": END + 501}
 
@@ -394,25 +324,25 @@ def test_keys_are_compared_by_their_documents_text() -> None:
         ("INTEGER", "CAST(`id` AS STRING)"),
         ("STRING", "`id`"),
     ):
-        made = schema.columns(table, [Field("id", kind)])
-        of = Origin(table, table.source, Field("sync_cursor", "TIMESTAMP"), columns=made)
+        made = columns(table, [Field("id", kind)])
+        of = BigQueryTable(table, table.source, Field("sync_cursor", "TIMESTAMP"), sql_columns=made)
         assert f"{expected} AS sync_key" in sql.histogram(of, SPAN, END).text
-        assert f"{expected} AS later_key" in sql.batches(of, PART, 1, 1).text
+        assert f"{expected} AS later_key" in sql.batches(of, PART, LIMITS).text
 
 
 def test_a_hyphen_in_a_project_is_quoted() -> None:
     """The whole path is one quoted identifier."""
-    assert "FROM `my-project-1.shop.pages`" in sql.histogram(origin(), SPAN, END).text
+    assert "FROM `my-project-1.shop.pages`" in sql.histogram(described(), SPAN, END).text
 
 
 def test_tables_without_a_cursor() -> None:
     """`replace` reads the whole source, with a filter only where the table insists."""
     table = settings(mode="replace", key=None, cursor=None, columns={"a": {}})
     for parts, predicates in ((None, 0), (ON_OTHER, 1)):
-        of = Origin(
-            table, table.source, None, parts, columns=schema.columns(table, [Field("a", "STRING")])
+        of = BigQueryTable(
+            table, table.source, None, parts, sql_columns=columns(table, [Field("a", "STRING")])
         )
-        assert len(compared(tree(sql.batches(of, None, 10, 10)))) == predicates
+        assert len(compared(tree(sql.batches(of, None, LIMITS)))) == predicates
         assert len(compared(tree(sql.shape(of)))) == predicates
 
 
@@ -426,7 +356,7 @@ def test_arrays_keep_their_order() -> None:
         Field("tags", "STRING", True),
         Field("outer", "RECORD", True, fields=(inner,)),
     ]
-    made = schema.columns(settings(columns={"id": {}, "tags": {}, "outer": {}}), fields)
+    made = columns(settings(columns={"id": {}, "tags": {}, "outer": {}}), fields)
     selects = [
         each
         for column in made
@@ -436,22 +366,10 @@ def test_arrays_keep_their_order() -> None:
     assert all(each.args.get("order") for each in selects)
 
 
-LEDGER = {kind: f"ledger.{kind}" for kind in ("runs", "rejects", "evaluations", "leases")}
-PAGES = (
-    status.LAST_RUNS,
-    status.ROWS,
-    status.ACCURACY,
-    status.LAST_EVALUATIONS,
-    status.REJECTS,
-    evaluation.LATEST,
-)
-
-
 @pytest.mark.parametrize(
     "text",
     [
-        *(q.text for q in queries(ORIGINS["unpartitioned, TIMESTAMP"]).values()),
-        *(page.format(**LEDGER) for page in PAGES),
+        *(q.text for q in queries(TABLES["unpartitioned, TIMESTAMP"]).values()),
     ],
 )
 def test_no_tables_name_hides_a_column(text: str) -> None:

@@ -15,7 +15,7 @@ from local.stack import Function, Stack
 from sync.base.errors import BadRequest
 from sync.entry import message
 from sync.entry.request import request
-from sync.model.results import Request
+from sync.model.request import Request
 from tests.workbench import table
 
 JSON_TYPE = {"Content-Type": "application/json"}

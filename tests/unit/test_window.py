@@ -105,7 +105,7 @@ def histograms(draw: st.DrawFn) -> tuple[Window, list[Bucket]]:
         ]
     sizes = st.integers(0, 300)
     return span, [
-        bucket(start, draw(sizes), reach=draw(st.none() | st.integers(start, span.end)))
+        bucket(start, draw(sizes), max_cursor=draw(st.none() | st.integers(start, span.end)))
         for start in starts
     ]
 
@@ -133,12 +133,12 @@ def test_no_bucket_is_lost(drawn: tuple[Window, list[Bucket]], rows: int, random
     for part in parts:
         mine = [b for b in buckets if part.start <= max(b.start, span.start) < part.end]
         assert part.rows == sum(b.rows for b in mine)
-        assert (part.winners, part.keyless) == (
-            sum(b.winners for b in mine),
+        assert (part.latest_per_key, part.keyless) == (
+            sum(b.latest_per_key for b in mine),
             sum(b.keyless for b in mine),
         )
         assert part.fingerprint == functools.reduce(operator.xor, (b.fingerprint for b in mine), 0)
-        assert part.reach == max((b.reach for b in mine), default=BEGINNING)
+        assert part.max_cursor == max((b.max_cursor for b in mine), default=BEGINNING)
         assert part.rows <= rows or len(mine) == 1, "only what cannot be cut is larger"
     assert sum(part.rows for part in parts) == sum(b.rows for b in buckets)
 
@@ -184,7 +184,7 @@ def test_superseded(end: int, reach: int, after: int | None) -> None:
     """A row at the slice's end belongs to the next: newer versions lie in [end, reach], and none
     before.
     """
-    assert Slice(0, end, reach=reach).superseded_after == after
+    assert Slice(0, end, max_cursor=reach).superseded_after == after
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 from google.api_core import exceptions
 
-from sync.base.errors import AccessDenied, NeedsPerson, SyncError, Unavailable
-from sync.bigquery.client import Missing, translated
+from sync.base.errors import AccessDenied, ActionRequired, NotFound, SyncError, Unavailable
+from sync.bigquery.errors import translated
 
 
 def error(kind: type[exceptions.GoogleAPICallError], message: str, reason: str) -> Exception:
@@ -25,7 +25,7 @@ def error(kind: type[exceptions.GoogleAPICallError], message: str, reason: str) 
                 "Query exceeded limit for bytes billed: 1. 2 or higher required.",
                 "bytesBilledLimitExceeded",
             ),
-            NeedsPerson,
+            ActionRequired,
             "2 or higher required.; raise bigquery.max_bytes_billed",
         ),
         (
@@ -44,7 +44,7 @@ def error(kind: type[exceptions.GoogleAPICallError], message: str, reason: str) 
         ),
         (error(exceptions.Forbidden, "quota", "quotaExceeded"), Unavailable, "quota"),
         (error(exceptions.Forbidden, "no", "accessDenied"), AccessDenied, "no"),
-        (error(exceptions.NotFound, "gone", "notFound"), Missing, "gone"),
+        (error(exceptions.NotFound, "gone", "notFound"), NotFound, "gone"),
         (exceptions.RetryError("too long", None), Unavailable, "did not answer (RetryError)"),
         (TimeoutError(), Unavailable, "did not answer (TimeoutError)"),
     ],
@@ -64,7 +64,7 @@ def test_no_value_is_told(message: str) -> None:
     """Wherever BigQuery puts it in a failed query's message: ERROR('...') of a view may say
     anything.
     """
-    with pytest.raises(NeedsPerson) as found, translated("t", running=True):
+    with pytest.raises(ActionRequired) as found, translated("t", running=True):
         raise error(exceptions.BadRequest, message, "invalidQuery")
     assert "canary" not in str(found.value)
     assert "see the job in BigQuery" in str(found.value)

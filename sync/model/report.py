@@ -1,48 +1,41 @@
-"""What a run says it did: the body of the answer, the row in the ledger, the numbers in the log."""
+"""What a run reports: made from the results of its steps at the end. It steers nothing."""
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sync.config import Settings
+from sync.model.request import Request
 
-Action = Literal["sync", "reconcile", "watch"]
 Status = Literal["ok", "partial", "failed", "busy"]
+WarningCode = Literal[
+    "keys_collapsed",
+    "no_rows",
+    "rows_without_key",
+    "rows_without_cursor",
+    "rows_deleted",
+    "rejects",
+    "refresh_pending",
+    "not_incremental",
+    "evaluation",
+]
+COUNTS = ("fetched", "uploaded", "skipped", "rejected", "repaired", "deleted", "purged")
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a caller wants. `tables` None means all tables.
+class TableWarning:
+    """Something that surprises although the run is ok. message: its numbers, and what to do."""
 
-    `allow` names guards that this run ignores. `since` and `until` bound the cursor range in epoch
-    seconds, `until` excluded; None means that the run chooses.
-    """
+    code: WarningCode
+    message: str
 
-    action: Action = "sync"
-    tables: tuple[str, ...] | None = None
-    dry_run: bool = False
-    full_refresh: bool = False
-    deep: bool = False
-    allow: frozenset[str] = frozenset()
-    since: int | None = None
-    until: int | None = None
 
-    @property
-    def everything(self) -> bool:
-        """Whether the whole keep range is gone through, whatever the watermark."""
-        return self.full_refresh or self.action == "reconcile"
+@dataclass(frozen=True)
+class RejectCount:
+    """How many rows were rejected for a reason. The reason holds no row's value."""
 
-    def mark(self, settings: Settings) -> str:
-        """The end of the run_id of a run through everything: the same when the same is asked of
-        the same settings.
-        """
-        return (
-            f"-{zlib.crc32(f'{self.full_refresh} {self.deep} {settings!r}'.encode()):08x}"
-            if self.everything
-            else ""
-        )
+    reason: str
+    rows: int
 
 
 @dataclass
@@ -56,14 +49,12 @@ class TableReport:
     retry_after: int | None = None
     start: int | None = None
     end: int | None = None
-    covered: int | None = (
-        None  # of a run through everything: how far it came, for the call that goes on from there
-    )
     fetched: int = 0
     uploaded: int = 0
     skipped: int = 0
     rejected: int = 0
     repaired: int = 0
+    deleted: int = 0
     purged: int = 0
     watermark_before: int | None = None
     watermark_after: int | None = None
@@ -73,8 +64,18 @@ class TableReport:
     bytes_processed: int = 0
     seconds: float = 0.0
     evaluations: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[TableWarning] = field(default_factory=list)
+    rejects: list[RejectCount] = field(default_factory=list)
     estimate: dict[str, Any] | None = None  # of a dry run: rows, bytes, usd, schema (changes)
-    changes: list[str] = field(default_factory=list)  # to Aito's schema, made or to come
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the table failed only because an upstream did not answer."""
+        return self.status == "failed" and self.http_status == 503
+
+    def counts(self) -> dict[str, int]:
+        """The rows, by what became of them."""
+        return {name: getattr(self, name) for name in COUNTS}
 
     def to_json(self) -> dict[str, Any]:
         """The table's part of the answer."""
@@ -90,15 +91,14 @@ class TableReport:
             "bytes_processed": self.bytes_processed,
             "seconds": round(self.seconds, 3),
             "evaluations": self.evaluations,
+            "warnings": [vars(each) for each in self.warnings],
+            "rejects": [vars(each) for each in self.rejects],
         }
-        return body if self.estimate is None else {**body, "estimate": self.estimate}
-
-    def counts(self) -> dict[str, Any]:
-        """The rows, by what became of them."""
-        return {
-            name: getattr(self, name)
-            for name in ("fetched", "uploaded", "skipped", "rejected", "repaired", "purged")
-        }
+        if self.retryable:
+            body["retryable"] = True
+        if self.estimate is not None:
+            body["estimate"] = self.estimate
+        return body
 
 
 @dataclass
@@ -109,28 +109,24 @@ class RunReport:
     request: Request
     tables: list[TableReport]
     seconds: float = 0.0
-    continued: bool = False  # the rest was asked for on the topic
+    continued: bool = False  # the rest was requested on the topic
     error: str | None = None  # what kept the whole run from starting
 
     @property
     def status(self) -> Literal["ok", "partial", "failed"]:
-        """The worst of all tables; a busy one counts as partial: nothing is wrong, something is
-        left to do.
-        """
-        found = {t.status for t in self.tables}
+        """The worst of all tables. A busy table counts as partial: something is left to do."""
+        found = {table.status for table in self.tables}
         if "failed" in found or self.error:
             return "failed"
         return "partial" if found - {"ok"} else "ok"
 
     @property
     def http_status(self) -> int:
-        """Contract section 4: the status that tells the caller what to do about the worst table."""
+        """The status that tells the caller what to do about the worst table."""
+        waiting = [t for t in self.tables if not (self.continued and t.status == "partial")]
+        found = {table.http_status for table in waiting}
         for status in (500, 503, 409):
-            if any(
-                t.http_status == status
-                for t in self.tables
-                if not (self.continued and t.status == "partial")
-            ):
+            if status in found:
                 return status
         return 202 if self.continued else 200
 
@@ -138,16 +134,20 @@ class RunReport:
     def retry_after(self) -> int | None:
         """Seconds to wait before calling again, when that would help."""
         waits = [t.retry_after for t in self.tables if t.retry_after is not None]
-        return max(waits) if waits and self.http_status in (409, 503) else None
+        if not waits or self.http_status not in (409, 503):
+            return None
+        return max(waits)
 
     def to_json(self) -> dict[str, Any]:
         """The body of the answer."""
-        body = {
+        body: dict[str, Any] = {
             "run_id": self.run_id,
             "action": self.request.action,
             "status": self.status,
             "dry_run": self.request.dry_run,
             "seconds": round(self.seconds, 3),
-            "tables": [t.to_json() for t in self.tables],
+            "tables": [table.to_json() for table in self.tables],
         }
-        return body if self.error is None else {**body, "error": self.error}
+        if self.error is not None:
+            body["error"] = self.error
+        return body

@@ -1,0 +1,226 @@
+"""The columns of a target table, with the SQL that makes their values. Pure.
+
+`columns` joins what the configuration says with what BigQuery says of the source.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sync.base.errors import SchemaMismatch
+from sync.bigquery import types
+from sync.bigquery.types import CURSOR_TYPES, DEFAULTS, Field, quoted
+from sync.config import ColumnSettings, TableSettings
+from sync.config.settings import NAME, NAME_RULE
+from sync.model.columns import Column
+
+KEY_TYPES = ("String", "Int", "Long")
+INT_32 = (-(2**31), 2**31 - 1)  # Aito's Int is 32-bit signed
+EXACT_FLOAT = (-(2**53), 2**53)  # a double holds every integer of this range
+# What queries add to a table's columns.
+RESERVED_NAMES = {
+    "sync_source",
+    "sync_key",
+    "sync_second",
+    "sync_cursor",
+    "sync_picked",
+    "sync_timed",
+}
+
+
+class Fault(NamedTuple):
+    """Why a row may not be sent: a condition in SQL, and the reason for people."""
+
+    condition: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SqlColumn:
+    """A target column and its SQL over the source column of the same name.
+
+    value: the value in a document. faults: what makes a row unfit.
+    text: of a key, its value as text.
+    """
+
+    column: Column
+    value: str
+    faults: tuple[Fault, ...] = ()
+    text: str = ""
+
+    @property
+    def name(self) -> str:
+        """The column's name in the target."""
+        return self.column.name
+
+
+class _Unfit(Exception):
+    """A column that cannot be synced, and why."""
+
+
+def columns(table: TableSettings, fields: Sequence[Field]) -> tuple[SqlColumn, ...]:
+    """The columns of a target table, the cursor's last.
+
+    fields: the columns that BigQuery reports, named as in the target.
+    Raises SchemaMismatch with every column that cannot be synced.
+    """
+    cursor = table.cursor.column if table.cursor else None
+    settings = table.columns or {}
+    made: list[SqlColumn] = []
+    problems: list[str] = []
+    for field in fields:
+        if field.name == cursor:
+            continue
+        try:
+            made.append(_column(field, settings.get(field.name, ColumnSettings()), table.key))
+        except _Unfit as error:
+            problems.append(str(error))
+    problems += _table_problems(table, fields, made)
+    if problems:
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        raise SchemaMismatch(f"{table.name}: the source does not fit Aito:\n{lines}")
+    if cursor:
+        made.append(_cursor_column(cursor, settings.get(cursor, ColumnSettings())))
+    return tuple(made)
+
+
+def _table_problems(
+    table: TableSettings, fields: Sequence[Field], made: Sequence[SqlColumn]
+) -> Iterator[str]:
+    names = [field.name for field in fields]
+    if table.key and table.key not in names:
+        found = ", ".join(names)
+        yield f"{table.key}: the key is not a column of the source; it has {found}"
+    if table.cursor and table.columns is None:
+        yield from _hidden_by_cursor(table.cursor.column, fields)
+    for each in made:
+        if each.name == table.key and each.column.type not in KEY_TYPES:
+            yield (
+                f"{each.name}: a key must be String, Int or Long, not {each.column.type};"
+                " declare another `type`"
+            )
+
+
+def _hidden_by_cursor(cursor: str, fields: Sequence[Field]) -> Iterator[str]:
+    """A source column of the cursor's name is replaced. That is right only if it holds a time."""
+    for field in fields:
+        if field.name == cursor and field.type not in CURSOR_TYPES:
+            yield (
+                f"{field.name}: the source has a column of this name ({field.type}), and"
+                " cursor.column would hide it; give cursor.column another name"
+            )
+
+
+def _column(field: Field, settings: ColumnSettings, key: str | None) -> SqlColumn:
+    """One column. Raises _Unfit."""
+    _check_name(field.name)
+    _check_type(field)
+    aito_type = settings.type or ("Text" if settings.analyzer else types.default_type(field))
+    _check_conversion(field, aito_type)
+    column = Column(
+        name=field.name,
+        type=aito_type,
+        nullable=_nullable(field, settings, is_key=field.name == key),
+        link=settings.link,
+        analyzer=settings.analyzer,
+    )
+    source = quoted(field.name)
+    return SqlColumn(
+        column,
+        value=types.value(field, source, aito_type),
+        faults=tuple(_faults(field, column)),
+        text=types.key_text(field, source, aito_type) if field.name == key else "",
+    )
+
+
+def _check_name(name: str) -> None:
+    remedy = "list `columns` and give this one another name with `sql:`"
+    if name.lower() in RESERVED_NAMES:
+        raise _Unfit(f"{name}: a name of the sync's own; {remedy}")
+    if not re.fullmatch(NAME, name):
+        raise _Unfit(f"{name}: not {NAME_RULE}; {remedy}")
+
+
+def _check_type(field: Field) -> None:
+    name, kind = field.name, field.type
+    if kind == "RANGE":
+        remedy = "use `sql:` with RANGE_START or RANGE_END"
+        raise _Unfit(f"{name}: RANGE has no counterpart in Aito; {remedy}")
+    if kind not in DEFAULTS and kind != "RECORD":
+        raise _Unfit(f"{name}: BigQuery type {kind} is not known; use `sql:` to convert it")
+    unknown = [f"{f.name} ({f.type})" for f in _leaves(field) if f.type not in DEFAULTS]
+    if unknown:
+        raise _Unfit(f"{name}: {', '.join(unknown)} inside it cannot be converted; use `sql:`")
+
+
+def _check_conversion(field: Field, aito_type: str) -> None:
+    if types.is_convertible(field, aito_type):
+        return
+    source = f"ARRAY<{field.type}>" if field.repeated else field.type
+    default = types.default_type(field)
+    raise _Unfit(
+        f"{field.name}: {source} cannot become {aito_type}; leave `type` out for {default},"
+        " or use `sql:`"
+    )
+
+
+def _leaves(field: Field) -> Iterator[Field]:
+    """The scalars of a column."""
+    if field.type != "RECORD":
+        yield field
+    for inner in field.fields:
+        yield from _leaves(inner)
+
+
+def _nullable(field: Field, settings: ColumnSettings, *, is_key: bool) -> bool:
+    if is_key:
+        return False
+    if settings.nullable is not None:
+        return settings.nullable
+    return not field.required
+
+
+def _faults(field: Field, column: Column) -> Iterator[Fault]:
+    """What makes a row unfit. An integer that does not fit is reported, never altered."""
+    scalar = column.type.removesuffix("[]")
+    if scalar == "Int":
+        yield _outside(field, column, INT_32)
+    if scalar == "Decimal" and field.type == "INTEGER":
+        yield _outside(field, column, EXACT_FLOAT)
+    if not column.nullable and not field.repeated:  # an array that is NULL becomes an empty one
+        value = types.value(field, quoted(column.name), column.type)
+        yield Fault(f"{value} IS NULL", f"{column.name}: NULL in a column that is not nullable")
+
+
+# The wider type to declare, by the type that is too narrow.
+_WIDER: Mapping[str, str] = {"Int": "Long", "Decimal": "String"}
+
+
+def _outside(field: Field, column: Column, limits: tuple[int, int]) -> Fault:
+    least, greatest = limits
+    name = quoted(column.name)
+    expression = "element" if field.repeated else name
+    number = types.scalar(field.element, expression, "Int")
+    condition = f"{number} NOT BETWEEN {least} AND {greatest}"
+    if field.repeated:
+        condition = f"EXISTS(SELECT 1 FROM UNNEST({name}) AS element WHERE {condition})"
+    wider = "String[]" if field.repeated else _WIDER[column.type]
+    return Fault(
+        condition,
+        f"{column.name}: an integer that does not fit {column.type}; declare `type: {wider}`",
+    )
+
+
+def _cursor_column(name: str, settings: ColumnSettings) -> SqlColumn:
+    column = Column(name, settings.type or "Int", nullable=False)
+    if column.type != "Int":
+        return SqlColumn(column, "sync_second")
+    least, greatest = INT_32
+    fault = Fault(
+        f"sync_second NOT BETWEEN {least} AND {greatest}",
+        f"{name}: the cursor does not fit Int (it must lie between the years 1901 and 2038)",
+    )
+    return SqlColumn(column, "sync_second", (fault,))

@@ -1,0 +1,123 @@
+"""The conditions on source rows by which BigQuery prunes partitions. Pure.
+
+A condition prunes when a bare column stands on its left and a parameter on its right. Its
+parameter has the column's own type, thus nothing is converted row by row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sync.bigquery.table import BigQueryTable
+from sync.bigquery.types import quoted
+from sync.model.sql import Parameter, ParameterType
+from sync.model.window import BEGINNING
+
+HOUR = 3600
+DAY = 86_400
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LEAST_INTEGER = -(2**63)  # of INT64: an integer partition column may hold anything
+PARTITION_SECONDS = {"HOUR": HOUR, "DAY": DAY, "MONTH": 31 * DAY, "YEAR": 366 * DAY}
+# A row of an ingestion-partitioned table is found if it is dated at most so much later than it
+# arrived. Rows that are dated further ahead are found by `reconcile`, which does not prune.
+MAX_AHEAD = DAY
+
+
+@dataclass(frozen=True)
+class Predicates:
+    """Conditions, all of which must hold, and the parameters that they use."""
+
+    conditions: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+
+    def __add__(self, other: Predicates) -> Predicates:
+        return Predicates(self.conditions + other.conditions, self.parameters + other.parameters)
+
+    @property
+    def where(self) -> str:
+        """The WHERE clause, empty without conditions."""
+        return f"WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
+
+
+def cursor_column(table: BigQueryTable) -> str:
+    """The cursor's source column, quoted. The table must have a cursor."""
+    assert table.settings.cursor
+    return quoted(table.settings.cursor.source)
+
+
+def cursor_between(table: BigQueryTable, start: int, end: int, prefix: str = "") -> Predicates:
+    """Rows whose cursor lies in [start, end), epoch seconds. prefix: of the parameters' names."""
+    assert table.cursor
+    column = cursor_column(table)
+    kind = table.cursor.type
+    return Predicates(
+        (f"{column} >= @{prefix}start", f"{column} < @{prefix}end"),
+        (_moment(f"{prefix}start", kind, start), _moment(f"{prefix}end", kind, end)),
+    )
+
+
+def cursor_is_null(table: BigQueryTable) -> Predicates:
+    """Rows without a cursor."""
+    return Predicates((f"{cursor_column(table)} IS NULL",))
+
+
+def cursor_is_not_null(table: BigQueryTable) -> Predicates:
+    """Rows with a cursor."""
+    return Predicates((f"{cursor_column(table)} IS NOT NULL",))
+
+
+def partition_since(table: BigQueryTable, start: int) -> Predicates:
+    """The condition on the partition column, where it prunes or where BigQuery requires one.
+
+    start: rows with an earlier cursor are not wanted, epoch seconds.
+    A partition column tells nothing of the cursor, thus it is bounded by the least value that it
+    can have. The time of ingestion does: see MAX_AHEAD.
+    """
+    parts = table.partitioning
+    if parts is None or _is_partitioned_by_cursor(table):
+        return Predicates()
+    if parts.column and not parts.required:
+        return Predicates()
+    column = quoted(parts.column.name) if parts.column else "_PARTITIONTIME"
+    kind = parts.column.type if parts.column else "TIMESTAMP"
+    condition = f"({column} >= @partition_start OR {column} IS NULL)"
+    since = LEAST_INTEGER if kind == "INTEGER" else _oldest_partition(table, start)
+    return Predicates((condition,), (_moment("partition_start", kind, since),))
+
+
+def _is_partitioned_by_cursor(table: BigQueryTable) -> bool:
+    parts, cursor = table.partitioning, table.settings.cursor
+    if parts is None or parts.column is None or cursor is None:
+        return False
+    return parts.column.name.lower() == cursor.source.lower()
+
+
+def _oldest_partition(table: BigQueryTable, start: int) -> int:
+    """When the oldest partition begins that may hold rows from `start` on, epoch seconds."""
+    if not table.reads_recent_only:
+        return BEGINNING
+    assert table.partitioning
+    length = PARTITION_SECONDS.get(table.partitioning.granularity, DAY)
+    return max(start - MAX_AHEAD - length, BEGINNING)
+
+
+def _moment(name: str, kind: str, seconds: int) -> Parameter:
+    """Epoch seconds as a parameter of a column's type."""
+    type_, value = _value(kind, seconds)
+    return Parameter(name, type_, value)
+
+
+def _value(kind: str, seconds: int) -> tuple[ParameterType, Any]:
+    if kind == "INTEGER":
+        return "INT64", seconds
+    if kind == "DATE":
+        # A date is its midnight: it lies after `seconds` from the next day on.
+        days = -(-seconds // DAY)
+        return "DATE", date(1970, 1, 1) + timedelta(days=days)
+    moment = EPOCH + timedelta(seconds=seconds)
+    if kind == "TIMESTAMP":
+        return "TIMESTAMP", moment
+    # As text: the client library writes the year 1 of a datetime as `1`, which is no year.
+    return "DATETIME", moment.replace(tzinfo=None).isoformat()

@@ -1,0 +1,77 @@
+"""What is known of a source table: its columns, its cursor, its partitioning. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sync.bigquery.columns import Fault, SqlColumn
+from sync.bigquery.types import Field
+from sync.config import TableSettings
+from sync.model import window
+from sync.model.columns import Column
+
+
+@dataclass(frozen=True)
+class Partitioning:
+    """How a source table is partitioned.
+
+    column: None when partitioned by ingestion time.
+    granularity: HOUR, DAY, MONTH, YEAR, or RANGE for integer ranges.
+    required: whether BigQuery refuses a query without a predicate on the partition column.
+    """
+
+    column: Field | None
+    granularity: str
+    required: bool
+
+
+@dataclass(frozen=True)
+class BigQueryTable:
+    """A source table, or a SELECT of the configuration. Implements SourceTable.
+
+    path: project.dataset.table of a `source:`; None for a `query:`.
+    cursor: the cursor column as BigQuery reports it.
+    prune: whether reading may leave out partitions that hold no recent row.
+    row_bytes: mean size of a row, None when BigQuery does not know it.
+    """
+
+    settings: TableSettings
+    path: str | None
+    cursor: Field | None = None
+    partitioning: Partitioning | None = None
+    prune: bool = True
+    sql_columns: tuple[SqlColumn, ...] = ()
+    row_bytes: float | None = None
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The target columns that its rows fill, the cursor's included."""
+        return tuple(each.column for each in self.sql_columns)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What makes a row unfit. Queries number rows by the index of their first fault."""
+        return tuple(fault for each in self.sql_columns for fault in each.faults)
+
+    @property
+    def reject_reasons(self) -> tuple[str, ...]:
+        """Why a row may not be sent. `Row.fault` is an index into it."""
+        return tuple(fault.reason for fault in self.faults)
+
+    @property
+    def slice_rows(self) -> int:
+        """How many rows a slice should hold at most."""
+        return window.slice_rows(self.row_bytes)
+
+    @property
+    def reads_recent_only(self) -> bool:
+        """Whether reading leaves out rows that arrived long ago.
+
+        A row that is dated far ahead of its arrival is not read then.
+        """
+        by_ingestion_time = self.partitioning is not None and self.partitioning.column is None
+        return self.prune and by_ingestion_time and self.settings.mode == "append"
+
+    def whole(self) -> BigQueryTable:
+        """The same table, read without leaving anything out."""
+        return replace(self, prune=False)

@@ -1,0 +1,214 @@
+"""Collect evaluations: write and judge the end of every job that has ended.
+
+The ledger has one row per change of state. The furthest state of an evaluation_id counts:
+
+    started -> finished                 it has figures, which are judged at once
+            -> failed                   Aito reported a failure
+            -> lost                     Aito does not know the job or its result any more, or the
+                                        job has not ended within EVALUATION_PATIENCE
+    (nothing) -> failed                 it could not be started: a column is missing, Aito refused
+
+The ledger stores each state of an evaluation once. Two collectors at the same time, and a collector
+that was killed and starts again, do no harm.
+
+Nothing in here raises or fails a table. A problem is an `evaluation_failed` event.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sync.base.errors import OutcomeUnknown, Refusal, Refused, SyncError, Unknown
+from sync.base.events import Severity
+from sync.config import EvaluationSettings, TableSettings
+from sync.evaluation import question
+from sync.evaluation.context import EvaluationContext, Known, ended
+from sync.evaluation.judge import Measurement, judge, measurement
+from sync.model.records import EVALUATION_PATIENCE, EvaluationRecord
+
+MEMORY = timedelta(days=100)  # a result is judged by the results of so many days before it
+MAX_UNANSWERED = 2  # jobs. A look stops after so many, because each may have cost a time-out
+
+
+def collect(
+    context: EvaluationContext, tables: Sequence[TableSettings], *, everything: bool
+) -> Known:
+    """Read all recent evaluations from the ledger, and collect those that have ended.
+
+    everything: also collect evaluations of tables that are not among `tables`. Returns None when
+    the ledger cannot be read.
+    """
+    try:
+        known = context.ledger.evaluations(context.now() - MEMORY)
+    except SyncError as error:
+        message = f"evaluations cannot be read from the ledger; the next run reads them: {error}"
+        context.events("evaluation_failed", message, "WARNING")
+        return None
+    return look(context, tables, known, everything=everything)
+
+
+def look(
+    context: EvaluationContext,
+    tables: Sequence[TableSettings],
+    known: Sequence[EvaluationRecord],
+    *,
+    everything: bool,
+) -> list[EvaluationRecord]:
+    """Collect those of the known evaluations that are open and have ended.
+
+    Returns the known evaluations in their state after the look, in the same order.
+    """
+    names = {table.name for table in tables}
+    collector = _Collector(context, tables, known)
+    return [
+        collector.collect(record) if everything or record.table in names else record
+        for record in known
+    ]
+
+
+class _Collector:
+    """One look at every open job.
+
+    One job without an answer does not end the look: its result may be too large for a gateway.
+    """
+
+    def __init__(
+        self,
+        context: EvaluationContext,
+        tables: Sequence[TableSettings],
+        known: Sequence[EvaluationRecord],
+    ) -> None:
+        self._context = context
+        self._known = known
+        self._settings: dict[tuple[str, str], EvaluationSettings] = {
+            (table.name, evaluation.name): evaluation
+            for table in tables
+            for evaluation in table.evaluate
+        }
+        self._unanswered = 0
+
+    def collect(self, record: EvaluationRecord) -> EvaluationRecord:
+        """The evaluation after the look. It stays open when its job runs or does not answer."""
+        if not record.is_open or self._unanswered >= MAX_UNANSWERED:
+            return record
+        try:
+            end = self._end(record)
+            if end is None:
+                return record
+            self._context.ledger.record_evaluation(end)
+        except SyncError as error:
+            self._unanswered += 1
+            self._report_unknown(record, error)
+            return record
+        self._report_end(end)
+        return end
+
+    # -- the end of a job
+
+    def _end(self, record: EvaluationRecord) -> EvaluationRecord | None:
+        """The evaluation's end; None while its job runs. Raises SyncError when it is unknown."""
+        overdue = self._context.now() - record.started_at > EVALUATION_PATIENCE
+        try:
+            if self._context.target.evaluation_has_ended(record.job_id or ""):
+                return self._answer(record)
+        except Refused as error:
+            not_found = error.cause is Refusal.NOT_FOUND
+            return ended(self._context, record, "lost" if not_found else "failed", str(error))
+        except SyncError:
+            if not overdue:
+                raise
+        if not overdue:
+            return None
+        hours = EVALUATION_PATIENCE.total_seconds() / 3600
+        return ended(self._context, record, "lost", f"no result after {hours:g} hours")
+
+    def _answer(self, record: EvaluationRecord) -> EvaluationRecord:
+        """The end of a job that has ended: its figures, or why there are none."""
+        try:
+            answer = self._context.target.evaluation_answer(record.job_id or "")
+        except Refused as error:
+            if error.cause is not Refusal.NOT_FOUND:
+                raise
+            reason = f"its result has expired; Aito keeps a result for about 15 minutes: {error}"
+            return ended(self._context, record, "lost", reason)
+        except OutcomeUnknown as error:
+            if error.cause is Unknown.NO_ANSWER:
+                raise
+            return ended(self._context, record, "failed", str(error))
+        read = question.read_answer(answer)
+        if read is None:
+            return ended(self._context, record, "failed", "the answer is not an evaluation's")
+        finished = ended(self._context, record, "finished")
+        return dataclasses.replace(finished, figures=read.figures, result=read.result)
+
+    # -- events
+
+    def _report_unknown(self, record: EvaluationRecord, error: SyncError) -> None:
+        self._report_failure(
+            record, f"its state is unknown now; the next look asks again: {error}", "WARNING"
+        )
+
+    def _report_end(self, end: EvaluationRecord) -> None:
+        if end.state == "finished":
+            self._report_figures(end)
+            return
+        reason = json.loads(end.result or "{}").get("reason")
+        later = "the next sync or watch" if end.state == "lost" else "the next sync"
+        message = f"{end.state}; {later} starts it again: {reason}"
+        self._report_failure(end, message, "ERROR", state=end.state)
+
+    def _report_failure(
+        self, record: EvaluationRecord, message: str, severity: Severity, **fields: str
+    ) -> None:
+        self._context.events(
+            "evaluation_failed",
+            f"{record.table} {record.name}: {message}",
+            severity,
+            table=record.table,
+            name=record.name,
+            job_id=record.job_id,
+            **fields,
+        )
+
+    def _report_figures(self, end: EvaluationRecord) -> None:
+        measured = measurement(end)
+        finding = self._judge(end, measured) if measured else None
+        severity: Severity = "WARNING"
+        message = "there were no rows to test on"
+        if measured:
+            severity = "ERROR" if finding else "INFO"
+            message = finding or _summary(measured)
+        figures = {
+            name: end.figures.get(name) for name in ("accuracy", "base_accuracy", "test_samples")
+        }
+        self._context.events(
+            "evaluation_finished",
+            f"{end.table} {end.name}: {message}",
+            severity,
+            table=end.table,
+            name=end.name,
+            job_id=end.job_id,
+            finding=finding,
+            **figures,
+        )
+
+    def _judge(self, end: EvaluationRecord, measured: Measurement) -> str | None:
+        settings = self._settings.get(end.series)
+        min_accuracy = settings.min_accuracy if settings else None
+        earlier = [
+            measurement(record)
+            for record in self._known
+            if record.series == end.series and record.started_at < end.started_at
+        ]
+        return judge(measured, [result for result in earlier if result], min_accuracy)
+
+
+def _summary(measured: Measurement) -> str:
+    base = ""
+    if measured.base_accuracy is not None:
+        base = f", base accuracy {measured.base_accuracy:.3f}"
+    cases = measured.cases or "an unknown number of"
+    return f"accuracy {measured.accuracy:.3f}{base}, {cases} rows tested"

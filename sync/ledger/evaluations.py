@@ -1,0 +1,107 @@
+"""Evaluations in the ledger: their SQL, and their rows as values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sync.model.records import EvaluationRecord, LastSync, WatchRecords
+from sync.model.sql import Parameter
+
+# Runs a query over the ledger. {runs}, {rejects}, {evaluations}, {leases} and {checkpoints} in its
+# text stand for the ledger's tables. Rows by column name.
+Read = Callable[[str, Sequence[Parameter]], list[dict[str, Any]]]
+Row = Mapping[str, Any]
+
+SYNC_MEMORY = timedelta(days=400)  # a sync that ended before then counts as none
+
+_FURTHEST = """
+SELECT evaluation_id, run_id, `table`, name, job_id, state, started_at,
+  test_samples, accuracy, base_accuracy
+FROM {evaluations} WHERE started_at >= @since
+QUALIFY ROW_NUMBER() OVER (
+  PARTITION BY evaluation_id ORDER BY IF(state = 'started', 1, 0), IF(state = 'finished', 0, 1)) = 1
+"""
+# One row per evaluation: its furthest state. When two collectors have written an end, `finished`
+# counts.
+LATEST = f"{_FURTHEST}ORDER BY started_at, evaluation_id"
+# The same, and one row per table that was synced. `kind` tells them apart.
+WATCH = f"""
+WITH latest AS ({_FURTHEST}),
+synced AS (
+  SELECT `table`,
+    MAX(IF(status = 'ok' AND action = 'sync', started_at, NULL)) AS started_at,
+    MAX(IF(status = 'ok' AND action = 'sync', COALESCE(finished_at, started_at), NULL)) AS ended_at,
+    MAX_BY(watermark_after, IF(watermark_after IS NULL, NULL, started_at)) AS watermark
+  FROM {{runs}}
+  WHERE started_at >= @runs_since AND `table` IN UNNEST(@tables) AND status != 'busy'
+  GROUP BY `table`)
+SELECT 'evaluation' AS kind, evaluation_id, run_id, `table`, name, job_id, state, started_at,
+  test_samples, accuracy, base_accuracy,
+  CAST(NULL AS TIMESTAMP) AS ended_at, CAST(NULL AS INT64) AS watermark
+FROM latest
+UNION ALL
+SELECT 'sync', NULL, NULL, `table`, NULL, NULL, NULL, started_at, NULL, NULL, NULL, ended_at,
+  watermark
+FROM synced
+ORDER BY started_at, evaluation_id"""
+
+
+def read_evaluations(read: Read, since: datetime) -> list[EvaluationRecord]:
+    """The furthest state of each evaluation started since then, oldest first."""
+    rows = read(LATEST, [Parameter("since", "TIMESTAMP", since)])
+    return [_evaluation(row) for row in rows]
+
+
+def read_watch(read: Read, tables: Sequence[str], since: datetime, now: datetime) -> WatchRecords:
+    """The evaluations started since then, and the last sync of each table. One query."""
+    parameters = [
+        Parameter("since", "TIMESTAMP", since),
+        Parameter("runs_since", "TIMESTAMP", now - SYNC_MEMORY),
+        Parameter("tables", "ARRAY<STRING>", list(tables)),
+    ]
+    rows = read(WATCH, parameters)
+    evaluations = [_evaluation(row) for row in rows if row["kind"] == "evaluation"]
+    syncs = {row["table"]: _last_sync(row) for row in rows if row["kind"] == "sync"}
+    return WatchRecords(evaluations, syncs)
+
+
+def evaluation_row(record: EvaluationRecord) -> dict[str, Any]:
+    """A row of the table `evaluations`."""
+    finished_at = record.finished_at
+    return {
+        "evaluation_id": record.evaluation_id,
+        "run_id": record.run_id,
+        "table": record.table,
+        "name": record.name,
+        "job_id": record.job_id,
+        "state": record.state,
+        "started_at": record.started_at.isoformat(),
+        "finished_at": None if finished_at is None else finished_at.isoformat(),
+        **record.figures,
+        "result": record.result,
+    }
+
+
+def evaluation_insert_id(record: EvaluationRecord) -> str:
+    """The id under which BigQuery recognises a repeated insert."""
+    return f"{record.evaluation_id}-{record.state}"
+
+
+def _evaluation(row: Row) -> EvaluationRecord:
+    figures = {name: row[name] for name in ("test_samples", "accuracy", "base_accuracy")}
+    return EvaluationRecord(
+        evaluation_id=row["evaluation_id"],
+        run_id=row["run_id"],
+        table=row["table"],
+        name=row["name"],
+        job_id=row["job_id"],
+        state=row["state"],
+        started_at=row["started_at"],
+        figures=figures,
+    )
+
+
+def _last_sync(row: Row) -> LastSync:
+    return LastSync(row["started_at"], row["ended_at"], row["watermark"])

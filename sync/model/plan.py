@@ -1,0 +1,61 @@
+"""The plan of one table's run, as a value. Making it writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sync.model.columns import Column
+from sync.model.ports import SourceTable
+from sync.model.window import Slice, Window
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What has to be made in the target before rows can be sent."""
+
+    create: tuple[Column, ...] = ()  # all columns of a table that is missing
+    add: tuple[Column, ...] = ()  # columns that the table lacks
+
+    def sentences(self, table: str) -> list[str]:
+        """The changes in words."""
+        if self.create:
+            return [f"table {table} with {len(self.create)} columns is made"]
+        return [f"column {column.name} ({column.type}) is added" for column in self.add]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run of a table with a cursor is about. Cursors are epoch seconds.
+
+    exists: the target has the table. window: what is read. watermark: newest cursor in the
+    target before the window's end. target_rows: its rows before the window's end.
+    cursorless: rows of the source without a cursor. whole_rows: rows are compared by their whole
+    content, not by key and cursor alone. verify_since: both ends must be equal from here on when
+    the run ends. compare_keys: that comparison goes by keys, because counts may hide a difference.
+    refresh: why the whole keep range is read; None: it is not.
+    """
+
+    source: SourceTable
+    changes: Changes
+    exists: bool
+    window: Window
+    watermark: int | None = None
+    target_rows: int = 0
+    slices: tuple[Slice, ...] = ()
+    cursorless: int = 0
+    slice_rows: int = 0
+    whole_rows: bool = False
+    verify_since: int = 0
+    compare_keys: bool = False
+    refresh: str | None = None
+    resume_token: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows to read."""
+        return sum(part.rows for part in self.slices)
+
+    @property
+    def keyless(self) -> int:
+        """Rows to read that have no key."""
+        return sum(part.keyless for part in self.slices)

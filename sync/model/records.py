@@ -1,0 +1,123 @@
+"""Rows of the ledger, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple
+
+# An evaluation that has not ended by then is lost. It would keep the next one from being started.
+EVALUATION_PATIENCE = timedelta(hours=24)
+
+EvaluationStateName = Literal["started", "finished", "failed", "lost"]
+
+
+class RowId(NamedTuple):
+    """What a rejected row is recognised by: its key as text, and its cursor in epoch seconds."""
+
+    key: str | None
+    cursor: int | None
+
+
+@dataclass(frozen=True)
+class RejectRecord:
+    """A row that the target would not take, or a summary of several (key and cursor are None)."""
+
+    run_id: str
+    table: str
+    key: str | None
+    cursor: int | None
+    document: str | None
+    reason: str
+    rejected_at: str
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One table in one run. Times are texts of a TIMESTAMP; window and watermark epoch seconds."""
+
+    run_id: str
+    table: str
+    action: str
+    status: str
+    started_at: str
+    finished_at: str
+    window_start: int | None
+    window_end: int | None
+    fetched: int
+    uploaded: int
+    skipped: int
+    rejected: int
+    repaired: int
+    deleted: int
+    purged: int
+    watermark_after: int | None
+    bytes_processed: int
+    seconds: float
+    version: str
+    warnings: str | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """One state of one evaluation. The furthest state of an evaluation_id counts.
+
+    result: JSON text: the query, the answer without its cases, or {"reason": ...}.
+    figures: test_samples, train_samples, accuracy, base_accuracy, error_rate, mean_rank and
+        geom_mean_p, as far as they are known.
+    """
+
+    evaluation_id: str
+    run_id: str
+    table: str
+    name: str
+    job_id: str | None
+    state: EvaluationStateName
+    started_at: datetime
+    finished_at: datetime | None = None
+    figures: Mapping[str, float | int | None] = field(default_factory=dict)
+    result: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the evaluation was started and its end is not on record."""
+        return self.state == "started"
+
+    @property
+    def series(self) -> tuple[str, str]:
+        """Table and name: what is measured again and again."""
+        return self.table, self.name
+
+
+@dataclass(frozen=True)
+class LastSync:
+    """The last sync of a table that ended ok; None: there was none.
+
+    watermark: the newest cursor after the last run that recorded one, epoch seconds.
+    """
+
+    started_at: datetime | None
+    finished_at: datetime | None
+    watermark: int | None
+
+
+@dataclass(frozen=True)
+class WatchRecords:
+    """What a watch needs to know. syncs: by table; tables without a run are left out."""
+
+    evaluations: Sequence[EvaluationRecord]
+    syncs: Mapping[str, LastSync]
+
+
+@dataclass(frozen=True)
+class StatusRecords:
+    """What the status page is made of: the rows of each of its queries, by column name."""
+
+    last_runs: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]]
+    accuracy: Sequence[Mapping[str, Any]]
+    last_evaluations: Sequence[Mapping[str, Any]]
+    rejects: Sequence[Mapping[str, Any]]
+    leases: Sequence[Mapping[str, Any]]

@@ -1,0 +1,175 @@
+"""What each action does with a table, and what goes with it. One line a kind of run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from sync.base.errors import SyncError
+from sync.model.checkpoint import Checkpoint
+from sync.model.columns import TargetTable
+from sync.model.plan import Plan
+from sync.model.request import Request
+from sync.pipeline.definition import definition
+from sync.pipeline.load import Loaded, load
+from sync.pipeline.plan import Situation, estimate, make_plan, report_plan
+from sync.pipeline.prepare import check_parents, prepare, tables_to_come
+from sync.pipeline.reconcile import reconcile
+from sync.pipeline.swap import plan_swap, swap
+from sync.pipeline.table_run import TableRun
+
+
+@dataclass
+class RunState:
+    """What the tables of a run leave to each other. schema: of the target, as it is by now."""
+
+    schema: dict[str, TargetTable] = field(default_factory=dict)
+    checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
+    unfinished: frozenset[str] = frozenset()
+
+
+Work = Callable[[TableRun, RunState], None]
+
+
+@dataclass(frozen=True)
+class Action:
+    """A kind of run. work: what it does with each table.
+
+    writes: it needs the lease, and leaves a row in the ledger. purges and evaluates: what follows
+    for tables that ended ok. watches: it loads nothing, and looks at evaluations and freshness.
+    """
+
+    work: Work
+    writes: bool = False
+    purges: bool = False
+    evaluates: bool = False
+    watches: bool = False
+
+
+def sync_table(run: TableRun, state: RunState) -> None:
+    """Load one table."""
+    if run.table.mode == "replace":
+        swap(run, plan_swap(run, state.schema), state.schema)
+        return
+    _execute(run, state, load)
+
+
+def reconcile_table(run: TableRun, state: RunState) -> None:
+    """Compare the whole keep range of one table, and repair. A swap compares everything."""
+    if run.table.mode == "replace":
+        swap(run, plan_swap(run, state.schema), state.schema)
+        return
+    _execute(run, state, reconcile)
+
+
+def plan_sync(run: TableRun, state: RunState) -> None:
+    """Plan and price one table. Writes nothing."""
+    _plan_only(run, state)
+
+
+def plan_reconcile(run: TableRun, state: RunState) -> None:
+    """Plan one table, and count the differences of both ends. Writes nothing."""
+    plan = _plan_only(run, state)
+    if plan:
+        reconcile(run, plan, Loaded())
+
+
+def nothing(run: TableRun, state: RunState) -> None:
+    """Do nothing with a table."""
+
+
+ACTIONS: dict[tuple[str, bool], Action] = {
+    ("sync", False): Action(sync_table, writes=True, purges=True, evaluates=True),
+    ("sync", True): Action(plan_sync),
+    ("reconcile", False): Action(reconcile_table, writes=True),
+    ("reconcile", True): Action(plan_reconcile),
+    ("watch", False): Action(nothing, watches=True, evaluates=True),
+    ("watch", True): Action(nothing, watches=True),
+}
+
+
+def action_of(request: Request) -> Action:
+    """The kind of run that a request asks for."""
+    return ACTIONS[request.action, request.dry_run]
+
+
+def _plan_only(run: TableRun, state: RunState) -> Plan | None:
+    """Plan a table. Returns None for a swap, whose rows are not compared."""
+    if run.table.mode == "replace":
+        plan_swap(run, state.schema)
+        return None
+    plan = _plan(run, state)
+    estimate(run, plan)
+    return plan
+
+
+def _plan(run: TableRun, state: RunState) -> Plan:
+    planned = tables_to_come(run.settings.tables, dry_run=run.request.dry_run)
+    check_parents(run, state.schema, planned)
+    plan = make_plan(run, situation(run, state))
+    report_plan(run, plan)
+    return plan
+
+
+def situation(run: TableRun, state: RunState) -> Situation:
+    """What the plan of a table starts from."""
+    checkpoint = state.checkpoints.get(run.name, Checkpoint(run.name))
+    return Situation(state.schema, checkpoint, run.name in state.unfinished)
+
+
+def _execute(
+    run: TableRun, state: RunState, step: Callable[[TableRun, Plan, Loaded], None]
+) -> None:
+    """Plan a table, make what the target lacks, take the step, and keep the checkpoint."""
+    plan = _plan(run, state)
+    before = situation(run, state).checkpoint
+    prepare(run, plan.changes, state.schema)
+    ready = replace(plan, exists=True)
+    loaded = Loaded()
+    try:
+        step(run, ready, loaded)
+    except SyncError:
+        _save(run, before, _interrupted(before, run, ready, loaded))
+        raise
+    _save(run, before, _completed(before, run, ready, loaded))
+
+
+def _interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
+    """The checkpoint after a step that raised."""
+    after = _settled(before, plan, loaded, verified=False)
+    if plan.resume_token is None:
+        return after
+    covered = loaded.covered_until
+    return replace(
+        after,
+        action=run.request.action,
+        resume_token=plan.resume_token,
+        covered_until=plan.window.start if covered is None else covered,
+    )
+
+
+def _completed(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
+    """The checkpoint after a step that ended ok."""
+    after = _settled(before, plan, loaded, verified=run.progress.verified)
+    refreshed = plan.resume_token is not None and run.request.action == "sync"
+    if before.definition is None or refreshed:
+        after = replace(after, definition=definition(run.table, plan.source.columns))
+    if before.resume_token == plan.resume_token or refreshed:
+        after = replace(after, action=None, resume_token=None, covered_until=None)
+    return after
+
+
+def _settled(before: Checkpoint, plan: Plan, loaded: Loaded, *, verified: bool) -> Checkpoint:
+    """The checkpoint with the range that the next run must look at once more."""
+    since = None if verified else before.unsettled_since
+    if loaded.outcome_unknown:
+        starts = [plan.window.start, *([] if since is None else [since])]
+        since = min(starts)
+    return replace(before, unsettled_since=since)
+
+
+def _save(run: TableRun, before: Checkpoint, after: Checkpoint) -> None:
+    """Write a checkpoint that says something new."""
+    if after == before:
+        return
+    run.ledger.save_checkpoint(replace(after, updated_at=run.clock.utc()))

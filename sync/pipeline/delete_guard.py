@@ -1,0 +1,45 @@
+"""Refuses to delete a large part of a table because the source no longer has the rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sync.base.errors import DeleteRefused
+from sync.pipeline.table_run import TableRun
+
+WEEK = timedelta(days=7)  # deletions are counted over so many days, so that small ones add up
+ALWAYS_ALLOWED = 10  # rows a week; a share of a small table says little
+
+
+class DeleteGuard:
+    """Counts deletions of one table over a week of runs. It is asked before the first delete."""
+
+    def __init__(self, run: TableRun) -> None:
+        self._run = run
+        self._earlier: int | None = None
+        self._deleted = 0
+
+    def check(self, rows: int) -> None:
+        """Raises DeleteRefused when `rows` more may not be deleted. Nothing was deleted then."""
+        if "delete" in self._run.request.allow or not rows:
+            return
+        deleted = self._deleted_this_week() + rows
+        total = self._run.target.count(self._run.name) + deleted - rows
+        share = self._run.table.delete.max_share
+        if deleted <= max(ALWAYS_ALLOWED, share * total):
+            return
+        raise DeleteRefused(
+            f"{self._run.name}: {deleted} of {total} rows are gone from the source within a week, "
+            f"more than delete.max_share {share:g} allows to delete; nothing was deleted now. "
+            'If that is right, allow it once with {"allow": ["delete"]} (--allow delete)'
+        )
+
+    def add(self, rows: int) -> None:
+        """Count rows that were deleted."""
+        self._deleted += rows
+
+    def _deleted_this_week(self) -> int:
+        if self._earlier is None:
+            since = self._run.clock.utc() - WEEK
+            self._earlier = self._run.ledger.deleted_since(self._run.name, since)
+        return self._earlier + self._deleted

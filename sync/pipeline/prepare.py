@@ -1,0 +1,75 @@
+"""Makes in the target what a plan needs: the table, or the columns that it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sync.base.errors import ActionRequired, SchemaMismatch
+from sync.config import TableSettings
+from sync.model.columns import Column, TargetSchema, TargetTable
+from sync.model.plan import Changes
+from sync.pipeline.table_run import TableRun
+
+REMEDY = (
+    "change `columns` in the configuration to match, or drop the table in Aito and let the next "
+    "sync make it"
+)
+
+
+def needed_changes(run: TableRun, wanted: Sequence[Column], schema: TargetSchema) -> Changes:
+    """What has to be made for these columns.
+
+    Raises ActionRequired when the name is no table, SchemaMismatch with every difference.
+    """
+    held = schema.get(run.name)
+    if held is None:
+        return Changes(create=tuple(wanted))
+    if not held.is_table:
+        raise ActionRequired(
+            f"{run.name}: Aito has a {held.kind} of this name, and only a table can be synced; "
+            "give the table another `name`"
+        )
+    difference = run.target.compare(run.name, wanted, held)
+    if difference.problems:
+        problems = "\n".join(f"  - {problem}" for problem in difference.problems)
+        raise SchemaMismatch(f"{run.name}: Aito's table differs:\n{problems}\nRemedy: {REMEDY}.")
+    return Changes(add=difference.missing)
+
+
+def check_parents(run: TableRun, schema: TargetSchema, planned: frozenset[str]) -> None:
+    """Raises ActionRequired when a linked table or column is missing.
+
+    planned: tables that the run itself would make, which a dry run does not.
+    """
+    missing = []
+    for column, (table, linked) in run.table.links.items():
+        is_there = table in schema and linked in schema[table].columns
+        if not is_there and table not in planned:
+            missing.append(f"{column} links to {table}.{linked}")
+    if missing:
+        raise ActionRequired(
+            f"{run.name}: {'; '.join(missing)}, which Aito does not have; sync that table first"
+        )
+
+
+def prepare(run: TableRun, changes: Changes, schema: dict[str, TargetTable]) -> None:
+    """Make the changes in the target, and enter them into `schema`."""
+    if changes.create:
+        run.lease.check()
+        run.target.create(run.name, changes.create)
+        schema[run.name] = made_of(changes.create)
+    for column in changes.add:
+        run.lease.check()
+        run.target.add_column(run.name, column)
+        held = schema[run.name].columns
+        schema[run.name] = TargetTable({**held, column.name: column})
+
+
+def made_of(columns: Sequence[Column]) -> TargetTable:
+    """A table that was just made of these columns."""
+    return TargetTable({column.name: column for column in columns})
+
+
+def tables_to_come(tables: Sequence[TableSettings], *, dry_run: bool) -> frozenset[str]:
+    """The tables that a dry run may take as made: a real run would have made them before."""
+    return frozenset(table.name for table in tables) if dry_run else frozenset()

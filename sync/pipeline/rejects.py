@@ -1,0 +1,137 @@
+"""Rejects: rows that the target will not take. They are recorded before any later row is sent.
+
+So the watermark never passes a row that nobody knows of.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sync.base import reasons
+from sync.base.errors import TooManyRejects
+from sync.model.batches import Row
+from sync.model.records import RejectRecord, RowId
+from sync.model.window import BEGINNING
+from sync.pipeline.table_run import TableRun
+
+MAX_DOCUMENT_LENGTH = 500_000  # characters; each may take 12 bytes once it is escaped
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row and the reason why it is not taken. The reason may quote a value."""
+
+    row: Row
+    reason: str
+
+
+class RejectBook:
+    """Records the rejects of one table in one run, and stops the table when they are too many."""
+
+    def __init__(self, run: TableRun, planned_rows: int) -> None:
+        """planned_rows: rows that the run will read; 0: not known, and the share is not checked."""
+        self._run = run
+        self._planned_rows = planned_rows
+        self._known: dict[RowId, bool] = {}
+        self._known_since: int | None = None  # the cursor from which on `_known` was read
+        self._window_start = run.progress.window.start if run.progress.window else BEGINNING
+        self._new = 0  # rejects that no successful run has met before
+        self._ids: set[RowId] = set()
+
+    def add(self, rejects: Sequence[Reject]) -> None:
+        """Record rejects in the ledger, each once over all runs."""
+        new: list[RejectRecord] = []
+        for reject in rejects:
+            row_id = self.row_id(reject.row)
+            self._run.progress.rejected += 1
+            self._run.progress.reject_reasons[reject.reason] += 1
+            if row_id.key is not None and row_id.cursor is not None:
+                self._ids.add(row_id)
+            excused = self._excused(row_id)
+            if excused is None:
+                new.append(self._record(row_id, reject))
+            self._new += not excused
+        self._run.ledger.record_rejects(new)
+
+    def add_cursorless(self, rows: int) -> None:
+        """Record rows without a cursor. They belong to no window, so each run reports them."""
+        progress = self._run.progress
+        reason = reasons.rows_without_cursor(rows, self._run.cursor)
+        progress.fetched += rows
+        progress.rejected += rows
+        progress.reject_reasons[reason] += rows
+        self._run.ledger.record_rejects([_summary(self._run, reason)])
+
+    def check_share(self) -> None:
+        """Raises TooManyRejects past `rejects.max_share`."""
+        rows = max(self._planned_rows, self._run.progress.fetched)
+        if self._planned_rows and self._new > self._run.table.rejects.max_share * rows:
+            raise TooManyRejects(too_many(self._run, self._new, rows))
+
+    def holds(self, row_id: RowId) -> bool:
+        """Whether a row was rejected in this run."""
+        return row_id in self._ids
+
+    def is_new(self, row: Row) -> bool:
+        """Whether no run before this one has rejected the row."""
+        return self._excused(self.row_id(row)) is None
+
+    def count_between(self, start: int, end: int) -> int:
+        """How many rows of this run with a cursor in [start, end) were rejected."""
+        return sum(
+            start <= row_id.cursor < end for row_id in self._ids if row_id.cursor is not None
+        )
+
+    def row_id(self, row: Row) -> RowId:
+        """Key and cursor, by which a row is recognised again."""
+        table = self._run.table
+        cursor = row.values.get(self._run.cursor) if table.cursor else None
+        return RowId(row.key(table.key), cursor)
+
+    def _excused(self, row_id: RowId) -> bool | None:
+        """Whether a run that did not fail has met the reject. None: it is not on record.
+
+        The lookback reads rejects again. Records are read from the window's start on, and all of
+        them once a row from before that comes.
+        """
+        since = self._window_start
+        if row_id.cursor is not None and row_id.cursor < since:
+            since = BEGINNING
+        if self._known_since is None or since < self._known_since:
+            self._known = self._run.ledger.known_rejects(self._run.name, since)
+            self._known_since = since
+        return self._known.get(row_id)
+
+    def _record(self, row_id: RowId, reject: Reject) -> RejectRecord:
+        return RejectRecord(
+            run_id=self._run.run_id,
+            table=self._run.name,
+            key=row_id.key,
+            cursor=row_id.cursor,
+            document=_storable(reject.row.document),
+            reason=reject.reason,
+            rejected_at=self._run.clock.timestamp(),
+        )
+
+
+def _summary(run: TableRun, reason: str) -> RejectRecord:
+    return RejectRecord(run.run_id, run.name, None, None, None, reason, run.clock.timestamp())
+
+
+def _storable(document: str) -> str:
+    """A document as a streaming insert can take it: those end at 10 MB."""
+    if len(document) <= MAX_DOCUMENT_LENGTH:
+        return document
+    beginning = {"first_characters": document[:MAX_DOCUMENT_LENGTH], "of": len(document)}
+    return json.dumps(beginning, ensure_ascii=False)
+
+
+def too_many(run: TableRun, rejected: int, rows: int) -> str:
+    """The message of a table that is stopped because of its rejects."""
+    return (
+        f"{run.name}: {rejected} of {rows} rows were rejected, more than rejects.max_share "
+        f"{run.table.rejects.max_share:g} allows; see the rejects ledger for the reasons, correct "
+        "the source, or raise rejects.max_share"
+    )

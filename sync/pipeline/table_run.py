@@ -1,0 +1,99 @@
+"""One table in one run: what its steps are given, and the progress that they add to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.base.clock import Clock, Deadline
+from sync.base.events import EventLog
+from sync.config import Settings, TableSettings
+from sync.model.ports import Lease, Ledger, Source, Target
+from sync.model.report import COUNTS, TableWarning, WarningCode
+from sync.model.request import Request
+from sync.model.window import Window
+
+
+@dataclass
+class Progress:
+    """What was done so far. Steps add to it, also before they raise; none decides by it."""
+
+    window: Window | None = None
+    fetched: int = 0
+    uploaded: int = 0
+    skipped: int = 0
+    rejected: int = 0
+    repaired: int = 0
+    deleted: int = 0
+    purged: int = 0
+    watermark_before: int | None = None
+    watermark_after: int | None = None
+    slices_planned: int = 0
+    slices_done: int = 0
+    verified: bool = False
+    seconds: float = 0.0
+    reject_reasons: Counter[str] = field(default_factory=Counter)
+    warnings: list[TableWarning] = field(default_factory=list)
+    evaluations: list[dict[str, str]] = field(default_factory=list)
+    estimate: dict[str, Any] | None = None
+
+    def counts(self) -> dict[str, Any]:
+        """The rows, by what became of them."""
+        return {name: getattr(self, name) for name in COUNTS}
+
+
+@dataclass(frozen=True)
+class TableRun:
+    """One table in one run. now: end of the run's window, epoch seconds."""
+
+    run_id: str
+    now: int
+    request: Request
+    settings: Settings
+    table: TableSettings
+    source: Source
+    target: Target
+    ledger: Ledger
+    lease: Lease
+    events: EventLog
+    clock: Clock
+    deadline: Deadline
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def name(self) -> str:
+        """The target table."""
+        return self.table.name
+
+    @property
+    def key(self) -> str:
+        """The column that identifies a row. A table with a cursor always has one."""
+        assert self.table.key
+        return self.table.key
+
+    @property
+    def cursor(self) -> str:
+        """The column that holds the cursor in epoch seconds."""
+        assert self.table.cursor
+        return self.table.cursor.column
+
+    def warn(self, code: WarningCode, message: str) -> None:
+        """Add a warning to the report, and log it."""
+        self.progress.warnings.append(TableWarning(code, message))
+        self.events(
+            "table_warning", f"{self.name}: {message}", "WARNING", table=self.name, code=code
+        )
+
+    def slice_done(self, start: int, end: int) -> None:
+        """Count a slice, and log it."""
+        progress = self.progress
+        progress.slices_done += 1
+        self.events(
+            "slice_done",
+            f"{self.name}: {progress.slices_done} of {progress.slices_planned} slices",
+            table=self.name,
+            slice_start=start,
+            slice_end=end,
+            **progress.counts(),
+        )

@@ -1,0 +1,108 @@
+"""Source tables as the adapter describes them, in every layout, for tests without a server."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sync.bigquery import queries as sql
+from sync.bigquery.columns import columns
+from sync.bigquery.table import BigQueryTable, Partitioning
+from sync.bigquery.types import Field
+from sync.config import BatchSettings, TableSettings, parse
+from sync.model.sql import Query
+from sync.model.window import Slice, Window
+
+LIMITS = BatchSettings(rows=1000, bytes=5_000_000)
+START, END = 1_772_000_000, 1_772_366_400
+SPAN = Window(START, END)
+PART = Slice(START, END, rows=1000, max_cursor=END + 500)
+MANY = dataclasses.replace(PART, parts=3)
+DAY = 86_400
+CURSORS = {"TIMESTAMP": "TIMESTAMP", "DATETIME": "DATETIME", "DATE": "DATE", "INTEGER": "INT64"}
+COLUMNS = {
+    "id": {},
+    "from": {},
+    "select": {"type": "Text"},
+    "Ünï-çødé'x": {},
+    "page": {"sql": "LOWER(`from`)"},
+}
+
+
+def settings(**more: Any) -> TableSettings:
+    """A table as the configuration gives it."""
+    asked = {
+        "name": "t",
+        "source": "my-project-1.shop.pages",
+        "key": "id",
+        "cursor": {"source": "ts", "column": "at"},
+        "columns": COLUMNS,
+        **more,
+    }
+    if "query" in more:
+        del asked["source"]
+    whole = {
+        "aito": {"url": "http://127.0.0.1:1", "api_key_secret": "k"},
+        "ledger": "l",
+        "tables": [asked],
+    }
+    return parse(json.dumps(whole)).tables[0]
+
+
+def described(
+    kind: str = "TIMESTAMP", parts: Partitioning | None = None, prune: bool = True, **more: Any
+) -> BigQueryTable:
+    """A source whose cursor has the type `kind`."""
+    table = settings(**more)
+    fields = [Field(name, "STRING") for name in table.columns or ["id"]]
+    return BigQueryTable(
+        table, table.source, Field("sync_cursor", kind), parts, prune, columns(table, fields)
+    )
+
+
+INGESTION = Partitioning(None, "DAY", False)
+ON_CURSOR = Partitioning(Field("ts", "TIMESTAMP"), "DAY", True)
+ON_OTHER = Partitioning(Field("loaded", "DATE"), "MONTH", True)
+ON_RANGE = Partitioning(Field("customer", "INTEGER"), "RANGE", True)
+LAYOUTS: dict[str, Partitioning | None] = {
+    "unpartitioned": None,
+    "by the cursor, required": ON_CURSOR,
+    "by another column": dataclasses.replace(ON_OTHER, required=False),
+    "by another column, required": ON_OTHER,
+    "by a range": dataclasses.replace(ON_RANGE, required=False),
+    "by a range, required": ON_RANGE,
+    "by ingestion": INGESTION,
+    "by ingestion, required": dataclasses.replace(INGESTION, required=True),
+}
+COMMENTED = (
+    "SELECT id, ts, `from`, `select`, `Ünï-çødé'x` FROM shop.pages WHERE note = 'a;b' -- the"
+    " comment"
+)
+
+
+def queries(of: BigQueryTable) -> dict[str, Query]:
+    """Every query that reads this source."""
+    return {
+        "shape": sql.shape(of),
+        "histogram": sql.histogram(of, SPAN, END),
+        "fine histogram": sql.histogram(of, SPAN, END, [START], 60),
+        "batches": sql.batches(of, PART, LIMITS),
+        "batches of a part": sql.batches(of, MANY, LIMITS, shard=2),
+        "everything": sql.batches(of, None, LIMITS),
+    }
+
+
+def every_table() -> Iterator[tuple[str, BigQueryTable]]:
+    """Each layout with each cursor type, and a query of the user's own."""
+    for layout, parts in LAYOUTS.items():
+        for kind in CURSORS:
+            if parts is not None and parts.column and parts.column.name == "ts":
+                parts = dataclasses.replace(parts, column=Field("ts", kind))
+            yield f"{layout}, {kind}", described(kind, parts)
+    yield "query", described(query=COMMENTED)
+    yield "no columns named", described(columns=None)
+
+
+TABLES = dict(every_table())
