@@ -30,20 +30,24 @@ FILES = {
     **{name: f"examples/{name}/example.tfvars" for name in EXAMPLES},
 }
 
+# What the plan says of each configuration: the line of the mistake, and what would be right.
 REFUSALS = {
-    "no_ledger": 'ledger is "(nothing)"',
+    "no_ledger": "line 1: the file has no `ledger`, and needs one",
     "no_secret": "aito.api_key_secret must be a secret's id",
-    "no_tables": "has no tables",
-    "no_name": "has a table without a name",
-    "doubled_table": "names these Aito tables twice: users",
-    "source_and_query": "orders must have either `source` or `query`",
-    "no_source": "orders must have either `source` or `query`",
-    "bad_source": "orders: orders. A source is",
-    "broken_link": "orders.user -> user.id. A link needs its target",
+    "no_tables": "line 4: tables must not be empty",
+    "no_name": "line 6: tables[1] has no `name`, and needs one",
+    "no_location": "bq show --format=prettyjson example-project:shop",
+    "misspelt": "line 11: tables[1].curser is not a setting; did you mean cursor?",
+    "bad_duration": "line 12: tables[1].keep must be a duration such as 90d, 12h, 30m or 45s",
+    "doubled_table": "line 6: tables[1].name users is the name of another table too",
+    "source_and_query": "line 6: tables[1] orders must have either `source` or `query`",
+    "no_source": "line 6: tables[1] orders must have either `source` or `query`",
+    "bad_source": 'line 6: tables[1].source must be "dataset.table"',
+    "broken_link": "line 6: tables[1].columns.user.link user.id points to a table",
     "query": "orders read by `query:`",
-    "bad_ledger": 'ledger is "aito-sync"',
+    "bad_ledger": 'line 3: ledger must be "dataset" or "project.dataset"',
     "ledger_is_source": "example-project.shop is both a source and the ledger",
-    "key_instead_of_secret": "It is the name of the secret, never the key",
+    "key_instead_of_secret": "it is the name of the secret, never the key",
     "foreign_topic": (
         "what is delivered to the function is projects/example-project/topics/aito-sync"
     ),
