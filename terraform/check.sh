@@ -49,7 +49,10 @@ if [ "$ways" -eq 0 ]; then
   exit 1
 fi
 
-say "plan, zip, mistakes"
+say "configuration"
+"$python" "$here/validate.py" "$root/sync.yaml"
+
+say "plan, zip, alarms, mistakes"
 cd "$root"
 [ $# -gt 0 ] || set -- -n 2
-TERRAFORM_REQUIRED=1 "$python" -m pytest -p no:cacheprovider -m 'slow or not slow' -rs tests/terraform "$@"
+TERRAFORM_REQUIRED=1 "$python" -m pytest -p no:cacheprovider -m "slow or not slow" -rs tests/terraform "$@"

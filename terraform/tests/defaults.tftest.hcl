@@ -135,8 +135,8 @@ run "ledger" {
     error_message = "runs and rejects expire"
   }
   assert {
-    condition     = google_bigquery_table.ledger["evaluations"].time_partitioning[0].expiration_ms == null && alltrue([for n in ["checkpoints", "leases"] : length(google_bigquery_table.ledger[n].time_partitioning) == 0])
-    error_message = "evaluations are kept for ever; checkpoints and leases are a row a table"
+    condition     = alltrue([for n in ["checkpoints", "leases"] : length(google_bigquery_table.ledger[n].time_partitioning) == 0])
+    error_message = "checkpoints and leases are a row a table, kept as long as the table"
   }
   assert {
     condition     = alltrue([for t in google_bigquery_table.ledger : t.deletion_protection])

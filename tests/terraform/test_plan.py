@@ -5,6 +5,7 @@ what a `terraform apply` would make, held against the rules, for each example.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -28,6 +29,7 @@ FILES = {
     "default": EXAMPLE,
     "tfvars": "terraform.tfvars.example",
     **{name: f"examples/{name}/example.tfvars" for name in EXAMPLES},
+    "staging": "examples/two-environments/staging.tfvars",
 }
 
 # What the plan says of each configuration: the line of the mistake, and what would be right.
@@ -92,6 +94,34 @@ def test_the_private_network_closes_the_door(plans: dict[str, Plan]) -> None:
     assert config["ingress_settings"] == "ALLOW_INTERNAL_ONLY"
     assert config["direct_vpc_egress"] == "VPC_EGRESS_ALL_TRAFFIC"
     assert config["direct_vpc_network_interface"][0]["subnetwork"].endswith("/aito-egress")
+
+
+def test_two_environments_share_nothing(plans: dict[str, Plan]) -> None:
+    """Two sets of values of one repository make two sets of names: neither touches the other's."""
+    named = ("name", "account_id", "secret_id", "repository_id", "display_name")
+    shared = []
+    for made in plans["two-environments"].resources:
+        other = [r for r in plans["staging"].resources if r.address == made.address]
+        for key in named:
+            mine, theirs = made.values.get(key), other[0].values.get(key) if other else None
+            if mine and mine == theirs:
+                shared.append(f"{made.address}.{key} = {mine}")
+    assert not shared
+    ledgers = [
+        plans[name].one("google_bigquery_dataset.ledger")["dataset_id"]
+        for name in ("two-environments", "staging")
+    ]
+    assert len(set(ledgers)) == 2
+
+
+def test_each_state_has_its_prefix() -> None:
+    """The first lines of each environment's values say how its state is reached: by a prefix."""
+    folder = ROOT / "terraform" / "examples" / "two-environments"
+    prefixes = [
+        re.findall(r"-backend-config=prefix=(\S+)", path.read_text())
+        for path in sorted(folder.glob("*.tfvars"))
+    ]
+    assert prefixes == [["aito-sync/production"], ["aito-sync/staging"]]
 
 
 def test_the_key_is_added_without_showing_it(plans: dict[str, Plan], tmp_path: Path) -> None:

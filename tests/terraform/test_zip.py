@@ -31,7 +31,7 @@ CHANGES = (
     f"terraform plan {QUIET} -out=next.bin >next.txt 2>&1 || {{ cat next.txt; exit 1; }}\n"
     "terraform show -json next.bin >plan.json"
 )
-EXAMPLES = sorted((ROOT / "terraform" / "examples").glob("*/sync.yaml"))
+EXAMPLES = sorted((ROOT / "terraform" / "examples").glob("*/*.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,8 @@ def test_the_configuration_in_the_zip_parses(zipped: zipfile.ZipFile) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    sorted((ROOT / "terraform" / "examples").glob("*/sync.yaml")),
-    ids=lambda p: p.parent.name,
+    sorted((ROOT / "terraform" / "examples").glob("*/*.yaml")),
+    ids=lambda p: f"{p.parent.name}/{p.stem}",
 )
 def test_each_examples_configuration_parses(path: Path) -> None:
     """The examples are configurations that the function takes."""
