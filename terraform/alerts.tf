@@ -39,7 +39,7 @@ locals {
       text     = <<-EOT
         **What it means.** Evaluation $${log.extracted_label.name} of table $${log.extracted_label.table} failed, or its accuracy is below `min_accuracy`, below the runs before, or no better than guessing. The load is not touched by it.
         **Where the error is.** Fields `finding` and `accuracy` of the line, and the ledger:
-        **Type** `bq query --nouse_legacy_sql 'SELECT started_at, state, accuracy, base_accuracy, test_samples FROM ${local.ledger_project}.${local.ledger_dataset}.evaluations WHERE \`table\` = "$${log.extracted_label.table}" AND name = "$${log.extracted_label.name}" ORDER BY started_at DESC LIMIT 20'`
+        **Type** `bq query --nouse_legacy_sql 'SELECT started_at, state, accuracy, base_accuracy, test_samples FROM ${local.ledger_project}.${local.ledger_dataset}.evaluations AS e WHERE e.table = "$${log.extracted_label.table}" AND e.name = "$${log.extracted_label.name}" ORDER BY started_at DESC LIMIT 20'`
         **Do not** lower `min_accuracy` before you know what changed in the source.
       EOT
     }
