@@ -155,7 +155,7 @@ class BigQuerySource:
         found: dict[str, bool] = {}
         for first in range(0, len(keys), MAX_KEYS):
             query = queries.keys_since(table, window, keys[first : first + MAX_KEYS])
-            found |= {key: in_window for key, in_window in self._rows(table, query)}
+            found |= dict(self._rows(table, query))
         return found
 
     # -- read

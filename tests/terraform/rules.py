@@ -18,7 +18,7 @@ from typing import Any, get_args
 import yaml
 
 from sync.base.events import Event
-from sync.model.report import Action
+from sync.model.request import Action
 from tests.terraform.tools import ROOT, Plan
 
 Rule = Callable[[Plan], None]
