@@ -167,7 +167,7 @@ def test_the_file_may_be_named(environ: dict[str, str], tmp_path: Path) -> None:
     for arguments in (("--config", here, "runs"), ("runs", "--config", here)):
         done = shell(elsewhere, *arguments)
         assert done.returncode == 0, done.stderr
-        assert "cli_table: " in done.stdout
+        assert "cli_table:" in done.stdout
 
 
 def test_what_the_ledger_knows(stack: Stack) -> None:
@@ -190,6 +190,7 @@ def test_what_the_ledger_knows(stack: Stack) -> None:
     assert (status.returncode, status.stderr) == (0, "")
     assert "cli_facts: ok; newest row" in status.stdout
     assert "1 row rejected" in status.stdout
+    assert "sync ok (run " in shell(environ, "runs").stdout
     runs = shell(environ, "runs", "--json")
     (found,) = json.loads(runs.stdout)["tables"]
     assert (found["table"], found["last_run"]["uploaded"]) == ("cli_facts", 2)
