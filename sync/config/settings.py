@@ -42,7 +42,8 @@ PROJECT = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*"
 DATASET = r"[A-Za-z0-9_]+"
 TABLE = r"[\w-](?:[\w -]*[\w-])?"
 LEDGER = rf"^(?:{PROJECT}\.)?{DATASET}$"
-SOURCE = rf"^(?:{PROJECT}\.)?{DATASET}\.{TABLE}$"
+# A `*` at the end reads all tables that begin so: one a day, as exports of GA4 have them.
+SOURCE = rf"^(?:{PROJECT}\.)?{DATASET}\.{TABLE}\*?$"
 SOURCE_COLUMN = r"""[^!"$()*,./;?@\[\\\]^`{}~\x00-\x1f\x7f]+"""
 # What Aito takes, less what would need escaping somewhere.
 NAME = r"""[^/".$\s`\\\x00-\x1f\x7f-\x9f]+"""
@@ -122,14 +123,21 @@ def _zone(name: str) -> str:
 
 
 def _query(text: str) -> str:
-    """One SELECT, without its closing semicolon."""
-    query = text.strip().removesuffix(";").rstrip()
-    bare = LITERALS_AND_COMMENTS.sub(" ", query)
-    if ";" in bare:
+    """One SELECT or pipe query, without its closing semicolon and what follows that."""
+    bare = LITERALS_AND_COMMENTS.sub(_blank, text)
+    end = len(bare.rstrip().removesuffix(";"))
+    if ";" in bare[:end]:
         raise ValueError("must be one SELECT; take the semicolons out")
-    if not re.match(r"[\s(]*(SELECT|WITH)\b", bare, re.IGNORECASE):
-        raise ValueError("must be one statement that begins with SELECT or WITH")
-    return query
+    if not re.match(r"[\s(]*(SELECT|WITH|FROM)\b", bare, re.IGNORECASE):
+        raise ValueError("must be one statement that begins with SELECT, WITH or FROM")
+    is_closed = ";" in bare[end:]
+    query = text[:end] if is_closed else text
+    return query.strip()
+
+
+def _blank(match: re.Match[str]) -> str:
+    """As many blanks as the match has characters, so that places in the text stay."""
+    return " " * len(match[0])
 
 
 def _condition(text: str) -> str:
@@ -460,11 +468,15 @@ class TableSettings(Frozen):
 
     name: Name = Field(description="the Aito table")
     source: Source | None = Field(
-        default=None, description="table or view: 'dataset.table' or 'project.dataset.table'"
+        default=None,
+        description="table or view: 'dataset.table' or 'project.dataset.table'; events_* for many",
     )
     query: Query | None = Field(default=None, description="one SELECT instead of `source`")
     where: Condition | None = Field(
         default=None, description="SQL condition beside `source`: only such rows are synced"
+    )
+    deletes: Condition | None = Field(
+        default=None, description="SQL condition: such rows remove their key and are not stored"
     )
     enabled: bool = Field(
         default=True, description="false leaves the table alone: no load, no purge, no alarm"

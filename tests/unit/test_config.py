@@ -165,6 +165,7 @@ tables:
       search: {type: Text, analyzer: en}
       page: {sql: "LOWER(context_page_path)", type: String, nullable: true}
     where: "status != 'test'"
+    deletes: "operation = 'DELETE'"
     lookback: 1h
     keep: 90d
     purge: {max_share: 0.5}
@@ -283,6 +284,9 @@ ACCEPTED = {
     "table with a hyphen": in_table(source="site.pages-2025"),
     "WITH": in_table(source=None, query="WITH a AS (SELECT 1) SELECT * FROM a"),
     "comment before SELECT": in_table(source=None, query='"-- pages; all of them\\n(SELECT 1)"'),
+    "comment after the semicolon": in_table(source=None, query='"SELECT 1; -- the end;\\n"'),
+    "pipe syntax": in_table(source=None, query='"FROM d.t |> WHERE a > 1 |> SELECT a"'),
+    "a table a day": in_table(source="'my-project.analytics_1.events_*'"),
     "no lookback": in_table(lookback="0s"),
     "cursor column declared": in_table(columns="{id: , at_unix: {type: Int}}"),
     "replace without key": in_table(mode="replace", key=None, cursor=None),
@@ -329,6 +333,20 @@ def test_a_date_is_text() -> None:
         "test": {"day": "2025-11-01"},
         "evaluate": {"predict": "a"},
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("SELECT 1; -- the end;\n", "SELECT 1"),
+        ("SELECT ';' AS a -- not; yet", "SELECT ';' AS a -- not; yet"),
+        ("  SELECT 1 ;  ", "SELECT 1"),
+        ("SELECT 1 /* ; */ ; # done", "SELECT 1 /* ; */"),
+    ],
+)
+def test_a_query_ends_at_its_semicolon(text: str, query: str) -> None:
+    """The closing semicolon goes, with the comment after it; one in a text or comment stays."""
+    assert only_table(in_table(source=None, query=json.dumps(text))).query == query
 
 
 # --- durations
@@ -591,6 +609,18 @@ BROKEN = [
         in_table(rejects="{keep_document: 'off'}"),
         ("tables[0].rejects.keep_document", "must be true or false"),
     ),
+    Broken(
+        "star within a source",
+        in_table(source="'site.events_*_eu'"),
+        ("tables[0].source", "must be 'dataset.table'"),
+    ),
+    Broken("star for a source", in_table(source="'site.*'"), ("must be 'dataset.table'",)),
+    Broken(
+        "deletes without a key",
+        in_table(mode="replace", key=None, cursor=None, deletes="is_deleted"),
+        ("tables[0].deletes", "no key to remove", "`where`"),
+    ),
+    Broken("deletes as a list", in_table(deletes="[DELETE]"), ("tables[0].deletes", "be text")),
     # numbers
     Broken(
         "share over one",
@@ -723,7 +753,7 @@ BROKEN = [
     Broken(
         "no SELECT",
         in_table(source=None, query="DELETE FROM d.t"),
-        ("tables[0].query", "SELECT or WITH"),
+        ("tables[0].query", "SELECT, WITH or FROM"),
     ),
     Broken(
         "two statements",
