@@ -19,7 +19,6 @@ NO_USE_IN_REPLACE = {
     "cursor": "so there are no new rows to pick",
     "keep": "so there is nothing to purge",
     "lookback": "so there is no watermark to look behind",
-    "deletes": "so there is no key to remove: use `where`",
 }
 
 Findings = Iterator[Problem]

@@ -475,9 +475,6 @@ class TableSettings(Frozen):
     where: Condition | None = Field(
         default=None, description="SQL condition beside `source`: only such rows are synced"
     )
-    deletes: Condition | None = Field(
-        default=None, description="SQL condition: such rows remove their key and are not stored"
-    )
     enabled: bool = Field(
         default=True, description="false leaves the table alone: no load, no purge, no alarm"
     )

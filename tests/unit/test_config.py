@@ -165,7 +165,6 @@ tables:
       search: {type: Text, analyzer: en}
       page: {sql: "LOWER(context_page_path)", type: String, nullable: true}
     where: "status != 'test'"
-    deletes: "operation = 'DELETE'"
     lookback: 1h
     keep: 90d
     purge: {max_share: 0.5}
@@ -615,12 +614,6 @@ BROKEN = [
         ("tables[0].source", "must be 'dataset.table'"),
     ),
     Broken("star for a source", in_table(source="'site.*'"), ("must be 'dataset.table'",)),
-    Broken(
-        "deletes without a key",
-        in_table(mode="replace", key=None, cursor=None, deletes="is_deleted"),
-        ("tables[0].deletes", "no key to remove", "`where`"),
-    ),
-    Broken("deletes as a list", in_table(deletes="[DELETE]"), ("tables[0].deletes", "be text")),
     # numbers
     Broken(
         "share over one",
