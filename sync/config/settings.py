@@ -42,8 +42,7 @@ PROJECT = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*"
 DATASET = r"[A-Za-z0-9_]+"
 TABLE = r"[\w-](?:[\w -]*[\w-])?"
 LEDGER = rf"^(?:{PROJECT}\.)?{DATASET}$"
-# A `*` at the end reads all tables that begin so: one a day, as exports of GA4 have them.
-SOURCE = rf"^(?:{PROJECT}\.)?{DATASET}\.{TABLE}\*?$"
+SOURCE = rf"^(?:{PROJECT}\.)?{DATASET}\.{TABLE}$"
 SOURCE_COLUMN = r"""[^!"$()*,./;?@\[\\\]^`{}~\x00-\x1f\x7f]+"""
 # What Aito takes, less what would need escaping somewhere.
 NAME = r"""[^/".$\s`\\\x00-\x1f\x7f-\x9f]+"""
@@ -468,8 +467,7 @@ class TableSettings(Frozen):
 
     name: Name = Field(description="the Aito table")
     source: Source | None = Field(
-        default=None,
-        description="table or view: 'dataset.table' or 'project.dataset.table'; events_* for many",
+        default=None, description="table or view: 'dataset.table' or 'project.dataset.table'"
     )
     query: Query | None = Field(default=None, description="one SELECT instead of `source`")
     where: Condition | None = Field(
