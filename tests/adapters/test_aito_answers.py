@@ -51,7 +51,9 @@ def night(nights: dict[str, Workbench], stack: Stack, mode: str) -> Workbench:
     """
     if mode not in nights:
         settings = {"aito": {"timeout_seconds": 0.1}, **batches_of(20)}
-        bench = nights[mode] = Workbench(stack, f"retry_{mode}", mode, 10 * DAY, settings=settings)
+        bench = nights[mode] = Workbench(
+            stack, f"retry_{mode}", mode, 10 * DAY, dataset=f"retry_{mode}", settings=settings
+        )
         bench.put([row(f"k{i:02}", bench.now - 7200 - i) for i in range(30)])
         bench.run_ok()
         bench.put([row(f"k{i:02}", bench.now - 3000 - i, "again") for i in range(5)])
