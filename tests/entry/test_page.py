@@ -316,6 +316,9 @@ def test_in_chromium(browser: Any, tmp_path: Path, kind: str, width: int, scheme
         blank: dict[str, Any] = {
             "state": "never",
             "last_run": None,
+            "runs": [],
+            "warnings": [],
+            "next_run": None,
             "rows": [],
             "evaluations": [],
             "rejects": [],
