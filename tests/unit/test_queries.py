@@ -162,6 +162,15 @@ def test_each_read_of_the_source_is_filtered(which: str) -> None:
         assert reads == 2
 
 
+@pytest.mark.parametrize("parts", [ON_CURSOR, ON_OTHER, ON_RANGE])
+def test_the_first_row_of_a_filtered_table(parts: Partitioning) -> None:
+    """Also the look for any row has the filter that the table requires."""
+    where = tree(sql.first_row(described(parts=parts))).find(exp.Where)
+    assert where is not None
+    assert parts.column
+    assert parts.column.name in {found.name for found in where.find_all(exp.Column)}
+
+
 @pytest.mark.parametrize("parts", [None, ON_CURSOR, ON_OTHER])
 def test_the_shape_of_a_filtered_table(parts: Partitioning | None) -> None:
     """A dry run is refused without a filter as well, also behind a view; the cursor's own is the
