@@ -27,6 +27,7 @@ from tests.sources import (
     END,
     INGESTION,
     LAYOUTS,
+    LEDGER_STATEMENTS,
     LIMITS,
     ON_CURSOR,
     ON_OTHER,
@@ -381,6 +382,7 @@ def test_arrays_keep_their_order() -> None:
     "text",
     [
         *(q.text for q in queries(TABLES["unpartitioned, TIMESTAMP"]).values()),
+        *LEDGER_STATEMENTS.values(),
     ],
 )
 def test_no_tables_name_hides_a_column(text: str) -> None:
