@@ -75,7 +75,7 @@ def _second(table: BigQueryTable) -> str:
         return epoch_seconds(table.cursor, "sync_cursor")
     # Rounded down before 1970, too: the remainder of DIV has the sign of the cursor.
     remainder = f"MOD(MOD(sync_cursor, {units}) + {units}, {units})"
-    return f"DIV(sync_cursor - {remainder}, {units})"
+    return f"DIV((sync_cursor - {remainder}), {units})"
 
 
 def _where(table: BigQueryTable, predicates: Predicates) -> str:
