@@ -7,7 +7,7 @@ travel in wire.py.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from sync.aito.answers import Answer, Reaction, error, reaction
@@ -64,6 +64,16 @@ class Transport:
         return f"Transport({self._url})"
 
     @property
+    def url(self) -> str:
+        """The base URL."""
+        return self._url
+
+    @property
+    def deadline(self) -> Deadline:
+        """The end of the run's time."""
+        return self._deadline
+
+    @property
     def calls(self) -> int:
         """How many requests Aito may have received so far."""
         return self._calls
@@ -76,10 +86,12 @@ class Transport:
         *,
         once: bool = False,
         seconds: float | None = None,
+        repeat: bool = True,
     ) -> Any:
         """Send a request, repeat it as the policy allows, and return the JSON of its answer.
 
         path: with every name in it quoted. seconds: a shorter time limit.
+        repeat: whether to send again what Aito refuses only for the moment.
         once: it must not be applied twice, so an unknown outcome is raised and not repeated.
         Raises OutcomeUnknown, Refused, AccessDenied, ActionRequired, Unavailable.
         """
@@ -89,22 +101,46 @@ class Transport:
         renewed = False
         while True:
             key = self._key.get()
-            answer = self._exchange(method, path, body, key, limit)
+            answer = self._sent(method, path, body, {"x-api-key": key}, limit)
             meaning = reaction(answer)
             if meaning is Reaction.DONE:
                 return answer.body
             if meaning is Reaction.DENIED and not renewed and self._key.renew(key):
                 renewed = True
                 continue
-            if not _repeatable(meaning, once) or not self._pause(what, answer, attempt):
+            again = repeat and _repeatable(meaning, once)
+            if not again or not self._pause(what, answer, attempt):
                 raise error(what, answer)
             attempt += 1
 
-    def _exchange(
-        self, method: str, path: str, body: bytes | None, key: str, seconds: float
+    def attempt(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a request once and return its answer, whatever it is. For checks of Aito itself.
+
+        headers: in place of the key. Raises AccessDenied or Unavailable when there is no key.
+        """
+        chosen = self.key_header() if headers is None else headers
+        return self._sent(method, path, body, chosen, self._timeout_seconds)
+
+    def key_header(self) -> dict[str, str]:
+        """The header that carries the key. Raises AccessDenied or Unavailable."""
+        return {"x-api-key": self._key.get()}
+
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        seconds: float,
     ) -> Answer:
         self._limiter.wait()
-        answer = self._wire.exchange(method, path, body, {"x-api-key": key}, seconds)
+        answer = self._wire.exchange(method, path, body, headers, seconds)
         if answer.sent:
             with self._lock:
                 self._calls += 1

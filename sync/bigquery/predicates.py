@@ -58,6 +58,13 @@ def cursor_between(table: BigQueryTable, start: int, end: int, prefix: str = "")
     )
 
 
+def cursor_since(table: BigQueryTable, start: int) -> Predicates:
+    """Rows whose cursor is `start`, epoch seconds, or later."""
+    assert table.cursor
+    condition = f"{cursor_column(table)} >= @start"
+    return Predicates((condition,), (_moment("start", table.cursor.type, start),))
+
+
 def cursor_is_null(table: BigQueryTable) -> Predicates:
     """Rows without a cursor."""
     return Predicates((f"{cursor_column(table)} IS NULL",))

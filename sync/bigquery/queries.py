@@ -19,6 +19,7 @@ from sync.bigquery.predicates import (
     cursor_column,
     cursor_is_not_null,
     cursor_is_null,
+    cursor_since,
     is_partitioned_by_cursor,
     partition_since,
 )
@@ -187,6 +188,25 @@ ORDER BY bucket"""
         Parameter("hour", "INT64", HOUR),
         Parameter("unit", "INT64", unit),
         Parameter("fine", "ARRAY<INT64>", list(fine)),
+    )
+    return Query(text, parameters)
+
+
+# -- keys
+
+
+def keys_since(table: BigQueryTable, window: Window, keys: Sequence[str]) -> Query:
+    """Which keys have a row from the window's start on, and whether one lies in the window."""
+    wanted = cursor_since(table, window.start) + partition_since(table, BEGINNING)
+    text = f"""
+WITH sync_picked AS ({_picked(table, [_key_name(table)], wanted)}),
+sync_timed AS ({_timed(table)})
+SELECT sync_key, LOGICAL_OR(sync_second < @window_end) AS in_window
+FROM sync_timed WHERE sync_key IN UNNEST(@keys) GROUP BY sync_key"""
+    parameters = (
+        *wanted.parameters,
+        Parameter("window_end", "INT64", window.end),
+        Parameter("keys", "ARRAY<STRING>", list(keys)),
     )
     return Query(text, parameters)
 

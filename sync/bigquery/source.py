@@ -25,6 +25,7 @@ from sync.model.window import BEGINNING, Bucket, Histogram, Slice, Window, heavy
 
 # Batches in a page. A batch may be 5 MB, and four times as much while it is text with an emoji.
 PAGE_BATCHES = 1
+MAX_KEYS = 50_000  # in one query: BigQuery takes requests of 10 MB
 ESTIMATED_SLICES = 8  # slices that are estimated by a dry run; the others cost as much
 TRIM_EVERY = 5  # batches
 # So many heavy hours are counted by the second, more of them by the minute: a bucket takes memory.
@@ -142,6 +143,20 @@ class BigQuerySource:
         """Whether the source shows no row at all."""
         table = _own(source)
         return not list(self._rows(table, queries.first_row(table)))
+
+    def keys_since(
+        self, source: SourceTable, window: Window, keys: Sequence[str]
+    ) -> dict[str, bool]:
+        """The keys of which a row exists from the window's start on.
+
+        The value is True when such a row lies in the window.
+        """
+        table = _own(source)
+        found: dict[str, bool] = {}
+        for first in range(0, len(keys), MAX_KEYS):
+            query = queries.keys_since(table, window, keys[first : first + MAX_KEYS])
+            found |= dict(self._rows(table, query))
+        return found
 
     # -- read
 

@@ -91,7 +91,9 @@ def _show(request: flask.Request, services: GetServices) -> flask.Response:
         return flask.Response(page.render(facts(services())), headers=page.HEADERS)
     except SyncError as error:
         _log(error)
-        return flask.Response(page.render_error(str(error)), status=error.status, headers=page.HEADERS)
+        return flask.Response(
+            page.render_error(str(error)), status=error.status, headers=page.HEADERS
+        )
 
 
 def _not_run(error: SyncError) -> flask.Response:

@@ -88,6 +88,15 @@ class Source(Protocol):
         """
         ...
 
+    def keys_since(
+        self, source: SourceTable, window: Window, keys: Sequence[str]
+    ) -> dict[str, bool]:
+        """The keys of which a row exists from the window's start on.
+
+        The value is True when such a row lies in the window. False: all of them come after it.
+        """
+        ...
+
     def is_empty(self, source: SourceTable) -> bool:
         """Whether the source shows no row at all."""
         ...

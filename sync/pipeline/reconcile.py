@@ -26,11 +26,11 @@ def reconcile(run: TableRun, plan: Plan, loaded: Loaded) -> None:
     try:
         _compare_slices(run, plan, repairer, loaded)
     except OutOfTime:
-        repairer.delete_extra()  # what was gone through must not be gone through again
+        repairer.delete_extra(plan)  # a resumed run does not come back to these slices
         raise
     finally:
         loaded.outcome_unknown = delivery.outcome_unknown
-    repairer.delete_extra()
+    repairer.delete_extra(plan)
     if not run.request.dry_run:
         Verifier(run, rejects, repairer).verify_and_repair(plan)
 

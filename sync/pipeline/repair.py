@@ -6,13 +6,14 @@ are collected first and decided together, before the first of them.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from sync.model import batches
 from sync.model.batches import Row
 from sync.model.conditions import AllOf, Between, OneOf
 from sync.model.plan import Plan
-from sync.model.window import Slice
+from sync.model.window import Slice, Window
 from sync.pipeline.compare import TargetIndex, read_index
 from sync.pipeline.delete_guard import DeleteGuard
 from sync.pipeline.deliver import Delivery
@@ -42,6 +43,7 @@ class Repairer:
         self._rejects = rejects
         self._guard = DeleteGuard(run)
         self._extra: list[tuple[Slice, TargetIndex]] = []
+        self._kept: list[tuple[str, int]] = []  # key and cursor of rows that stay for now
         self._key_is_number = False
 
     def repair(self, plan: Plan, part: Slice, *, delete: bool) -> SliceRepair:
@@ -93,20 +95,49 @@ class Repairer:
         if rows and not self._run.request.dry_run:
             self._delivery.send(batches.of([row.text for row in rows]), upsert=upsert)
 
-    def delete_extra(self) -> int:
+    def delete_extra(self, plan: Plan) -> int:
         """Delete what the repairs found beside the source's rows. Returns how many rows.
 
-        Raises DeleteRefused before the first delete.
+        A key that has another row in the window was moved: its old row counts as repaired. A key
+        whose rows all come after the window keeps its row until the next run replaces it. What is
+        left is gone from the source, and the guard is asked before the first delete.
+        Raises DeleteRefused.
         """
         extra, self._extra = self._extra, []
-        rows = sum(len(cursors) for _, index in extra for cursors in index.values())
-        self._guard.check(rows)
+        keys = sorted({key for _, index in extra for key in index})
+        if not keys:
+            return 0
+        whole = plan.source.whole()
+        window = Window(plan.verify_since, plan.window.end)
+        found = self._run.source.keys_since(whole, window, keys)
+        deleted = []
+        gone = moved = 0
         for part, index in extra:
-            if not self._run.request.dry_run:
-                self._delete(part, list(index))
-        self._guard.add(rows)
-        self._run.progress.deleted += rows
-        return rows
+            for key, cursors in index.items():
+                if found.get(key) is False:
+                    self._kept += [(key, cursor) for cursor in cursors]
+                    continue
+                deleted.append((part, key))
+                if key in found:
+                    moved += len(cursors)
+                else:
+                    gone += len(cursors)
+        self._guard.check(gone)
+        self._delete_keys(deleted)
+        self._guard.add(gone)
+        self._run.progress.deleted += gone
+        self._run.progress.repaired += moved
+        return gone + moved
+
+    def kept_between(self, start: int, end: int) -> int:
+        """How many rows with a cursor in [start, end) stay although the window lacks them."""
+        return sum(start <= cursor < end for _, cursor in set(self._kept))
+
+    def _delete_keys(self, found: list[tuple[Slice, str]]) -> None:
+        if self._run.request.dry_run:
+            return
+        for part, of_part in itertools.groupby(found, key=lambda each: each[0]):
+            self._delete(part, [key for _, key in of_part])
 
     def _delete(self, part: Slice, keys: list[str]) -> None:
         """Delete rows of one slice alone: in another slice the same key may be right."""

@@ -79,7 +79,7 @@ class Verifier:
 
     def _counts_agree(self, plan: Plan) -> bool:
         whole = Slice(plan.window.start, plan.window.end)
-        expected = sum(expected_rows(part, self._rejects) for part in plan.slices)
+        expected = sum(self._expected(part) for part in plan.slices)
         return count_rows(self._run, whole) == expected
 
     def _repair_slices(self, plan: Plan, *, by_keys: bool) -> tuple[bool, int]:
@@ -96,14 +96,21 @@ class Verifier:
             if not self._slice_agrees(part, by_keys=by_keys):
                 found = self._repairer.repair(plan, part, delete=may_delete)
                 repaired.append((part, found.stored_rows))
-        deleted = self._repairer.delete_extra()
-        settled = may_delete and all(
-            count_rows(self._run, part) == stored_rows for part, stored_rows in repaired
-        )
+        deleted = self._repairer.delete_extra(plan)
+        settled = may_delete and all(self._holds(part, rows) for part, rows in repaired)
         return settled, deleted
 
+    def _holds(self, part: Slice, stored_rows: int) -> bool:
+        """Whether the target holds so many rows of a slice, and those that stay for now."""
+        kept = self._repairer.kept_between(part.start, part.end)
+        return count_rows(self._run, part) == stored_rows + kept
+
+    def _expected(self, part: Slice) -> int:
+        kept = self._repairer.kept_between(part.start, part.end)
+        return expected_rows(part, self._rejects) + kept
+
     def _slice_agrees(self, part: Slice, *, by_keys: bool) -> bool:
-        expected = expected_rows(part, self._rejects)
+        expected = self._expected(part)
         if by_keys and expected == part.latest_per_key:
             return matches(part, read_index(self._run, part))
         return count_rows(self._run, part) == expected

@@ -48,9 +48,9 @@ def make(
     """A source table with `id` and `ts`: one row per dict of SQL literals, in the order given; the
     rest is NULL.
     """
-    bench.client.create_dataset(bench.name, exists_ok=True)
+    bench.client.create_dataset(bench.dataset, exists_ok=True)
     kinds = {"id": "INT64", "ts": "TIMESTAMP", **columns}
-    path = f"{bench.client.project}.{bench.name}.{source}"
+    path = f"{bench.client.project}.{bench.dataset}.{source}"
     bench.client.create_table(
         bigquery.Table(path, [source_field(name, kind) for name, kind in kinds.items()]),
         retry=QUICK,
@@ -69,7 +69,7 @@ def test_every_value_that_fits_arrives(bench: Workbench) -> None:
     rows = [{c.name: c.values[n][0] for c in FITS if n < len(c.values)} for n in range(depth)]
     make(bench, "source", {case.name: case.kind for case in FITS}, [*rows, {}])
     names = {"id": {}, **{case.name: case.asked for case in FITS}}
-    report = bench.run_ok(table("types_fit", f"{bench.name}.source", columns=names))
+    report = bench.run_ok(table("types_fit", f"{bench.dataset}.source", columns=names))
     assert (report.uploaded, report.rejected, report.verified) == (depth + 1, 0, True)
     found = {row["id"]: row for row in bench.aito.rows("types_fit")}
     wrong = [
@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_reported(bench: Workbench) -> None:
             bench.sql(f"UPDATE {{d}}.source SET {other} = {filled[other]} WHERE id = {number}")
     columns = {"id": {}, **{name: asked for name, _, _, asked, _ in UNFIT}}
     report = bench.run_ok(
-        table("types_unfit", f"{bench.name}.source", columns=columns, rejects={"max_share": 1})
+        table("types_unfit", f"{bench.dataset}.source", columns=columns, rejects={"max_share": 1})
     )
     assert (report.fetched, report.uploaded, report.rejected) == (len(UNFIT), 0, len(UNFIT))
     entries = {entry["key"]: entry for entry in bench.ledger_rows("rejects")}
@@ -146,7 +146,7 @@ def test_a_megabyte_in_every_type_that_holds_text(bench: Workbench) -> None:
         "struct": f"STRUCT({large} AS a)",
     }
     make(bench, "source", kinds, [{}, values, {}])
-    asked = table("types_large", f"{bench.name}.source")
+    asked = table("types_large", f"{bench.dataset}.source")
     assert bench.run_ok(asked, settings={"batch": {"bytes": MEGABYTE}}).uploaded == 3
     expected = {
         "string": text,
