@@ -6,25 +6,30 @@ DATA ?=
 KEEP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check serve fmt chaos bench terraform schema lock clean
+.PHONY: help demo test test-unit check serve fmt chaos bench terraform schema docs lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
 # uv when it is there (seconds), plain venv and pip otherwise (a minute or two).
 $(STAMP): requirements.in pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
-	  uv venv -q --allow-existing --python python3 $(VENV) && uv pip install -q --python $(PY) -e '.[dev]'; \
+	  uv venv -q --allow-existing --python python3 $(VENV) && \
+	  uv pip install -q --python $(PY) -e '.[dev]'; \
 	else \
-	  python3 -m venv $(VENV) && $(PY) -m pip install -q --disable-pip-version-check -e '.[dev]'; \
+	  python3 -m venv $(VENV) && \
+	  $(PY) -m pip install -q --disable-pip-version-check -e '.[dev]'; \
 	fi
 	@touch $@
 
-demo: $(STAMP)  ## two linked tables flow from BigQuery to Aito, on this machine (DATA=folder for your own, KEEP=1 to look around)
+demo: $(STAMP)  ## two tables flow from BigQuery to Aito here (DATA=folder, KEEP=1 to look around)
 	@$(PY) -m local.demo $(if $(DATA),--data $(DATA)) $(if $(KEEP),--keep)
 
-test: $(STAMP)  ## every test but the long ones
-	@$(PY) -m pytest -n 2 --dist loadfile -m 'not slow' $(ARGS)
+test: $(STAMP)  ## every test but the long ones; minutes
+	@$(PY) -m pytest -n 2 --dist worksteal -m 'not slow' $(ARGS)
+
+test-unit: $(STAMP)  ## the tests that need no server; seconds
+	@$(PY) -m pytest -n 2 --dist worksteal -m 'not slow' tests/unit $(ARGS)
 
 check: $(STAMP)  ## format, lint, types
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy
@@ -33,11 +38,15 @@ fmt: $(STAMP)  ## put the code into shape
 	@$(PY) -m ruff format . && $(PY) -m ruff check --fix .
 
 serve: $(STAMP)  ## the function on http://127.0.0.1:8080, with the configuration in sync.yaml
-	@echo "http://127.0.0.1:8080/ with $${SYNC_CONFIG:-sync.yaml}; it needs Google credentials and Aito (make demo KEEP=1 needs neither)"
+	@echo "http://127.0.0.1:8080/ with $${SYNC_CONFIG:-sync.yaml};" \
+	  "it needs Google credentials and Aito (make demo KEEP=1 needs neither)"
 	@$(VENV)/bin/functions-framework --target sync --source main.py --host 127.0.0.1 --port 8080
 
 schema: $(STAMP)  ## write sync.schema.json, which editors read, from the settings
 	@$(PY) -m sync.config > sync.schema.json
+
+docs: $(STAMP)  ## write the pages of docs/ that are made from the code
+	@$(PY) -m docs.generate
 
 lock:  ## pin requirements.txt, with hashes, from requirements.in; needs uv
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile -q --universal --python-version 3.11 --generate-hashes \

@@ -64,17 +64,21 @@ _AGENT = _choice(
 )
 _ROWS = f"""
 WITH numbered AS (
-  SELECT n, MOD(n * 7919 + DIV(n, 13) * 104729, 1000003) AS dice, TO_HEX(MD5(CAST(n AS STRING))) AS hash,
+  SELECT n, MOD(n * 7919 + DIV(n, 13) * 104729, 1000003) AS dice,
+    TO_HEX(MD5(CAST(n AS STRING))) AS hash,
     TO_HEX(MD5(CONCAT('visitor ', CAST(MOD(n * 31, 20011) AS STRING)))) AS visitor
   FROM UNNEST(GENERATE_ARRAY(@first, @last)) AS n),
 drawn AS (
   SELECT *, {_PATH} AS path, {_REFERRER} AS referred, {_CAMPAIGN} AS campaign FROM numbered)
 SELECT hash AS id, visitor AS anonymous_id,
-  IF(campaign = 'newsletter', 'email', IF(campaign IS NULL, NULL, 'cpc')) AS context_campaign_medium,
+  IF(campaign = 'newsletter', 'email', IF(campaign IS NULL, NULL, 'cpc'))
+    AS context_campaign_medium,
   CONCAT(campaign, ' spring') AS context_campaign_name, campaign AS context_campaign_source,
-  CONCAT('10.0.', CAST(MOD(dice, 256) AS STRING), '.', CAST(MOD(DIV(dice, 256), 256) AS STRING)) AS context_ip,
+  CONCAT('10.0.', CAST(MOD(dice, 256) AS STRING), '.', CAST(MOD(DIV(dice, 256), 256) AS STRING))
+    AS context_ip,
   {_choice(23, "en-GB", "fi-FI", "de-DE")} AS context_locale, path AS context_page_path,
-  referred AS context_page_referrer, CONCAT('Example ', path) AS context_page_title, {_AGENT} AS context_user_agent,
+  referred AS context_page_referrer, CONCAT('Example ', path) AS context_page_title,
+  {_AGENT} AS context_user_agent,
   referred AS referrer, {_SEARCH} AS search, CONCAT('https://example.com', path) AS url,
   TIMESTAMP_ADD(@begin, INTERVAL DIV(n * @span, @rows) SECOND) AS timestamp
 FROM drawn"""

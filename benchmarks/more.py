@@ -26,14 +26,16 @@ IMPORTS = 40  # many, for each is short and a machine whose speed wavers tells l
 # What main.py and sync/ import of others, the way they do; `pydantic` alone would load nothing
 # until it is used.
 THIRD_PARTY = """
-import flask, functions_framework, google.cloud.bigquery, orjson, pydantic.fields, pydantic.types, requests, yaml
+import flask, functions_framework, google.cloud.bigquery, orjson
+import pydantic.fields, pydantic.types, requests, yaml
 from aito.v1 import AitoClient
 from pydantic import BaseModel"""
 _TIMED = """
 import json, time
 wall, cpu = time.perf_counter(), time.process_time()
 {0}
-print(json.dumps({{"wall_seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}}))"""
+seconds = {{"wall_seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}}
+print(json.dumps(seconds))"""
 _by_name = {side.name: side for side in SIDES}
 
 

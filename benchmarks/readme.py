@@ -18,36 +18,43 @@ PATH = Path(__file__).with_name("README.md")
 _HEAD = """\
 # What a run costs, next to other ways
 
-The same rows go from BigQuery to Aito in several ways, each a whole process from its start to its exit, on one machine:
-BigQuery is an emulator in a process of its own, Aito a sink in another that only parses and counts. The table has the
-15 columns of web analytics. The ways take turns, so that whatever else the machine does hits all alike.
+The same rows go from BigQuery to Aito in several ways, each a whole process from its start to its
+exit, on one machine: BigQuery is an emulator in a process of its own, Aito a sink in another that
+only parses and counts. The table has the 15 columns of web analytics. The ways take turns, so that
+whatever else the machine does hits all alike.
 
     make bench                                             # all of it
-    make bench ARGS="--rows 100000 --sides function floor"  # a part; the rest of the results is kept
+    make bench ARGS="--rows 100000 --sides function floor"  # a part; the other results are kept
 
-Absolute times are those of this machine and its emulator; the ratios are what counts. This text is written by the
-command from [results/results.json](results/results.json), which holds every single run.
+Absolute times are those of this machine and its emulator; the ratios are what counts. This text is
+written by the command from [results/results.json](results/results.json), which holds every single
+run.
 
 A night with nothing new costs a table at most 3 BigQuery queries and 4 Aito calls, which
-[tests/test_price.py](../tests/test_price.py) counts.
+[tests/promise/test_night_costs.py](../tests/promise/test_night_costs.py) counts.
 """
 _OVERLAP = """\
-In each round the sink takes so long for a batch, its parsing included, that sending takes about as long as reading just
-did. At no distance the emulator, the sink and the function fight for this machine's cores; at a distance, as between
-services that are elsewhere, they mostly wait for each other. There are so many rows that start, plan and first query,
-which nothing can overlap, are a small part.
+In each round the sink takes so long for a batch, its parsing included, that sending takes about as
+long as reading just did. At no distance the emulator, the sink and the function fight for this
+machine's cores; at a distance, as between services that are elsewhere, they mostly wait for each
+other. There are so many rows that start, plan and first query, which nothing can overlap, are a
+small part.
 """
 _HOW = """\
 ## How it is measured
-- Wall time and CPU (user and system) of the way's whole process tree, to its exit. Upstream processes do not count.
-- Peak memory: the kernel's high-water mark of the largest process. functions-framework forks its worker, so there it is
-  the sum over both: the proportional set size after the answer, and what the process had more at its high-water mark.
-- Requests and bytes (headers included) are counted by the sink, and so are the rows: a way that loses one fails.
-- The function runs under functions-framework with nothing but `requirements.txt` installed: start, one POST, stop. It
-  reads its key from a Secret Manager stand-in, takes the lease, plans, loads, verifies against Aito's counts and writes
-  its ledger. The ceiling of requests a second is out of the way: the other ways have none.
-- Reading alone is the function's own plan and queries without any sending; sending alone posts one finished batch over
-  and over. All ways send 1,000 rows a request.
+- Wall time and CPU (user and system) of the way's whole process tree, to its exit. Upstream
+  processes do not count.
+- Peak memory: the kernel's high-water mark of the largest process. functions-framework forks its
+  worker, so there it is the sum over both: the proportional set size after the answer, and what the
+  process had more at its high-water mark.
+- Requests and bytes (headers included) are counted by the sink, and so are the rows: a way that
+  loses one fails.
+- The function runs under functions-framework with nothing but `requirements.txt` installed: start,
+  one POST, stop. It reads its key from a Secret Manager stand-in, takes the lease, plans, loads,
+  verifies against Aito's counts and writes its ledger. The ceiling of requests a second is out of
+  the way: the other ways have none.
+- Reading alone is the function's own plan and queries without any sending; sending alone posts one
+  finished batch over and over. All ways send 1,000 rows a request.
 """
 
 

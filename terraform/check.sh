@@ -2,7 +2,7 @@
 # Everything that can be said about this folder without a Google Cloud project. `make terraform` runs it.
 #   fmt, validate, test, plan     with the real provider where the registry can be reached,
 #                                 and with the offline check where there is one (OFFLINE_CHECK, or ../shared/terraform)
-#   tests/test_terraform*.py      the plan as JSON, the zip, and the deliberate mistakes
+#   tests/terraform               the plan as JSON, the zip, and the deliberate mistakes
 # At least one of the two ways must have worked. Nothing passes in silence.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -26,7 +26,7 @@ say "real provider"
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 mkdir "$copy/repo"
-(cd "$root" && cp -R main.py requirements.txt sync.yaml sync terraform "$copy/repo/")
+(cd "$root" && cp -R main.py requirements.txt sync.yaml sync.schema.json sync terraform "$copy/repo/")
 rm -rf "$copy/repo/terraform/.terraform" "$copy/repo/terraform/.terraform.lock.hcl"
 if (cd "$copy/repo/terraform" && terraform init -backend=false -input=false -no-color >"$copy/init.log" 2>&1); then
   (cd "$copy/repo/terraform" && terraform validate -no-color && terraform test -no-color)
@@ -49,7 +49,10 @@ if [ "$ways" -eq 0 ]; then
   exit 1
 fi
 
-say "plan, zip, mistakes"
+say "configuration"
+"$python" "$here/validate.py" "$root/sync.yaml"
+
+say "plan, zip, alarms, mistakes"
 cd "$root"
 [ $# -gt 0 ] || set -- -n 2
-TERRAFORM_REQUIRED=1 "$python" -m pytest -p no:cacheprovider -m 'slow or not slow' -rs tests/test_terraform*.py "$@"
+TERRAFORM_REQUIRED=1 "$python" -m pytest -p no:cacheprovider -m "slow or not slow" -rs tests/terraform "$@"

@@ -1,10 +1,11 @@
-# What the sync is told, read from the same file that goes into the function. Terraform takes from it which datasets to
-# open, where the ledger is, which secret holds the key, and the clocks. It refuses here what could not work later:
-# preconditions fail the plan, so nothing has been made by then.
+# The sync's configuration, read from the same file that goes into the function. Terraform takes from it which datasets to
+# open, where the ledger is, which secret holds the key, and the clocks. A mistake fails the plan: nothing has been made
+# by then. The file is checked against sync.schema.json, which the function's own settings write (`make schema`).
 
 locals {
   config_path = coalesce(var.config_file, "${path.module}/../sync.yaml")
   config      = yamldecode(file(local.config_path))
+  problems    = module.schema.problems
 
   tables       = try(tolist(local.config.tables), [for t in local.config.tables : t], [])
   table_names  = [for t in local.tables : try(t.name, "(a table without a name)")]
@@ -14,8 +15,7 @@ locals {
   dataset_shape = "^(?:(?P<project>(?:[A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*)\\.)?(?P<dataset>[A-Za-z0-9_]+)$"
   source_shape  = "^(?:(?P<project>(?:[A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*)\\.)?(?P<dataset>[A-Za-z0-9_]+)\\.[^.`]+$"
 
-  sources     = [for t in local.tables : { table = try(t.name, "?"), source = t.source } if try(t.source, null) != null]
-  bad_sources = [for s in local.sources : "${s.table}: ${s.source}" if !can(regex(local.source_shape, s.source))]
+  sources = [for t in local.tables : { table = try(t.name, "?"), source = t.source } if try(t.source, null) != null]
   read_pairs = concat(
     [for s in local.sources : try(regex(local.source_shape, s.source), { project = "?", dataset = "?" })],
     [for d in var.source_datasets : regex(local.dataset_shape, d)],
@@ -23,15 +23,32 @@ locals {
   # "project.dataset" -> its two halves; each once
   read_datasets = { for pair in distinct([for p in local.read_pairs : { project = coalesce(p.project, local.jobs_project), dataset = p.dataset }]) : "${pair.project}.${pair.dataset}" => pair }
 
-  queries      = [for t in local.tables : try(t.name, "?") if try(t.query, null) != null]
-  not_one      = [for t in local.tables : try(t.name, "?") if(try(t.source, null) != null) == (try(t.query, null) != null)]
-  doubled      = distinct([for n in local.table_names : n if length([for m in local.table_names : m if m == n]) > 1])
-  broken_links = flatten([for t in local.tables : [for c, d in try(coalesce(t.columns), {}) : "${try(t.name, "?")}.${c} -> ${d.link}" if try(d.link, null) != null && !contains(local.table_names, try(split(".", d.link)[0], ""))]])
+  queries = [for t in local.tables : try(t.name, "?") if try(t.query, null) != null]
+
+  # Rules that a schema cannot say, each with its place.
+  contradictions = concat(
+    [for i, t in local.tables : {
+      at   = ["tables", tostring(i), "name"]
+      text = "${t.name} is the name of another table too; each Aito table has one entry"
+    } if try(index(local.table_names, t.name) != i, false)],
+    [for i, t in local.tables : {
+      at   = ["tables", tostring(i)]
+      text = "${try(t.name, "?")} must have either `source` or `query`, and not both"
+    } if(try(t.source, null) != null) == (try(t.query, null) != null)],
+    flatten([for i, t in local.tables : try([for c, d in coalesce(t.columns) : {
+      at   = ["tables", tostring(i), "columns", c, "link"]
+      text = "${d.link} points to a table that is not configured; a link needs its target among the tables"
+    } if try(d.link, null) != null && !contains(local.table_names, try(split(".", d.link)[0], ""))], [])]),
+  )
 
   ledger         = try(coalesce(local.config.ledger), "(nothing)")
   ledger_pair    = try(regex(local.dataset_shape, local.ledger), { project = "?", dataset = "?" })
   ledger_project = coalesce(local.ledger_pair.project, local.jobs_project)
   ledger_dataset = local.ledger_pair.dataset
+  # Where the sources are. BigQuery would put a dataset without a location into the US: that is never assumed.
+  ledger_location = try(coalesce(local.config.bigquery.location), var.ledger_location)
+
+  location_of = try(replace(sort(keys(local.read_datasets))[0], ".", ":"), "PROJECT:DATASET")
 
   # An id is a secret that Terraform makes. A full name is one that exists already: it is only opened to the function.
   secret_setting = try(coalesce(local.config.aito.api_key_secret), "")
@@ -44,31 +61,20 @@ locals {
   topic_name    = "projects/${local.project_id}/topics/${var.name}"
 }
 
+module "schema" {
+  source = "./modules/schema"
+
+  config = jsonencode(local.config)
+  schema = file("${local.root}/sync.schema.json")
+  text   = file(local.config_path)
+  more   = local.contradictions
+}
+
 resource "terraform_data" "configuration" {
   lifecycle {
     precondition {
-      condition     = length(local.tables) > 0
-      error_message = "${local.config_path} has no tables; a sync of nothing would only cost money."
-    }
-    precondition {
-      condition     = alltrue([for t in local.tables : try(t.name, null) != null])
-      error_message = "${local.config_path} has a table without a name."
-    }
-    precondition {
-      condition     = length(local.doubled) == 0
-      error_message = "${local.config_path} names these Aito tables twice: ${join(", ", local.doubled)}. Each table has one entry."
-    }
-    precondition {
-      condition     = length(local.not_one) == 0
-      error_message = "${local.config_path}: ${join(", ", local.not_one)} must have either `source` or `query`, and not both."
-    }
-    precondition {
-      condition     = length(local.bad_sources) == 0
-      error_message = "${local.config_path}: ${join("; ", local.bad_sources)}. A source is \"dataset.table\" or \"project.dataset.table\"."
-    }
-    precondition {
-      condition     = length(local.broken_links) == 0
-      error_message = "${local.config_path}: ${join("; ", local.broken_links)}. A link needs its target among the configured tables."
+      condition     = length(local.problems) == 0
+      error_message = "${local.config_path}: ${length(local.problems)} to correct.\n${join("\n", local.problems)}\n"
     }
     precondition {
       condition     = length(local.queries) == 0 || length(var.source_datasets) > 0
@@ -77,6 +83,10 @@ resource "terraform_data" "configuration" {
     precondition {
       condition     = can(regex(local.dataset_shape, local.ledger))
       error_message = "${local.config_path}: ledger is \"${local.ledger}\"; it must be \"dataset\" or \"project.dataset\"."
+    }
+    precondition {
+      condition     = local.ledger_location != null
+      error_message = "${local.config_path}: bigquery.location is not set. The ledger must stand where the sources are, as it holds copies of rejected rows. Look: bq show --format=prettyjson ${local.location_of} | grep '\"location\"'. Then write it under bigquery.location, or set ledger_location."
     }
     precondition {
       condition     = !contains(keys(local.read_datasets), "${local.ledger_project}.${local.ledger_dataset}")

@@ -6,6 +6,7 @@ locals {
     { title = "Age of the last good run", metric = "run_age_seconds", by = ["table"], label = "seconds" },
     { title = "Rows new in Aito, per run", metric = "uploaded", by = ["table"], label = "rows" },
     { title = "Rows purged, per run", metric = "purged", by = ["table"], label = "rows" },
+    { title = "Rows deleted because the source no longer has them, per run", metric = "deleted", by = ["table"], label = "rows" },
     { title = "Rows Aito would not take, per run", metric = "rejected", by = ["table"], label = "rows" },
     { title = "Seconds a table took, per run", metric = "seconds", by = ["table"], label = "seconds" },
     { title = "Bytes BigQuery read, per run", metric = "bytes_processed", by = ["table"], label = "bytes" },
@@ -14,6 +15,8 @@ locals {
 
   count_charts = [
     { title = "Tables done, by status", metric = "tables_done", by = ["status"], label = "tables" },
+    { title = "Runs that wait for an upstream, by table", metric = "waiting", by = ["table"], label = "tables" },
+    { title = "Warnings, by code", metric = "warnings", by = ["table", "code"], label = "lines" },
     { title = "Errors, by event", metric = "errors", by = ["event"], label = "lines" },
   ]
 

@@ -1,13 +1,14 @@
-# The sync's own books: runs, rejects, evaluations, leases. The columns are those the code reads, from the same files.
-# The books are kept when everything else is removed (README, "Remove"): deletion protection is left on.
+# The sync's own tables: runs, rejects, evaluations, leases, checkpoints. The columns are those the code reads, from the
+# same files. They are kept when everything else is removed (README, "Remove"): deletion protection is left on.
 
 locals {
   ledger_files = "${path.module}/../sync/ledger"
 
-  # What is partitioned by what, and for how many days it is kept. Rejects hold rows of the source, so they are kept no
-  # longer than it takes to look at them; a year and a bit of the rest allows to compare with last year.
+  # What is partitioned by what, and for how many days it is kept; null: for ever. Rejects hold rows of the source, so
+  # they are kept no longer than it takes to look at them. Evaluations are few and are compared over years.
   ledger_tables = {
-    evaluations = { partition = "started_at", days = 400 }
+    checkpoints = { partition = null, days = null }
+    evaluations = { partition = "started_at", days = null }
     leases      = { partition = null, days = null }
     rejects     = { partition = "rejected_at", days = 90 }
     runs        = { partition = "started_at", days = 400 }
@@ -17,8 +18,8 @@ locals {
 resource "google_bigquery_dataset" "ledger" {
   project                    = local.ledger_project
   dataset_id                 = local.ledger_dataset
-  location                   = try(coalesce(local.config.bigquery.location), "US") # BigQuery's own default
-  description                = "What ${var.name} did: runs, rejects, evaluations, leases"
+  location                   = local.ledger_location
+  description                = "What ${var.name} did: runs, rejects, evaluations, leases, checkpoints"
   delete_contents_on_destroy = false
 
   depends_on = [google_project_service.this]
@@ -38,7 +39,7 @@ resource "google_bigquery_table" "ledger" {
     content {
       type          = "DAY"
       field         = time_partitioning.value
-      expiration_ms = each.value.days * 24 * 60 * 60 * 1000
+      expiration_ms = each.value.days == null ? null : each.value.days * 24 * 60 * 60 * 1000
     }
   }
 

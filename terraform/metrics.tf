@@ -4,8 +4,8 @@
 locals {
   log_base = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.name}\""
 
-  # The hourly watch ends with a `table_done` for each table as well, all zeros: counted along, it would halve the rows of
-  # the night.
+  # The watch ends with a `table_done` for each table as well, all zeros: counted along, it would halve the rows of the
+  # night.
   loads = "(jsonPayload.action=\"sync\" OR jsonPayload.action=\"reconcile\")"
 
   # field of an event -> a distribution; its mean over an hour is the number itself, as each table writes one line a run
@@ -13,6 +13,7 @@ locals {
     accuracy         = { event = "evaluation_finished", field = "accuracy", unit = "1", labels = ["table", "name"] }
     bytes_processed  = { event = "table_done", field = "bytes_processed", unit = "By", labels = ["table"] }
     data_age_seconds = { event = "freshness", field = "age_seconds", unit = "s", labels = ["table"] }
+    deleted          = { event = "table_done", field = "deleted", unit = "1", labels = ["table"] }
     purged           = { event = "table_done", field = "purged", unit = "1", labels = ["table"] }
     rejected         = { event = "table_done", field = "rejected", unit = "1", labels = ["table"] }
     run_age_seconds  = { event = "freshness", field = "ok_age_seconds", unit = "s", labels = ["table"] }
@@ -22,9 +23,12 @@ locals {
 
   # lines -> a count
   counts = {
-    errors      = { filter = "severity>=ERROR", labels = ["event"] }
-    tables_done = { filter = "jsonPayload.event=\"table_done\" AND ${local.loads}", labels = ["table", "status"] }
-    watches     = { filter = "jsonPayload.event=\"freshness\"", labels = ["table"] }
+    errors      = { filter = "severity>=ERROR", labels = { event = "event" } }
+    never_ok    = { filter = "jsonPayload.event=\"freshness\" AND jsonPayload.ok_age_seconds=NULL_VALUE", labels = { table = "table" } }
+    tables_done = { filter = "jsonPayload.event=\"table_done\" AND ${local.loads}", labels = { table = "table", status = "status" } }
+    waiting     = { filter = "jsonPayload.event=\"table_done\" AND ${local.loads} AND jsonPayload.status=\"failed\" AND jsonPayload.retryable=true", labels = { table = "table" } }
+    warnings    = { filter = "jsonPayload.event=\"table_warning\"", labels = { table = "table", code = "code" } }
+    watches     = { filter = "jsonPayload.event=\"freshness\"", labels = { table = "table" } }
   }
 }
 
@@ -70,13 +74,13 @@ resource "google_logging_metric" "count" {
     dynamic "labels" {
       for_each = each.value.labels
       content {
-        key        = labels.value
+        key        = labels.key
         value_type = "STRING"
       }
     }
   }
 
-  label_extractors = { for label in each.value.labels : label => "EXTRACT(jsonPayload.${label})" }
+  label_extractors = { for label, field in each.value.labels : label => "EXTRACT(jsonPayload.${field})" }
 
   depends_on = [google_project_service.this]
 }

@@ -7,7 +7,7 @@ output "add_key" {
 
 output "dashboard" {
   description = "Where the numbers are drawn."
-  value       = "https://console.cloud.google.com/monitoring/dashboards/builder/${reverse(split("/", google_monitoring_dashboard.sync.id))[0]}?project=${local.project_id}"
+  value       = local.dashboard_url
 }
 
 output "logs" {
@@ -27,7 +27,7 @@ output "run_one_table" {
 
 output "see_page" {
   description = "The status page at http://127.0.0.1:8080, through your own Google login. The login must be allowed to call (callers), or be an owner."
-  value       = "gcloud run services proxy ${google_cloudfunctions2_function.sync.name} --region=${var.region} --project=${local.project_id} --port=8080"
+  value       = local.commands.page
 }
 
 output "topic" {

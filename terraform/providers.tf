@@ -1,14 +1,16 @@
 terraform {
   required_version = ">= 1.11"
 
+  # Exact versions: an upgrade is a commit of yours, planned before it is applied. `terraform providers lock` adds the
+  # checksums (README, "Providers").
   required_providers {
     archive = {
       source  = "hashicorp/archive"
-      version = ">= 2.7, < 3.0"
+      version = "2.8.1"
     }
     google = {
       source  = "hashicorp/google"
-      version = ">= 7.33, < 8.0"
+      version = "7.46.1"
     }
   }
 }

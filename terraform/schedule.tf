@@ -1,5 +1,5 @@
-# When the function is called: every night to sync, every week to compare, every hour to look. The numbers are in clocks.tf, who may call in
-# function.tf. Success is 2xx; anything else is tried again.
+# When the function is called: every night to sync, every week to compare, every ten minutes to look. The numbers are in
+# clocks.tf, who may call in function.tf. Success is 2xx; anything else is tried again. `pause` stops all of them.
 
 resource "google_cloud_scheduler_job" "sync" {
   name             = "${var.name}-sync"
@@ -7,6 +7,7 @@ resource "google_cloud_scheduler_job" "sync" {
   region           = var.region
   schedule         = var.schedule
   time_zone        = var.time_zone
+  paused           = var.pause
   attempt_deadline = "${local.scheduler_deadline}s"
 
   retry_config {
@@ -41,6 +42,7 @@ resource "google_cloud_scheduler_job" "reconcile" {
   region           = var.region
   schedule         = var.reconcile_schedule
   time_zone        = var.time_zone
+  paused           = var.pause
   attempt_deadline = "${local.scheduler_deadline}s"
 
   retry_config {
@@ -65,20 +67,22 @@ resource "google_cloud_scheduler_job" "reconcile" {
   depends_on = [google_cloud_run_v2_service_iam_member.invoker]
 }
 
-# The gauge behind the alarms for stale data and for silence, at a quarter to every hour.
+# The gauge behind the alarms for stale data and for silence. Aito keeps the result of an evaluation about 15 minutes:
+# whoever looks every ten finds it. It calls Aito only while an evaluation is open.
 resource "google_cloud_scheduler_job" "watch" {
   name             = "${var.name}-watch"
   description      = "Collect finished evaluations, report freshness"
   region           = var.region
-  schedule         = "45 * * * *"
+  schedule         = "*/${local.watch_minutes} * * * *"
   time_zone        = "Etc/UTC"
+  paused           = var.pause
   attempt_deadline = "${local.watch_deadline}s"
 
   retry_config {
-    retry_count          = 2
-    min_backoff_duration = "30s"
-    max_backoff_duration = "300s"
-    max_doublings        = 3
+    retry_count          = 1 # the next watch comes anyway
+    min_backoff_duration = "60s"
+    max_backoff_duration = "60s"
+    max_doublings        = 1
   }
 
   http_target {

@@ -1,5 +1,5 @@
 variable "alert_email" {
-  description = "Who hears when a night fails. Left out: nobody, and every plan warns of it. An alarm nobody reads is no alarm."
+  description = "The address that alarms are mailed to. Left out, and without notification_channels: nobody, and every plan warns of it."
   type        = string
   default     = null
 
@@ -47,6 +47,17 @@ variable "labels" {
   }
 }
 
+variable "ledger_location" {
+  description = "Where the ledger is made when the configuration has no bigquery.location: the location of the sources, such as EU. Never assumed."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.ledger_location == null ? true : can(regex("^([A-Z]{2,}|[a-z]+-[a-z]+[0-9]+)$", var.ledger_location))
+    error_message = "ledger_location is \"${coalesce(var.ledger_location, "null")}\"; it must be a location of BigQuery, such as EU, US or europe-west1."
+  }
+}
+
 variable "memory" {
   description = "Memory of the function. Raise it for very wide rows, or when the log says that the limit was exceeded."
   type        = string
@@ -66,6 +77,29 @@ variable "name" {
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{1,20}[a-z0-9]$", var.name))
     error_message = "name is \"${var.name}\"; it must be 3 to 22 of a-z 0-9 -, beginning with a letter and not ending in a dash (service account names of 30 are made from it)."
+  }
+}
+
+variable "notification_channels" {
+  description = "Other channels that alarms go to (chat, pager, webhook), made by you: projects/P/notificationChannels/N."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for c in var.notification_channels : can(regex("^projects/[^/]+/notificationChannels/[^/]+$", c))])
+    error_message = "notification_channels holds ${join(", ", [for c in var.notification_channels : c if !can(regex("^projects/[^/]+/notificationChannels/[^/]+$", c))])}; each must be projects/P/notificationChannels/N. List yours: gcloud beta monitoring channels list."
+  }
+}
+
+variable "pause" {
+  description = "Pause all three jobs, and the alarms that would only say so. What runs by message or by hand still runs."
+  type        = bool
+  default     = false
+  nullable    = false
+
+  validation {
+    condition     = contains([true, false], var.pause)
+    error_message = "pause is true or false."
   }
 }
 
@@ -99,6 +133,17 @@ variable "project_id" {
   }
 }
 
+variable "quiet_warnings" {
+  description = "Codes of warnings that raise no alarm: what you know of and accept. They stay in the log and on the page."
+  type        = set(string)
+  default     = ["not_incremental", "refresh_pending"]
+
+  validation {
+    condition     = alltrue([for c in var.quiet_warnings : can(regex("^[a-z]+(_[a-z]+)*$", c))])
+    error_message = "quiet_warnings holds ${join(", ", [for c in var.quiet_warnings : c if !can(regex("^[a-z]+(_[a-z]+)*$", c))])}; each must be a code such as rows_without_key."
+  }
+}
+
 variable "reconcile_schedule" {
   description = "When both ends are compared and repaired over everything that is kept, in time_zone: finds what reached BigQuery later than `lookback`. Null: never."
   type        = string
@@ -118,6 +163,17 @@ variable "region" {
   validation {
     condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
     error_message = "region is \"${var.region}\"; it must be a region such as europe-west1, not a zone (europe-west1-b) or a multi-region (EU)."
+  }
+}
+
+variable "runbook_url" {
+  description = "Where your team reads docs/runbook.md, for the link in each alarm. Left out: the alarm names the file."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.runbook_url == null ? true : can(regex("^https://[^[:space:]#]+$", var.runbook_url))
+    error_message = "runbook_url is \"${coalesce(var.runbook_url, "null")}\"; it must be an https address without a #fragment, which each alarm adds."
   }
 }
 
@@ -150,7 +206,7 @@ variable "stale_after_hours" {
 
   validation {
     condition     = var.stale_after_hours >= 2 && var.stale_after_hours <= 9000 && floor(var.stale_after_hours) == var.stale_after_hours
-    error_message = "stale_after_hours is ${var.stale_after_hours}; it must be a whole number of hours from 2 to 9000. The watch looks once an hour."
+    error_message = "stale_after_hours is ${var.stale_after_hours}; it must be a whole number of hours from 2 to 9000."
   }
 }
 

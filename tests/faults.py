@@ -1,10 +1,14 @@
-"""Faults that the stand-ins do not know: rows that Aito refuses, and the death of this process."""
+"""Faults that the stand-ins do not know: refused rows, races, and the death of this process."""
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
+import pytest
+import requests
 import urllib3
 
 from local.aito.server import Aito
@@ -19,6 +23,33 @@ def refuse_bad_rows(aito: Aito) -> None:
         return "the value is bad" if str(document.get("value", "")).startswith(BAD) else None
 
     aito.refuse(refusal)
+
+
+def after_first_query(
+    monkeypatch: pytest.MonkeyPatch, matches: Callable[[str], bool], then: Callable[[], object]
+) -> None:
+    """Do something right after BigQuery ran the first query that matches, and once only."""
+    send = requests.Session.send
+    waiting = [then]
+
+    def send_and_do(
+        session: requests.Session, request: requests.PreparedRequest, **more: Any
+    ) -> requests.Response:
+        answer = send(session, request, **more)
+        if waiting and matches(_query(request)):
+            waiting.pop()()
+        return answer
+
+    monkeypatch.setattr(requests.Session, "send", send_and_do)
+
+
+def _query(request: requests.PreparedRequest) -> str:
+    """The text of a query job. Empty for every other request."""
+    path = (request.url or "").partition("?")[0]
+    if request.method != "POST" or not path.endswith("/jobs"):
+        return ""
+    configuration = json.loads(request.body or b"{}").get("configuration", {})
+    return str(configuration.get("query", {}).get("query", "")).strip()
 
 
 class Killed(BaseException):

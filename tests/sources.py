@@ -86,6 +86,7 @@ def queries(of: BigQueryTable) -> dict[str, Query]:
     """Every query that reads this source."""
     return {
         "shape": sql.shape(of),
+        "first row": sql.first_row(of),
         "histogram": sql.histogram(of, SPAN, END),
         "fine histogram": sql.histogram(of, SPAN, END, [START], 60),
         "batches": sql.batches(of, PART, LIMITS),

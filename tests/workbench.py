@@ -31,19 +31,34 @@ from local.aito.server import Aito
 from local.stack import Stack
 from sync.app import Services, facts, run
 from sync.base.clock import Clock
+from sync.bigquery import BigQuerySource
+from sync.bigquery.session import label
 from sync.model import window
+from sync.model.ports import SourceTable
 from sync.model.report import RunReport, TableReport
 from sync.model.request import Request
 
-__all__ = ["Clock", "Request", "RunReport", "Services", "TableReport", "Workbench", "facts"]
+__all__ = [
+    "Clock",
+    "Request",
+    "RunReport",
+    "Services",
+    "TableReport",
+    "Workbench",
+    "facts",
+    "label",
+]
 
 Row = dict[str, Any]
 
 HOUR = 3600
 DAY = 86_400
 NOW = 1_772_366_400  # 2026-03-01T12:00:00Z
+DATASET = "bench"
 QUICK = Retry(timeout=10)  # the client's default repeats an emulator's error for ten minutes
 FAST = {"requests_per_second": 100_000, "timeout_seconds": 5}
+IN_AN_HOUR = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)"
+LONG_AGO = "TIMESTAMP '2000-01-01 00:00:00+00'"
 OWN_SCHEMA = [
     SchemaField("id", "STRING"),
     SchemaField("at", "TIMESTAMP"),
@@ -94,6 +109,28 @@ def limit_page(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     monkeypatch.setattr("sync.aito.AitoTarget.page_rows", rows)
 
 
+def limit_renewal(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let a run renew its leases each time so many seconds have passed."""
+    monkeypatch.setattr("sync.ledger.lease.RENEW_SECONDS", seconds)
+
+
+def limit_insert(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Let the ledger put at most so many bytes into one insert."""
+    monkeypatch.setattr("sync.bigquery.tables.INSERT_BYTES", size)
+
+
+def hear_counts(monkeypatch: pytest.MonkeyPatch, hear: Callable[[bool], None]) -> None:
+    """Call `hear` after each count of the source: whether it was bound to recent partitions."""
+    histogram = BigQuerySource.histogram
+
+    def counted(source: BigQuerySource, described: SourceTable, *rest: Any) -> Any:
+        found = histogram(source, described, *rest)
+        hear(described.reads_recent_only)
+        return found
+
+    monkeypatch.setattr(BigQuerySource, "histogram", counted)
+
+
 def replace_load(monkeypatch: pytest.MonkeyPatch, instead: Callable[..., None]) -> None:
     """Call `instead` where a run loads a table."""
     monkeypatch.setattr("sync.pipeline.actions.load", instead)
@@ -106,7 +143,10 @@ def replace_load(monkeypatch: pytest.MonkeyPatch, instead: Callable[..., None]) 
 class Workbench:
     """One source dataset, one ledger, one table of its own, and runs in this process.
 
-    name: of the table in Aito and of the dataset `name`; the ledger is `name_ledger`.
+    name: of the own table in Aito.
+    dataset: of the source; the ledger is `dataset_ledger`. The default is one name for all tests,
+    because the emulator remembers statements by their text. It is emptied here. Whoever needs
+    several workbenches at a time, or one for several tests, names a dataset for each.
     now: epoch seconds; the time of the next run. The real time when it is left out.
     mode, keep (seconds, None for ever), table: settings of the workbench's own table.
     numbered: whether its keys are INT64 and not STRING.
@@ -121,6 +161,7 @@ class Workbench:
     numbered: bool = False
     table: Row | None = None
     settings: Row | None = None
+    dataset: str = DATASET
     shared_ledger: str | None = None
 
     def __post_init__(self) -> None:
@@ -129,13 +170,16 @@ class Workbench:
         self.aito: Aito = self.stack.aito
         self.source_rows: list[Row] = []
         self.events: list[Row] = []  # of the last run
+        if self.dataset == DATASET:
+            for used in (self.dataset, self.ledger):
+                self.client.delete_dataset(used, delete_contents=True, not_found_ok=True)
 
     # -- the source
 
     @property
     def source(self) -> str:
         """The own table in BigQuery."""
-        return f"{self.name}.rows"
+        return f"{self.dataset}.rows"
 
     def put(self, rows: Iterable[Row]) -> None:
         """Add rows to the own table. It is made when it is missing."""
@@ -159,11 +203,11 @@ class Workbench:
         schema: column name -> BigQuery type. options: of `local.bigquery.load`.
         """
         fields = [SchemaField(name, kind) for name, kind in schema.items()]
-        bigquery.load(self.client, f"{self.name}.{table}", fields, rows, **options)
+        bigquery.load(self.client, f"{self.dataset}.{table}", fields, rows, **options)
 
     def sql(self, text: str) -> list[Row]:
         """Run one statement on the emulator. `{d}` stands for the dataset."""
-        return bigquery.sql(self.client, text.replace("{d}", self.name))
+        return bigquery.sql(self.client, text.replace("{d}", self.dataset))
 
     # -- configuration
 
@@ -266,7 +310,7 @@ class Workbench:
     @property
     def ledger(self) -> str:
         """The ledger's dataset."""
-        return self.shared_ledger or f"{self.name}_ledger"
+        return self.shared_ledger or f"{self.dataset}_ledger"
 
     def ledger_rows(self, kind: str) -> list[Row]:
         """All rows of one of the ledger's tables, such as "runs"."""
@@ -280,9 +324,27 @@ class Workbench:
         """Let the time pass that the lease of a dead run lasts."""
         with suppress(NotFound):  # the run died before it made the table
             self.sql(
-                f"UPDATE `{self.ledger}.leases` SET expires_at = TIMESTAMP '2000-01-01 00:00:00+00'"
+                f"UPDATE `{self.ledger}.leases` SET expires_at = {LONG_AGO}"
                 " WHERE expires_at > CURRENT_TIMESTAMP()"
             )
+
+    def hold_lease(self, run_id: str) -> None:
+        """Let another run hold the lease of every table for an hour. The leases must be there."""
+        self.sql(
+            f"UPDATE `{self.ledger}.leases` SET run_id = '{run_id}',"
+            f" expires_at = {IN_AN_HOUR}, state = 'held' WHERE TRUE"
+        )
+
+    def insert_lease(self, run_id: str, ends: str = IN_AN_HOUR) -> None:
+        """Add a lease of the own table, as another run does. ends: SQL of a TIMESTAMP."""
+        self.sql(
+            f"INSERT INTO `{self.ledger}.leases` (`table`, run_id, expires_at, state)"
+            f" VALUES ('{self.name}', '{run_id}', {ends}, 'held')"
+        )
+
+    def lease_states(self) -> list[str]:
+        """The state of each lease."""
+        return [lease["state"] for lease in self.ledger_rows("leases")]
 
     def start_over(self, aito_rows: Iterable[Row]) -> None:
         """Make these the rows in Aito, and delete the ledger's rows."""

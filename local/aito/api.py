@@ -7,6 +7,7 @@ and schema and a 400 in a query, an unknown key of a query is a 400.
 
 import json
 import re
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ from local.aito import evaluate as aito_evaluate
 from local.aito.jobs import Jobs, Outcome
 from local.aito.schema import Json, Refusal
 from local.aito.store import Store
+from local.aito.switches import Switches
 
 VERSION = {
     "version": "1.0.0-local",
@@ -96,9 +98,14 @@ class Api:
 
     api_key: str
     read_only_key: str
-    store: Store = field(default_factory=Store)
-    jobs: Jobs = field(default_factory=Jobs)
+    switches: Switches = field(default_factory=Switches)
     refusal_status: int = 400  # some builds answer 500 to a row of the wrong type
+    store: Store = field(init=False)
+    jobs: Jobs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.switches)
+        self.jobs = Jobs(self.switches)
 
     def handle(self, call: Call) -> Result:
         """Answer one call; every refusal becomes its documented body."""
@@ -139,6 +146,8 @@ def refused(refusal: Refusal, body: bytes) -> Result:
             "message": f"{line}:{column}: {refusal.message}",
             "charOffset": place,
             "lineNumber": line,
+            "columnNumber": column,
+            "messageLines": [refusal.message],
         }
     if refusal.code is not None:
         answer["error"] = refusal.code
@@ -189,7 +198,7 @@ def _delete_schema(api: Api, _asked: Asked) -> Result:
 
 
 def _get_table(api: Api, asked: Asked) -> Result:
-    return Result(200, api.store.table(asked.names[0]).spec)
+    return Result(200, api.store.spec(asked.names[0]))
 
 
 def _put_table(api: Api, asked: Asked) -> Result:
@@ -199,12 +208,15 @@ def _put_table(api: Api, asked: Asked) -> Result:
 
 
 def _delete_table(api: Api, asked: Asked) -> Result:
-    api.store.drop_table(asked.names[0])
-    return Result(200, {"deleted": [asked.names[0]]})
+    name = asked.names[0]
+    if api.switches.drop_missing == "ok" and not api.store.has(name):
+        return Result(200, {"deleted": []})
+    api.store.drop_table(name)
+    return Result(200, {"deleted": [name]})
 
 
 def _get_column(api: Api, asked: Asked) -> Result:
-    return Result(200, api.store.column(*asked.names).spec)
+    return Result(200, api.store.column_spec(*asked.names))
 
 
 def _put_column(api: Api, asked: Asked) -> Result:
@@ -222,13 +234,13 @@ def _delete_column(api: Api, asked: Asked) -> Result:
 def _rename(api: Api, asked: Asked) -> Result:
     old, new, replace = _names(asked.object(), "rename")
     api.store.rename(old, new, replace)
-    return Result(200, {"from": old, "rename": new})
+    return Result(200, {})
 
 
 def _copy(api: Api, asked: Asked) -> Result:
     old, new, replace = _names(asked.object(), "copy")
     api.store.copy(old, new, replace)
-    return Result(200, {"from": old, "copy": new})
+    return Result(200, {})
 
 
 def _names(body: dict[str, Json], key: str) -> tuple[str, str, bool]:
@@ -251,7 +263,18 @@ def _insert_batch(api: Api, asked: Asked) -> Result:
 
 
 def _insert_one(api: Api, asked: Asked) -> Result:
-    return _insert(api, asked.names[0], [asked.object()])
+    """Recorded: the answer is the row itself."""
+    row = asked.object()
+    return Result(200, row, _insert(api, asked.names[0], [row]).rows)
+
+
+def _upload(api: Api, asked: Asked) -> Result:
+    """The first step of an upload. There is nowhere to upload to, so no second one."""
+    api.store.table(asked.names[0])
+    if not api.switches.file_upload:
+        raise Refusal(400, "File upload is not available")
+    place = {"id": str(uuid.uuid4()), "url": "https://files.invalid/upload", "method": "PUT"}
+    return Result(200, place)
 
 
 def _insert(api: Api, table: str, rows: list[Json]) -> Result:
@@ -326,7 +349,8 @@ def _batch(api: Api, asked: Asked) -> Result:
 def _start_job(api: Api, asked: Asked) -> Result:
     inner = Call("POST", asked.names[0], asked.call.body, asked.call.key, asked.call.size)
     route, _ = find("POST", inner.path)
-    if route.kind.startswith("job"):
+    is_lacking = route.writes and not api.switches.data_jobs
+    if route.kind.startswith("job") or is_lacking:
         raise Refusal(404, "The requested resource could not be found.")
     api._check_key(inner, route.writes)
 
@@ -334,7 +358,11 @@ def _start_job(api: Api, asked: Asked) -> Result:
         result = api.handle(inner)
         return result.status, result.body
 
-    return Result(200, api.jobs.start(run))
+    return Result(api.switches.job_created, api.jobs.start(inner.path, run))
+
+
+def _job_list(api: Api, _asked: Asked) -> Result:
+    return Result(200, api.jobs.statuses())
 
 
 def _job_status(api: Api, asked: Asked) -> Result:
@@ -368,6 +396,7 @@ ROUTES = _routes(
     ("POST", r"data/_modify", "modify", True, _modify),
     ("POST", r"data/([^/]+)/batch", "insert", True, _insert_batch),
     ("POST", r"data/([^/]+)/optimize", "optimize", True, _optimize),
+    ("POST", r"data/([^/]+)/file", "upload", True, _upload),
     ("POST", r"data/([^/]+)", "insert", True, _insert_one),
     ("POST", r"_(?:search|query)", "search", False, _search),
     ("POST", r"_aggregate", "search.aggregate", False, _aggregate),
@@ -375,6 +404,7 @@ ROUTES = _routes(
     ("POST", r"_evaluate", "evaluate", False, _evaluate),
     ("POST", r"_predict", "predict", False, _predict),
     ("POST", r"jobs/(.+)", "job.start", False, _start_job),
+    ("GET", r"jobs/?", "job.list", False, _job_list),
     ("GET", r"jobs/([^/]+)", "job.status", False, _job_status),
     ("GET", r"jobs/([^/]+)/result", "job.result", False, _job_result),
 )

@@ -5,11 +5,12 @@ call.
     aito.fail("cut", on="insert", apply="all")            # stored, and the answer lost
     aito.fail("error", on="insert", apply="half")         # half of the batch stored, then a 500
     aito.fail("hang", on="any", times=None, probability=0.05, seed=7)
+    aito.fail("gateway", on="insert", apply="late")       # a 500, and stored by aito.land()
 
 `on` names a kind of call (`insert`, `search`, `delete`, `schema`, `modify`, `optimize`, `rename`,
 `evaluate`, `job`), one of its parts (`schema.write`, `job.result`, ...) or `any`. `apply` says what
-happens to the data first: `none`, `all`, or `half`, which keeps the first half of an insert (and
-nothing of any other call).
+happens to the data first: `none`, `all`, `half`, which keeps the first half of an insert (and
+nothing of any other call), or `late`, which keeps the whole call back until `Aito.land()`.
 """
 
 import json
@@ -22,7 +23,7 @@ from typing import Literal
 from local._http import Response
 from local.aito.schema import Json
 
-Apply = Literal["none", "all", "half"]
+Apply = Literal["none", "all", "half", "late"]
 
 _HTML = (
     b"<html><head><title>Bad gateway</title></head><body><h1>The upstream gave no"
@@ -59,6 +60,7 @@ ANSWERS: dict[str, Response | Callable[[Response], Response]] = {
     "quota": _error(429, "The quota of the plan is used up", **{"x-error-cause": "Quota Exceeded"}),
     "row_limit": _error(429, "Free mode takes no more rows", _FREE_MODE),
     "error": _error(500, "There was an internal server error."),
+    "gateway": _error(500, "Gateway Timeout"),  # *.aito.app says so of what took over 30 s
     "unavailable": _error(503, "The service is unavailable"),
     "bad_gateway": _gateway(502),
     "gateway_timeout": _gateway(504),
@@ -93,6 +95,7 @@ class Fault:
     seconds: float = 1.0
     over_bytes: int = 0
     dice: random.Random = field(default_factory=random.Random, repr=False)
+    later: float | None = None
 
     def wants(self, kind: str, table: str | None, size: int) -> bool:
         """Does this call get the fault? Counts down `skip` and `times` when it is one of those

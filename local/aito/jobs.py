@@ -1,8 +1,8 @@
 """Jobs of the Aito stand-in: a call that runs in a thread, its status, and its result for a while.
 
-What Aito does not document (the shape of a failed job, `/result` before the end, how long a result
-lives) is chosen here to be awkward: an early `/result` is a 404 like that of a lost job, and a
-failed job answers the failure's own status and body.
+Recorded of real instances: a result is gone 900 s after the job ends, a failed job shows no
+`expiresAt`, and its `/result` is a 500 whatever failed. An early `/result` is not documented: here
+it is a 404 like that of a lost job.
 """
 
 import threading
@@ -14,13 +14,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from local.aito.schema import Json, Refusal
+from local.aito.switches import Switches
 
 Outcome = tuple[int, Json]  # HTTP status and body
+RESULT_SECONDS = 900.0  # recorded: a result expires so long after its job has ended
 
 
 @dataclass
 class _Job:
     id: str
+    path: str
     started: float
     outcome: Outcome | None = None
     done: threading.Event = field(default_factory=threading.Event)
@@ -29,39 +32,51 @@ class _Job:
 class Jobs:
     """`seconds`: a job takes at least this long, even when set later.
 
-    `result_seconds`: how long a result is kept.
+    `result_seconds`: how long a result is kept. `ahead`: seconds that this clock is ahead.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, switches: Switches | None = None) -> None:
+        self.switches = switches or Switches()
         self.seconds = 0.0
-        self.result_seconds = 3600.0
+        self.result_seconds = RESULT_SECONDS
+        self.ahead = 0.0
         self._jobs: dict[str, _Job] = {}
         self._failing = 0
 
-    def start(self, call: Callable[[], Outcome]) -> Json:
+    def start(self, path: str, call: Callable[[], Outcome]) -> Json:
         """Begin. -> the body of the answer."""
-        job = _Job(str(uuid.uuid4()), time.time())
+        job = _Job(str(uuid.uuid4()), path, self._now())
         self._jobs[job.id] = job
         failing, self._failing = self._failing > 0, max(0, self._failing - 1)
         threading.Thread(target=_run, args=(job, _failed if failing else call), daemon=True).start()
-        return {"id": job.id, "startedAt": _iso(job.started)}
+        return _begun(job)
+
+    def statuses(self) -> list[Json]:
+        """`GET /jobs/`: every job."""
+        return [self._status(job) for job in list(self._jobs.values())]
 
     def status(self, job_id: str) -> Json:
         """`GET /jobs/{id}`: `finishedAt` and `expiresAt` appear at the end."""
-        job = self._job(job_id)
-        known = {"id": job.id, "startedAt": _iso(job.started)}
+        return self._status(self._job(job_id))
+
+    def _status(self, job: _Job) -> Json:
         if not self._finished(job):
-            return known
+            return _begun(job)
         end = self._end(job)
-        return {**known, "finishedAt": _iso(end), "expiresAt": _iso(end + self.result_seconds)}
+        ended = {**_begun(job), "finishedAt": _iso(end)}
+        if job.outcome is None or job.outcome[0] >= 300:
+            return ended
+        return {**ended, "expiresAt": _iso(end + self.result_seconds)}
 
     def result(self, job_id: str) -> Outcome:
         """`GET /jobs/{id}/result`: what the call itself would have answered."""
         job = self._job(job_id)
         if not self._finished(job) or job.outcome is None:
             raise Refusal(404, f"Job {job.id} has no result yet")
-        if time.time() > self._end(job) + self.result_seconds:
+        if self._expired(job):
             raise Refusal(404, f"The result of job {job.id} has expired")
+        if job.outcome[0] >= 300 and self.switches.failed_jobs == "hidden":
+            return _failed()
         return job.outcome
 
     def lose(self) -> int:
@@ -75,15 +90,23 @@ class Jobs:
         self._failing = times
 
     def _job(self, job_id: str) -> _Job:
-        if job_id not in self._jobs:
+        job = self._jobs.get(job_id)
+        gone = job and self.switches.expired_jobs == "job" and self._expired(job)
+        if job is None or gone:
             raise Refusal(404, f"No such job: {job_id[:80]}")
-        return self._jobs[job_id]
+        return job
+
+    def _now(self) -> float:
+        return time.time() + self.ahead
+
+    def _expired(self, job: _Job) -> bool:
+        return self._finished(job) and self._now() > self._end(job) + self.result_seconds
 
     def _end(self, job: _Job) -> float:
         return job.started + self.seconds
 
     def _finished(self, job: _Job) -> bool:
-        if time.time() < self._end(job):
+        if self._now() < self._end(job):
             return False
         return job.done.wait(0)
 
@@ -99,7 +122,11 @@ def _run(job: _Job, call: Callable[[], Outcome]) -> None:
 
 
 def _failed() -> Outcome:
-    return 500, {"message": "the job failed", "status": 500}
+    return 500, {"message": "There was an internal server error.", "status": 500}
+
+
+def _begun(job: _Job) -> dict[str, Json]:
+    return {"id": job.id, "path": job.path, "startedAt": _iso(job.started)}
 
 
 def _iso(seconds: float) -> str:

@@ -45,12 +45,13 @@ class Scope:
     name: str
     tables: Mapping[str, Table]
     indexes: set[tuple[str, str]] = field(default_factory=set)
+    max_or: int | None = None
 
     @property
     def table(self) -> Table:
         """The table itself."""
         if self.name not in self.tables:
-            raise Refusal(400, f"table '{self.name}' not found", at=self.name)
+            raise Refusal(400, f"failed to open '{self.name}'", at=self.name)
         return self.tables[self.name]
 
     def field(self, name: Json) -> Field:
@@ -135,14 +136,18 @@ class Scope:
         """What a field must be: a value, or one operator with its argument."""
         if not isinstance(value, dict) or target.column.type == "Json":
             return self._equal(target, value)
-        if len(value) != 1:
+        if len(value) != 1 and not value.keys() <= _COMPARISONS.keys():
             raise Refusal(
                 400,
                 f"field '{target.name}': one operator at a time; use $and for several",
                 at=target.name,
             )
-        operator, argument = next(iter(value.items()))
-        return self._operators(operator, target)(target, argument)
+        return _all_of(
+            [
+                self._operators(operator, target)(target, argument)
+                for operator, argument in value.items()
+            ]
+        )
 
     def _operators(self, operator: str, target: Field) -> Callable[[Field, Json], Sql]:
         known: dict[str, Callable[[Field, Json], Sql]] = {
@@ -162,6 +167,8 @@ class Scope:
     def _field_or(self, target: Field, operands: Json) -> Sql:
         """`{"f": {"$or": [...]}}` of values, operators or both."""
         each = _list("$or", operands)
+        if self.max_or is not None and len(each) > self.max_or:
+            raise Refusal(400, f"field '{target.name}': $or has too many values", at=target.name)
         plain = [
             value for value in each if value is not None and not isinstance(value, dict | list)
         ]
@@ -252,13 +259,13 @@ def _not(part: Sql) -> Sql:
     return Sql(f"NOT COALESCE({part.text}, 0)", part.values)
 
 
-def order(scope: Scope, wanted: Json) -> str:
+def order(scope: Scope, wanted: Json, insertion_order: bool = False) -> str:
     """ORDER BY. Ties, and everything when no order is asked for, come shuffled but the same each
     time.
 
     The engine promises no order without `orderBy`; a client that relies on one shall fail here.
     """
-    shuffled = "(m.rowid * 2654435761) % 4294967291"
+    shuffled = "m.rowid" if insertion_order else "(m.rowid * 2654435761) % 4294967291"
     match wanted:
         case None:
             return shuffled

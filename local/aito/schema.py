@@ -50,7 +50,7 @@ class Column:
 
     @property
     def spec(self) -> dict[str, Json]:
-        """The column as the schema endpoints show it: defaults written out."""
+        """The column with its defaults written out."""
         shown = {
             "type": self.type,
             "nullable": self.nullable,
@@ -73,14 +73,6 @@ class Table:
 
     physical: str
     columns: dict[str, Column]
-
-    @property
-    def spec(self) -> dict[str, Json]:
-        """The table as the schema endpoints show it."""
-        return {
-            "type": "table",
-            "columns": {name: column.spec for name, column in self.columns.items()},
-        }
 
 
 class Mismatch(Exception):
@@ -119,25 +111,34 @@ def parse_column(table: str, name: str, physical: str, spec: Json) -> Column:
     """A column from its JSON."""
     check_name(name)
     where = f"Column `{table}.{name}`"
-    if not isinstance(spec, dict) or str(spec.get("type")) not in _CHECKS:
+    if not isinstance(spec, dict) or str(spec.get("type")).lower() not in _SPELLED:
         raise Refusal(400, f"{where}: the type must be one of {', '.join(_CHECKS)}")
     if unknown := spec.keys() - _COLUMN_KEYS:
         raise Refusal(400, f"{where}: unknown key {sorted(unknown)[0]!r}")
+    kind = _SPELLED[spec["type"].lower()]
     if not isinstance(spec.get("nullable", False), bool):
         raise Refusal(400, f"{where}: nullable must be true or false")
     if not isinstance(spec.get("link", ""), str):
         raise Refusal(400, f"{where}: link must be a string, table.column")
     return Column(
         physical,
-        spec["type"],
+        kind,
         spec.get("nullable", False),
-        spec.get("link"),
-        _analyzer(where, spec),
+        _full_link(table, spec.get("link")),
+        _analyzer(where, kind, spec),
     )
 
 
-def _analyzer(where: str, spec: dict[str, Json]) -> Json:
-    if spec["type"] == "Text":
+def _full_link(table: str, link: str | None) -> str | None:
+    """`this.id` links to the own table."""
+    if link is None:
+        return None
+    target, _, column = link.partition(".")
+    return f"{table}.{column}" if target == "this" else link
+
+
+def _analyzer(where: str, kind: str, spec: dict[str, Json]) -> Json:
+    if kind == "Text":
         return spec.get("analyzer", "standard")
     if "analyzer" in spec:
         raise Refusal(400, f"{where}: only a Text column has an analyzer")
@@ -275,3 +276,4 @@ _CHECKS: dict[str, Callable[[Json], Any]] = {
     "Decimal[]": _array(_decimal),
     "Boolean[]": _array(_boolean),
 }
+_SPELLED = {kind.lower(): kind for kind in _CHECKS}

@@ -7,9 +7,10 @@ AITO'S.
     python -m local.aito --port 9005           # in a process of its own
 
 It speaks version 1 of the API: schema, data, queries, evaluation, jobs. `fail` makes it misbehave
-(aito_faults.py), `stats` and `log` tell what it got. Other processes do the same below `/_local/`,
-which is open to anybody on this machine: POST|GET|DELETE /_local/faults, GET|DELETE /_local/stats,
-GET /_local/log, POST /_local/release.
+(faults.py), `switches` turns what builds differ in (switches.py), `stats` and `log` tell what it
+got. Other processes do the same below `/_local/`, which is open to anybody on this machine:
+POST|GET|DELETE /_local/faults, /_local/switches, GET|DELETE /_local/stats, GET /_local/log,
+POST /_local/release, /_local/land, /_local/advance {"seconds": 900}.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from local._http import Request, Response, Server
 from local.aito.api import VERSION, Api, Call, Result, below_prefix, find, refused
 from local.aito.faults import Fault, Faults, first_half
 from local.aito.schema import Json, Refusal
+from local.aito.switches import Switches
 from local.aito.tables import Document
 
 KEY = "local-read-write-key"
@@ -71,6 +73,7 @@ class Aito:
         self._faults = Faults()
         self._lock = threading.Lock()
         self._tallies: dict[str, Tally] = {}
+        self._late: list[Call] = []
         self.log: list[Entry] = []
         self._server = Server(self._answer, port)
         self.url = self._server.url
@@ -121,6 +124,11 @@ class Aito:
     def refusal_status(self, status: int) -> None:
         self._api.refusal_status = status
 
+    @property
+    def switches(self) -> Switches:
+        """What Aito's builds differ in."""
+        return self._api.switches
+
     def refuse(self, objection: Callable[[Document], str | None] | None) -> None:
         """Refuse rows that their schema allows: what a real engine may do for reasons of its own.
 
@@ -146,6 +154,10 @@ class Aito:
     def job_result_seconds(self, seconds: float) -> None:
         self._api.jobs.result_seconds = seconds
 
+    def advance(self, seconds: float) -> None:
+        """Let the clock of jobs run ahead: results expire 900 s after their job's end."""
+        self._api.jobs.ahead += seconds
+
     # -- misbehaviour
 
     def fail(self, what: str, **order: Any) -> Fault:
@@ -153,8 +165,21 @@ class Aito:
         return self._faults.add(what, **order)
 
     def heal(self) -> None:
-        """Forget every fault that was ordered; calls that hang are cut."""
+        """Forget every fault that was ordered; calls that hang are cut. Switches stay."""
         self._faults.clear()
+
+    def land(self) -> int:
+        """Apply the calls that were kept back, in their order. -> how many."""
+        with self._lock:
+            late, self._late = self._late, []
+        for call in late:
+            self._api.handle(call)
+        return len(late)
+
+    def forget_late(self) -> None:
+        """Drop the calls that were kept back."""
+        with self._lock:
+            self._late.clear()
 
     def release(self) -> None:
         """Cut the calls that hang now."""
@@ -251,33 +276,49 @@ class Aito:
 
     def _call(self, call: Call, request: Request) -> Response:
         kind, writes = _kind(call)
-        table = _table(call)
-        fault = self._faults.take(kind, table, call.size)
+        fault = self._faults.take(kind, _table(call), call.size) or self._gateway(kind)
         result = self._applied(call, fault)
         response = _plain(result)
         if fault is not None:
             self._wait(fault, request)
             response = fault.answer(response)
-        self._note(
-            kind,
-            Entry(kind, table, response.status, result.rows, fault.what if fault else None),
-            call.size,
-            writes,
-        )
+        what = fault.what if fault else None
+        entry = Entry(kind, _table(call), response.status, result.rows, what)
+        self._note(kind, entry, call.size, writes)
         return response
+
+    def _gateway(self, kind: str) -> Fault | None:
+        """A call that takes its time, and what a gateway in front makes of it."""
+        seconds = self.switches.slow.get(kind, 0.0)
+        patience = self.switches.gateway_seconds
+        if patience is not None and seconds > patience:
+            return Fault("gateway", apply="late", seconds=patience, later=seconds - patience)
+        return Fault("slow", apply="all", seconds=seconds) if seconds else None
 
     def _applied(self, call: Call, fault: Fault | None) -> Result:
         """Let the call through to the data, or half of it, or nothing, as the fault says."""
         if fault is None or fault.apply == "all":
             return self._api.handle(call)
+        if fault.apply == "late":
+            self._keep_back(call, fault.later)
         if fault.apply == "half" and call.path.endswith("/batch"):
             return self._api.handle(replace(call, body=first_half(call.body)))
         return Result(200, {})
 
+    def _keep_back(self, call: Call, seconds: float | None) -> None:
+        """Apply the call after so many seconds; None: by `land`."""
+        if seconds is None:
+            with self._lock:
+                self._late.append(call)
+            return
+        timer = threading.Timer(seconds, self._api.handle, (call,))
+        timer.daemon = True
+        timer.start()
+
     def _wait(self, fault: Fault, request: Request) -> None:
         if fault.what == "hang":
             self._faults.hang(request.peer_gone)
-        if fault.what == "slow":
+        if fault.what == "slow" or fault.later is not None:
             self._faults.pause(fault.seconds)
 
     def _note(self, kind: str, entry: Entry, size: int, writes: bool) -> None:
@@ -299,6 +340,16 @@ class Aito:
                 self.heal()
             case "POST", "release":
                 self.release()
+            case "POST", "land":
+                self.land()
+            case "POST", "advance":
+                self.advance(float(json.loads(body)["seconds"]))
+            case "POST", "switches":
+                return self._turn(json.loads(body))
+            case "GET", "switches":
+                return _json(200, self.switches.shown())
+            case "DELETE", "switches":
+                self.switches.reset()
             case "GET", "stats":
                 return _json(200, {kind: asdict(tally) for kind, tally in self.stats().items()})
             case "DELETE", "stats":
@@ -308,6 +359,13 @@ class Aito:
             case _:
                 return _json(404, {"message": "no such thing below /_local/"})
         return _json(200, {})
+
+    def _turn(self, changes: Json) -> Response:
+        try:
+            self.switches.turn(**changes)
+        except (TypeError, ValueError) as error:
+            return _json(400, {"message": str(error)})
+        return _json(200, self.switches.shown())
 
     def _order(self, orders: Json) -> Response:
         try:

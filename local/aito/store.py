@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,12 +47,43 @@ class Store(Tables):
         """
         with self._lock:
             table = self.table(name)
-            encoded = encode_rows(name, table, rows)
-            self._check_objections(name, rows)
-            marks = ", ".join("?" * len(table.columns))
-            with self._atomic():
-                self._many(f"INSERT INTO {table.physical} VALUES ({marks})", encoded)
+            try:
+                encoded = self._encoded(name, table, rows)
+            except Refusal:
+                self._keep_rows_before(name, table, rows)
+                raise
+            self._add(table, encoded)
             return len(rows)
+
+    def _encoded(self, name: str, table: Table, rows: Sequence[Json]) -> list[list[Any]]:
+        encoded = encode_rows(name, table, rows)
+        self._check_objections(name, rows)
+        self._check_dangling(name, table, rows)
+        return encoded
+
+    def _add(self, table: Table, encoded: list[list[Any]]) -> None:
+        marks = ", ".join("?" * len(table.columns))
+        with self._atomic():
+            self._many(f"INSERT INTO {table.physical} VALUES ({marks})", encoded)
+
+    def _keep_rows_before(self, name: str, table: Table, rows: Sequence[Json]) -> None:
+        """Store the good rows before the first bad one, where this build does so."""
+        if self.switches.refused_rows == "none":
+            return
+        with suppress(Refusal):
+            for row in rows:
+                self._add(table, self._encoded(name, table, [row]))
+
+    def _check_dangling(self, name: str, table: Table, rows: Sequence[Document]) -> None:
+        links = {key: each.link for key, each in table.columns.items() if each.link}
+        if self.switches.dangling_links or not links:
+            return
+        for key, link in links.items():
+            target, _, column = str(link).partition(".")
+            for row in rows:
+                value = row.get(key)
+                if value is not None and not self.count(target, {column: value}):
+                    raise Refusal(400, f"Table `{name}`: column '{key}' links to no row")
 
     def _check_objections(self, name: str, rows: Sequence[Document]) -> None:
         for number, row in enumerate(rows) if self.objection else ():
@@ -62,7 +94,7 @@ class Store(Tables):
         """How many rows match."""
         with self._lock:
             self.table(name)
-            scope = Scope(name, self._tables)
+            scope = self._scope_of(name)
             return self._count(scope, scope.condition(where or {}))
 
     def search(self, query: Json) -> Document:
@@ -73,8 +105,10 @@ class Store(Tables):
             offset, limit = number(query, "offset", 0), number(query, "limit", 10)
             fields, ordering = (
                 selected(scope, query.get("select")),
-                order(scope, query.get("orderBy")),
+                order(scope, query.get("orderBy"), self.switches.insertion_order),
             )
+            if self.switches.max_limit is not None:
+                limit = min(limit, self.switches.max_limit)
             total = self._count(scope, condition)
             hits = (
                 self._documents(scope, condition, fields, ordering, limit, offset) if limit else []
@@ -87,7 +121,7 @@ class Store(Tables):
         -> (position in the table, values).
         """
         with self._lock:
-            scope = Scope(query["from"], self._tables)
+            scope = self._scope_of(query["from"])
             condition = scope.condition(query.get("where", {}))
             shown = [scope.field(name) for name in fields]
             limit, offset = number(query, "limit", _ALL), number(query, "offset", 0)
@@ -99,7 +133,7 @@ class Store(Tables):
     def field_column(self, table: str, name: Json) -> Column:
         """The column a field of a query means, over one hop where it says so."""
         with self._lock:
-            return Scope(table, self._tables).field(name).column
+            return self._scope_of(table).field(name).column
 
     def aggregate(self, query: Json) -> Document:
         """`_aggregate`: `["f.$max", ...]` over the rows that match."""
@@ -122,13 +156,22 @@ class Store(Tables):
         """Remove the rows that match. -> how many."""
         with self._lock:
             self.table(name)
-            scope = Scope(name, self._tables)
+            scope = self._scope_of(name)
             return self._change(
                 scope, f"DELETE FROM {scope.table.physical} AS m", (), scope.condition(where)
             )
 
     def modify(self, operations: Sequence[Json]) -> Changes:
         """`_modify`: all operations or none."""
+        way = self.switches.modify
+        if way == "missing":
+            raise Refusal(404, "The requested resource could not be found.")
+        deletes = [each for each in operations if _is_delete(each)]
+        others = [each for each in operations if not _is_delete(each)]
+        if way == "inserts first":
+            operations = [*others, *deletes]
+        if way == "no delete":
+            operations = others
         with self._lock, self._atomic():
             return sum((self._operation(each) for each in operations), Changes())
 
@@ -139,6 +182,8 @@ class Store(Tables):
                     inserted=self.insert(name, rows if isinstance(rows, list) else [rows])
                 )
             case {"from": str(name), "delete": where, **rest} if not rest:
+                if self.switches.modify == "wrong row":
+                    return Changes(deleted=self._delete_another(name, where))
                 return Changes(deleted=self.delete(name, where))
             case {"update": str(name), "where": where, "set": dict(values), **rest} if (
                 rest.keys() <= {"upsert"}
@@ -146,9 +191,17 @@ class Store(Tables):
                 return self._update(name, where, values, rest.get("upsert") is True)
         raise Refusal(400, "An operation is one of into/insert, update/where/set and from/delete")
 
+    def _delete_another(self, name: str, where: Json) -> int:
+        """Remove one row that does not match, as some builds did."""
+        scope = self._scope_of(name)
+        other = scope.condition({"$not": where})
+        first = f"SELECT MIN(m.rowid) FROM {scope.table.physical} m WHERE {other.text}"
+        statement = f"DELETE FROM {scope.table.physical} WHERE rowid = ({first})"
+        return self._run(statement, other.values).rowcount
+
     def _update(self, name: str, where: Json, values: Document, upsert: bool) -> Changes:
         table = self.table(name)
-        scope = Scope(name, self._tables)
+        scope = self._scope_of(name)
         condition = scope.condition(where)
         if not values:
             raise Refusal(400, "set names no field", at="set")
@@ -163,12 +216,15 @@ class Store(Tables):
             )
         )
 
+    def _scope_of(self, name: str) -> Scope:
+        return Scope(name, self._tables, max_or=self.switches.max_or)
+
     def _scope(self, query: Json, keys: set[str]) -> Scope:
         if not isinstance(query, dict) or not isinstance(query.get("from"), str):
             raise Refusal(400, "a query is an object with a table in `from`")
         for key in query.keys() - keys:
             raise Refusal(400, f"unknown key '{key[:80]}' in the query", at=key)
-        return Scope(query["from"], self._tables)
+        return self._scope_of(query["from"])
 
     def _documents(
         self,
@@ -185,6 +241,8 @@ class Store(Tables):
             scope, condition, [field.sql for field in fields], ordering, limit, offset
         )
         decoded = (_decoded(fields, row) for row in rows)
+        if self.switches.null_booleans == "false":
+            decoded = (_without_null_booleans(fields, row) for row in decoded)
         return [
             {name: value for name, value in zip(names, row, strict=True) if value is not None}
             for row in decoded
@@ -219,17 +277,28 @@ class Store(Tables):
         """Every row in the order of insertion, as hits show it."""
         with self._lock:
             self.table(name)
-            scope = Scope(name, self._tables)
+            scope = self._scope_of(name)
             return self._documents(scope, TRUE, selected(scope, None), "m.rowid", -1, 0)
 
     def double(self, name: str, where: Json) -> int:
         """Store the rows that match once more. -> how many."""
         with self._lock:
-            scope = Scope(name, self._tables)
+            scope = self._scope_of(name)
             physical, condition = scope.table.physical, scope.condition(where)
             return self._change(
                 scope, f"INSERT INTO {physical} SELECT m.* FROM {physical} m", (), condition
             )
+
+
+def _is_delete(operation: Json) -> bool:
+    return isinstance(operation, dict) and "delete" in operation
+
+
+def _without_null_booleans(fields: Sequence[Field], row: list[Json]) -> list[Json]:
+    return [
+        False if value is None and field.column.type == "Boolean" else value
+        for field, value in zip(fields, row, strict=True)
+    ]
 
 
 def _decoded(fields: Sequence[Field], row: Sequence[Any]) -> list[Json]:

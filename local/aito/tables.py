@@ -12,16 +12,20 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
+from local.aito.readback import collection_spec, column_spec, table_spec
 from local.aito.schema import (
     SQL_TYPES,
     Column,
     Json,
+    Mismatch,
     Refusal,
     Table,
     check_name,
+    encode_value,
     parse_column,
     parse_table,
 )
+from local.aito.switches import Switches
 
 Document = dict[str, Json]
 
@@ -29,7 +33,8 @@ Document = dict[str, Json]
 class Tables:
     """Tables by name. What is in them is the business of `Store`."""
 
-    def __init__(self) -> None:
+    def __init__(self, switches: Switches | None = None) -> None:
+        self.switches = switches or Switches()
         self._lock = threading.RLock()
         self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         self._tables: dict[str, Table] = {}
@@ -38,13 +43,32 @@ class Tables:
     def schema(self) -> Document:
         """All tables, as `GET /schema` shows them."""
         with self._lock:
-            return {"schema": {name: table.spec for name, table in self._tables.items()}}
+            tables = {name: self.spec(name) for name in self._tables}
+            collections = {name: collection_spec() for name in self.switches.collections}
+            return {"schema": tables | collections}
+
+    def spec(self, name: str) -> Document:
+        """A table as the schema endpoints show it."""
+        return table_spec(name, self.table(name), self.switches)
+
+    def column_spec(self, table: str, name: str) -> Document:
+        """A column as the schema endpoints show it."""
+        return column_spec(table, self.column(table, name), self.switches)
 
     def table(self, name: str) -> Table:
         """A table by name, or the documented 404."""
+        self._check_kind(name)
         if name not in self._tables:
             raise Refusal(404, f"No such table: {name}")
         return self._tables[name]
+
+    def has(self, name: str) -> bool:
+        """Whether there is a table of this name."""
+        return name in self._tables
+
+    def _check_kind(self, name: str) -> None:
+        if name in self.switches.collections:
+            raise Refusal(400, f"`{name}` is a collection and not a table")
 
     def column(self, table: str, name: str) -> Column:
         """A column by name, or a 404."""
@@ -79,16 +103,28 @@ class Tables:
         """
         with self._lock:
             there = self.table(table)
-            column = parse_column(table, name, f"c{next(self._numbers)}n", spec)
+            value, spec = _value(spec)
+            column = self._column(table, name, spec)
             self._check_links(table, Table(there.physical, {name: column}), self._tables)
             before = there.columns.get(name)
             if before is not None and before.spec == column.spec:
                 return
-            self._check_column_change(table, name, before, column)
+            encoded = _encoded(table, name, column, value)
+            self._check_column_change(table, name, before, column, encoded)
             self._db.execute(f"ALTER TABLE {there.physical} ADD COLUMN {_declared(column)}")
             if before is not None:
                 self._drop_column(there, name)
             there.columns[name] = column
+            self._run(f"UPDATE {there.physical} SET {column.physical} = ?", [encoded])
+
+    def _column(self, table: str, name: str, spec: Json) -> Column:
+        return self._known(parse_column(table, name, f"c{next(self._numbers)}n", spec))
+
+    def _known(self, column: Column) -> Column:
+        """The column, unless this build does not have its type."""
+        if column.type == "Long" and not self.switches.long_type:
+            raise Refusal(400, "unknown type 'Long'")
+        return column
 
     def drop_table(self, name: str) -> None:
         """`DELETE /schema/{table}`; refused while another table links to it."""
@@ -150,10 +186,15 @@ class Tables:
         return f"t{next(self._numbers)}"
 
     def _parsed(self, name: str, spec: Json) -> Table:
-        if name in self._tables and self._has_rows(name):
+        self._check_kind(name)
+        filled = name in self._tables and self._has_rows(name)
+        if filled and self.switches.put_over_rows == "refuse":
             reason = "The table contains data, please delete the data first."
             raise Refusal(400, f"Cannot replace table `{name}` schema. {reason}")
-        return parse_table(name, self._physical(), spec)
+        table = parse_table(name, self._physical(), spec)
+        for column in table.columns.values():
+            self._known(column)
+        return table
 
     def _replace(self, name: str, table: Table) -> None:
         if name in self._tables:
@@ -191,17 +232,17 @@ class Tables:
             self._check_unlinked(f"{name}.{column}")
 
     def _check_column_change(
-        self, table: str, name: str, before: Column | None, column: Column
+        self, table: str, name: str, before: Column | None, column: Column, value: Any
     ) -> None:
         if not self._has_rows(table):
             return
         if before is not None:
             raise Refusal(400, f"Cannot change column `{table}.{name}`: the table contains data")
-        if not column.nullable:
+        if not column.nullable and value is None:
             raise Refusal(
                 400,
                 f"Cannot add column `{table}.{name}`: the table contains data, so it must be"
-                " nullable",
+                " nullable or have a value",
             )
 
     def _drop_column(self, table: Table, name: str) -> None:
@@ -212,10 +253,13 @@ class Tables:
     def _make_room(self, name: str, table: Table, replace: bool) -> None:
         """Drop the table whose place another one takes."""
         check_name(name)
+        self._check_kind(name)
         if name not in self._tables:
             return
         if not replace:
             raise Refusal(400, f"Table `{name}` already exists")
+        if not self.switches.rename_over_linked:
+            self._check_unlinked(name)
         self._check_linked(name, table)
         self._db.execute(f"DROP TABLE {self._tables.pop(name).physical}")
 
@@ -264,6 +308,24 @@ def _storable() -> Iterator[None]:
         raise Refusal(400, "Invalid text: a half of a surrogate pair is not a character") from None
     except OverflowError:
         raise Refusal(400, "Invalid number: beyond 64 bits") from None
+
+
+def _value(spec: Json) -> tuple[Json, Json]:
+    """The value that rows get which are there already, and the column without it."""
+    if not isinstance(spec, dict) or "value" not in spec:
+        return None, spec
+    return spec["value"], {key: each for key, each in spec.items() if key != "value"}
+
+
+def _encoded(table: str, name: str, column: Column, value: Json) -> Any:
+    if value is None:
+        return None
+    try:
+        return encode_value(column, value)
+    except Mismatch:
+        raise Refusal(
+            400, f"Column `{table}.{name}`: the value does not fit {column.type}"
+        ) from None
 
 
 def _declared(column: Column) -> str:

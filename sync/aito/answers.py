@@ -45,6 +45,7 @@ GATEWAY_SECONDS = 25.0
 # A gateway's words are short. Longer words may quote a row that speaks of time-outs.
 GATEWAY_WORDS = 120
 _GATEWAY = re.compile(r"gateway|time[d]?[ -]?out", re.IGNORECASE)
+_CODE = re.compile(r"[a-z_]{1,40}(?:\.[a-z_]{1,40}){0,3}")
 _NO_TABLE = re.compile(r"(?:\d+:\d+: )?(?:failed to open '|No such table)", re.IGNORECASE)
 _REFUSALS = {
     400: Refusal.ROWS,
@@ -89,8 +90,9 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """Aito's error code. Empty where it gives none."""
-        return str(self.body.get("error", "")) if isinstance(self.body, dict) else ""
+        """Aito's error code. Empty where it gives none: text in its place may quote a row."""
+        code = self.body.get("error") if isinstance(self.body, dict) else None
+        return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
 
     @property
     def words(self) -> str:

@@ -7,7 +7,7 @@ travel in wire.py.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from sync.aito.answers import Answer, Reaction, error, reaction
@@ -64,6 +64,16 @@ class Transport:
         return f"Transport({self._url})"
 
     @property
+    def url(self) -> str:
+        """The base URL."""
+        return self._url
+
+    @property
+    def deadline(self) -> Deadline:
+        """The end of the run's time."""
+        return self._deadline
+
+    @property
     def calls(self) -> int:
         """How many requests Aito may have received so far."""
         return self._calls
@@ -89,7 +99,7 @@ class Transport:
         renewed = False
         while True:
             key = self._key.get()
-            answer = self._exchange(method, path, body, key, limit)
+            answer = self._sent(method, path, body, {"x-api-key": key}, limit)
             meaning = reaction(answer)
             if meaning is Reaction.DONE:
                 return answer.body
@@ -100,11 +110,34 @@ class Transport:
                 raise error(what, answer)
             attempt += 1
 
-    def _exchange(
-        self, method: str, path: str, body: bytes | None, key: str, seconds: float
+    def attempt(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a request once and return its answer, whatever it is. For checks of Aito itself.
+
+        headers: in place of the key. Raises AccessDenied or Unavailable when there is no key.
+        """
+        chosen = self.key_header() if headers is None else headers
+        return self._sent(method, path, body, chosen, self._timeout_seconds)
+
+    def key_header(self) -> dict[str, str]:
+        """The header that carries the key. Raises AccessDenied or Unavailable."""
+        return {"x-api-key": self._key.get()}
+
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        seconds: float,
     ) -> Answer:
         self._limiter.wait()
-        answer = self._wire.exchange(method, path, body, {"x-api-key": key}, seconds)
+        answer = self._wire.exchange(method, path, body, headers, seconds)
         if answer.sent:
             with self._lock:
                 self._calls += 1

@@ -18,6 +18,7 @@ from aito.v1.requests import (
 from sync.aito import schema
 from sync.aito.conditions import where
 from sync.aito.transport import Transport
+from sync.aito.upsert import Upserts
 from sync.base.errors import (
     ActionRequired,
     OutcomeUnknown,
@@ -28,7 +29,7 @@ from sync.base.errors import (
 )
 from sync.model.batches import Batch
 from sync.model.columns import Column, SchemaDifference, TargetSchema, TargetTable
-from sync.model.conditions import Condition, OneOf
+from sync.model.conditions import Condition
 
 PAGE_ROWS = 10_000  # of one answer. Aito's own examples use it.
 OPTIMIZE_SECONDS = 10.0  # Optimizing goes on without its caller.
@@ -42,6 +43,7 @@ class AitoTarget:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self._upserts = Upserts(self)
 
     @property
     def calls(self) -> int:
@@ -174,12 +176,29 @@ class AitoTarget:
             raise OutcomeUnknown(text, Unknown.UNREADABLE)
 
     def upsert(self, table: str, key: str, keys: Sequence[Any], batch: Batch) -> None:
-        """Delete the rows with these keys and store the batch, in one step.
+        """Delete the rows with these keys and store the batch.
 
-        So it may be repeated. Raises OutcomeUnknown all the same: a server error that repeats
-        means a bad row, and the caller looks for it.
+        In one step where Aito can do that (see upsert.py), so it may be repeated.
         """
-        body = _modification(table, OneOf(key, tuple(keys)), batch)
+        self._upserts.send(table, key, keys, batch)
+
+    @property
+    def upsert_way(self) -> str:
+        """How rows are replaced in this run: `modify`, or `delete and insert`."""
+        return self._upserts.way
+
+    @property
+    def rows_lost_by_upsert(self) -> int:
+        """How many other rows the first upsert of this run has removed. They must be restored."""
+        return self._upserts.rows_lost
+
+    def modify(self, table: str, condition: Condition, batch: Batch) -> None:
+        """Delete the rows that match and store the batch, in one step as Aito promises.
+
+        It may be repeated. Raises OutcomeUnknown all the same: a server error that repeats means
+        a bad row, and the caller looks for it.
+        """
+        body = _modification(table, condition, batch)
         self._transport.send("POST", f"{BASE}/data/_modify", body, once=True)
 
     def delete(self, table: str, condition: Condition) -> int:

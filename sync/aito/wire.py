@@ -18,7 +18,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
@@ -41,9 +41,6 @@ from urllib3.util.retry import Retry
 
 from sync.aito.answers import Answer
 from sync.base.errors import ActionRequired
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 # Five attempts and their pauses end within 30 s. Then a run says that Aito cannot be reached.
 CONNECT_SECONDS = 3.0
@@ -219,7 +216,7 @@ class _TimedReader(io.RawIOBase):
         """Always."""
         return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int | None:
+    def readinto(self, buffer: Any) -> int | None:
         """Read some bytes. Raises TimeoutError."""
         self._sock.settimeout(_left())
         return self._raw.readinto(buffer)

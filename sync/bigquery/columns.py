@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sync.base.errors import SchemaMismatch
@@ -69,10 +69,11 @@ def columns(table: TableSettings, fields: Sequence[Field]) -> tuple[SqlColumn, .
     """
     cursor = table.cursor.column if table.cursor else None
     settings = table.columns or {}
+    fields = [_with_name_of_key(field, table.key) for field in fields]
     made: list[SqlColumn] = []
     problems: list[str] = []
     for field in fields:
-        if field.name == cursor:
+        if cursor and is_same_name(field.name, cursor):
             continue
         try:
             made.append(_column(field, settings.get(field.name, ColumnSettings()), table.key))
@@ -85,6 +86,35 @@ def columns(table: TableSettings, fields: Sequence[Field]) -> tuple[SqlColumn, .
     if cursor:
         made.append(_cursor_column(cursor, settings.get(cursor, ColumnSettings())))
     return tuple(made)
+
+
+def is_same_name(name: str, other: str) -> bool:
+    """Whether BigQuery takes two names of columns for one: it compares them without case."""
+    return name.lower() == other.lower()
+
+
+def check_names(table: TableSettings) -> None:
+    """Raises SchemaMismatch when BigQuery would take two columns of a table for one."""
+    names = list(table.columns or {})
+    if table.cursor and table.cursor.column not in names:
+        names.append(table.cursor.column)
+    first: dict[str, str] = {}
+    problems = []
+    for name in names:
+        other = first.setdefault(name.lower(), name)
+        if other != name:
+            problems.append(f"  - {other} and {name}: BigQuery compares names without case")
+    if problems:
+        lines = "\n".join(problems)
+        remedy = "Remedy: give one of them another name, with `sql:` for its source column."
+        raise SchemaMismatch(f"{table.name}: columns with the same name:\n{lines}\n{remedy}")
+
+
+def _with_name_of_key(field: Field, key: str | None) -> Field:
+    """The key's column has the name that the configuration gives to the key."""
+    if key and is_same_name(field.name, key):
+        return replace(field, name=key)
+    return field
 
 
 def _table_problems(
@@ -107,7 +137,7 @@ def _table_problems(
 def _hidden_by_cursor(cursor: str, fields: Sequence[Field]) -> Iterator[str]:
     """A source column of the cursor's name is replaced. That is right only if it holds a time."""
     for field in fields:
-        if field.name == cursor and field.type not in CURSOR_TYPES:
+        if is_same_name(field.name, cursor) and field.type not in CURSOR_TYPES:
             yield (
                 f"{field.name}: the source has a column of this name ({field.type}), and"
                 " cursor.column would hide it; give cursor.column another name"
@@ -128,9 +158,13 @@ def _column(field: Field, settings: ColumnSettings, key: str | None) -> SqlColum
         analyzer=settings.analyzer,
     )
     source = quoted(field.name)
+    value = types.value(field, source, aito_type)
+    if field.name == key and (field.type, aito_type) == ("INTEGER", "Int"):
+        # A key that does not fit Int is compared with others, thus its document shows a number.
+        value = types.exact_integer(source)
     return SqlColumn(
         column,
-        value=types.value(field, source, aito_type),
+        value=value,
         faults=tuple(_faults(field, column)),
         text=types.key_text(field, source, aito_type) if field.name == key else "",
     )
@@ -180,7 +214,7 @@ def _nullable(field: Field, settings: ColumnSettings, *, is_key: bool) -> bool:
         return False
     if settings.nullable is not None:
         return settings.nullable
-    return not field.required
+    return not field.required or types.may_become_null(field)
 
 
 def _faults(field: Field, column: Column) -> Iterator[Fault]:
@@ -190,9 +224,15 @@ def _faults(field: Field, column: Column) -> Iterator[Fault]:
         yield _outside(field, column, INT_32)
     if scalar == "Decimal" and field.type == "INTEGER":
         yield _outside(field, column, EXACT_FLOAT)
-    if not column.nullable and not field.repeated:  # an array that is NULL becomes an empty one
-        value = types.value(field, quoted(column.name), column.type)
-        yield Fault(f"{value} IS NULL", f"{column.name}: NULL in a column that is not nullable")
+    if not column.nullable and _can_be_null(field):
+        condition = types.is_null(field, quoted(column.name), column.type)
+        yield Fault(condition, f"{column.name}: NULL in a column that is not nullable")
+
+
+def _can_be_null(field: Field) -> bool:
+    if field.repeated:  # an array that is NULL becomes an empty one
+        return False
+    return not field.required or types.may_become_null(field)
 
 
 # The wider type to declare, by the type that is too narrow.

@@ -83,7 +83,7 @@ def partition_since(table: BigQueryTable, start: int) -> Predicates:
     can have. The time of ingestion does: see MAX_AHEAD.
     """
     parts = table.partitioning
-    if parts is None or _is_partitioned_by_cursor(table):
+    if parts is None or is_partitioned_by_cursor(table):
         return Predicates()
     if parts.column and not parts.required:
         return Predicates()
@@ -94,7 +94,8 @@ def partition_since(table: BigQueryTable, start: int) -> Predicates:
     return Predicates((condition,), (_moment("partition_start", kind, since),))
 
 
-def _is_partitioned_by_cursor(table: BigQueryTable) -> bool:
+def is_partitioned_by_cursor(table: BigQueryTable) -> bool:
+    """Whether the cursor's source column is the partition column."""
     parts, cursor = table.partitioning, table.settings.cursor
     if parts is None or parts.column is None or cursor is None:
         return False

@@ -20,10 +20,11 @@ from sync.bigquery.predicates import (
     cursor_is_not_null,
     cursor_is_null,
     cursor_since,
+    is_partitioned_by_cursor,
     partition_since,
 )
-from sync.bigquery.table import BigQueryTable
-from sync.bigquery.types import epoch_seconds, quoted
+from sync.bigquery.table import DOCUMENT_BYTES, BigQueryTable
+from sync.bigquery.types import epoch_seconds, exact_integer, quoted
 from sync.config import BatchSettings, TableSettings
 from sync.model.sql import Parameter, Query
 from sync.model.window import BEGINNING, HOUR, Slice, Window
@@ -90,6 +91,8 @@ def declared(table: TableSettings) -> list[str]:
 def shape(table: BigQueryTable) -> Query:
     """A query whose result columns are the table's columns and the cursor, as `sync_cursor`.
 
+    The columns that the configuration names come first, in the order of `declared`. They have other
+    names here: BigQuery refuses some characters in a result's names that Aito allows.
     It is for a dry run only. It has the predicates that BigQuery may require: the cursor may be the
     partition column of a table behind a view.
     """
@@ -99,19 +102,31 @@ def shape(table: BigQueryTable) -> Query:
     if table.settings.columns is None:
         select = _everything(table, predicates)
     else:
-        select = _picked(table, declared(table.settings), predicates)
+        select = _declared_columns(table, predicates)
     return Query(f"{select} LIMIT 0", predicates.parameters)
 
 
 def first_row(table: BigQueryTable) -> Query:
     """A query that finds a row if the source shows any."""
     predicates = partition_since(table, BEGINNING)
+    if is_partitioned_by_cursor(table):  # BigQuery may require a predicate on it
+        predicates += cursor_is_not_null(table)
     return Query(f"SELECT 1 {_from(table)} {predicates.where} LIMIT 1", predicates.parameters)
 
 
 def _everything(table: BigQueryTable, predicates: Predicates) -> str:
     cursor = f", {cursor_column(table)} AS sync_cursor" if table.settings.cursor else ""
     return f"SELECT *{cursor} {_from(table)} {predicates.where}"
+
+
+def _declared_columns(table: BigQueryTable, predicates: Predicates) -> str:
+    columns = [
+        f"{_expression(table, name)} AS sync_column_{place}"
+        for place, name in enumerate(declared(table.settings))
+    ]
+    if table.settings.cursor:
+        columns.append(f"{cursor_column(table)} AS sync_cursor")
+    return f"SELECT {', '.join(columns)} {_from(table)} {predicates.where}"
 
 
 # -- histogram
@@ -198,9 +213,18 @@ FROM sync_timed WHERE sync_key IN UNNEST(@keys) GROUP BY sync_key"""
 
 # -- batches
 
+# A document that is too large to be sent is a reject, and does not travel either.
+_SIZED = """\
+SELECT sync_key, sync_second, {cursor}
+    IF(sync_problem IS NULL AND BYTE_LENGTH(sync_document) > @document_bytes,
+      @too_large, sync_problem) AS sync_problem,
+    IF(BYTE_LENGTH(sync_document) > @document_bytes,
+      {short_document}, sync_document) AS sync_document
+  FROM made"""
+
 # One row per key, that of the newest cursor. Rows without a key are all kept: they are rejects.
 _CHOSEN = """\
-SELECT * FROM made WHERE TRUE
+SELECT * FROM sized WHERE TRUE
   QUALIFY sync_key IS NULL OR ROW_NUMBER() OVER (
     PARTITION BY sync_key ORDER BY {by_cursor}sync_document DESC) = 1"""
 
@@ -250,6 +274,7 @@ def batches(
 WITH {later.step}sync_picked AS ({_picked(table, _document_names(table), inside)}),
 sync_timed AS ({_timed(table)}),
 made AS ({_made(table, in_shard)}),
+sized AS ({_sized(table)}),
 chosen AS ({_CHOSEN.format(by_cursor="sync_cursor DESC, " if table.settings.cursor else "")}),
 kept AS ({_KEPT.format(unless_later=later.condition)}),
 numbered AS ({_NUMBERED}),
@@ -260,6 +285,8 @@ batched AS ({_BATCHED})
         *later.parameters,
         Parameter("batch_rows", "INT64", limits.rows),
         Parameter("batch_bytes", "INT64", limits.bytes),
+        Parameter("document_bytes", "INT64", DOCUMENT_BYTES),
+        Parameter("too_large", "INT64", len(table.faults)),
         *in_shard.parameters,
     )
     return Query(text, parameters)
@@ -287,6 +314,24 @@ def _problem(table: BigQueryTable) -> str:
     faults = enumerate(table.faults)
     cases = [f"WHEN {fault.condition} THEN {index}" for index, fault in faults]
     return f"CASE {' '.join(cases)} END" if cases else "CAST(NULL AS INT64)"
+
+
+def _sized(table: BigQueryTable) -> str:
+    cursor = "sync_cursor, " if table.settings.cursor else ""
+    return _SIZED.format(cursor=cursor, short_document=_short_document(table))
+
+
+def _short_document(table: BigQueryTable) -> str:
+    """SQL of a document that tells only which row it is, and how large its document was."""
+    members = ["BYTE_LENGTH(sync_document) AS document_bytes"]
+    for column in table.sql_columns:
+        if column.name == table.settings.key:
+            is_text = column.column.type == "String"
+            key = "sync_key" if is_text else exact_integer("sync_key")
+            members.append(f"{key} AS {quoted(column.name)}")
+    if table.settings.cursor:
+        members.append(f"sync_second AS {quoted(table.settings.cursor.column)}")
+    return f"TO_JSON_STRING(STRUCT({', '.join(members)}))"
 
 
 def _in_shard(part: Slice, shard: int) -> Predicates:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from google.cloud import bigquery
 
-from sync.base.errors import SchemaMismatch
+from sync.base.errors import AccessDenied, ActionRequired, SchemaMismatch
 from sync.bigquery import queries
-from sync.bigquery.columns import columns
+from sync.bigquery.columns import check_names, columns
 from sync.bigquery.errors import translated
 from sync.bigquery.session import BigQuerySession
 from sync.bigquery.table import BigQueryTable, Partitioning
@@ -32,6 +33,9 @@ FINE_HOURS = 24
 MINUTE = 60
 # BigQuery's API reports some types under a second name.
 API_NAMES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
+# What BigQuery calls a column, or a member of a struct, that has no name.
+UNNAMED_COLUMN = r"f\d+_"
+UNNAMED_MEMBER = r"(_field_\d+)?"
 # For an estimate: the limits of a batch do not change what is read.
 SMALLEST_BATCHES = BatchSettings(rows=1, bytes=1)
 
@@ -56,30 +60,55 @@ class BigQuerySource:
         prune: reading may leave out partitions that hold no recent row.
         Raises SchemaMismatch with every column that cannot be synced; NotFound.
         """
-        described = self._layout(table, prune)
+        check_names(table)
+        described, required = self._layout(table, prune)
         result = self._session.dry_run(queries.shape(described), table.name)
         fields = [_field(each) for each in result.fields]
         own_fields = [field for field in fields if field.name != "sync_cursor"]
-        return replace(
-            described,
-            cursor=_cursor(table, fields),
-            sql_columns=columns(table, own_fields),
+        own_fields = list(_named(table, own_fields, required))
+        described = replace(
+            described, cursor=_cursor(table, fields), sql_columns=columns(table, own_fields)
         )
+        self._check_unnamed(described, own_fields)
+        return described
 
-    def _layout(self, table: TableSettings, prune: bool) -> BigQueryTable:
-        """What a table's metadata says of it, nothing for a `query:`."""
+    def _layout(self, table: TableSettings, prune: bool) -> tuple[BigQueryTable, set[str]]:
+        """What the metadata says of a `source:`, and the names of its REQUIRED columns."""
         if not table.source:
-            return BigQueryTable(table, path=None, prune=prune)
+            return BigQueryTable(table, path=None, prune=prune), set()
         has_project = table.source.count(".") > 1
         path = table.source if has_project else f"{self._session.project}.{table.source}"
         metadata = self._session.metadata(path, f"{table.name}: source {path}")
-        return BigQueryTable(
+        described = BigQueryTable(
             table,
             path,
             partitioning=_partitioning(metadata),
             prune=prune,
             row_bytes=_row_bytes(metadata),
         )
+        required = {field.name.lower() for field in metadata.schema if field.mode == "REQUIRED"}
+        return described, required
+
+    def _check_unnamed(self, table: BigQueryTable, fields: Sequence[Field]) -> None:
+        """Raises SchemaMismatch when the source has columns without a name.
+
+        A dry run reports such a column under a name that no query can use. A column may also be
+        called so, thus a dry run with these names decides.
+        """
+        unnamed = _unnamed(fields) if table.settings.columns is None else _unnamed_members(fields)
+        if not unnamed:
+            return
+        try:
+            self._estimated(table, queries.batches(table, None, SMALLEST_BATCHES))
+        except AccessDenied:
+            raise
+        except ActionRequired as error:
+            lines = "\n".join(f"  - {each}" for each in unnamed)
+            remedy = "give each a name in the source: `SELECT COUNT(*) AS visits`, `STRUCT(1 AS n)`"
+            raise SchemaMismatch(
+                f"{table.settings.name}: the source has columns without a name:\n{lines}\n"
+                f"Remedy: {remedy}."
+            ) from error
 
     # -- count
 
@@ -126,7 +155,7 @@ class BigQuerySource:
         found: dict[str, bool] = {}
         for first in range(0, len(keys), MAX_KEYS):
             query = queries.keys_since(table, window, keys[first : first + MAX_KEYS])
-            found |= {key: in_window for key, in_window in self._rows(table, query)}
+            found |= dict(self._rows(table, query))
         return found
 
     # -- read
@@ -182,6 +211,37 @@ def _own(source: SourceTable) -> BigQueryTable:
     """The description that `describe` of this adapter made."""
     assert isinstance(source, BigQueryTable), "a source reads only what it has described itself"
     return source
+
+
+def _named(table: TableSettings, fields: Sequence[Field], required: set[str]) -> Iterator[Field]:
+    """The fields under their Aito names. A dry run does not say which columns are REQUIRED."""
+    names = [field.name for field in fields]
+    if table.columns is not None:
+        names = queries.declared(table)
+    for field, name in zip(fields, names, strict=True):
+        settings = (table.columns or {}).get(name)
+        is_source_column = settings is None or settings.sql is None
+        yield replace(field, name=name, required=is_source_column and name.lower() in required)
+
+
+def _unnamed(fields: Sequence[Field]) -> list[str]:
+    """Columns and struct members without a name."""
+    columns_without = [
+        f"column {place} (BigQuery calls it {field.name})"
+        for place, field in enumerate(fields, 1)
+        if re.fullmatch(UNNAMED_COLUMN, field.name)
+    ]
+    return columns_without + _unnamed_members(fields)
+
+
+def _unnamed_members(fields: Sequence[Field]) -> list[str]:
+    found = []
+    for field in fields:
+        for place, member in enumerate(field.fields, 1):
+            if re.fullmatch(UNNAMED_MEMBER, member.name):
+                found.append(f"member {place} of the struct {field.name}")
+        found += _unnamed_members(field.fields)
+    return found
 
 
 def _field(field: bigquery.SchemaField) -> Field:

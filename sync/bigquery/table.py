@@ -10,6 +10,14 @@ from sync.config import TableSettings
 from sync.model import window
 from sync.model.columns import Column
 
+# The largest document that can be sent: Aito refuses requests over 10 MB. With all its quotes
+# escaped it also fits a page of BigQuery's answers, which are at most 20 MB.
+DOCUMENT_BYTES = 9_500_000
+TOO_LARGE = (
+    f"the row is larger than {DOCUMENT_BYTES} bytes as a document; leave columns out, or shorten"
+    " them with `sql:`"
+)
+
 
 @dataclass(frozen=True)
 class Partitioning:
@@ -50,13 +58,13 @@ class BigQueryTable:
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """What makes a row unfit. Queries number rows by the index of their first fault."""
+        """What makes a row unfit, apart from its size."""
         return tuple(fault for each in self.sql_columns for fault in each.faults)
 
     @property
     def reject_reasons(self) -> tuple[str, ...]:
         """Why a row may not be sent. `Row.fault` is an index into it."""
-        return tuple(fault.reason for fault in self.faults)
+        return (*(fault.reason for fault in self.faults), TOO_LARGE)
 
     @property
     def slice_rows(self) -> int:

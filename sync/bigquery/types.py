@@ -39,11 +39,16 @@ def quoted(name: str) -> str:
 
 
 _FINITE = "IF(IS_NAN({0}) OR IS_INF({0}), NULL, {0})"
-# The year has always four digits in a CAST, but not in FORMAT_TIMESTAMP.
-_TIMESTAMP_TEXT = "CONCAT(CAST(DATE({0}) AS STRING), FORMAT_TIMESTAMP('T%H:%M:%E6SZ', {0}, 'UTC'))"
+# Every conversion between times names its zone: the session's may be another one.
+# The year always has four digits in a CAST, but not in FORMAT_TIMESTAMP.
+_TIMESTAMP_DATE = "CAST(DATE({0}, 'UTC') AS STRING)"
+_TIMESTAMP_TEXT = f"CONCAT({_TIMESTAMP_DATE}, FORMAT_TIMESTAMP('T%H:%M:%E6SZ', {{0}}, 'UTC'))"
 _DATETIME_TEXT = "CONCAT(CAST(DATE({0}) AS STRING), FORMAT_DATETIME('T%H:%M:%E6S', {0}))"
 _CAST_TEXT = "CAST({0} AS STRING)"
 _CAST_FLOAT = "CAST({0} AS FLOAT64)"
+# TO_JSON_STRING makes the text `null` of an SQL NULL.
+_JSON_IS_NULL = "IFNULL(JSON_TYPE({0}), 'null') = 'null'"
+_JSON_TEXT = f"IF({_JSON_IS_NULL}, NULL, TO_JSON_STRING({{0}}))"
 
 # BigQuery scalar -> the Aito type that it becomes by default, and the SQL of its value.
 DEFAULTS: Mapping[str, tuple[str, str]] = {
@@ -69,8 +74,8 @@ _EXACT_INTEGER = "PARSE_JSON(CAST({0} AS STRING))"
 # Whole epoch seconds. Truncated before the conversion: the emulator's UNIX_SECONDS rounds.
 _SECONDS: Mapping[str, str] = {
     "TIMESTAMP": "UNIX_SECONDS(TIMESTAMP_TRUNC({0}, SECOND))",
-    "DATETIME": "UNIX_SECONDS(TIMESTAMP_TRUNC(TIMESTAMP({0}), SECOND))",
-    "DATE": "UNIX_SECONDS(TIMESTAMP({0}))",
+    "DATETIME": "UNIX_SECONDS(TIMESTAMP_TRUNC(TIMESTAMP({0}, 'UTC'), SECOND))",
+    "DATE": "UNIX_SECONDS(TIMESTAMP({0}, 'UTC'))",
     "INTEGER": "{0}",
 }
 
@@ -85,8 +90,8 @@ def _conversions() -> Iterator[tuple[tuple[str, str], str]]:
     for source, sql in _SECONDS.items():
         yield (source, "Int"), sql
         yield (source, "Long"), sql
-    yield ("JSON", "String"), "TO_JSON_STRING({0})"
-    yield ("JSON", "Text"), "TO_JSON_STRING({0})"
+    yield ("JSON", "String"), _JSON_TEXT
+    yield ("JSON", "Text"), _JSON_TEXT
     # Decimal is not made by way of FLOAT64: a reject's document must show the true number.
     for aito_type in ("Long", "Decimal", "Json"):
         yield ("INTEGER", aito_type), _EXACT_INTEGER
@@ -132,6 +137,25 @@ def scalar(field: Field, expression: str, aito_type: str) -> str:
     if aito_type != default:
         sql = CONVERSIONS[field.type, aito_type]
     return sql.format(expression)
+
+
+def exact_integer(expression: str) -> str:
+    """SQL of an INT64 that a document shows as a number, whatever its size."""
+    return _EXACT_INTEGER.format(expression)
+
+
+def may_become_null(field: Field) -> bool:
+    """Whether a value that is not NULL may be null in a document."""
+    return field.type in ("FLOAT", "JSON") and not field.repeated
+
+
+def is_null(field: Field, expression: str, aito_type: str) -> str:
+    """SQL of whether a column's value is null in a document."""
+    if field.type == "JSON" and not field.repeated:
+        return _JSON_IS_NULL.format(expression)
+    if may_become_null(field):
+        expression = value(field, expression, aito_type)
+    return f"{expression} IS NULL"
 
 
 def epoch_seconds(field: Field, expression: str) -> str:

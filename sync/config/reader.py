@@ -22,6 +22,7 @@ from sync.config.settings import (
     BigQuerySettings,
     ColumnSettings,
     CursorSettings,
+    DeleteSettings,
     EvaluationSettings,
     PurgeSettings,
     RejectSettings,
@@ -37,6 +38,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "tables": TableSettings,
     "cursor": CursorSettings,
     "purge": PurgeSettings,
+    "delete": DeleteSettings,
     "rejects": RejectSettings,
     "evaluate": EvaluationSettings,
 }

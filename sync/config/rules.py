@@ -67,6 +67,14 @@ def _one_origin(table: TableSettings, at: Place) -> Findings:
     yield Problem(at, text, ((*at, "source"), (*at, "query")))
 
 
+def _where_goes_with_source(table: TableSettings, at: Place) -> Findings:
+    if table.where is None or table.query is None or table.source is not None:
+        return
+    here = (*at, "where")
+    text = "`where` goes with `source`: write the condition into the query instead"
+    yield Problem(here, text, (here, (*at, "query"), (*at, "source")))
+
+
 def _key_and_cursor(table: TableSettings, at: Place) -> Findings:
     if table.mode == "replace":
         return
@@ -149,6 +157,19 @@ def _cursor_has_its_column(table: TableSettings, at: Place) -> Findings:
         yield Problem(here, f"{purpose}: its type is Int, not {column.type}", (at_cursor, here))
 
 
+def _unit_or_zone(table: TableSettings, at: Place) -> Findings:
+    cursor = table.cursor
+    if cursor is None or cursor.unit == "s" or cursor.zone == "UTC":
+        return
+    at_unit = (*at, "cursor", "unit")
+    at_zone = (*at, "cursor", "zone")
+    text = (
+        "`unit` is for an INT64 cursor and `zone` for a DATETIME or DATE: leave out the one that"
+        " does not fit the source"
+    )
+    yield Problem(at_unit, text, (at_unit, at_zone))
+
+
 def _analyzers_are_for_text(table: TableSettings, at: Place) -> Findings:
     for name, column in (table.columns or {}).items():
         if column.analyzer is None or column.type == "Text":
@@ -161,11 +182,13 @@ def _analyzers_are_for_text(table: TableSettings, at: Place) -> Findings:
 
 TABLE_RULES: tuple[Callable[[TableSettings, Place], Findings], ...] = (
     _one_origin,
+    _where_goes_with_source,
     _key_and_cursor,
     _replace_has_no_cursor,
     _keep_is_longer_than_lookback,
     _key_identifies,
     _cursor_has_its_column,
+    _unit_or_zone,
     _analyzers_are_for_text,
 )
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
+from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -22,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from sync.config.problems import quote
+from sync.config.problems import quote, suggest
 
 Several = TypeVar("Several", tuple["TableSettings", ...], dict[str, "ColumnSettings"])
 
@@ -32,6 +33,8 @@ UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}  # in seconds, the largest fi
 MAX_DURATION = 36_500 * UNITS["d"]
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
+# A name of the time zone database, or an offset: what BigQuery takes.
+ZONE = r"^(?:[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*|[+-][0-9]{1,2}(?::[0-9]{2})?)$"
 DURATION = r"^[0-9]{1,9}[dhms]$"
 NEWEST = r"^newest [0-9]{1,9}[dhms]$"
 # Old projects are called domain.com:project.
@@ -108,6 +111,16 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
+def _zone(name: str) -> str:
+    """A time zone that this machine knows. Offsets, and machines without zones, are not checked."""
+    if name.startswith(("+", "-")) or name == "UTC":
+        return name
+    known = available_timezones()
+    if known and name not in known:
+        raise ValueError(f"there is no time zone {quote(name)}; {suggest(name, sorted(known))}")
+    return name
+
+
 def _query(text: str) -> str:
     """One SELECT, without its closing semicolon."""
     query = text.strip().removesuffix(";").rstrip()
@@ -117,6 +130,28 @@ def _query(text: str) -> str:
     if not re.match(r"[\s(]*(SELECT|WITH)\b", bare, re.IGNORECASE):
         raise ValueError("must be one statement that begins with SELECT or WITH")
     return query
+
+
+def _condition(text: str) -> str:
+    """One SQL condition, fit to stand in brackets."""
+    condition = _not_blank(text).strip()
+    bare = LITERALS_AND_COMMENTS.sub(" ", condition)
+    if re.match(r"WHERE\b", bare, re.IGNORECASE):
+        raise ValueError("must be the condition alone: leave the word WHERE out")
+    if ";" in bare:
+        raise ValueError("must be one condition; take the semicolons out")
+    if not _brackets_match(bare):
+        raise ValueError("must be one condition; its brackets do not match")
+    return condition
+
+
+def _brackets_match(bare: str) -> bool:
+    depth = 0
+    for character in bare:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def _not_empty(several: Several) -> Several:
@@ -221,10 +256,16 @@ Secret = Annotated[
 Duration = Annotated[
     int, BeforeValidator(duration, json_schema_input_type=Annotated[str, Field(pattern=DURATION)])
 ]
+Zone = Annotated[
+    str,
+    Matches(ZONE, "a time zone such as UTC, Europe/Helsinki or +02:00"),
+    AfterValidator(_zone),
+]
 Url = Annotated[
     str, AfterValidator(_aito_url), Field(json_schema_extra={"pattern": "^https?://[^?#@]+$"})
 ]
 Query = Annotated[str, AfterValidator(_query)]
+Condition = Annotated[str, AfterValidator(_condition)]
 Expression = Annotated[str, AfterValidator(_not_blank)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -339,7 +380,13 @@ class CursorSettings(Frozen):
     """What tells new rows from old ones."""
 
     source: SourceColumn = Field(
-        description="source column: TIMESTAMP, DATETIME, DATE, or INT64 of epoch seconds"
+        description="source column: TIMESTAMP, DATETIME, DATE, or INT64 of an epoch (see unit)"
+    )
+    unit: Literal["s", "ms", "us"] = Field(
+        default="s", description="what an INT64 source counts: seconds, milliseconds, microseconds"
+    )
+    zone: Zone = Field(
+        default="UTC", description="of a DATETIME or DATE source, such as Europe/Helsinki or +02:00"
     )
     column: Name = Field(
         description="Aito Int column that holds the cursor in epoch seconds; added when absent"
@@ -355,11 +402,11 @@ class PurgeSettings(Frozen):
 
 
 class DeleteSettings(Frozen):
-    """The guard against a source that lost its rows."""
+    """The guard of deletions: rows in Aito that the source no longer has."""
 
     max_share: Share = Field(
         default=0.1,
-        description="refuse to delete more than this share for being gone from the source, in a week",
+        description="refuse to delete more than this share of the table over a week of runs",
     )
 
 
@@ -368,6 +415,9 @@ class RejectSettings(Frozen):
 
     max_share: Share = Field(
         default=0.01, description="stop the table past this share of rejected rows in one run"
+    )
+    keep_document: bool = Field(
+        default=True, description="false leaves the rejected rows themselves out of the ledger"
     )
 
 
@@ -388,7 +438,7 @@ class EvaluationSettings(Frozen):
     cases: int = Field(
         default=500,
         ge=1,
-        description="how many rows are predicted at most, about, spread evenly over the test rows",
+        description="at most about so many rows are predicted, spread evenly over the test rows",
     )
     min_accuracy: Share | None = Field(
         default=None, description="an accuracy below this is reported as an error"
@@ -413,7 +463,12 @@ class TableSettings(Frozen):
         default=None, description="table or view: 'dataset.table' or 'project.dataset.table'"
     )
     query: Query | None = Field(default=None, description="one SELECT instead of `source`")
-    enabled: bool = Field(default=True, description="false leaves the table alone")
+    where: Condition | None = Field(
+        default=None, description="SQL condition beside `source`: only such rows are synced"
+    )
+    enabled: bool = Field(
+        default=True, description="false leaves the table alone: no load, no purge, no alarm"
+    )
     mode: Literal["append", "merge", "replace"] = Field(
         default="append",
         description=(
@@ -447,8 +502,7 @@ class TableSettings(Frozen):
     )
     purge: PurgeSettings = Field(default=PurgeSettings(), description="the guard of the purge")
     delete: DeleteSettings = Field(
-        default=DeleteSettings(),
-        description="the guard of deletions for being gone from the source",
+        default=DeleteSettings(), description="the guard of deleting what the source no longer has"
     )
     rejects: RejectSettings = Field(
         default=RejectSettings(), description="the guard against a source gone wrong"

@@ -2,7 +2,7 @@
 
 message.py   an HTTP message (JSON, Pub/Sub push, CloudEvent, query string) -> fields or a notice
 notices.py   messages of other systems that say "data is ready" -> the tables to sync
-request.py   fields -> Request, or every mistake in them at once
+request.py   fields -> Request, or every problem in them at once
 http.py      one HTTP request -> one HTTP response
 answer.py    RunReport or error -> HTTP status and body
 commands.py  the command line

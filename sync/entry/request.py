@@ -75,13 +75,13 @@ def request(fields: Mapping[str, Any], known: Collection[str] | None = None) -> 
     Raises BadRequest, which lists every mistake.
     """
     wrong = _wrong_names(fields)
-    mistakes = _unknown_fields(fields)
-    mistakes += [f"{name!r} must be {right}" for name, right in FIELDS.items() if name in wrong]
+    problems = _unknown_fields(fields)
+    problems += [f"{name!r} must be {right}" for name, right in FIELDS.items() if name in wrong]
     parsed = _parse_the_rest(fields, wrong)
-    mistakes += _contradictions(parsed)
-    mistakes += _unknown_tables(parsed, known)
-    if mistakes:
-        raise BadRequest("; ".join(mistakes))
+    problems += _contradictions(parsed)
+    problems += _unknown_tables(parsed, known)
+    if problems:
+        raise BadRequest("; ".join(problems))
     return _request(parsed)
 
 

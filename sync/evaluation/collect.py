@@ -42,7 +42,7 @@ def collect(
     the ledger cannot be read.
     """
     try:
-        known = context.ledger.evaluations(context.now() - MEMORY)
+        known = context.ledger.evaluations(context.clock.utc() - MEMORY)
     except SyncError as error:
         message = f"evaluations cannot be read from the ledger; the next run reads them: {error}"
         context.events("evaluation_failed", message, "WARNING")
@@ -110,7 +110,7 @@ class _Collector:
 
     def _end(self, record: EvaluationRecord) -> EvaluationRecord | None:
         """The evaluation's end; None while its job runs. Raises SyncError when it is unknown."""
-        overdue = self._context.now() - record.started_at > EVALUATION_PATIENCE
+        overdue = self._context.clock.utc() - record.started_at > EVALUATION_PATIENCE
         try:
             if self._context.target.evaluation_has_ended(record.job_id or ""):
                 return self._answer(record)

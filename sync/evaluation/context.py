@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from sync.base.clock import Clock, Deadline
 from sync.base.events import EventLog
@@ -28,10 +27,6 @@ class EvaluationContext:
     events: EventLog
     clock: Clock
     deadline: Deadline
-
-    def now(self) -> datetime:
-        """The time, in UTC."""
-        return datetime.fromtimestamp(self.clock.now(), UTC)
 
 
 @dataclass(frozen=True)
@@ -68,5 +63,5 @@ def ended(
     """The evaluation in its last state. reason: why it has no figures."""
     result = None if reason is None else json.dumps({"reason": reason})
     return dataclasses.replace(
-        record, run_id=context.run_id, state=state, finished_at=context.now(), result=result
+        record, run_id=context.run_id, state=state, finished_at=context.clock.utc(), result=result
     )

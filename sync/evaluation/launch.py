@@ -163,7 +163,7 @@ def _new_record(context: EvaluationContext, candidate: Candidate) -> EvaluationR
         name=name,
         job_id=None,
         state="started",
-        started_at=context.now(),
+        started_at=context.clock.utc(),
     )
 
 

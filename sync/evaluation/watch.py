@@ -47,7 +47,7 @@ def wait_for(
     deadline = Deadline.after(context.clock, seconds, context.deadline.stopped)
     context = dataclasses.replace(context, deadline=deadline)
     names = [table.name for table in tables]
-    records = context.ledger.watch_records(names, context.now() - MEMORY, context.now())
+    records = context.ledger.watch_records(names, context.clock.utc() - MEMORY, context.clock.utc())
     known, wait = list(records.evaluations), FIRST_WAIT
     while True:
         known = look(context, tables, known, everything=True)
@@ -86,10 +86,10 @@ def _start_due(
 def _candidates(
     tables: Sequence[TableSettings], syncs: Syncs
 ) -> Iterator[tuple[Candidate, datetime]]:
-    """Every evaluation of a table that was synced, and when that sync started."""
+    """Every evaluation of an enabled table that was synced, and when that sync started."""
     for table in tables:
         sync = syncs.get(table.name)
-        if sync is None or sync.started_at is None:
+        if not table.enabled or sync is None or sync.started_at is None:
             continue
         loaded = LoadedTable(table, sync.watermark)
         for evaluation in table.evaluate:

@@ -103,7 +103,7 @@ WITH latest AS (
     OR ROW_NUMBER() OVER (PARTITION BY `table`, `key` ORDER BY rejected_at DESC) = 1)
 SELECT `table`, reason, COUNT(*) AS n_rows, MAX(rejected_at) AS last_at
 FROM latest
-GROUP BY 1, 2 ORDER BY n_rows DESC, last_at DESC LIMIT 1000"""
+GROUP BY 1, 2 ORDER BY n_rows DESC, last_at DESC, reason LIMIT 1000"""
 
 LEASES = """
 SELECT `table`, run_id FROM {leases}

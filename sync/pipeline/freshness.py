@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from sync.model.records import LastSync
 from sync.pipeline.table_run import TableRun
-
-MEMORY = timedelta(days=400)  # an older success is as good as none
 
 
 def report_freshness(run: TableRun, last: LastSync | None) -> None:

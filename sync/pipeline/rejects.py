@@ -104,13 +104,18 @@ class RejectBook:
             self._known_since = since
         return self._known.get(row_id)
 
+    def _document(self, row: Row) -> str | None:
+        """The document to keep in the ledger; None when the configuration leaves it out."""
+        keeps_document = self._run.table.rejects.keep_document
+        return _storable(row.document) if keeps_document else None
+
     def _record(self, row_id: RowId, reject: Reject) -> RejectRecord:
         return RejectRecord(
             run_id=self._run.run_id,
             table=self._run.name,
             key=row_id.key,
             cursor=row_id.cursor,
-            document=_storable(reject.row.document),
+            document=self._document(reject.row),
             reason=reject.reason,
             rejected_at=self._run.clock.timestamp(),
         )

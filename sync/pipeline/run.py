@@ -15,7 +15,7 @@ from sync.model.records import RunRecord
 from sync.model.report import RunReport, TableReport
 from sync.pipeline.actions import RunState, action_of
 from sync.pipeline.context import RunContext
-from sync.pipeline.freshness import MEMORY, report_freshness
+from sync.pipeline.freshness import report_freshness
 from sync.pipeline.outcome import table_report, unexpected
 from sync.pipeline.purge import purge
 from sync.pipeline.table_run import TableRun
@@ -88,7 +88,7 @@ class Run:
         with self._all_fail_together(self._tables):
             names = [run.name for run in self._tables]
             now = context.clock.utc()
-            records = context.ledger.watch_records(names, now - MEMORY, now)
+            records = context.ledger.watch_records(names, now - evaluation.MEMORY, now)
             if self._action.evaluates:
                 with self._harmless():
                     configured = context.settings.tables
@@ -124,7 +124,6 @@ class Run:
             if not self._action.writes:
                 names = [run.name for run in tables]
                 self._state.checkpoints = self._context.ledger.checkpoints(names)
-            known = self._collect(tables)
             self._state.schema = dict(self._context.target.schema())
             for run in tables:
                 with self._guarded(run):
@@ -134,7 +133,7 @@ class Run:
                 self._purge(tables)
             for run in tables:
                 self._optimize(run)
-            self._launch(tables, known)
+            self._launch(tables, self._collect(tables))
             for run in tables:
                 self._end(run)
 

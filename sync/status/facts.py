@@ -31,13 +31,14 @@ Facts = dict[str, Any]
 def facts(settings: Settings, ledger: Ledger, clock: Clock) -> Facts:
     """Everything that the page shows, as JSON. Raises what the ledger raises."""
     now = clock.now()
-    names = [table.name for table in settings.parents_first()]
+    names = [table.name for table in settings.parents_first() if table.enabled]
     return describe(settings, ledger.status(names, now), now)
 
 
 def describe(settings: Settings, records: StatusRecords, now: float) -> Facts:
-    """The facts that the ledger's records give. now: epoch seconds."""
-    tables = [_Table(table, records, now) for table in settings.parents_first()]
+    """The facts that the ledger's records give of the enabled tables. now: epoch seconds."""
+    enabled = [table for table in settings.parents_first() if table.enabled]
+    tables = [_Table(table, records, now) for table in enabled]
     return {
         "generated_at": _json_time(datetime.fromtimestamp(now, UTC)),
         "tables": [table.describe() for table in tables],

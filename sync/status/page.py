@@ -29,7 +29,7 @@ HEADERS = {
 }
 MAX_TITLES = 720  # bars of a page that show their numbers on hover; more exceed 300 kB
 MAX_RUN_TABLES = 12  # tables of a page whose last runs are all shown; more exceed 300 kB
-FEW_RUNS = 5  # runs of a table that are shown otherwise
+FEW_RUNS = 3  # runs of a table that are shown otherwise
 RECENT_BARS = 8  # bars that are also shown as numbers, for those who do not see the plot
 STATES = {
     "ok": "ok",

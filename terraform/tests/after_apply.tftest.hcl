@@ -7,6 +7,7 @@ mock_provider "google" {
 variables {
   project_id  = "example-project"
   alert_email = "data-team@example.com"
+  config_file = "tests/configs/default.yaml"
 }
 
 run "what_the_build_may" {

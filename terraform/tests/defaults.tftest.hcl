@@ -8,6 +8,7 @@ mock_provider "google" {
 variables {
   project_id  = "example-project"
   alert_email = "data-team@example.com"
+  config_file = "tests/configs/default.yaml"
 }
 
 run "function" {
@@ -60,8 +61,8 @@ run "schedule" {
   command = plan
 
   assert {
-    condition     = google_cloud_scheduler_job.sync.schedule == "15 3 * * *" && google_cloud_scheduler_job.watch.schedule == "45 * * * *"
-    error_message = "a nightly sync and an hourly watch"
+    condition     = google_cloud_scheduler_job.sync.schedule == "15 3 * * *" && google_cloud_scheduler_job.watch.schedule == "*/10 * * * *"
+    error_message = "a nightly sync, and a watch every ten minutes: Aito keeps an evaluation's result about fifteen"
   }
   assert {
     condition     = google_cloud_scheduler_job.reconcile[0].schedule == "15 9 * * 0" && jsondecode(base64decode(google_cloud_scheduler_job.reconcile[0].http_target[0].body)).action == "reconcile"
@@ -122,7 +123,7 @@ run "ledger" {
     error_message = "the ledger is where the configuration says"
   }
   assert {
-    condition     = toset(keys(google_bigquery_table.ledger)) == toset(["evaluations", "leases", "rejects", "runs"])
+    condition     = toset(keys(google_bigquery_table.ledger)) == toset(["checkpoints", "evaluations", "leases", "rejects", "runs"])
     error_message = "one table for each file of sync/ledger"
   }
   assert {
@@ -130,8 +131,12 @@ run "ledger" {
     error_message = "ledger tables are partitioned by when it happened"
   }
   assert {
-    condition     = alltrue([for n in ["runs", "evaluations", "rejects"] : google_bigquery_table.ledger[n].time_partitioning[0].expiration_ms > 0]) && length(google_bigquery_table.ledger["leases"].time_partitioning) == 0
-    error_message = "books expire, leases do not"
+    condition     = alltrue([for n in ["runs", "rejects"] : google_bigquery_table.ledger[n].time_partitioning[0].expiration_ms > 0])
+    error_message = "runs and rejects expire"
+  }
+  assert {
+    condition     = alltrue([for n in ["checkpoints", "leases"] : length(google_bigquery_table.ledger[n].time_partitioning) == 0])
+    error_message = "checkpoints and leases are a row a table, kept as long as the table"
   }
   assert {
     condition     = alltrue([for t in google_bigquery_table.ledger : t.deletion_protection])
@@ -143,19 +148,35 @@ run "alarms" {
   command = plan
 
   assert {
-    condition     = toset(keys(google_monitoring_alert_policy.line)) == toset(["evaluation", "failed", "purge", "stale"])
-    error_message = "an alarm each for: failed table, refused purge, stale data, accuracy"
+    condition     = toset(keys(google_monitoring_alert_policy.line)) == toset(["crashed", "evaluation", "failed", "not_run", "stale", "warning"])
+    error_message = "an alarm each for: no start, accuracy, failed table, no run, stale data, warning"
+  }
+  assert {
+    condition     = toset(keys(google_monitoring_alert_policy.state)) == toset(["gave_up", "never_ok", "silence"])
+    error_message = "an alarm each for: retries spent, never a good run, silence"
+  }
+  assert {
+    condition     = alltrue([for p in google_monitoring_alert_policy.line : !contains(keys(p.conditions[0].condition_matched_log[0].label_extractors), "run_id")])
+    error_message = "an alarm is a state: with run_id among its labels each retry would be a mail"
   }
   assert {
     condition     = strcontains(google_monitoring_alert_policy.line["stale"].conditions[0].condition_matched_log[0].filter, "jsonPayload.ok_age_seconds>93600")
     error_message = "stale is older than stale_after_hours"
   }
   assert {
+    condition     = strcontains(google_monitoring_alert_policy.state["gave_up"].conditions[0].condition_prometheus_query_language[0].query, "> 4.5 ")
+    error_message = "retries are spent when the first call and every retry have failed"
+  }
+  assert {
     condition     = google_monitoring_notification_channel.email[0].labels["email_address"] == "data-team@example.com"
     error_message = "the mail goes to alert_email"
   }
   assert {
+    condition     = alltrue([for p in google_monitoring_alert_policy.line : p.enabled]) && alltrue([for p in google_monitoring_alert_policy.state : p.enabled])
+    error_message = "every alarm is on"
+  }
+  assert {
     condition     = alltrue([for m in google_logging_metric.measure : strcontains(m.filter, "jsonPayload.action=\"sync\"") if strcontains(m.filter, "table_done")])
-    error_message = "the hourly watch's zeros are not rows of the night"
+    error_message = "the watch's zeros are not rows of the night"
   }
 }

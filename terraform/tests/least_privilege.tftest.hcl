@@ -8,6 +8,7 @@ mock_provider "google" {
 variables {
   project_id  = "example-project"
   alert_email = "data-team@example.com"
+  config_file = "tests/configs/default.yaml"
 }
 
 run "who_may_call" {

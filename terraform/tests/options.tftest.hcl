@@ -8,6 +8,7 @@ mock_provider "google" {
 variables {
   project_id  = "example-project"
   alert_email = "data-team@example.com"
+  config_file = "tests/configs/default.yaml"
 }
 
 run "continuation_by_topic" {
@@ -58,8 +59,8 @@ run "other_projects" {
     error_message = "jobs run where bigquery.project says"
   }
   assert {
-    condition     = google_bigquery_dataset.ledger.project == "books-project" && google_bigquery_dataset.ledger.dataset_id == "sync_books" && google_bigquery_dataset.ledger.location == "US"
-    error_message = "the ledger may live in another project; without a location it is BigQuery's default"
+    condition     = google_bigquery_dataset.ledger.project == "books-project" && google_bigquery_dataset.ledger.dataset_id == "sync_books" && google_bigquery_dataset.ledger.location == "EU"
+    error_message = "the ledger may live in another project, in the location of the sources"
   }
 }
 
@@ -194,5 +195,58 @@ run "working_hours" {
   assert {
     condition     = google_cloud_scheduler_job.sync.schedule == "0,30 8-18 * * *"
     error_message = "the longest gap is the night's, 14 hours"
+  }
+}
+
+run "location_beside_the_configuration" {
+  command = plan
+  variables {
+    config_file     = "tests/configs/no_location.yaml"
+    ledger_location = "europe-north1"
+  }
+
+  assert {
+    condition     = google_bigquery_dataset.ledger.location == "europe-north1"
+    error_message = "a configuration without bigquery.location gets the ledger's from ledger_location"
+  }
+}
+
+run "paused" {
+  command = plan
+  variables {
+    pause = true
+  }
+
+  assert {
+    condition     = google_cloud_scheduler_job.sync.paused && google_cloud_scheduler_job.watch.paused && google_cloud_scheduler_job.reconcile[0].paused
+    error_message = "pause stops all three jobs"
+  }
+  assert {
+    condition     = !google_monitoring_alert_policy.line["stale"].enabled && alltrue([for p in google_monitoring_alert_policy.state : !p.enabled])
+    error_message = "who paused the sync is not told that it is silent"
+  }
+  expect_failures = [check.nothing_is_paused]
+}
+
+run "other_channels" {
+  command = plan
+  variables {
+    alert_email           = null
+    notification_channels = ["projects/example-project/notificationChannels/17"]
+    quiet_warnings        = ["rows_without_key"]
+    runbook_url           = "https://wiki.example.com/aito/runbook.md"
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.line["failed"].notification_channels == tolist(["projects/example-project/notificationChannels/17"])
+    error_message = "alarms go to the channels that are named, with or without a mail"
+  }
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.line["warning"].conditions[0].condition_matched_log[0].filter, "NOT jsonPayload.code=(\"evaluation\" OR \"rows_without_key\")")
+    error_message = "a warning is switched off by its code"
+  }
+  assert {
+    condition     = contains([for link in google_monitoring_alert_policy.line["failed"].documentation[0].links : link.url], "https://wiki.example.com/aito/runbook.md")
+    error_message = "the runbook is linked"
   }
 }

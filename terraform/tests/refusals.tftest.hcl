@@ -8,6 +8,7 @@ mock_provider "google" {
 variables {
   project_id  = "example-project"
   alert_email = "data-team@example.com"
+  config_file = "tests/configs/default.yaml"
 }
 
 run "project_id_is_a_number" {
@@ -377,4 +378,60 @@ run "working_hours_with_an_alarm_at_night" {
     stale_after_hours = 14
   }
   expect_failures = [terraform_data.clocks]
+}
+
+run "no_location" {
+  command = plan
+  variables {
+    config_file = "tests/configs/no_location.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
+run "misspelt" {
+  command = plan
+  variables {
+    config_file = "tests/configs/misspelt.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
+run "bad_duration" {
+  command = plan
+  variables {
+    config_file = "tests/configs/bad_duration.yaml"
+  }
+  expect_failures = [terraform_data.configuration]
+}
+
+run "ledger_in_a_zone" {
+  command = plan
+  variables {
+    ledger_location = "europe-west1-b"
+  }
+  expect_failures = [var.ledger_location]
+}
+
+run "channel_by_its_name" {
+  command = plan
+  variables {
+    notification_channels = ["#data-team"]
+  }
+  expect_failures = [var.notification_channels]
+}
+
+run "warning_by_its_text" {
+  command = plan
+  variables {
+    quiet_warnings = ["rows without key"]
+  }
+  expect_failures = [var.quiet_warnings]
+}
+
+run "runbook_with_a_fragment" {
+  command = plan
+  variables {
+    runbook_url = "https://wiki.example.com/runbook#top"
+  }
+  expect_failures = [var.runbook_url]
 }

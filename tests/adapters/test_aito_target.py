@@ -76,7 +76,7 @@ CALLS: dict[str, tuple[Callable[[AitoTarget], Any], bool]] = {
     "delete": (lambda t: t.delete("t", HELD), True),
     "schema.read": (lambda t: t.schema(), True),
     "schema.write": (lambda t: t.create("new", [ID]), False),
-    "modify": (lambda t: t.upsert("t", "id", ["a", "b"], BATCH), False),
+    "modify": (lambda t: t.modify("t", OneOf("id", ("a", "b")), BATCH), False),
     "optimize": (lambda t: t.optimize("t"), False),
     "rename": (lambda t: t.rename("t", "renamed"), False),
     "job.start": (lambda t: t.start_evaluation({}), False),
@@ -419,3 +419,94 @@ def test_one_connection_for_all(aito: Aito, time: Time) -> None:
     for _ in range(20):
         target.count("t")
     assert aito.connections == before + 1
+
+
+# -- upsert
+
+
+def keyed(aito: Aito) -> None:
+    """A table `k` with rows a to d of version 1."""
+    aito.create_table("k", {"id": {"type": "String"}, "v": {"type": "Int"}})
+    aito.insert("k", [{"id": key, "v": 1} for key in "abcd"])
+    aito.reset_stats()
+
+
+def versions(aito: Aito) -> list[tuple[str, int]]:
+    """The rows of `k`."""
+    return sorted((row["id"], row["v"]) for row in aito.rows("k"))
+
+
+NEW = batches.of(['{"id": "b", "v": 2}', '{"id": "x", "v": 2}'])
+
+
+def test_the_first_upsert_is_read_back(aito: Aito, time: Time) -> None:
+    """Keys there once and other rows untouched: checked once a run, then not again."""
+    keyed(aito)
+    target = AitoTarget(transport(aito, time))
+    target.upsert("k", "id", ["b", "x"], NEW)
+    assert versions(aito) == [("a", 1), ("b", 2), ("c", 1), ("d", 1), ("x", 2)]
+    assert (target.upsert_way, aito.total(on="modify"), aito.total(on="search")) == ("modify", 1, 4)
+    target.upsert("k", "id", ["b", "x"], NEW)
+    assert (aito.total(on="modify"), aito.total(on="search")) == (2, 4)
+
+
+def test_a_first_upsert_of_new_keys_is_sent_twice(aito: Aito, time: Time) -> None:
+    """Only the second one shows whether deleting works."""
+    keyed(aito)
+    target = AitoTarget(transport(aito, time))
+    target.upsert("k", "id", ["x"], batches.of(['{"id": "x", "v": 2}']))
+    assert versions(aito) == [("a", 1), ("b", 1), ("c", 1), ("d", 1), ("x", 2)]
+    assert aito.total(on="modify") == 2
+
+
+@pytest.mark.parametrize("way", ["inserts first", "no delete", "missing", "wrong row"])
+@pytest.mark.parametrize("keys", [("b", "x"), ("x", "y")])
+def test_a_modify_that_does_something_else(
+    aito: Aito, time: Time, way: Any, keys: tuple[str, str]
+) -> None:
+    """This run deletes by key and inserts. A row that was lost by the attempt is counted."""
+    keyed(aito)
+    aito.switches.modify = way
+    target = AitoTarget(transport(aito, time))
+    batch = batches.of([f'{{"id": "{key}", "v": 2}}' for key in keys])
+    target.upsert("k", "id", keys, batch)
+    assert target.upsert_way == "delete and insert"
+    lost = way == "wrong row"
+    assert target.rows_lost_by_upsert == (0 if not lost else 2 if keys[0] == "x" else 1)
+    expected = {**dict.fromkeys("abcd", 1), **dict.fromkeys(keys, 2)}
+    left = dict(versions(aito))
+    assert {key: left[key] for key in keys} == dict.fromkeys(keys, 2)
+    assert len(versions(aito)) == len(expected) - target.rows_lost_by_upsert
+    before = aito.total(on="modify")
+    target.upsert("k", "id", keys, batch)
+    assert aito.total(on="modify") == before
+    assert all(aito.count("k", {"id": key}) == 1 for key in keys)
+    aito.switches.reset()
+
+
+def test_an_upsert_in_two_steps_is_counted(aito: Aito, time: Time) -> None:
+    """An insert whose rows are not all there is an unknown outcome."""
+    keyed(aito)
+    aito.switches.modify = "missing"
+    target = AitoTarget(transport(aito, time))
+    target.upsert("k", "id", ["b", "x"], NEW)
+    aito.fail("cut", on="insert", apply="half")
+    with pytest.raises(OutcomeUnknown):
+        target.upsert("k", "id", ["b", "x"], NEW)
+    target.upsert("k", "id", ["b", "x"], NEW)
+    assert versions(aito) == [("a", 1), ("b", 2), ("c", 1), ("d", 1), ("x", 2)]
+    aito.switches.reset()
+
+
+def test_a_refused_row_in_an_upsert(aito: Aito, time: Time) -> None:
+    """A bad row is refused, whether it is the first upsert or a later one."""
+    keyed(aito)
+    target = AitoTarget(transport(aito, time))
+    bad = batches.of(['{"id": "b", "v": "bad"}'])
+    for _ in range(2):
+        with pytest.raises(Refused) as caught:
+            target.upsert("k", "id", ["b"], bad)
+        assert caught.value.cause is Refusal.ROWS
+        assert versions(aito)[1] == ("b", 1)
+        target.upsert("k", "id", ["c"], batches.of(['{"id": "c", "v": 3}']))
+    assert target.upsert_way == "modify"

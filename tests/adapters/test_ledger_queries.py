@@ -161,16 +161,17 @@ def test_status_of_many_runs(records: Records) -> None:
 def test_rejects_count_once(records: Records) -> None:
     """A key counts under its last reason; rows without a key count each."""
     made = [
-        {"key": "a", "reason": "old", "rejected_at": NOON - 2 * DAY},
-        {"key": "a", "reason": "new", "rejected_at": NOON - DAY},
-        {"key": "b", "reason": "new", "rejected_at": NOON - DAY},
-        {"key": None, "reason": "no key", "rejected_at": NOON - DAY},
-        {"key": None, "reason": "no key", "rejected_at": NOON - DAY},
-        {"key": "c", "reason": "new", "rejected_at": NOON - 40 * DAY},
+        ("a", "old", 2),
+        ("a", "new", 1),
+        ("b", "new", 1),
+        (None, "no key", 1),
+        (None, "no key", 1),
+        ("c", "new", 40),
     ]
-    for each in made:
-        row = {**each, "rejected_at": each["rejected_at"].isoformat()}  # type: ignore[attr-defined]  # a datetime
-        records.put("rejects", {"run_id": "r", "table": "web", **row})
+    for key, reason, days in made:
+        at = (NOON - days * DAY).isoformat()
+        row = {"run_id": "r", "table": "web", "key": key, "reason": reason, "rejected_at": at}
+        records.put("rejects", row)
     found = status_queries.read_status(records.read, ["web"], NOON.timestamp())
     assert [(row["reason"], row["n_rows"]) for row in found.rejects] == [("new", 2), ("no key", 2)]
 

@@ -14,9 +14,13 @@ from typing import Any
 import pytest
 from google.cloud.bigquery import SchemaField
 
+import sync
 from local import bigquery
 from local.stack import Stack
-from sync.__main__ import Progress
+from sync.base.clock import Clock
+from sync.entry import commands
+from sync.entry.terminal import Progress
+from sync.entry.waiting import wait_for_evaluations
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = [SchemaField("id", "STRING"), SchemaField("at", "TIMESTAMP")]
@@ -81,6 +85,15 @@ def test_check_then_sync(stack: Stack, environ: dict[str, str]) -> None:
             "no table 'nowhere' in the configuration; it has cli_table",
         ),
         (("watch", "--deep"), 2, "'deep' goes with the action reconcile"),
+        (
+            ("sync", "--tables", "cli_tabel", "other"),
+            2,
+            "no table 'cli_tabel' in the configuration; did you mean 'cli_table'?; no table",
+        ),
+        (("sync", "--since", "yesterday"), 2, "'since' must be an ISO 8601 date or time"),
+        (("check", "--allow", "purge,all"), 2, "'allow' must be a list of purge, delete"),
+        (("reconcile", "--wait"), 2, "'--wait' goes with the commands sync and watch"),
+        (("status", "--tables", "cli_tabel"), 2, "did you mean 'cli_table'?"),
         (("reconcile", "--full-refresh"), 2, "'full_refresh' goes with the action sync"),
     ],
 )
@@ -107,6 +120,85 @@ def test_wrong_configuration(environ: dict[str, str], tmp_path: Path) -> None:
     assert "none.yaml" in missing.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["snyc"], "Did you mean 'sync'?"),
+        (["sync", "--dryrun"], "Did you mean '--dry-run'?"),
+        (["check", "web"], "unexpected extra argument (web)"),
+        (["sync", "--tables"], "'--tables' requires an argument"),
+    ],
+)
+def test_slips_in_the_command(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    """A misspelt command or flag ends with 2, and the one that was probably meant."""
+    assert commands.main(arguments) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` says the version of the package."""
+    assert commands.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"bigquery-to-aito {sync.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--tables", "a", "b", "--deep"],
+        ["--tables", "a,b", "--deep"],
+        ["--tables", "a", "--tables", "b", "--deep"],
+        ["--deep", "--tables", "a", "b"],
+        ["--tables=a", "--tables=b", "--deep"],
+    ],
+)
+def test_ways_to_name_tables(arguments: list[str]) -> None:
+    """Names may follow each other, be joined by commas, or each have the flag."""
+    context = commands.reconcile.make_context("reconcile", list(arguments))
+    fields = commands._fields("reconcile", context.params)
+    assert (fields["tables"], fields["deep"]) == (["a", "b"], True)
+
+
+def test_the_file_may_be_named(environ: dict[str, str], tmp_path: Path) -> None:
+    """`--config`, before or after the command, is taken instead of SYNC_CONFIG."""
+    here = environ["SYNC_CONFIG"]
+    elsewhere = {**environ, "SYNC_CONFIG": str(tmp_path / "none.yaml")}
+    for arguments in (("--config", here, "runs"), ("runs", "--config", here)):
+        done = shell(elsewhere, *arguments)
+        assert done.returncode == 0, done.stderr
+        assert "cli_table: " in done.stdout
+
+
+def test_what_the_ledger_knows(stack: Stack) -> None:
+    """`status`, `runs` and `rejects` show the facts of the page, as text and as JSON."""
+    fields = [*SCHEMA, SchemaField("number", "INT64")]
+    rows = [
+        {"id": str(i), "at": f"2024-01-0{i + 1}T00:00:00Z", "number": 2**40 if i == 1 else i}
+        for i in range(3)
+    ]
+    bigquery.load(stack.bigquery.client(), "cli_facts.rows", fields, rows, truncate=True)
+    columns = {"id": {}, "number": {"type": "Int"}}
+    table = {**TABLE, "name": "cli_facts", "source": "cli_facts.rows", "columns": columns}
+    table["rejects"] = {"max_share": 1}
+    path = stack.configure(name="cli_facts.yaml", tables=[table], ledger="cli_facts_ledger")
+    environ = stack.environ(path)
+    assert "no run yet" in shell(environ, "runs").stdout
+    assert shell(environ, "sync").returncode == 0
+
+    status = shell(environ, "status")
+    assert (status.returncode, status.stderr) == (0, "")
+    assert "cli_facts: ok; newest row" in status.stdout
+    assert "1 row rejected" in status.stdout
+    runs = shell(environ, "runs", "--json")
+    (found,) = json.loads(runs.stdout)["tables"]
+    assert (found["table"], found["last_run"]["uploaded"]) == ("cli_facts", 2)
+    rejects = shell(environ, "rejects", "--tables", "cli_facts").stdout
+    assert "cli_facts: 1 row, last " in rejects
+    assert "number" in rejects
+    assert str(2**40) not in rejects
+
+
 def test_failure_ends_with_one(stack: Stack, environ: dict[str, str]) -> None:
     """A table that failed ends with 1, a run that can be continued with 3."""
     stack.aito.fail("forbidden", on="any", times=None)
@@ -114,6 +206,58 @@ def test_failure_ends_with_one(stack: Stack, environ: dict[str, str]) -> None:
     stack.aito.heal()
     stack.aito.fail("migrating", on="any", times=None)
     assert shell(environ, "sync").returncode == 3
+
+
+EVALUATIONS = [{"name": "kind", "predict": "kind", "given": ["id"]}]
+
+
+def test_waiting_for_evaluations(stack: Stack) -> None:
+    """`sync --wait` ends when the evaluations that it started have ended, and prints them."""
+    fields = [*SCHEMA, SchemaField("kind", "STRING")]
+    rows = [{"id": str(i), "at": f"2024-01-{i + 1:02}T00:00:00Z", "kind": "x"} for i in range(25)]
+    bigquery.load(stack.bigquery.client(), "cli_wait.rows", fields, rows, truncate=True)
+    table = {**TABLE, "name": "cli_wait", "source": "cli_wait.rows", "evaluate": EVALUATIONS}
+    path = stack.configure(name="cli_wait.yaml", tables=[table], ledger="cli_wait_ledger")
+    done = shell(stack.environ(path), "sync", "--wait", "--json")
+    assert done.returncode == 0, done.stderr
+    (evaluation,) = json.loads(done.stdout)["evaluations"]
+    assert (evaluation["table"], evaluation["name"]) == ("cli_wait", "kind")
+    assert (evaluation["running"], evaluation["latest"]["accuracy"]) == (None, 1.0)
+
+
+def facts(*running: bool) -> dict[str, Any]:
+    """The facts of one table with evaluations that run, or do not."""
+    return {"tables": [{"evaluations": [{"running": each or None} for each in running]}]}
+
+
+def test_a_wait_looks_often_and_ends() -> None:
+    """It looks three times a minute, until nothing runs, a signal comes or two hours are over."""
+    time = [0.0]
+
+    def sleep(seconds: float) -> None:
+        time[0] += seconds
+
+    clock = Clock(now=lambda: 0, monotonic=lambda: time[0], sleep=sleep)
+    looks: list[float] = []
+
+    def wait(until: float, stopped_at: float = float("inf")) -> dict[str, Any]:
+        time[0] = 0
+        looks.clear()
+        return dict(
+            wait_for_evaluations(
+                lambda: looks.append(time[0]),
+                lambda: facts(False, time[0] < until),
+                lambda: time[0] >= stopped_at,
+                clock,
+            )
+        )
+
+    assert wait(until=50) == facts(False, False)
+    assert looks == [0, 20, 40, 60]
+    assert wait(until=50, stopped_at=33) == facts(False, True)
+    assert looks == [0, 20, 33]
+    assert wait(until=10**9) == facts(False, True)
+    assert looks[-1] == 7_200
 
 
 def test_progress() -> None:

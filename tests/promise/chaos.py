@@ -1,10 +1,11 @@
 """Chaos: `python -m tests.promise.chaos --rounds 300 --seed 7`.
 
-Each round is a table of its own. Rows of every awkward kind reach the source in several nights; in
-each of them random faults hit random calls, a second trigger comes on top, and the function's
-process may be killed with -9 at a random moment. Then it is called until it says ok. Whenever it
-does, both ends must be equal: nothing lost, nothing doubled. A round depends on the seed and its
-number alone: `--only N` plays that one again.
+A round has a table of its own. In several nights, rows of every awkward kind reach its source. In
+each night random faults hit random calls to Aito, a second trigger may come on top, and the
+function's process may be killed with SIGKILL at a random moment. Then the function is called until
+it answers 200. Whenever it does, both ends must be equal: no row lost, none doubled.
+
+A round depends on the seed and its number alone. `--only N` plays that one again.
 """
 
 from __future__ import annotations
@@ -28,47 +29,41 @@ from tests.workbench import DAY, HOUR, Row, Workbench, batches_of, row
 
 LEDGER = "chaos_ledger"
 SETTINGS: Row = {"time_budget_seconds": 20, **batches_of(12)}
-# rounds whose tables stand in one configuration, so that the process need not be started for each
-TOGETHER = 20
-# after the last fault three would do; the first ones may meet a lease or a fault that is left
-CALLS = 8
-PATIENCE = 60.0
-WHATS = (
-    *(
-        "contention",
-        "throttled",
-        "error",
-        "unavailable",
-        "bad_gateway",
-        "gateway_timeout",
-        "garbage",
-        "html",
-        "empty",
-    ),
-    *(
-        "truncated",
-        "short",
-        "cut",
-        "cut",
-        "cut",
-        "hang",
-        "too_large",
-        "refused",
-        "missing",
-        "migrating",
-    ),
+ROUNDS_A_PROCESS = 20  # starting a process of the function takes a second, so rounds share one
+CALLS = 8  # until 200: three would do, but the first may meet a lease or a fault that is left
+PATIENCE = 60.0  # seconds that a call may take
+FAULTS = (
+    "contention",
+    "throttled",
+    "error",
+    "unavailable",
+    "bad_gateway",
+    "gateway_timeout",
+    "garbage",
+    "html",
+    "empty",
+    "truncated",
+    "short",
+    "cut",
+    "cut",
+    "cut",
+    "hang",
+    "too_large",
+    "refused",
+    "missing",
+    "migrating",
 )
 KINDS = ("any", "insert", "insert", "search", "modify", "delete", "schema", "optimize")
 APPLIED = ("none", "half", "all")
 
 
 class Unequal(Exception):
-    """A 200 that was not true, or no 200 at all."""
+    """Both ends differ after a 200, or no call answered 200."""
 
 
 @dataclass
 class Chaos:
-    """Rounds on one stack; one process of the function, until it is killed."""
+    """Plays rounds on one stack, and counts what happened."""
 
     stack: Stack
     seed: int
@@ -84,7 +79,7 @@ class Chaos:
         return f"{self.calls} calls ({statuses}), {self.faults} faults, {self.killed} kills"
 
     def rounds(self, numbers: Sequence[int]) -> None:
-        """Some tables' lives, one after the other, in one process of the function."""
+        """Play these rounds, one after the other, with one process of the function."""
         tables = {number: self._table(number) for number in numbers}
         described = [bench.table_config() for bench in tables.values()]
         aito = {"requests_per_second": 100_000, "timeout_seconds": 1}
@@ -108,6 +103,7 @@ class Chaos:
             dice.choice((None, 40 * DAY)),
             now=now() - 60,
             numbered=dice.random() < 0.3,
+            dataset=f"chaos_{number}",
             shared_ledger=LEDGER,
             table={
                 "lookback": dice.choice(("1s", "10m", "1h", "1d")),
@@ -116,23 +112,23 @@ class Chaos:
         )
 
     def _round(self, dice: random.Random, function: Function, bench: Workbench) -> None:
-        spread = dice.choice(
-            (300, 2 * HOUR, 20 * DAY)
-        )  # dense or sparse: what a lookback covers differs
+        # Seconds over which the rows lie: dense or sparse, so that a lookback covers many or few.
+        spread = dice.choice((300, 2 * HOUR, 20 * DAY))
         self.stack.aito.refusal_status = dice.choice((400, 400, 500))
         for night in range(dice.randrange(1, 4)):
             bench.put(rows(dice, bench, bench.mode, spread, night))
-            self._trouble(dice)
-            self._called(dice, function, bench)
+            self._plan_faults(dice)
+            self._trigger(dice, function, bench)
             self.stack.aito.heal()
             self._until_ok(function, bench)
         self.stack.aito.drop_table(bench.name)
 
-    def _trouble(self, dice: random.Random) -> None:
+    def _plan_faults(self, dice: random.Random) -> None:
+        """Let random calls to Aito fail."""
         for _ in range(dice.randrange(6)):
             self.faults += 1
             self.stack.aito.fail(
-                dice.choice(WHATS),
+                dice.choice(FAULTS),
                 on=dice.choice(KINDS),
                 apply=dice.choice(APPLIED),
                 times=dice.randrange(1, 4),
@@ -140,8 +136,8 @@ class Chaos:
                 retry_after=dice.choice((None, 0, 0.1)),
             )
 
-    def _called(self, dice: random.Random, function: Function, bench: Workbench) -> None:
-        """One or two triggers at once, and perhaps death at a random moment or request."""
+    def _trigger(self, dice: random.Random, function: Function, bench: Workbench) -> None:
+        """Call the function once, or twice at the same time, and perhaps kill it meanwhile."""
         callers = [
             threading.Thread(target=self._post, args=(function, bench))
             for _ in range(dice.choice((1, 1, 2)))
@@ -157,13 +153,10 @@ class Chaos:
     def _kill(
         self, dice: random.Random, function: Function, callers: list[threading.Thread]
     ) -> None:
-        """After a random number of requests to Aito, or after a random time."""
-        before, wanted, latest = (
-            self.stack.aito.total(),
-            dice.randrange(1, 25),
-            time.monotonic() + dice.uniform(0.2, 3),
-        )
-        while self.stack.aito.total() < before + wanted and time.monotonic() < latest:
+        """Kill the process after a random number of requests to Aito, or a random time."""
+        last_request = self.stack.aito.total() + dice.randrange(1, 25)
+        deadline = time.monotonic() + dice.uniform(0.2, 3)
+        while self.stack.aito.total() < last_request and time.monotonic() < deadline:
             if not any(caller.is_alive() for caller in callers):
                 return
             time.sleep(0.002)
@@ -194,11 +187,12 @@ class Chaos:
 
 
 def now() -> int:
+    """Epoch seconds."""
     return int(datetime.now(UTC).timestamp())
 
 
 def rows(dice: random.Random, bench: Workbench, mode: str, spread: int, night: int) -> list[Row]:
-    """One night's rows: the dice decide how many of which awkward kind."""
+    """The rows of one night: new, tied, bad, of the future, repeated and changed ones."""
     key: Callable[[int], str | int] = (lambda i: i) if bench.numbered else (lambda i: f"k{i:05}")
     first, end = 1000 * night, bench.now + night
     newest = max(
@@ -229,9 +223,9 @@ def play(
     chaos = Chaos(stack, seed)
     refuse_bad_rows(stack.aito)
     try:
-        for first in range(0, len(numbers), TOGETHER):
-            chaos.rounds(numbers[first : first + TOGETHER])
-            tell(f"{min(first + TOGETHER, len(numbers))} rounds: {chaos}")
+        for first in range(0, len(numbers), ROUNDS_A_PROCESS):
+            chaos.rounds(numbers[first : first + ROUNDS_A_PROCESS])
+            tell(f"{min(first + ROUNDS_A_PROCESS, len(numbers))} rounds: {chaos}")
     finally:
         stack.aito.refuse(None)
         stack.aito.refusal_status = 400
@@ -240,7 +234,7 @@ def play(
 
 
 def main() -> int:
-    """Play, and tell how it went."""
+    """Play the rounds. -> the exit code."""
     parser = argparse.ArgumentParser(
         description="Random faults, kills and overlaps; nothing lost, nothing doubled."
     )

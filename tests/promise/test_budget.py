@@ -1,6 +1,4 @@
-"""Out of time, and what then: the state is good, the answer says so, and calling again goes on
-from there.
-"""
+"""Runs that are out of time: the state is good, the answer says so, and the next call resumes."""
 
 from __future__ import annotations
 
@@ -25,11 +23,10 @@ ROWS = 200_000
 FLAT_MB = 60  # a process may grow by this much after its first call; the rows alone are more
 
 
-def generated(bench: Workbench, count: int) -> None:
-    """Rows made by BigQuery itself, one a second, ending now: `count` of them by the hundred
-    thousand.
-    """
-    end = int(bench.now) - 1
+def generate_rows(bench: Workbench, count: int) -> None:
+    """Let BigQuery make so many rows, one for each second before now."""
+    bench.put([])
+    end = bench.now - 1
     bench.sql(
         f"INSERT INTO `{bench.source}` SELECT CONCAT('k', CAST(n AS STRING)),"
         f" TIMESTAMP_SECONDS({end} - n), REPEAT('v', 200) FROM UNNEST(GENERATE_ARRAY(0,"
@@ -63,7 +60,7 @@ def test_two_hundred_thousand_rows_five_seconds_at_a_time(stack: Stack) -> None:
     sent twice.
     """
     bench = Workbench(stack, "budget_large", keep=None, settings={"time_budget_seconds": 5})
-    generated(bench, ROWS)
+    generate_rows(bench, ROWS)
     stack.aito.fail(
         "slow", on="insert", times=None, seconds=0.1
     )  # 20 s in all, however fast the machine
@@ -88,8 +85,8 @@ def test_two_hundred_thousand_rows_five_seconds_at_a_time(stack: Stack) -> None:
 
 
 @pytest.fixture
-def slow(stack: Stack) -> Workbench:
-    """A table of 30 batches of which each takes a while, and a second of time."""
+def slow_table(stack: Stack) -> Workbench:
+    """A table of 30 batches that take 0.2 s each, and a budget of two seconds."""
     settings = {"time_budget_seconds": 2, **batches_of(100)}
     name = f"budget_{time.monotonic_ns()}"
     bench = Workbench(stack, name, keep=None, settings=settings)
@@ -98,29 +95,32 @@ def slow(stack: Stack) -> Workbench:
     return bench
 
 
-def test_without_a_topic_the_caller_continues(stack: Stack, slow: Workbench) -> None:
-    """503 with Retry-After until it is done; each call brings something."""
-    with Function(slow.environment()) as function:
+def test_without_a_topic_the_caller_continues(stack: Stack, slow_table: Workbench) -> None:
+    """503 with Retry-After until all is loaded. Each call loads more."""
+    with Function(slow_table.environment()) as function:
         status, answer, after = call(function)
         assert (status, answer["status"], after) == (503, "partial", 1)
         assert (
             "time_budget_seconds is spent; the next call continues" in answer["tables"][0]["error"]
         )
-        before = len(slow.aito_rows())
+        before = len(slow_table.aito_rows())
         assert 0 < before < 3000
         assert call(function)[0] == 503
-        assert len(slow.aito_rows()) > before
+        assert len(slow_table.aito_rows()) > before
         stack.aito.heal()
         while call(function)[0] == 503:
             pass
-    slow.assert_both_ends_equal()
+    slow_table.assert_both_ends_equal()
 
 
-def test_with_a_topic_the_rest_is_asked_for(stack: Stack, slow: Workbench) -> None:
-    """202 and one message, which, pushed to the function, continues; the last answer is 200."""
-    slow.settings = {**(slow.settings or {}), "topic": TOPIC}
+def test_with_a_topic_the_rest_is_asked_for(stack: Stack, slow_table: Workbench) -> None:
+    """The answer is 202 and one message is published. Pushed to the function, it resumes the load.
+
+    The last answer is 200.
+    """
+    slow_table.settings = {**(slow_table.settings or {}), "topic": TOPIC}
     stack.pubsub.messages.clear()
-    with Function(slow.environment()) as function:
+    with Function(slow_table.environment()) as function:
         status, answer, after = call(function)
         assert (status, answer["status"], after) == (202, "partial", None)
         calls = 1
@@ -128,7 +128,7 @@ def test_with_a_topic_the_rest_is_asked_for(stack: Stack, slow: Workbench) -> No
             assert len(stack.pubsub.messages) == calls
             message = stack.pubsub.messages[-1]
             assert message.topic == TOPIC
-            assert json.loads(message.data) == {"action": "sync", "tables": [slow.name]}
+            assert json.loads(message.data) == {"action": "sync", "tables": [slow_table.name]}
             stack.aito.heal()
             pushed = {
                 "message": {"data": base64.b64encode(message.data).decode(), "messageId": "1"},
@@ -137,22 +137,22 @@ def test_with_a_topic_the_rest_is_asked_for(stack: Stack, slow: Workbench) -> No
             status, answer, _ = call(function, pushed)
             calls += 1
         assert (status, len(stack.pubsub.messages)) == (200, calls - 1)
-    slow.assert_both_ends_equal()
+    slow_table.assert_both_ends_equal()
 
 
-def test_a_topic_that_is_not_there(stack: Stack, slow: Workbench) -> None:
-    """The rest could not be asked for: 503 with Retry-After, so that the caller does."""
-    slow.settings = {**(slow.settings or {}), "topic": TOPIC}
+def test_a_topic_that_is_not_there(stack: Stack, slow_table: Workbench) -> None:
+    """The message could not be published: 503 with Retry-After, so that the caller calls again."""
+    slow_table.settings = {**(slow_table.settings or {}), "topic": TOPIC}
     stack.pubsub.missing.add(TOPIC)
     try:
-        with Function(slow.environment()) as function:
+        with Function(slow_table.environment()) as function:
             status, answer, after = call(function)
     finally:
         stack.pubsub.missing.clear()
     assert (status, answer["status"], after) == (503, "partial", 1)
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
     """Wait for something that processes do."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -160,40 +160,38 @@ def until(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-def test_told_to_end(stack: Stack, slow: Workbench) -> None:
-    """SIGTERM ends a run at the next edge:
-    partial, with the state good and the lease given back.
-    """
-    slow.settings = {**(slow.settings or {}), "time_budget_seconds": 100}
+def test_sigterm_ends_a_run_after_its_batch(stack: Stack, slow_table: Workbench) -> None:
+    """SIGTERM ends a run after its batch: partial, with a good state and the lease given back."""
+    slow_table.settings = {**(slow_table.settings or {}), "time_budget_seconds": 100}
     answers: list[Any] = []
-    with Function(slow.environment()) as function:
+    with Function(slow_table.environment()) as function:
         caller = threading.Thread(target=lambda: answers.append(call(function)))
         caller.start()
-        until(lambda: len(slow.aito_rows()) >= 200)
+        wait_until(lambda: len(slow_table.aito_rows()) >= 200)
         os.killpg(function.pid, signal.SIGTERM)
         caller.join(30)
         ((status, answer, after),) = answers
     assert (status, answer["status"], after) == (503, "partial", 1)
     assert "the process was told to stop; the next call continues" in answer["tables"][0]["error"]
-    assert len(slow.aito_rows()) < 3000
+    assert len(slow_table.aito_rows()) < 3000
     stack.aito.heal()
-    slow.run_until_ok(1)
+    slow_table.run_until_ok(1)
 
 
 @pytest.mark.parametrize("asked", [{"full_refresh": True}, {"action": "reconcile", "deep": True}])
-def test_what_goes_through_everything_goes_on(
+def test_a_run_over_everything_resumes(
     stack: Stack, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Told to stop after each batch or slice, the next call does not begin anew, and one of them
-    is the last.
+    """A run that is stopped after each batch or slice is resumed by the next call, until it
+    ends.
     """
     limit_page(monkeypatch, 100)  # rows in a slice that is compared by keys
     settings = batches_of(50)
     bench = Workbench(stack, f"budget_{'deep' if 'deep' in asked else 'full'}", settings=settings)
     bench.put([row(f"k{i:04}", bench.now - 40 * HOUR + 400 * (i // 3)) for i in range(900)])
     bench.run_ok()
-    monkeyed = bench.aito_rows()[:40] + bench.aito_rows()[-40:]
-    stack.aito.delete_rows(bench.name, {"id": {"$or": [each["id"] for each in monkeyed]}})
+    damaged = bench.aito_rows()[:40] + bench.aito_rows()[-40:]
+    stack.aito.delete_rows(bench.name, {"id": {"$or": [each["id"] for each in damaged]}})
     reports: list[RunReport] = []
     while not reports or reports[-1].status != "ok":
         bench.now += 1
@@ -212,8 +210,8 @@ def test_what_goes_through_everything_goes_on(
 
 
 def test_a_refresh_of_several_calls_removes_what_is_gone(stack: Stack) -> None:
-    """Rows that were deleted in the source long ago, in the part that an earlier call went
-    through.
+    """Rows deleted in the source, in the part that an earlier call has gone through, are
+    deleted.
     """
     bench = Workbench(stack, "budget_gone", settings=batches_of(50))
     bench.put([row(f"k{i:04}", bench.now - 40 * HOUR + 400 * i) for i in range(300)])
@@ -228,10 +226,10 @@ def test_a_refresh_of_several_calls_removes_what_is_gone(stack: Stack) -> None:
     bench.assert_both_ends_equal()
 
 
-def test_a_table_that_no_call_has_come_to(stack: Stack) -> None:
-    """The call that goes on with it finds no place to go on from, and begins."""
+def test_a_table_that_no_call_has_started(stack: Stack) -> None:
+    """The call that resumes the run finds no checkpoint of this table, and starts it."""
     tables = [
-        Workbench(stack, name, shared_ledger="budget_untouched")
+        Workbench(stack, name, dataset=name, shared_ledger="budget_untouched")
         for name in ("budget_first", "budget_second")
     ]
     for bench in tables:
@@ -244,8 +242,8 @@ def test_a_table_that_no_call_has_come_to(stack: Stack) -> None:
     assert (report.status, report.tables[0].uploaded) == ("ok", 1), report.tables[0].error
 
 
-def test_another_question_begins_anew(stack: Stack) -> None:
-    """A full refresh goes on only where the same was asked of the same configuration."""
+def test_a_changed_configuration_starts_over(stack: Stack) -> None:
+    """A full refresh resumes only with the same request and the same configuration."""
     bench = Workbench(stack, "budget_other", settings=batches_of(50))
     bench.put([row(f"k{i:04}", bench.now - 4000 + i) for i in range(300)])
     bench.run_ok()
@@ -259,8 +257,10 @@ def test_another_question_begins_anew(stack: Stack) -> None:
     assert starts[2] == starts[0] + 2
 
 
-def test_a_replaced_table_that_never_fits(stack: Stack) -> None:
-    """It would begin anew for ever: a person is told what to do, and readers keep the old rows."""
+def test_a_swap_that_never_fits_the_budget(stack: Stack) -> None:
+    """Each call would start over. So the run fails and says what to do. Readers keep the old
+    rows.
+    """
     settings = {"time_budget_seconds": 50, **batches_of(10)}
     bench = Workbench(stack, "budget_replace", mode="replace", settings=settings)
     bench.put([row("a", bench.now - 5)])
@@ -281,10 +281,8 @@ def test_a_replaced_table_that_never_fits(stack: Stack) -> None:
     assert [each["id"] for each in bench.aito_rows()] == ["a"]
 
 
-def test_no_standstill(stack: Stack) -> None:
-    """However little time there is, each call brings one batch: also behind a lookback of many
-    batches.
-    """
+def test_every_call_loads_a_batch(stack: Stack) -> None:
+    """However little time there is, each call loads one batch, also behind a long lookback."""
     settings = batches_of(50)
     bench = Workbench(stack, "budget_standstill", settings=settings)
     bench.put([row(f"k{i:04}", bench.now - 500 + i) for i in range(300)])
@@ -295,10 +293,12 @@ def test_no_standstill(stack: Stack) -> None:
     bench.run_ok()
 
 
-def test_no_table_is_begun_when_time_is_over(stack: Stack) -> None:
-    """One batch a run is brought whatever the time, not one for each table."""
+def test_no_table_starts_after_the_deadline(stack: Stack) -> None:
+    """A run without time loads one batch, and not one for each table."""
     names = ("budget_one", "budget_two", "budget_three")
-    tables = [Workbench(stack, name, shared_ledger="budget_several") for name in names]
+    tables = [
+        Workbench(stack, name, dataset=name, shared_ledger="budget_several") for name in names
+    ]
     for bench in tables:
         bench.put([row("a", bench.now - 5)])
     configured = [bench.table_config() for bench in tables]

@@ -9,8 +9,8 @@ from tests.promise import chaos
 
 
 def test_six_rounds(stack: Stack) -> None:
-    """Random data, faults, kills and overlaps:
-    whenever the function says ok, both ends are equal.
+    """Random data, faults, kills and overlaps: whenever the function answers 200, both ends are
+    equal.
     """
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")  # shown when it fails

@@ -1,6 +1,4 @@
-"""Evaluations: launched and not waited for, collected later, and harmless whatever becomes of
-them.
-"""
+"""Evaluations in whole runs: started and not waited for, collected later, harmless to a sync."""
 
 from __future__ import annotations
 
@@ -16,9 +14,6 @@ import pytest
 import requests
 
 from local.stack import Function
-from sync.base.errors import ActionRequired
-from sync.config import CursorSettings, EvaluationSettings, TableSettings
-from sync.evaluation.question import body, figures
 from tests.workbench import DAY, Workbench, iso, table
 
 PAGES = {
@@ -68,7 +63,8 @@ def jobs(bench: Workbench) -> Iterator[Workbench]:
 def web(bench: Workbench, *evaluate: dict[str, Any], **more: Any) -> dict[str, Any]:
     """The table of page views, with evaluations."""
     asked = evaluate or ({"name": "source", "predict": "source", "given": ["path"]},)
-    return table(f"{bench.name}_web", f"{bench.name}.pages", evaluate=list(asked), **more)
+    settings: dict[str, Any] = {"evaluate": list(asked), **more}
+    return table(f"{bench.name}_web", f"{bench.name}.pages", **settings)
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -281,9 +277,7 @@ def test_a_table_that_is_swapped(jobs: Workbench) -> None:
 
 
 def test_after_load_optimize_and_purge(jobs: Workbench) -> None:
-    """The job is the last thing that Aito is asked for: it measures the table as the night leaves
-    it.
-    """
+    """The job is the last request to Aito: it measures the table as the sync leaves it."""
     jobs.load_source("pages", PAGES, pages(100, jobs.now))
     configured = web(jobs, keep="8h", purge={"max_share": 1})
     jobs.run_ok(configured)
@@ -291,12 +285,9 @@ def test_after_load_optimize_and_purge(jobs: Workbench) -> None:
     jobs.load_source("pages", PAGES, [{**pages(1, jobs.now - 60)[0], "id": "new"}])
     jobs.aito.reset_stats()
     assert jobs.run_ok(configured).purged > 0
-    kinds = [
-        entry.kind
-        for entry in jobs.aito.log
-        if entry.kind in ("insert", "delete", "optimize", "job.start")
-    ]
-    assert kinds == ["insert", "delete", "optimize", "job.start"]
+    kinds = [entry.kind for entry in jobs.aito.log]
+    assert kinds.index("insert") < kinds.index("delete") < len(kinds) - 1
+    assert kinds[-1] == "job.start"
 
 
 def test_a_whole_query(jobs: Workbench) -> None:
@@ -353,12 +344,13 @@ def test_not_waited_for_and_not_started_twice(jobs: Workbench) -> None:
     end = time.monotonic()
     assert without.evaluations == []
     assert len(with_.evaluations) == 1
-    assert jobs.aito.total() - quiet == 1 == jobs.aito.total("requests", "job")
+    assert jobs.aito.total("requests", "job") == 1
+    assert jobs.aito.total() - quiet == 2  # the rows are counted, and the job is started
     assert (end - middle) - (middle - began) < 5
     assert jobs.run_ok(web(jobs)).evaluations == []
-    said = jobs.event("evaluation_started")
-    assert said["skipped"]
-    assert "still runs" in said["message"]
+    skipped = jobs.event("evaluation_skipped")
+    assert "still runs" in skipped["message"]
+    assert events(jobs, "evaluation_started") == []
     jobs.run_ok(web(jobs), action="watch")
     assert [row["state"] for row in jobs.ledger_rows("evaluations")] == ["started"]
     jobs.aito.job_seconds = 0  # they end
@@ -390,16 +382,19 @@ def test_a_dry_run_starts_nothing(jobs: Workbench) -> None:
 # -- what goes wrong
 
 
-def failing(bench: Workbench, state: str, severity: str = "ERROR") -> dict[str, Any]:
-    """One watch after trouble: the row it wrote, after checking that it is said and that the next
-    sync starts again.
+def failing(bench: Workbench, state: str) -> dict[str, Any]:
+    """One watch after a job has failed or was lost: the row that it wrote.
+
+    A lost evaluation is started again by that watch, a failed one by the next sync.
     """
     bench.run_ok(web(bench), action="watch")
-    told = bench.event("evaluation_failed")
-    assert (told["severity"], told["state"]) == (severity, state)
+    event = bench.event("evaluation_failed")
+    assert (event["severity"], event["state"]) == ("ERROR", state)
     (row,) = (row for row in bench.ledger_rows("evaluations") if row["state"] == state)
     assert row["finished_at"] is not None
-    assert len(bench.run_ok(web(bench)).evaluations) == 1
+    assert len(events(bench, "evaluation_started")) == (1 if state == "lost" else 0)
+    if state == "failed":
+        assert len(bench.run_ok(web(bench)).evaluations) == 1
     return row
 
 
@@ -431,6 +426,7 @@ def test_a_result_that_has_expired(launched: Workbench) -> None:
 def test_a_job_that_fails(jobs: Workbench) -> None:
     """The result is the failure's own answer: `failed` with its reason, and started again."""
     jobs.load_source("pages", PAGES, pages(100, jobs.now))
+    jobs.run_ok(web(jobs, evaluate=[]))  # so that no job but the evaluation is started after it
     jobs.aito.fail_jobs()
     jobs.run_ok(web(jobs))
     settled(jobs)
@@ -468,7 +464,7 @@ def test_an_outage_leaves_it_open(launched: Workbench, what: str, on: str) -> No
 
 
 def test_a_job_that_never_ends(launched: Workbench) -> None:
-    """After a day it is given up as lost, however its status is answered."""
+    """After a day it counts as lost, whatever its status is."""
     launched.aito.job_seconds = 10**6
     launched.now += DAY
     launched.run_ok(web(launched), action="watch")
@@ -478,16 +474,14 @@ def test_a_job_that_never_ends(launched: Workbench) -> None:
 
 
 def test_unreachable_for_a_day(launched: Workbench) -> None:
-    """A job whose status has been unanswerable for a day is lost too, so that it does not bar the
-    next for ever.
-    """
+    """A job without an answer for a day counts as lost. The next one can start."""
     launched.now += DAY + 1
     launched.aito.fail("html", on="job.status")
     failing(launched, "lost")
 
 
 def test_figures_that_are_words(jobs: Workbench) -> None:
-    """Where there is no row to test on every figure is "NaN": null in the ledger, and no finding."""
+    """Without a row to test on, every figure is "NaN": null in the ledger, and no finding."""
     jobs.load_source("pages", PAGES, pages(100, jobs.now))
     asked = {
         "name": "none",
@@ -532,29 +526,39 @@ def test_a_table_that_evaluates_no_more(launched: Workbench) -> None:
     assert [row["state"] for row in latest(launched).values()] == ["finished"]
 
 
-def test_one_that_cannot_be_told_of(jobs: Workbench) -> None:
-    """A job whose result never passes the gateway stays open alone; the others are collected."""
-    jobs.load_source("pages", PAGES, pages(100, jobs.now))
-    configured = web(
-        jobs, *({"name": name, "predict": "source"} for name in ("one", "two", "three"))
-    )
-    jobs.run_ok(configured)
-    settled(jobs)
+def open_evaluations(bench: Workbench, names: list[str]) -> dict[str, Any]:
+    """Several evaluations that run at once, as an earlier version started them. -> the table."""
+    bench.load_source("pages", PAGES, pages(100, bench.now))
+    configured = web(bench, *({"name": name, "predict": "source"} for name in names))
+    bench.run_ok(configured)
+    settled(bench)
+    (started,) = bench.ledger_rows("evaluations")
+    query = json.loads(started["result"])["query"]
+    url, headers = f"{bench.aito.url}/api/v1/jobs/_evaluate", {"x-api-key": bench.aito.api_key}
+    for name in names[1:]:
+        job = requests.post(url, json=query, headers=headers, timeout=10).json()["id"]
+        bench.sql(
+            f"INSERT INTO `{bench.ledger}.evaluations` (evaluation_id, run_id, `table`, name,"
+            f" job_id, state, started_at) SELECT CONCAT(evaluation_id, '{name}'), run_id, `table`,"
+            f" '{name}', '{job}', state, started_at FROM `{bench.ledger}.evaluations`"
+            f" WHERE name = '{names[0]}'"
+        )
+    settled(bench)
+    return configured
+
+
+def test_one_job_without_an_answer(jobs: Workbench) -> None:
+    """A job whose result never passes the gateway stays open alone. The others are collected."""
+    configured = open_evaluations(jobs, ["one", "two", "three"])
     jobs.aito.fail("gateway_timeout", on="job.result")
     jobs.run_ok(configured, action="watch")
-    assert sorted(row["state"] for row in latest(jobs).values()) == [
-        "finished",
-        "finished",
-        "started",
-    ]
+    states = sorted(row["state"] for row in latest(jobs).values())
+    assert states == ["finished", "finished", "started"]
 
 
-def test_an_outage_is_not_asked_for_long(jobs: Workbench) -> None:
-    """Each question may cost a time-out: after two without an answer the look is over."""
-    jobs.load_source("pages", PAGES, pages(100, jobs.now))
-    configured = web(jobs, *({"name": f"e{n}", "predict": "source"} for n in range(5)))
-    jobs.run_ok(configured)
-    settled(jobs)
+def test_an_outage_ends_the_look(jobs: Workbench) -> None:
+    """Each request may cost a time-out. After two without an answer the look is over."""
+    configured = open_evaluations(jobs, [f"e{n}" for n in range(5)])
     jobs.aito.fail("gateway_timeout", on="job.status", times=None)
     jobs.aito.reset_stats()
     jobs.run_ok(configured, action="watch")
@@ -562,19 +566,65 @@ def test_an_outage_is_not_asked_for_long(jobs: Workbench) -> None:
     assert {row["state"] for row in latest(jobs).values()} == {"started"}
 
 
+def test_one_at_a_time(jobs: Workbench) -> None:
+    """A sync starts one evaluation of the database. Each watch after its end starts the next."""
+    jobs.load_source("pages", PAGES, pages(100, jobs.now))
+    names = ["one", "two", "three"]
+    first = web(jobs, *({"name": name, "predict": "source"} for name in names[:2]))
+    other = {"name": "three", "predict": "source"}
+    second = table(f"{jobs.name}_other", f"{jobs.name}.pages", evaluate=[other])
+    jobs.run_ok(first, second)
+    assert [event["name"] for event in events(jobs, "evaluation_started")] == ["one"]
+    assert [event["name"] for event in events(jobs, "evaluation_skipped")] == ["two", "three"]
+    for name in names[1:]:
+        settled(jobs)
+        jobs.run_ok(first, second, action="watch")
+        assert jobs.event("evaluation_started")["name"] == name
+        assert [row["name"] for row in latest(jobs).values() if row["state"] == "started"] == [name]
+    settled(jobs)
+    jobs.run_ok(first, second, action="watch")
+    assert events(jobs, "evaluation_started") == []
+    assert [row["state"] for row in latest(jobs).values()] == ["finished"] * 3
+
+
+def test_nothing_open_costs_no_request(jobs: Workbench) -> None:
+    """A watch with nothing open or due asks Aito nothing. It reports freshness all the same."""
+    jobs.load_source("pages", PAGES, pages(100, jobs.now))
+    configured = web(jobs)
+    jobs.run_ok(configured)
+    settled(jobs)
+    jobs.run_ok(configured, action="watch")
+    jobs.aito.reset_stats()
+    jobs.run_ok(configured, action="watch")
+    assert jobs.aito.total() == 0
+    assert jobs.event("freshness")["age_seconds"] == 600
+
+
+@pytest.mark.parametrize("test", [{}, {"test": "newest 10d"}, {"test": {"path": "/1"}}])
+def test_cases_limit_an_evaluation(jobs: Workbench, test: dict[str, Any]) -> None:
+    """Of 3,000 rows, with `cases: 50`, 40 to 60 are predicted, however the test is given."""
+    jobs.load_source("pages", PAGES, pages(3000, jobs.now))
+    configured = web(jobs, {"name": "e", "predict": "source", "cases": 50, **test})
+    jobs.run_ok(configured)
+    settled(jobs)
+    jobs.run_ok(configured, action="watch")
+    assert 40 <= jobs.event("evaluation_finished")["test_samples"] <= 60
+
+
 @pytest.mark.parametrize("what", ["error", "html", "cut", "refused", "quota"])
 def test_a_launch_that_fails(jobs: Workbench, what: str) -> None:
-    """The table is ok all the same, the failure is said,
-    and the next sync starts the evaluation.
+    """The table is ok, the failure is reported, and the next sync starts the evaluation.
+
+    Without an answer the job may have been started: it is recorded as lost.
     """
     jobs.load_source("pages", PAGES, pages(50, jobs.now))
+    jobs.run_ok(web(jobs, evaluate=[]))  # so that no job but the evaluation is started after it
     jobs.aito.fail(what, on="job.start")
     assert jobs.run_ok(web(jobs)).evaluations == []
     final = what in ("refused", "quota")
     assert jobs.event("evaluation_failed")["severity"] == ("ERROR" if final else "WARNING")
-    assert [row["state"] for row in jobs.ledger_rows("evaluations")] == (
-        ["failed"] if final else []
-    )
+    (row,) = jobs.ledger_rows("evaluations")
+    assert (row["state"], row["job_id"]) == ("failed" if final else "lost", None)
     assert len(jobs.run_ok(web(jobs)).evaluations) == 1
 
 
@@ -606,100 +656,20 @@ def test_no_rows_yet(jobs: Workbench) -> None:
 
 
 def test_killed_between_launch_and_ledger(jobs: Workbench) -> None:
-    """kill -9 once Aito has the job, before its row is written: the next sync doubles nothing and
-    starts one.
-    """
+    """kill -9 after Aito has the job and before its row is written: the next sync starts one."""
     jobs.load_source("pages", PAGES, pages(50, jobs.now))
-    config = jobs.stack.configure(
-        name=f"{jobs.name}.yaml", ledger=f"{jobs.name}_ledger", tables=[web(jobs)]
-    )
+    jobs.run_ok(web(jobs, evaluate=[]))  # so that no job but the evaluation is started after it
     jobs.aito.fail("hang", on="job.start", apply="all")
-    with Function(jobs.stack.environ(config)) as function, ThreadPoolExecutor(1) as caller:
+    with Function(jobs.environment(web(jobs))) as function, ThreadPoolExecutor(1) as caller:
         asking = caller.submit(function.post)
         until(lambda: requests.get(f"{jobs.aito.url}/_local/faults", timeout=5).json() == [])
         function.kill()
         assert isinstance(asking.exception(), requests.RequestException)
     jobs.aito.release()
-    jobs.sql(
-        f"DELETE FROM `{jobs.name}_ledger.leases` WHERE TRUE"
-    )  # they would run out by themselves
+    jobs.expire_leases()
     assert jobs.ledger_rows("evaluations") == []
     assert len(jobs.run_ok(web(jobs)).evaluations) == 1
     assert jobs.aito.count(f"{jobs.name}_web") == 50
     settled(jobs)
     jobs.run_ok(web(jobs), action="watch")
     assert [row["state"] for row in latest(jobs).values()] == ["finished"]
-
-
-# -- pure
-
-
-CURSOR = CursorSettings(source="ts", column="at")
-WEB = TableSettings(name="web", source="d.t", key="id", cursor=CURSOR)
-SCHEMA: dict[str, dict[str, dict[str, Any]]] = {
-    "web": {"id": {}, "at": {}, "user": {"link": "user.id"}, "path": {}},
-    "user": {"id": {}, "device": {}},
-}
-
-
-def asked(**more: Any) -> EvaluationSettings:
-    return EvaluationSettings(name="e", predict="path", **more)
-
-
-def test_bodies() -> None:
-    """The shorthand becomes Aito's evaluate body; by default every tenth row is the test."""
-    made = body(WEB, asked(given=("user.device", "user")), SCHEMA, None)
-    assert made["test"] == {"$index": {"$mod": [10, 0]}}
-    where = {"user.device": {"$get": "user.device"}, "user": {"$get": "user"}}
-    assert made["evaluate"] == {"from": "web", "where": where, "predict": "path"}
-    assert "cases" not in made["select"]
-    assert body(WEB, asked(), SCHEMA, None)["evaluate"] == {"from": "web", "predict": "path"}
-    newest = body(WEB, asked(test="newest 7d"), SCHEMA, 1_000_000)
-    assert (newest["test"], newest["train"]) == (
-        {"at": {"$gte": 395_200}},
-        {"at": {"$lt": 395_200}},
-    )
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ("device", "web.device"),
-        ("user.age", "user.age"),
-        ("path.x", "web.path.x \\(path is no link\\)"),
-    ],
-)
-def test_bodies_that_cannot_be(given: str, said: str) -> None:
-    """A field that Aito lacks is named with its table."""
-    with pytest.raises(ActionRequired, match=said):
-        body(WEB, asked(given=(given,)), SCHEMA, None)
-
-
-def test_figures_of_odd_answers() -> None:
-    """Floats where integers are meant are rounded; words and infinities are null; what is no
-    answer is None.
-    """
-    read = figures(
-        {
-            "testSamples": 12.0,
-            "trainSamples": 7,
-            "accuracy": "0.5",
-            "error": "NaN",
-            "meanRank": float("inf"),
-            "baseAccuracy": True,
-            "cases": [{"a": "secret"}],
-            "h": "NaN",
-            "note": "NaN!",
-        }
-    )
-    assert read is not None
-    assert (read["test_samples"], read["train_samples"], read["accuracy"]) == (12, 7.0, 0.5)
-    assert [read[name] for name in ("error_rate", "mean_rank", "base_accuracy", "geom_mean_p")] == [
-        None
-    ] * 4
-    assert isinstance(read["test_samples"], int)
-    assert "secret" not in read["result"]
-    assert json.loads(read["result"])["h"] is None
-    odd: Any
-    for odd in (None, [], "text", 7, {}, {"message": "no", "status": 500}):
-        assert figures(odd) is None

@@ -1,6 +1,6 @@
-"""`watch` collects and tells how fresh each table is.
+"""`watch` collects evaluations and reports how fresh each table is.
 
-It loads nothing, locks nothing and waits for nobody.
+It loads nothing, takes no lease and waits for no other run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def test_ages(bench: Workbench) -> None:
     per table.
     """
     bench.load_source("rows", COLUMNS, rows(10, bench.now - 500))
-    configured = table(f"{bench.name}_web", f"{bench.name}.rows")
+    configured = table(f"{bench.name}_web", f"{bench.dataset}.rows")
     bench.run_ok(configured)
     bench.now += DAY
     bench.aito.insert(configured["name"], [{"id": "future", "at": bench.now + 60}])
@@ -43,15 +43,15 @@ def test_ages(bench: Workbench) -> None:
     assert bench.event("freshness")["severity"] == "INFO"
 
 
-def test_ages_that_are_not_there(bench: Workbench) -> None:
+def test_ages_that_are_not_known(bench: Workbench) -> None:
     """Null for a table that is not in Aito, that is empty, that has no cursor, or was never synced
     well.
     """
     bench.load_source("rows", COLUMNS, rows(10, bench.now))
     bench.load_source("none", COLUMNS, [])
-    small = {"name": f"{bench.name}_small", "source": f"{bench.name}.rows", "mode": "replace"}
-    empty = table(f"{bench.name}_empty", f"{bench.name}.none")
-    absent = table(f"{bench.name}_absent", f"{bench.name}.rows")
+    small = {"name": f"{bench.name}_small", "source": f"{bench.dataset}.rows", "mode": "replace"}
+    empty = table(f"{bench.name}_empty", f"{bench.dataset}.none")
+    absent = table(f"{bench.name}_absent", f"{bench.dataset}.rows")
     bench.run_ok(small, empty)
     bench.run_ok(small, empty, absent, action="watch")
     assert freshness(bench) == {
@@ -64,7 +64,7 @@ def test_ages_that_are_not_there(bench: Workbench) -> None:
 def test_only_a_good_sync_counts(bench: Workbench) -> None:
     """A failed sync does not make a table fresh, and neither does a reconcile."""
     bench.load_source("rows", COLUMNS, rows(10, bench.now))
-    configured = table(f"{bench.name}_web", f"{bench.name}.rows")
+    configured = table(f"{bench.name}_web", f"{bench.dataset}.rows")
     bench.run_ok(configured)
     bench.now += 1000
     bench.run_ok(configured, action="reconcile")
@@ -74,12 +74,14 @@ def test_only_a_good_sync_counts(bench: Workbench) -> None:
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_it_only_watches(bench: Workbench, dry_run: bool) -> None:
+def test_watch_writes_nothing(bench: Workbench, dry_run: bool) -> None:
     """No write to Aito, no lease, no row in `runs`: rows that wait, and rows past `keep`, stay
     where they are.
     """
     bench.load_source("rows", COLUMNS, rows(10, bench.now - 60))
-    configured = table(f"{bench.name}_web", f"{bench.name}.rows", keep="1d", purge={"max_share": 1})
+    configured = table(
+        f"{bench.name}_web", f"{bench.dataset}.rows", keep="1d", purge={"max_share": 1}
+    )
     bench.run_ok(configured)
     bench.load_source("rows", COLUMNS, [{"id": "new", "ts": iso(bench.now - 1), "kind": "a"}])
     bench.now += 2 * DAY
@@ -92,29 +94,27 @@ def test_it_only_watches(bench: Workbench, dry_run: bool) -> None:
 
 
 def test_before_anything_ran(bench: Workbench) -> None:
-    """Without a ledger and without tables in Aito there is nothing to tell but that."""
+    """Without a ledger and without tables in Aito, both ages are null."""
     bench.load_source("rows", COLUMNS, rows(1, bench.now))
     configured = table(
-        f"{bench.name}_web", f"{bench.name}.rows", evaluate=[{"name": "e", "predict": "kind"}]
+        f"{bench.name}_web", f"{bench.dataset}.rows", evaluate=[{"name": "e", "predict": "kind"}]
     )
     bench.run_ok(configured, action="watch")
     assert freshness(bench) == {configured["name"]: (None, None)}
 
 
-def test_aito_is_out(bench: Workbench) -> None:
-    """When Aito does not answer nothing can be told of its rows:
-    503, and calling again is right.
-    """
+def test_aito_does_not_answer(bench: Workbench) -> None:
+    """When Aito does not answer, nothing is known of its rows: 503, to be called again."""
     bench.aito.fail("unavailable", on="schema", times=None)
-    report = bench.run(table(f"{bench.name}_web", f"{bench.name}.rows"), action="watch")
+    report = bench.run(table(f"{bench.name}_web", f"{bench.dataset}.rows"), action="watch")
     assert (report.http_status, report.status) == (503, "failed")
 
 
-def test_a_finding_is_an_error_line(bench: Workbench) -> None:
-    """Accuracy below min_accuracy is told in every night, with the numbers an alert needs."""
+def test_a_finding_is_logged_as_an_error(bench: Workbench) -> None:
+    """Accuracy below min_accuracy is logged every night, with the numbers that an alert needs."""
     asked = {"name": "kind", "predict": "kind", "min_accuracy": 0.99}
     bench.load_source("rows", COLUMNS, rows(100, bench.now))
-    configured = table(f"{bench.name}_web", f"{bench.name}.rows", evaluate=[asked])
+    configured = table(f"{bench.name}_web", f"{bench.dataset}.rows", evaluate=[asked])
     for _ in range(2):
         bench.run_ok(configured)
         bench.run_ok(configured, action="watch")
@@ -136,10 +136,10 @@ def test_it_answers_while_a_sync_runs(bench: Workbench) -> None:
     """
     bench.load_source("rows", COLUMNS, rows(50, int(time.time()) - 60))
     configured = table(
-        f"{bench.name}_web", f"{bench.name}.rows", evaluate=[{"name": "e", "predict": "kind"}]
+        f"{bench.name}_web", f"{bench.dataset}.rows", evaluate=[{"name": "e", "predict": "kind"}]
     )
     config = bench.stack.configure(
-        name=f"{bench.name}.yaml", ledger=f"{bench.name}_ledger", tables=[configured]
+        name=f"{bench.name}.yaml", ledger=bench.ledger, tables=[configured]
     )
     with Function(bench.stack.environ(config)) as function, ThreadPoolExecutor(1) as caller:
         assert function.post({"action": "sync"})[0] == 200

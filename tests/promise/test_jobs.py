@@ -9,8 +9,7 @@ import pytest
 import requests
 
 from local.stack import Stack
-from sync.bigquery.session import label
-from tests.workbench import DAY, Workbench, row
+from tests.workbench import DAY, Workbench, label, row
 
 CEILING = 123_456_789
 

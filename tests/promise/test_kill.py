@@ -1,5 +1,5 @@
-"""A run that is killed after any of its steps: the next runs reach the promised state, and say ok
-only then.
+"""A run killed after any of its writes: the next runs reach the promised state, and are ok only
+then.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def killed_after_each_step(bench: Workbench, **asked: Any) -> int:
 
 @pytest.mark.parametrize("mode", ["append", pytest.param("merge", marks=pytest.mark.slow)])
 def test_killed_while_loading(stack: Stack, mode: str) -> None:
-    """Between any two requests of a night's run: what is there is neither lost nor doubled."""
+    """Killed between any two requests of a night's run, no row is lost or doubled."""
     bench = Workbench(stack, f"killed_{mode}", mode, settings=batches_of(25))
     bench.put(day_one(bench.now))
     bench.run_ok()
@@ -69,8 +69,8 @@ def test_killed_while_loading(stack: Stack, mode: str) -> None:
 
 @pytest.mark.slow
 def test_killed_while_replacing(stack: Stack) -> None:
-    """The old table stays until the new one is whole; what a dead run left beside it does not
-    matter.
+    """The old table stays until the new one is complete. A table left by a dead run does no
+    harm.
     """
     bench = Workbench(stack, "killed_replace", "replace", settings=batches_of(25))
     bench.put(day_one(bench.now))
@@ -81,7 +81,7 @@ def test_killed_while_replacing(stack: Stack) -> None:
 
 @pytest.mark.slow
 def test_killed_while_reconciling(stack: Stack) -> None:
-    """A repair that dies half-way leaves work, never damage."""
+    """A repair that dies half-way leaves rows to repair, and no new damage."""
     bench = Workbench(stack, "killed_reconcile", settings=batches_of(25))
     bench.put(day_one(bench.now))
     bench.run_ok()
@@ -94,7 +94,7 @@ def test_killed_while_reconciling(stack: Stack) -> None:
 
 @pytest.mark.parametrize("step", [3, 6, 9, 12, 15])
 def test_killed_during_the_first_load(stack: Stack, step: int) -> None:
-    """With neither table nor ledger there at first: also a half-made ledger is completed."""
+    """At first there is neither table nor ledger. A ledger that was half made is completed."""
     bench = Workbench(stack, f"killed_first_{step}", settings=batches_of(25))
     bench.put(day_one(bench.now))
     with KillAfter(request=step), pytest.raises(Killed):

@@ -20,7 +20,7 @@ def rows(*pairs: tuple[str | None, float | None], n: int = 0) -> list[dict[str, 
     return [{"id": key, "ts": None if at is None else iso(at), "n": n} for key, at in pairs]
 
 
-def many(bench: Workbench, count: int, at: str) -> None:
+def generate_rows(bench: Workbench, count: int, at: str) -> None:
     """So many rows in `rows`, made by SQL; `at` is the SQL of their time over `i`."""
     bench.load_source("rows", SCHEMA, [])
     bench.sql(
@@ -29,7 +29,7 @@ def many(bench: Workbench, count: int, at: str) -> None:
     )
 
 
-def once(bench: Workbench, name: str, count: int) -> None:
+def assert_each_key_once(bench: Workbench, name: str, count: int) -> None:
     """Aito holds so many rows, no key twice."""
     held = Counter(row["id"] for row in bench.aito.rows(name))
     assert [key for key, times in held.items() if times > 1] == []
@@ -44,8 +44,8 @@ def test_one_second_with_30_000_rows_killed_half_way(
     Slices and batches are smaller than that, the first run dies: each is once.
     """
     limit_slices(monkeypatch, 5000)
-    many(bench, 30_000, "TIMESTAMP_SECONDS(1772360000)")
-    asked = table("load_second", f"{bench.name}.rows", lookback="0s")
+    generate_rows(bench, 30_000, "TIMESTAMP_SECONDS(1772360000)")
+    asked = table("load_second", f"{bench.dataset}.rows", lookback="0s")
     bench.aito.fail("cut", on="insert", apply="half", times=None, skip=13)
     report = bench.run(asked, settings=batches_of(1000))
     assert (report.status, report.http_status) == ("failed", 503)
@@ -53,7 +53,7 @@ def test_one_second_with_30_000_rows_killed_half_way(
     bench.aito.heal()
     finished = bench.run_ok(asked, settings=batches_of(1000))
     assert finished.verified
-    once(bench, "load_second", 30_000)
+    assert_each_key_once(bench, "load_second", 30_000)
 
 
 def test_20_000_rows_in_7_slices(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,8 +62,10 @@ def test_20_000_rows_in_7_slices(bench: Workbench, monkeypatch: pytest.MonkeyPat
     """
     limit_slices(monkeypatch, 3000)
     first = NOW - 7 * HOUR
-    many(bench, 20_000, f"TIMESTAMP_SECONDS({first} + DIV((i - 1) * {7 * HOUR - 1}, 19999))")
-    asked = table("load_slices", f"{bench.name}.rows", lookback="2h")
+    generate_rows(
+        bench, 20_000, f"TIMESTAMP_SECONDS({first} + DIV((i - 1) * {7 * HOUR - 1}, 19999))"
+    )
+    asked = table("load_slices", f"{bench.dataset}.rows", lookback="2h")
     report = bench.run_ok(asked, settings=batches_of(100))
     assert (report.slices_planned, report.slices_done, report.uploaded) == (7, 7, 20_000)
     assert report.watermark_after == NOW - 1
@@ -75,7 +77,7 @@ def test_20_000_rows_in_7_slices(bench: Workbench, monkeypatch: pytest.MonkeyPat
     bench.load_source("rows", SCHEMA, rows(*ties, *late, *ties[:70], *late[:70]))
     bench.now = NOW + 60
     assert bench.run_ok(asked, settings=batches_of(100)).uploaded == 300
-    once(bench, "load_slices", 20_300)
+    assert_each_key_once(bench, "load_slices", 20_300)
 
 
 @pytest.mark.parametrize(
@@ -87,8 +89,8 @@ def test_a_batch_closes_at_its_own_limits(
     """200 rows of about 40 bytes by twenties: bytes count within a batch, and are no reason to
     part the next one.
     """
-    many(bench, 200, f"TIMESTAMP_SECONDS({NOW - 1000} + i)")
-    asked = table(f"load_limits_{most}", f"{bench.name}.rows")
+    generate_rows(bench, 200, f"TIMESTAMP_SECONDS({NOW - 1000} + i)")
+    asked = table(f"load_limits_{most}", f"{bench.dataset}.rows")
     before = bench.aito.total(on="insert")
     assert bench.run_ok(asked, settings={"batch": {"rows": 20, "bytes": most}}).uploaded == 200
     assert bench.aito.total(on="insert") - before in requests
@@ -98,7 +100,7 @@ def test_rows_that_share_the_watermarks_second(bench: Workbench) -> None:
     """Those that come later are neither lost nor doubled, even without a lookback and with
     fractions of a second.
     """
-    asked = table("load_ties", f"{bench.name}.rows", lookback="0s")
+    asked = table("load_ties", f"{bench.dataset}.rows", lookback="0s")
     bench.load_source(
         "rows", SCHEMA, rows(("a", NOW - 50), ("b", NOW - 10), ("c", NOW - 10 + 0.75))
     )
@@ -116,18 +118,18 @@ def test_the_oldest_rows_first(bench: Workbench) -> None:
     missing.
     """
     bench.load_source("rows", SCHEMA, rows(*((f"k{99 - n}", NOW - 5000.0 + n) for n in range(50))))
-    asked = table("load_order", f"{bench.name}.rows", lookback="0s")
+    asked = table("load_order", f"{bench.dataset}.rows", lookback="0s")
     bench.aito.fail("unavailable", on="insert", times=None, skip=2)
     assert bench.run(asked, settings=batches_of(10)).http_status == 503
     assert bench.aito_keys("load_order") == [f"k{99 - n}" for n in reversed(range(20))]
     bench.aito.heal()
     assert bench.run_ok(asked, settings=batches_of(10)).repaired == 0
-    once(bench, "load_order", 50)
+    assert_each_key_once(bench, "load_order", 50)
 
 
 def test_rows_that_are_late(bench: Workbench) -> None:
     """By less than `lookback` they arrive with the next run; by more, with `reconcile`."""
-    asked = table("load_late", f"{bench.name}.rows", lookback="1h")
+    asked = table("load_late", f"{bench.dataset}.rows", lookback="1h")
     bench.load_source("rows", SCHEMA, rows(("a", NOW - DAY), ("b", NOW - 10)))
     bench.run_ok(asked)
     bench.load_source(
@@ -153,12 +155,12 @@ def test_doubled_keys(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None
             *rows(("c", NOW - 3 * HOUR), n=1),
         ],
     )
-    asked = table("load_doubled", f"{bench.name}.rows")
+    asked = table("load_doubled", f"{bench.dataset}.rows")
     report = bench.run_ok(asked)
     assert report.slices_planned > 1
     held = {row["id"]: (row["n"], row["at"]) for row in bench.aito.rows("load_doubled")}
     assert held == {"a": (2, NOW - 100), "b": (2, NOW - 5 * HOUR + 1), "c": (1, NOW - 3 * HOUR)}
-    once(bench, "load_doubled", 3)
+    assert_each_key_once(bench, "load_doubled", 3)
     assert bench.run_ok(asked).uploaded == 0
 
 
@@ -176,7 +178,7 @@ def test_the_newest_row_of_a_key_not_the_largest(bench: Workbench, mode: str) ->
         "id": {},
         "n": {},
     }  # the time is no part of the document but for its second, which comes last
-    bench.run_ok(table(f"load_newest_{mode}", f"{bench.name}.rows", columns=columns, mode=mode))
+    bench.run_ok(table(f"load_newest_{mode}", f"{bench.dataset}.rows", columns=columns, mode=mode))
     assert {row["id"]: row["n"] for row in bench.aito.rows(f"load_newest_{mode}")} == {
         "a": 1,
         "b": 1,
@@ -187,7 +189,7 @@ def test_a_key_that_comes_again_within_the_lookback(bench: Workbench) -> None:
     """Behind the watermark, with another time: as many rows as before, and the newer one is the
     row that counts.
     """
-    asked = table("load_again_late", f"{bench.name}.rows")
+    asked = table("load_again_late", f"{bench.dataset}.rows")
     bench.load_source(
         "rows", SCHEMA, rows(("a", NOW - 900), ("b", NOW - 800), ("newest", NOW - 10), n=1)
     )
@@ -221,11 +223,11 @@ def test_awkward_keys(bench: Workbench) -> None:
         "$and",
         "k" * 1500,
     ]
-    asked = table("load_keys", f"{bench.name}.rows", delete={"max_share": 1})
+    asked = table("load_keys", f"{bench.dataset}.rows", delete={"max_share": 1})
     bench.load_source("rows", SCHEMA, rows(*((key, NOW - 100.0 - n) for n, key in enumerate(keys))))
     bench.aito.fail("cut", on="insert", apply="half")
     assert bench.run_ok(asked).uploaded == len(keys)
-    once(bench, "load_keys", len(keys))
+    assert_each_key_once(bench, "load_keys", len(keys))
     bench.aito.reset_stats()
     report = bench.run_ok(asked)
     assert (report.skipped, bench.aito_writes()) == (len(keys), 0)
@@ -238,14 +240,14 @@ def test_awkward_keys(bench: Workbench) -> None:
 
 
 def test_rows_without_key_or_cursor(bench: Workbench) -> None:
-    """Counted, said in the log and kept in the ledger: never left out in silence."""
+    """They are counted, logged and recorded in the ledger."""
     good = [(f"k{n}", NOW - 100.0 - n) for n in range(20)]
     bench.load_source(
         "rows",
         SCHEMA,
         rows(*good, (None, NOW - 5), (None, NOW - 6), ("x", None), ("y", None), (None, None)),
     )
-    asked = table("load_null", f"{bench.name}.rows", rejects={"max_share": 0.5})
+    asked = table("load_null", f"{bench.dataset}.rows", rejects={"max_share": 0.5})
     report = bench.run_ok(asked)
     assert (report.fetched, report.uploaded, report.rejected) == (25, 20, 5)
     planned = bench.event("table_planned")
@@ -255,33 +257,31 @@ def test_rows_without_key_or_cursor(bench: Workbench) -> None:
         "id: NULL in a column that is not nullable": 2,
         "3 rows have no cursor (at would be NULL) and are not loaded": 1,
     }
-    once(bench, "load_null", 20)
+    assert_each_key_once(bench, "load_null", 20)
 
 
 def test_a_second_without_keys(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read in parts by a hash of the key, which a row without one has not: it is in a part all the
-    same.
+    """A heavy second is read in parts, by a hash of the key. A row without a key is in a part
+    too.
     """
     limit_slices(monkeypatch, 5)
     good = [(f"k{n}", NOW - 9.0) for n in range(40)]
     bench.load_source("rows", SCHEMA, rows(*good, *[(None, NOW - 9.0)] * 3))
-    report = bench.run_ok(table("load_parts", f"{bench.name}.rows", rejects={"max_share": 0.5}))
+    report = bench.run_ok(table("load_parts", f"{bench.dataset}.rows", rejects={"max_share": 0.5}))
     assert (report.fetched, report.uploaded, report.rejected) == (43, 40, 3)
     assert len(bench.ledger_rows("rejects")) == 3
 
 
 def test_rows_without_key_or_cursor_are_told_each_night(bench: Workbench) -> None:
-    """Nothing is new, and still the rows that cannot be loaded are counted, and recorded once
-    more.
-    """
+    """A night with nothing new counts and records the rows that cannot be loaded once more."""
     bench.load_source(
         "rows", SCHEMA, rows(("a", NOW - 9), ("b", NOW - 8), (None, NOW - 5), ("x", None))
     )
-    asked = table("load_nights", f"{bench.name}.rows", rejects={"max_share": 0.5})
+    asked = table("load_nights", f"{bench.dataset}.rows", rejects={"max_share": 0.5})
     for night in (1, 2):
         assert bench.run_ok(asked).rejected == 2
         assert len(bench.ledger_rows("rejects")) == 2 * night
-    once(bench, "load_nights", 2)
+    assert_each_key_once(bench, "load_nights", 2)
 
 
 def test_too_many_rows_without_a_key_stop_the_table(bench: Workbench) -> None:
@@ -291,7 +291,7 @@ def test_too_many_rows_without_a_key_stop_the_table(bench: Workbench) -> None:
     bench.load_source(
         "rows", SCHEMA, rows(("a", NOW - 9), *((None, NOW - 5.0 - n) for n in range(5)))
     )
-    report = bench.run(table("load_stopped", f"{bench.name}.rows"))
+    report = bench.run(table("load_stopped", f"{bench.dataset}.rows"))
     assert report.http_status == 500
     error = report.tables[0].error or ""
     assert "rejects.max_share" in error
@@ -300,7 +300,7 @@ def test_too_many_rows_without_a_key_stop_the_table(bench: Workbench) -> None:
 
 def test_rows_dated_in_the_future(bench: Workbench) -> None:
     """They wait until their time comes, and never move the watermark."""
-    asked = table("load_future", f"{bench.name}.rows")
+    asked = table("load_future", f"{bench.dataset}.rows")
     bench.load_source(
         "rows", SCHEMA, rows(("now", NOW - 1), ("this second", NOW), ("future", NOW + DAY))
     )
@@ -332,7 +332,7 @@ def test_cursor_types(bench: Workbench, kind: str) -> None:
     midnight = NOW - NOW % DAY
     times = {"old": -30 * DAY, "y": midnight - DAY, "t": midnight, "future": midnight + DAY}
     bench.load_source("rows", schema, [{"id": key, "ts": spelled(at)} for key, at in times.items()])
-    asked = table(f"load_{kind.lower()}", f"{bench.name}.rows", lookback="1d")
+    asked = table(f"load_{kind.lower()}", f"{bench.dataset}.rows", lookback="1d")
     assert bench.run_ok(asked).uploaded == 3
     held = {row["id"]: row["at"] for row in bench.aito.rows(asked["name"])}
     assert held == {key: at for key, at in times.items() if key != "future"}
@@ -343,17 +343,17 @@ def test_cursor_types(bench: Workbench, kind: str) -> None:
     )
     assert bench.run_ok(asked).uploaded == 2
     assert bench.run_ok(asked).uploaded == 0
-    once(bench, asked["name"], 5)
+    assert_each_key_once(bench, asked["name"], 5)
 
 
 def test_a_table_partitioned_by_ingestion(bench: Workbench) -> None:
     """Segment's layout: rows are found by their own time, whatever day they arrived."""
     bench.load_source("rows", SCHEMA, rows(("a", NOW - 40 * DAY), ("b", NOW - 10)), partition_by="")
-    asked = table("load_ingested", f"{bench.name}.rows")
+    asked = table("load_ingested", f"{bench.dataset}.rows")
     assert bench.run_ok(asked).uploaded == 2
     bench.load_source("rows", SCHEMA, rows(("c", NOW - 5)))
     assert bench.run_ok(asked).uploaded == 1
-    once(bench, "load_ingested", 3)
+    assert_each_key_once(bench, "load_ingested", 3)
 
 
 def test_a_table_partitioned_by_its_cursor(bench: Workbench) -> None:
@@ -361,18 +361,20 @@ def test_a_table_partitioned_by_its_cursor(bench: Workbench) -> None:
     bench.load_source(
         "rows", SCHEMA, rows(("a", NOW - 40 * DAY), ("b", NOW - 10)), partition_by="ts"
     )
-    assert bench.run_ok(table("load_partitioned", f"{bench.name}.rows", keep="30d")).uploaded == 1
+    assert (
+        bench.run_ok(table("load_partitioned", f"{bench.dataset}.rows", keep="30d")).uploaded == 1
+    )
 
 
 def test_a_view_and_a_query(bench: Workbench) -> None:
     """A view, and a query of the user's own that ends in a comment."""
     bench.load_source("rows", SCHEMA, rows(("a", NOW - 10), ("b", NOW - 5)))
     bench.sql("CREATE VIEW {d}.seen AS SELECT id, ts, n AS number FROM {d}.rows")
-    assert bench.run_ok(table("load_view", f"{bench.name}.seen")).uploaded == 2
+    assert bench.run_ok(table("load_view", f"{bench.dataset}.seen")).uploaded == 2
     asked = table("load_query", "")
     del asked["source"]
     query = (
-        f"SELECT UPPER(id) AS id, ts FROM {bench.name}.rows WHERE id != ';' -- no semicolons; no"
+        f"SELECT UPPER(id) AS id, ts FROM {bench.dataset}.rows WHERE id != ';' -- no semicolons; no"
         " more"
     )
     assert bench.run_ok({**asked, "query": query}).uploaded == 2
@@ -392,7 +394,7 @@ def test_keys_of_other_types(bench: Workbench, kind: str, first: Any, second: An
             f"INSERT INTO {{d}}.rows (id, ts) SELECT {value},"
             f" TIMESTAMP_SECONDS({NOW - 10 - number})"
         )
-    asked = table(f"load_key_{kind.lower()}", f"{bench.name}.rows", columns={"id": column})
+    asked = table(f"load_key_{kind.lower()}", f"{bench.dataset}.rows", columns={"id": column})
     assert bench.run_ok(asked).uploaded == 2
     report = bench.run_ok(asked)
     assert (report.uploaded, report.skipped) == (0, 2)
@@ -402,7 +404,7 @@ def test_keys_of_other_types(bench: Workbench, kind: str, first: Any, second: An
 
 def test_full_refresh(bench: Workbench) -> None:
     """The watermark is forgotten: what was lost long ago comes back, what changed is replaced."""
-    asked = table("load_again", f"{bench.name}.rows")
+    asked = table("load_again", f"{bench.dataset}.rows")
     bench.load_source(
         "rows", SCHEMA, rows(("a", NOW - 9 * DAY), ("b", NOW - 8 * DAY), ("c", NOW - 10))
     )
@@ -424,7 +426,7 @@ def test_out_of_time_is_partial_and_goes_on(bench: Workbench) -> None:
     calling again continues.
     """
     bench.load_source("rows", SCHEMA, rows(*((f"k{n}", NOW - 100.0 + n) for n in range(30))))
-    asked = table("load_slow", f"{bench.name}.rows")
+    asked = table("load_slow", f"{bench.dataset}.rows")
     bench.aito.fail("slow", on="insert", times=None, seconds=1.1)
     report = bench.run(asked, settings={**batches_of(10), "time_budget_seconds": 1})
     assert (report.status, report.http_status, report.retry_after is not None) == (
@@ -435,13 +437,13 @@ def test_out_of_time_is_partial_and_goes_on(bench: Workbench) -> None:
     assert 0 < len(bench.aito.rows("load_slow")) < 30
     bench.aito.heal()
     assert bench.run_ok(asked, settings=batches_of(10)).verified
-    once(bench, "load_slow", 30)
+    assert_each_key_once(bench, "load_slow", 30)
 
 
 def test_optimized_after_it_was_written_to(bench: Workbench) -> None:
     """After rows came or went, once, and not after a night with nothing new."""
     bench.load_source("rows", SCHEMA, rows(("a", NOW - 10), ("b", NOW - 5), ("c", NOW - 3)))
-    asked = table("load_optimized", f"{bench.name}.rows", keep="30d")
+    asked = table("load_optimized", f"{bench.dataset}.rows", keep="30d")
     bench.run_ok(asked)
     assert bench.aito.total(on="optimize") == 1
     bench.run_ok(asked)

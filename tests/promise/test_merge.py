@@ -124,7 +124,7 @@ def test_a_row_that_is_there_twice(stack: Stack) -> None:
     assert (report.uploaded, report.skipped, report.repaired) == (1, 1, 0)
 
 
-def taken_back(bench: Workbench, at: float) -> None:
+def load_and_take_back(bench: Workbench, at: float) -> None:
     """A key of two days ago comes again, is brought to Aito, and is deleted in the source."""
     bench.put(
         [
@@ -144,12 +144,12 @@ def test_the_newest_row_is_taken_back(stack: Stack) -> None:
     newest left.
     """
     bench = Workbench(stack, "merge_taken_back", "merge")
-    taken_back(bench, bench.now - 30)
+    load_and_take_back(bench, bench.now - 30)
     report = bench.run_ok()
     assert report.watermark_after == max(r["unix"] for r in bench.aito_rows())
 
 
-def test_broken_off_before_the_older_row_is_back(
+def test_stopped_before_the_older_row_is_back(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest row of a key was taken back and is deleted; the next run brings the older one,
@@ -158,7 +158,7 @@ def test_broken_off_before_the_older_row_is_back(
     limit_slices(monkeypatch, 2)
     bench = Workbench(stack, "merge_broken_off", "merge")
     bench.put([row(f"o{i}", bench.now - 3 * DAY - HOUR * i) for i in range(5)])
-    taken_back(bench, bench.now - 90)
+    load_and_take_back(bench, bench.now - 90)
     report = bench.run(stopped=lambda: "new" not in {r["value"] for r in bench.aito_rows()})
     assert report.status == "partial"
     assert "a" not in {r["id"] for r in bench.aito_rows()}

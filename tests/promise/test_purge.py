@@ -1,5 +1,5 @@
-"""The purge removes what is older than `keep`, refuses what looks like a slip, and a dry run
-writes nothing at all.
+"""The purge deletes what is older than `keep` and refuses to delete too much. A dry run writes
+nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ KEEP = {"keep": "30d"}
 EDGE = NOW - 30 * DAY
 
 
-def fill(bench: Workbench, *ages: float) -> None:
+def load_rows_of_age(bench: Workbench, *ages: float) -> None:
     """Rows of so many days of age."""
     bench.load_source(
         "rows",
@@ -22,20 +22,20 @@ def fill(bench: Workbench, *ages: float) -> None:
     )
 
 
-def old(bench: Workbench, name: str, columns: list[str], *cursors: int) -> None:
+def insert_old_rows(bench: Workbench, name: str, columns: list[str], *cursors: int) -> None:
     """Rows that came to Aito long ago."""
     bench.aito.insert(name, [{**dict.fromkeys(columns, f"old{at}"), "at": at} for at in cursors])
 
 
 def test_exactly_what_is_older_than_keep(bench: Workbench) -> None:
     """The row at the edge stays, the one a second older goes; neither is loaded again."""
-    fill(bench, 1, 2, 3, 4, 31)
-    asked = table("purge_edge", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
+    load_rows_of_age(bench, 1, 2, 3, 4, 31)
+    asked = table("purge_edge", f"{bench.dataset}.rows", columns={"id": {}}, **KEEP)
     assert bench.run_ok(asked).purged == 0
     assert bench.aito_keys("purge_edge") == ["k1", "k2", "k3", "k4"], (
         "what is past keep is never loaded"
     )
-    old(bench, "purge_edge", ["id"], EDGE, EDGE - 1, EDGE - 100 * DAY)
+    insert_old_rows(bench, "purge_edge", ["id"], EDGE, EDGE - 1, EDGE - 100 * DAY)
     bench.load_source("rows", SCHEMA, [{"id": f"old{EDGE}", "ts": iso(EDGE), "parent": None}])
     report = bench.run_ok(asked)
     assert (report.purged, report.uploaded) == (2, 0)
@@ -45,17 +45,17 @@ def test_exactly_what_is_older_than_keep(bench: Workbench) -> None:
 
 def test_children_first(bench: Workbench) -> None:
     """No child is left behind without its parent."""
-    fill(bench, 1, 2, 3)
-    parent = table("purge_parent", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
+    load_rows_of_age(bench, 1, 2, 3)
+    parent = table("purge_parent", f"{bench.dataset}.rows", columns={"id": {}}, **KEEP)
     child = table(
         "purge_child",
-        f"{bench.name}.rows",
+        f"{bench.dataset}.rows",
         columns={"id": {}, "parent": {"link": "purge_parent.id"}},
         **KEEP,
     )
     bench.run_ok(parent, child)
-    old(bench, "purge_parent", ["id"], EDGE - 5)
-    old(bench, "purge_child", ["id", "parent"], EDGE - 5)
+    insert_old_rows(bench, "purge_parent", ["id"], EDGE - 5)
+    insert_old_rows(bench, "purge_child", ["id", "parent"], EDGE - 5)
     bench.aito.reset_stats()
     report = bench.run(parent, child)
     assert [t.purged for t in report.tables] == [1, 1]
@@ -69,10 +69,10 @@ def test_refused_past_max_share(bench: Workbench) -> None:
     """500, an event and a message with the figures and the remedy; nothing is deleted until
     somebody says so.
     """
-    fill(bench, 1, 2)
-    asked = table("purge_share", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
+    load_rows_of_age(bench, 1, 2)
+    asked = table("purge_share", f"{bench.dataset}.rows", columns={"id": {}}, **KEEP)
     bench.run_ok(asked)
-    old(bench, "purge_share", ["id"], EDGE - 1, EDGE - 2, EDGE - 3)
+    insert_old_rows(bench, "purge_share", ["id"], EDGE - 1, EDGE - 2, EDGE - 3)
     bench.aito.reset_stats()
     report = bench.run(asked)
     assert (report.status, report.http_status) == ("failed", 500)
@@ -89,25 +89,25 @@ def test_refused_past_max_share(bench: Workbench) -> None:
 
 
 def test_nothing_is_purged_after_a_failed_load(bench: Workbench) -> None:
-    """What could not be read anew is not thrown away; the other table is purged all the same."""
-    fill(bench, 1, 2, 3)
-    failing = table("purge_failing", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
-    other = table("purge_other", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
+    """A table whose load failed is not purged. The other table is."""
+    load_rows_of_age(bench, 1, 2, 3)
+    failing = table("purge_failing", f"{bench.dataset}.rows", columns={"id": {}}, **KEEP)
+    other = table("purge_other", f"{bench.dataset}.rows", columns={"id": {}}, **KEEP)
     bench.run_ok(failing, other)
     for name in ("purge_failing", "purge_other"):
-        old(bench, name, ["id"], EDGE - 1)
-    fill(bench, 0.5)
+        insert_old_rows(bench, name, ["id"], EDGE - 1)
+    load_rows_of_age(bench, 0.5)
     bench.aito.fail("quota", on="insert", times=None, table="purge_failing")
     report = bench.run(failing, other)
     assert [(t.status, t.purged) for t in report.tables] == [("failed", 0), ("ok", 1)]
     assert f"old{EDGE - 1}" in bench.aito_keys("purge_failing")
 
 
-def everything(bench: Workbench) -> list[dict[str, Any]]:
+def bigquery_tables(bench: Workbench) -> list[dict[str, Any]]:
     """Every table of BigQuery that is there, with its rows."""
     found = []
     for dataset in bench.client.list_datasets(timeout=20):
-        if bench.name in dataset.dataset_id:
+        if bench.dataset in dataset.dataset_id:
             for item in bench.client.list_tables(dataset.dataset_id, timeout=20):
                 found.append(
                     {
@@ -122,26 +122,26 @@ def test_a_dry_run_writes_nothing_anywhere(bench: Workbench) -> None:
     """No write request to Aito, no table and no row in BigQuery, no ledger: not for new tables,
     not for old ones.
     """
-    fill(bench, 1, 2, 3)
-    source = f"{bench.name}.rows"
+    load_rows_of_age(bench, 1, 2, 3)
+    source = f"{bench.dataset}.rows"
     parent = table("purge_dry", source, columns={"id": {}}, **KEEP)
     child = table(
         "purge_dry_child", source, columns={"id": {}, "parent": {"link": "purge_dry.id"}}, **KEEP
     )
     small = {"name": "purge_dry_small", "source": source, "mode": "replace"}
-    before, schema = everything(bench), bench.aito.schema()
+    before, schema = bigquery_tables(bench), bench.aito.schema()
     report = bench.run(parent, child, small, dry_run=True)
     assert (report.status, report.http_status, bench.aito_writes()) == ("ok", 200, 0)
     estimates = {t.table: (t.estimate or {}).get("rows") for t in report.tables}
     assert (estimates["purge_dry"], estimates["purge_dry_child"]) == (3, 3)
-    assert everything(bench) == before
+    assert bigquery_tables(bench) == before
     assert bench.aito.schema() == schema
 
     bench.run_ok(parent)
-    old(bench, "purge_dry", ["id"], EDGE - 1)
+    insert_old_rows(bench, "purge_dry", ["id"], EDGE - 1)
     bench.aito.double_rows("purge_dry", {"id": "k1"})
-    fill(bench, 0.5)
-    before, rows = everything(bench), bench.aito.rows("purge_dry")
+    load_rows_of_age(bench, 0.5)
+    before, rows = bigquery_tables(bench), bench.aito.rows("purge_dry")
     wider = {**parent, "columns": {"id": {}, "parent": {}}}
     for request in (
         {},
@@ -151,14 +151,14 @@ def test_a_dry_run_writes_nothing_anywhere(bench: Workbench) -> None:
         bench.aito.reset_stats()
         bench.run(wider, dry_run=True, **request)
         assert bench.aito_writes() == 0
-        assert everything(bench) == before
+        assert bigquery_tables(bench) == before
         assert bench.aito.rows("purge_dry") == rows
 
 
 def test_a_dry_run_of_a_column_to_come(bench: Workbench) -> None:
     """A column that the next run would add is planned with, and not added."""
-    fill(bench, 1, 2, 3)
-    asked = table("purge_wider", f"{bench.name}.rows", columns={"id": {}}, **KEEP)
+    load_rows_of_age(bench, 1, 2, 3)
+    asked = table("purge_wider", f"{bench.dataset}.rows", columns={"id": {}}, **KEEP)
     bench.run_ok(asked)
     wider = {**asked, "columns": {"id": {}, "parent": {}}}
     schema = bench.aito.schema()

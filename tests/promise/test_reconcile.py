@@ -1,4 +1,4 @@
-"""Both bench compared over the whole range: what somebody did behind our back is found and
+"""Both ends compared over the whole range: damage on either side is found and
 repaired.
 """
 
@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from sync.bigquery import BigQuerySource
-from sync.model.ports import SourceTable
 from tests.workbench import (
     DAY,
     HOUR,
     Workbench,
     batches_of,
+    hear_counts,
     iso,
     limit_page,
     limit_slices,
@@ -42,9 +41,7 @@ def damaged(stack: Stack, name: str) -> Workbench:
 
 
 def test_four_kinds_of_damage(stack: Stack) -> None:
-    """All repaired in one call, told in the answer and the ledger; a second one finds nothing to
-    do.
-    """
+    """One call repairs all, and reports it in answer and ledger. A second one finds nothing."""
     bench = damaged(stack, "reconcile_four")
     report = bench.run_ok(action="reconcile")
     assert (report.repaired, report.deleted) == (300, 100)
@@ -55,7 +52,7 @@ def test_four_kinds_of_damage(stack: Stack) -> None:
     assert (again.repaired, again.deleted, stack.aito.total("writes")) == (0, 0, 0)
 
 
-def test_dry_run_only_says_so(stack: Stack) -> None:
+def test_a_dry_run_only_counts(stack: Stack) -> None:
     """What would be repaired is counted; nothing is written, to neither end nor the ledger."""
     bench = damaged(stack, "reconcile_dry")
     runs = f"SELECT COUNT(*) AS n FROM `{bench.ledger}.runs`"
@@ -98,8 +95,8 @@ def test_a_source_that_lost_its_rows(stack: Stack) -> None:
     assert bench.run_ok(action="reconcile", allow=frozenset(["delete"])).deleted == 150
 
 
-def test_the_share_is_that_of_the_run(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many slices that each lose a little lose much together."""
+def test_max_share_is_of_the_whole_run(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share that may be deleted is one of the whole run, not of each slice."""
     limit_slices(monkeypatch, 20)
     bench = Workbench(stack, "reconcile_share")
     bench.put([row(f"k{i:03}", bench.now - 60 - i * HOUR) for i in range(200)])
@@ -169,8 +166,8 @@ def test_a_source_that_moves_while_it_is_read(
 
 
 def test_rows_from_the_future(stack: Stack) -> None:
-    """They wait until their time comes, do not move the watermark, and do not hide the row that
-    counts until then.
+    """They are loaded when their time comes. Until then they do not move the watermark, and do
+    not hide the key's newest row of the past.
     """
     bench = Workbench(stack, "reconcile_future", "merge")
     bench.put(
@@ -181,7 +178,7 @@ def test_rows_from_the_future(stack: Stack) -> None:
         ]
     )
     report = bench.run_ok()
-    assert (report.uploaded, report.watermark_after) == (1, int(bench.now) - 50)
+    assert (report.uploaded, report.watermark_after) == (1, bench.now - 50)
     bench.now += 2 * HOUR
     assert bench.run_ok().uploaded == 1
     bench.now += 4 * HOUR
@@ -233,13 +230,13 @@ def test_a_row_that_is_there_several_times(stack: Stack, times: int) -> None:
     assert len(bench.aito_rows()) == 9
 
 
-def test_it_does_not_purge(stack: Stack) -> None:
+def test_reconcile_does_not_purge(stack: Stack) -> None:
     """It compares what is kept; what is too old is the next sync's to remove."""
     bench = Workbench(stack, "reconcile_old", keep=10 * DAY)
     bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(5)])
     bench.run_ok()
     stack.aito.insert(
-        bench.name, [{"id": "old", "at": "", "value": "", "unix": int(bench.now) - 11 * DAY}]
+        bench.name, [{"id": "old", "at": "", "value": "", "unix": bench.now - 11 * DAY}]
     )
     assert bench.run_ok(action="reconcile").purged == 0
     assert len(bench.aito_rows()) == 6
@@ -259,7 +256,7 @@ def ingested(bench: Workbench) -> dict[str, Any]:
     bench.load_source(
         "rows", INGESTED, [{"id": "a", "ts": iso(real - 10 * DAY)}, *ahead], partition_by=""
     )
-    return table(f"{bench.name}_t", f"{bench.name}.rows", keep="60d", purge={"max_share": 1.0})
+    return table(f"{bench.name}_t", f"{bench.dataset}.rows", keep="60d", purge={"max_share": 1.0})
 
 
 def test_rows_dated_far_ahead_are_no_reason_to_stop(
@@ -296,19 +293,16 @@ def test_what_comes_during_the_load_costs_no_whole_scan(
     real = bench.now = int(time.time())
     rows = [{"id": f"k{i}", "ts": iso(real - 900 + i)} for i in range(9)]
     bench.load_source("streamed", INGESTED, rows, partition_by="")
-    asked = table(f"{bench.name}_t", f"{bench.name}.streamed", keep="60d")
+    asked = table(f"{bench.name}_t", f"{bench.dataset}.streamed", keep="60d")
     late = [{"id": f"late{i}", "ts": iso(real - 800 + i)} for i in range(3)]
     bounded: list[bool] = []
-    histogram = BigQuerySource.histogram
 
-    def counted(source: BigQuerySource, described: SourceTable, *rest: Any) -> Any:
-        found = histogram(source, described, *rest)
+    def counted(by_arrival: bool) -> None:
         if not bounded:
             bench.load_source("streamed", INGESTED, late)
-        bounded.append(described.reads_recent_only)
-        return found
+        bounded.append(by_arrival)
 
-    monkeypatch.setattr(BigQuerySource, "histogram", counted)
+    hear_counts(monkeypatch, counted)
     assert bench.run_ok(asked).verified
     assert len(bench.aito_keys(asked["name"])) == 12
     assert bounded == [True, True]

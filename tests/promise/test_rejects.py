@@ -11,13 +11,21 @@ import pytest
 from google.cloud import bigquery
 
 from local.stack import Stack
-from sync.bigquery import tables
 from tests.faults import BAD, refuse_bad_rows
-from tests.workbench import DAY, HOUR, RunReport, Workbench, batches_of, limit_slices, row
+from tests.workbench import (
+    DAY,
+    HOUR,
+    RunReport,
+    Workbench,
+    batches_of,
+    limit_insert,
+    limit_slices,
+    row,
+)
 
 
 @pytest.fixture(autouse=True)
-def refusing(stack: Stack) -> Iterator[None]:
+def refuse_marked_rows(stack: Stack) -> Iterator[None]:
     """The stand-in refuses rows that are marked; with 400, unless a test says otherwise."""
     refuse_bad_rows(stack.aito)
     yield
@@ -77,7 +85,7 @@ def test_too_many(stack: Stack) -> None:
     assert "21 of 2000 rows were rejected, more than rejects.max_share 0.01 allows" in str(
         table.error
     )
-    old = {"id": "old", "at": "", "value": "", "unix": int(bench.now) - 11 * DAY}
+    old = {"id": "old", "at": "", "value": "", "unix": bench.now - 11 * DAY}
     stack.aito.insert(bench.name, [old])
     assert bench.run().http_status == 500
     assert "old" in {r["id"] for r in bench.aito_rows()}, "no purge after a failed load"
@@ -86,7 +94,7 @@ def test_too_many(stack: Stack) -> None:
     assert "old" not in {r["id"] for r in bench.aito_rows()}
 
 
-def test_a_message_that_is_too_large(stack: Stack) -> None:
+def test_a_batch_too_large_for_a_request(stack: Stack) -> None:
     """413 halves the batch, and the batches after it are smaller from the start."""
     bench = Workbench(stack, "rejects_413")
     bench.put([row(f"k{i:04}", bench.now - 9 - i, "x" * 100) for i in range(4000)])
@@ -95,7 +103,7 @@ def test_a_message_that_is_too_large(stack: Stack) -> None:
     assert [entry.status for entry in stack.aito.log if entry.kind == "insert"].count(413) <= 4
 
 
-def test_a_row_that_no_message_holds(stack: Stack) -> None:
+def test_a_row_too_large_for_a_request(stack: Stack) -> None:
     """A single row that is too large is a reject."""
     bench = Workbench(stack, "rejects_413_row", table={"rejects": {"max_share": 0.5}})
     bench.put([row("big", bench.now - 20, "x" * 60_000), row("small", bench.now - 10)])
@@ -103,7 +111,7 @@ def test_a_row_that_no_message_holds(stack: Stack) -> None:
     assert bench.run_ok().rejected == 1
 
 
-def test_an_outage_is_blamed_on_no_row(stack: Stack) -> None:
+def test_an_outage_rejects_no_row(stack: Stack) -> None:
     """Aito answers 500 to every insert: 503, no reject, and not a request for each row."""
     bench = Workbench(stack, "rejects_outage")
     bench.put([row(f"k{i:04}", bench.now - 9 - i) for i in range(3000)])
@@ -117,8 +125,8 @@ def test_an_outage_is_blamed_on_no_row(stack: Stack) -> None:
 
 
 def test_a_bad_row_alone(stack: Stack) -> None:
-    """The only new row is refused with 500: a row that is there vouches for Aito, so that the row
-    is to blame.
+    """The only new row is refused with 500. A probe with a stored row succeeds, so it is
+    rejected.
     """
     bench = Workbench(stack, "rejects_alone", table={"rejects": {"max_share": 0.5}})
     bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(5)])
@@ -133,7 +141,7 @@ def test_a_bad_row_alone(stack: Stack) -> None:
 
 
 def test_the_last_row_of_a_load_is_bad(stack: Stack) -> None:
-    """Nothing is sent after it, but what was sent beside it tells enough."""
+    """No batch follows it. The rows sent beside it show that it is at fault."""
     stack.aito.refusal_status = 500
     bench = Workbench(stack, "rejects_last")
     bench.put([row(f"k{i:04}", bench.now - 60 - i, BAD if i == 0 else "v") for i in range(500)])
@@ -141,10 +149,8 @@ def test_the_last_row_of_a_load_is_bad(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("flagged", [False, True])
-def test_merge_removes_the_outdated(stack: Stack, flagged: bool) -> None:
-    """The newest row of a key is bad, found by Aito or by BigQuery: the older one goes, for it is
-    no longer true.
-    """
+def test_merge_removes_outdated_rows(stack: Stack, flagged: bool) -> None:
+    """The newest row of a key is bad, by Aito's word or BigQuery's: the outdated row is deleted."""
     column = {"sql": "IF(value = 'much', 3000000000, 1)", "type": "Int"}
     columns = {"id": None, "at": None, "value": None, **({"much": column} if flagged else {})}
     bench = Workbench(
@@ -162,10 +168,8 @@ def test_merge_removes_the_outdated(stack: Stack, flagged: bool) -> None:
     assert "k150" not in held
 
 
-def test_the_outdated_go_even_where_the_table_is_stopped(stack: Stack) -> None:
-    """Too many of a batch are bad: each is on record, and none of their older rows is left to
-    predict from.
-    """
+def test_outdated_rows_go_when_the_table_fails(stack: Stack) -> None:
+    """Too many rows of a batch are bad: each is recorded, and their outdated rows are deleted."""
     columns = {
         "id": None,
         "at": None,
@@ -186,7 +190,7 @@ def test_the_outdated_go_even_where_the_table_is_stopped(stack: Stack) -> None:
 
 
 def test_rows_without_key_or_cursor(stack: Stack) -> None:
-    """They cannot be told apart or placed in time: rejects with a reason, the rest is loaded."""
+    """They become rejects with a reason. The rest is loaded."""
     bench = Workbench(stack, "rejects_nulls", table={"rejects": {"max_share": 0.5}})
     bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(10)])
     bench.sql(
@@ -208,11 +212,14 @@ def test_numbers_that_do_not_fit(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("most", [8_000_000, 20_000])
-def test_many_at_once(stack: Stack, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    """A batch's bad rows are written down together, in inserts that BigQuery takes: each is on
-    record once.
+def test_many_rejects_of_one_batch(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """The rejects of a batch are inserted together, in requests of the size that BigQuery takes.
+
+    Each is recorded once.
     """
-    monkeypatch.setattr(tables, "INSERT_BYTES", most)
+    limit_insert(monkeypatch, most)
     inserts: list[int] = []
     insert = bigquery.Client.insert_rows_json
 
@@ -232,8 +239,8 @@ def test_many_at_once(stack: Stack, monkeypatch: pytest.MonkeyPatch, most: int) 
     assert len(inserts) <= 2 + sum(inserts) / (most - 1000)
 
 
-def test_the_watermark_is_a_row_that_arrived(stack: Stack) -> None:
-    """The newest row is refused: what is told and recorded is the newest row in Aito."""
+def test_the_watermark_is_the_newest_stored_row(stack: Stack) -> None:
+    """The newest row is rejected: answer and ledger show the newest row that is in Aito."""
     bench = Workbench(stack, "rejects_watermark", table={"rejects": {"max_share": 0.5}})
     bench.put([row("good", bench.now - 60), row("bad", bench.now - 10, BAD)])
     assert bench.run_ok().watermark_after == bench.now - 60
@@ -241,8 +248,8 @@ def test_the_watermark_is_a_row_that_arrived(stack: Stack) -> None:
     assert run["watermark_after"] == bench.now - 60
 
 
-def test_calling_again_wears_no_guard_down(stack: Stack) -> None:
-    """Rows that stopped the table count again in the next run; each is on record once."""
+def test_known_rejects_count_against_max_share_again(stack: Stack) -> None:
+    """Rows that stopped the table count again in the next run. Each is recorded once."""
     bench = Workbench(
         stack,
         "rejects_again",
@@ -258,9 +265,9 @@ def test_calling_again_wears_no_guard_down(stack: Stack) -> None:
     assert len(keys) == len(set(keys))
 
 
-def test_known_rejects_far_behind_stop_nobody(stack: Stack) -> None:
-    """The call that ends a long load compares all of it: the rejects of the calls before are no
-    new ones.
+def test_known_rejects_of_earlier_calls_stop_no_table(stack: Stack) -> None:
+    """The last call of a long load compares all of it. Rejects of earlier calls are not new
+    ones.
     """
     bench = Workbench(
         stack,
@@ -285,9 +292,7 @@ def test_known_rejects_far_behind_stop_nobody(stack: Stack) -> None:
 
 
 def test_reconcile_meets_a_known_reject(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing but the bad row is to send, and Aito answers 500 to it: it was found to blame
-    before.
-    """
+    """The bad row is the only one to send, and Aito answers 500. It was rejected before."""
     bench = Workbench(stack, "rejects_reconciled", table={"rejects": {"max_share": 0.5}})
     bench.put([row(f"k{i}", bench.now - 60 - i * HOUR, BAD if i == 5 else "v") for i in range(10)])
     stack.aito.refusal_status = 500
@@ -298,9 +303,9 @@ def test_reconcile_meets_a_known_reject(stack: Stack, monkeypatch: pytest.Monkey
     assert [r["key"] for r in bench.rejects()] == ["k5"]
 
 
-def test_a_row_that_is_in_place_vouches_for_aito(stack: Stack) -> None:
-    """A bad row that reconcile is the first to find: the rows beside it are there, so that it is
-    to blame.
+def test_a_stored_row_shows_that_aito_works(stack: Stack) -> None:
+    """Reconcile is the first to send a bad row. The rows beside it are stored, so it is
+    rejected.
     """
     bench = Workbench(stack, "rejects_vouched", table={"rejects": {"max_share": 0.5}})
     bench.put([row(f"k{i}", bench.now - 60 - i * HOUR) for i in range(10)])
@@ -312,9 +317,7 @@ def test_a_row_that_is_in_place_vouches_for_aito(stack: Stack) -> None:
 
 
 def test_an_outage_removes_nothing(stack: Stack) -> None:
-    """Aito answers 500 to every row:
-    what it holds of them stays until somebody is found to blame.
-    """
+    """Aito answers 500 to every row: nothing is deleted while no row is known to be at fault."""
     bench = Workbench(stack, "rejects_outage_merge", "merge")
     bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(5)])
     bench.run_ok()

@@ -1,7 +1,4 @@
-"""What is told of a row that went wrong: what to do about it.
-
-Its values are in the `rejects` ledger alone.
-"""
+"""What a run reports of a row that went wrong. Its values are in the `rejects` ledger alone."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ VALUE = "Anna Canary 1970"
 
 
 @pytest.fixture(autouse=True)
-def quoting(stack: Stack) -> Iterator[None]:
+def refusals_quote_the_row(stack: Stack) -> Iterator[None]:
     """The stand-in refuses rows with the value, and quotes it, as the real one does."""
     stack.aito.refuse(
         lambda document: f"bad is {document}" if VALUE in str(document.get("value")) else None
@@ -28,7 +25,7 @@ def quoting(stack: Stack) -> Iterator[None]:
     stack.aito.refusal_status = 400
 
 
-def told(bench: Workbench, report: RunReport) -> str:
+def everything_reported(bench: Workbench, report: RunReport) -> str:
     """Every log line, the answer, and the run's row in the ledger."""
     runs = bench.sql(f"SELECT * FROM `{bench.ledger}.runs`")
     assert runs
@@ -38,8 +35,9 @@ def told(bench: Workbench, report: RunReport) -> str:
 
 @pytest.mark.parametrize("status", [400, 404, 409, 422, 500])
 def test_refused_by_aito(stack: Stack, status: int) -> None:
-    """However Aito words it: the key and the values of a refused row are not told, and a reject is
-    kept whole.
+    """However Aito words it, key and values of a refused row reach no log line, answer or run.
+
+    The ledger keeps the rejected row whole.
     """
     stack.aito.refusal_status = status
     bench = Workbench(stack, f"told_refused_{status}", table={"rejects": {"max_share": 0.5}})
@@ -50,7 +48,7 @@ def test_refused_by_aito(stack: Stack, status: int) -> None:
         ]
     )
     report = bench.run()
-    assert VALUE not in told(bench, report)
+    assert VALUE not in everything_reported(bench, report)
     blamed = status in (400, 422, 500)
     assert (report.http_status == 200) == blamed
     assert [VALUE in r["document"] and VALUE in r["reason"] for r in bench.rejects()] == [
@@ -72,14 +70,12 @@ def test_refused_before_it_is_sent(stack: Stack) -> None:
     bench.put([row("a", bench.now - 20), row("b", bench.now - 10)])
     report = bench.run()
     assert (report.status, report.tables[0].rejected) == ("ok", 1)
-    assert "3000000123" not in told(bench, report)
+    assert "3000000123" not in everything_reported(bench, report)
     assert "3000000123" in bench.rejects()[0]["document"]
 
 
 def test_a_query_that_fails_on_a_value(stack: Stack) -> None:
-    """BigQuery quotes the value that it could not convert: the message says where to read it
-    instead.
-    """
+    """BigQuery quotes the value that it could not convert. The message says where to read it."""
     columns = {"id": None, "number": {"sql": "CAST(value AS FLOAT64)", "type": "Decimal"}}
     bench = Workbench(stack, "told_query", table={"columns": columns})
     bench.put([row("b", bench.now - 10, "7")])
@@ -93,11 +89,11 @@ def test_a_query_that_fails_on_a_value(stack: Stack) -> None:
     report = bench.run(on_event=hear)
     assert report.http_status == 500
     assert "see the job in BigQuery" in str(report.tables[0].error)
-    assert VALUE not in told(bench, report)
+    assert VALUE not in everything_reported(bench, report)
 
 
-def test_an_error_nobody_thought_of(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its kind and its place are told, not its text, which may hold a row."""
+def test_an_unexpected_error(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its class and its place are reported, not its text, which may hold a row."""
 
     def broken(*_: object) -> None:
         raise ValueError(VALUE)
@@ -108,4 +104,4 @@ def test_an_error_nobody_thought_of(stack: Stack, monkeypatch: pytest.MonkeyPatc
     report = bench.run()
     assert report.http_status == 500
     assert "internal error: ValueError at test_run_report.py" in str(report.tables[0].error)
-    assert VALUE not in told(bench, report)
+    assert VALUE not in everything_reported(bench, report)

@@ -119,7 +119,7 @@ def test_a_batch_whose_answer_is_lost(stack: Stack) -> None:
     keyed.put([row(f"k{i:02}", keyed.now) for i in range(20)])
     stack.aito.fail("error", on="insert", apply="half", times=2)
     keyed.run_ok()
-    keyless = Workbench(stack, "replace_keyless", "replace", table={"key": None})
+    keyless = Workbench(stack, "replace_keyless", "replace", dataset="keyless", table={"key": None})
     keyless.put([row(f"k{i:02}", keyless.now) for i in range(20)])
     stack.aito.fail("cut", on="insert", apply="half")
     assert keyless.run().http_status == 503

@@ -118,7 +118,7 @@ def test_three_nights(stack: Stack, function: Function, views: tuple[Sample, Sam
     )
 
 
-def test_neither_key_nor_values_are_told(
+def test_neither_key_nor_values_reach_the_log(
     stack: Stack, function: Function, views: tuple[Sample, Sample]
 ) -> None:
     """The key is in no log line, answer or ledger row; values of rows are in no log line."""
@@ -141,7 +141,7 @@ def test_neither_key_nor_values_are_told(
     assert "Traceback" not in told + str(answers)
 
 
-def test_a_rotated_key_heals_inside_the_run(
+def test_a_rotated_key_is_read_again_in_the_run(
     stack: Stack, function: Function, views: tuple[Sample, Sample]
 ) -> None:
     """A key that was changed is loaded again once, and the run goes on."""

@@ -1,5 +1,5 @@
-"""What a person must put right, or wait for: one clear message each, the right status, soon, and
-no secret told.
+"""Failures that a person must fix or wait for: each has one clear message, the right status and an
+answer within seconds, and shows no secret.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def closed_port() -> str:
 
 
 @contextmanager
-def deaf() -> Iterator[str]:
-    """An address that lets nobody in: its queue is full, so that connections are neither taken nor
-    refused.
+def silent_port() -> Iterator[str]:
+    """An address that answers no connection: its queue is full, so it neither accepts nor
+    refuses.
     """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -50,7 +50,7 @@ def deaf() -> Iterator[str]:
 
 @pytest.fixture
 def bench(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Workbench]:
-    """A table, and a key that must not be told."""
+    """A table, and a key that no message may show."""
     made = Workbench(stack, re.sub(r"\W+", "_", request.node.name))
     made.put([row("a", made.now - 60)])
     before, stack.aito.api_key = stack.aito.api_key, KEY
@@ -58,7 +58,7 @@ def bench(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Workbench]:
     stack.aito.api_key = before
 
 
-def called(
+def call_once(
     bench: Workbench, environ: dict[str, str] | None = None, key: str = KEY, **aito: Any
 ) -> tuple[int, str]:
     """One call to a fresh process.
@@ -83,7 +83,7 @@ def called(
 def test_a_wrong_key(bench: Workbench) -> None:
     """403 of Aito: a person must look at the secret."""
     bench.stack.aito.api_key = "another"
-    status, message = called(bench)
+    status, message = call_once(bench)
     assert status == 500
     assert "403" in message
     assert "check that the secret holds this database's read-write key" in message
@@ -91,7 +91,7 @@ def test_a_wrong_key(bench: Workbench) -> None:
 
 def test_a_read_only_key(bench: Workbench) -> None:
     """401 of Aito at the first write; the same advice."""
-    status, message = called(bench, key=bench.stack.aito.read_only_key)
+    status, message = call_once(bench, key=bench.stack.aito.read_only_key)
     assert status == 500
     assert "401" in message
     assert "read-write key" in message
@@ -100,8 +100,8 @@ def test_a_read_only_key(bench: Workbench) -> None:
 @pytest.mark.parametrize("how", ["refused", pytest.param("silent", marks=pytest.mark.slow)])
 def test_aito_out_of_reach(bench: Workbench, how: str) -> None:
     """Nobody listens, or nobody answers: 503, to be tried again."""
-    with deaf() as silent:
-        status, message = called(bench, url=closed_port() if how == "refused" else silent)
+    with silent_port() as silent:
+        status, message = call_once(bench, url=closed_port() if how == "refused" else silent)
     assert status == 503
     assert "Aito: GET /api/v1/schema: it could not be reached" in message
 
@@ -109,8 +109,8 @@ def test_aito_out_of_reach(bench: Workbench, how: str) -> None:
 @pytest.mark.parametrize("how", ["refused", pytest.param("silent", marks=pytest.mark.slow)])
 def test_bigquery_out_of_reach(bench: Workbench, how: str) -> None:
     """The same at the other end."""
-    with deaf() as silent:
-        status, message = called(
+    with silent_port() as silent:
+        status, message = call_once(
             bench, {"BIGQUERY_EMULATOR_HOST": closed_port() if how == "refused" else silent}
         )
     assert status == 503
@@ -121,7 +121,7 @@ def test_another_answers_for_bigquery(bench: Workbench) -> None:
     """A page of a proxy, with 200, is no answer of BigQuery's."""
     proxy = Server(lambda _: Response(body=b"<html>log in first</html>", content_type="text/html"))
     proxy.start()
-    status, message = called(bench, {"BIGQUERY_EMULATOR_HOST": proxy.url})
+    status, message = call_once(bench, {"BIGQUERY_EMULATOR_HOST": proxy.url})
     proxy.stop()
     assert status == 503
     assert "BigQuery did not answer" in message
@@ -129,7 +129,9 @@ def test_another_answers_for_bigquery(bench: Workbench) -> None:
 
 @pytest.mark.slow
 def test_several_tables_do_not_wait_in_turn(bench: Workbench) -> None:
-    """With BigQuery out of reach the one failure is every table's, and it is waited for once."""
+    """With BigQuery out of reach, the run waits for it once and reports the error of every
+    table.
+    """
     tables = [{"name": f"t{i}", "source": bench.source, "mode": "replace"} for i in range(5)]
     path = bench.stack.configure(name="several.yaml", tables=tables, ledger="several_ledger")
     with Function(
@@ -143,7 +145,7 @@ def test_several_tables_do_not_wait_in_turn(bench: Workbench) -> None:
 
 def test_no_secret(bench: Workbench) -> None:
     """The message names it and says how to add it."""
-    status, message = called(bench, api_key_secret="nowhere")
+    status, message = call_once(bench, api_key_secret="nowhere")
     assert status == 500
     assert "projects/local-project/secrets/nowhere/versions/latest is not there" in message
     assert "gcloud secrets versions add" in message
@@ -154,19 +156,19 @@ def test_a_secret_that_may_not_be_read(bench: Workbench) -> None:
     name = f"projects/local-project/secrets/{SECRET}"
     bench.stack.secrets.forbidden.add(name)
     try:
-        status, message = called(bench, api_key_secret=SECRET)
+        status, message = call_once(bench, api_key_secret=SECRET)
     finally:
         bench.stack.secrets.forbidden.discard(name)
     assert status == 500
     assert "roles/secretmanager.secretAccessor" in message
 
 
-@pytest.mark.parametrize("source", ["nowhere.rows", "{}_source.nothing"])
+@pytest.mark.parametrize("source", ["nowhere.rows", "{}.nothing"])
 def test_no_source(bench: Workbench, source: str) -> None:
     """A dataset or a table that is not there is named."""
-    source = source.format(bench.name)
+    source = source.format(bench.dataset)
     bench.table = {"source": source}
-    status, message = called(bench)
+    status, message = call_once(bench)
     assert status == 500
     assert source in message
     assert "ot found" in message

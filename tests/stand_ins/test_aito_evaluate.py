@@ -50,7 +50,8 @@ def aito(server: Aito) -> Iterator[Aito]:
     server.reset_stats()
     yield server
     server.heal()
-    server.job_seconds, server.job_result_seconds = 0, 3600
+    server.job_seconds, server.job_result_seconds = 0, 900
+    server.switches.reset()
     server.lose_jobs()
 
 
@@ -225,8 +226,8 @@ def test_a_job_takes_its_time(aito: Aito) -> None:
     """Until `job_seconds` are over there is no finishedAt and no result."""
     aito.job_seconds = 60
     job = post(aito, "jobs/_evaluate", EVALUATION).json()
-    assert set(job) == {"id", "startedAt"}
-    assert set(get(aito, f"jobs/{job['id']}").json()) == {"id", "startedAt"}
+    assert set(job) == {"id", "path", "startedAt"}
+    assert set(get(aito, f"jobs/{job['id']}").json()) == {"id", "path", "startedAt"}
     assert get(aito, f"jobs/{job['id']}/result").status_code == 404
     aito.job_seconds = 0
     _until(lambda: "finishedAt" in get(aito, f"jobs/{job['id']}").json())
@@ -243,12 +244,16 @@ def test_results_expire_and_jobs_get_lost(aito: Aito) -> None:
     assert get(aito, f"jobs/{job}").status_code == 404
 
 
-def test_jobs_fail(aito: Aito) -> None:
-    """By order, or because the call itself is refused: the result is the error's own answer."""
+@pytest.mark.parametrize(("told", "statuses"), [("hidden", (500, 500)), ("told", (500, 400))])
+def test_jobs_fail(aito: Aito, told: Any, statuses: tuple[int, int]) -> None:
+    """By order, or because the call itself is refused. Recorded: the same 500 either way."""
+    aito.switches.failed_jobs = told
     aito.fail_jobs()
-    for body, status in ((EVALUATION, 500), ({**EVALUATION, "test": {"colour": 1}}, 400)):
+    bodies = (EVALUATION, {**EVALUATION, "test": {"colour": 1}})
+    for body, status in zip(bodies, statuses, strict=True):
         job = post(aito, "jobs/_evaluate", body).json()["id"]
         _until(lambda job=job: "finishedAt" in get(aito, f"jobs/{job}").json())
+        assert "expiresAt" not in get(aito, f"jobs/{job}").json()
         assert get(aito, f"jobs/{job}/result").status_code == status
 
 
@@ -267,12 +272,12 @@ def test_data_jobs_need_the_read_write_key(aito: Aito) -> None:
         requests.post(
             f"{start}/_evaluate", json=EVALUATION, headers=read_only, timeout=5
         ).status_code
-        == 200
+        == 201
     )
     job = post(aito, "jobs/data/_delete", delete).json()["id"]
     _until(lambda: get(aito, f"jobs/{job}/result").status_code == 200)
     assert get(aito, f"jobs/{job}/result").json() == {"total": 0}
-    assert aito.stats()["job.start"].writes == 2
+    assert aito.stats()["delete.job"].writes == 2
 
 
 def test_job_faults_by_step(aito: Aito) -> None:

@@ -55,6 +55,32 @@ def test_pages_come_while_a_query_runs(client: bigquery.Client) -> None:
         assert not slow.done()
 
 
+def test_the_same_text_after_the_table_changed(client: bigquery.Client) -> None:
+    """What the emulator remembers of a text is not what it ran on: other rows, other types."""
+    query = "SELECT AVG(x) AS mean, MAX(x) AS top FROM a.changing"
+    found = []
+    for kind, values in (("INT64", (1, 2)), ("INT64", (3, 4)), ("STRING", ("a", "b"))):
+        fields = [SchemaField("x", kind)]
+        client.delete_table("a.changing", not_found_ok=True)
+        load(client, "a.changing", fields, [{"x": value} for value in values])
+        asked = query if kind == "INT64" else query.replace("AVG(x)", "NULL")
+        found.append(sql(client, asked))
+    assert found == [
+        [{"mean": 1.5, "top": 2}],
+        [{"mean": 3.5, "top": 4}],
+        [{"mean": None, "top": "b"}],
+    ]
+
+
+def test_the_same_text_with_other_parameters(client: bigquery.Client) -> None:
+    """Parameters are no part of what is remembered of a text."""
+    for value in (1, 2):
+        parameter = bigquery.ScalarQueryParameter("x", "INT64", value)
+        config = bigquery.QueryJobConfig(query_parameters=[parameter])
+        rows = client.query("SELECT @x + 1 AS next", job_config=config).result()
+        assert [row["next"] for row in rows] == [value + 1]
+
+
 def test_dataset_without_location(client: bigquery.Client) -> None:
     """A null where the default is meant is no error."""
     dataset = bigquery.Dataset(f"{client.project}.nowhere")

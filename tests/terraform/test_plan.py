@@ -5,6 +5,7 @@ what a `terraform apply` would make, held against the rules, for each example.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -28,22 +29,27 @@ FILES = {
     "default": EXAMPLE,
     "tfvars": "terraform.tfvars.example",
     **{name: f"examples/{name}/example.tfvars" for name in EXAMPLES},
+    "staging": "examples/two-environments/staging.tfvars",
 }
 
+# What the plan says of each configuration: the line of the mistake, and what would be right.
 REFUSALS = {
-    "no_ledger": 'ledger is "(nothing)"',
+    "no_ledger": "line 1: the file has no `ledger`, and needs one",
     "no_secret": "aito.api_key_secret must be a secret's id",
-    "no_tables": "has no tables",
-    "no_name": "has a table without a name",
-    "doubled_table": "names these Aito tables twice: users",
-    "source_and_query": "orders must have either `source` or `query`",
-    "no_source": "orders must have either `source` or `query`",
-    "bad_source": "orders: orders. A source is",
-    "broken_link": "orders.user -> user.id. A link needs its target",
+    "no_tables": "line 4: tables must not be empty",
+    "no_name": "line 6: tables[1] has no `name`, and needs one",
+    "no_location": "bq show --format=prettyjson example-project:shop",
+    "misspelt": "line 11: tables[1].curser is not a setting; did you mean cursor?",
+    "bad_duration": "line 12: tables[1].keep must be a duration such as 90d, 12h, 30m or 45s",
+    "doubled_table": "line 6: tables[1].name users is the name of another table too",
+    "source_and_query": "line 6: tables[1] orders must have either `source` or `query`",
+    "no_source": "line 6: tables[1] orders must have either `source` or `query`",
+    "bad_source": 'line 6: tables[1].source must be "dataset.table"',
+    "broken_link": "line 6: tables[1].columns.user.link user.id points to a table",
     "query": "orders read by `query:`",
-    "bad_ledger": 'ledger is "aito-sync"',
+    "bad_ledger": 'line 3: ledger must be "dataset" or "project.dataset"',
     "ledger_is_source": "example-project.shop is both a source and the ledger",
-    "key_instead_of_secret": "It is the name of the secret, never the key",
+    "key_instead_of_secret": "it is the name of the secret, never the key",
     "foreign_topic": (
         "what is delivered to the function is projects/example-project/topics/aito-sync"
     ),
@@ -88,6 +94,34 @@ def test_the_private_network_closes_the_door(plans: dict[str, Plan]) -> None:
     assert config["ingress_settings"] == "ALLOW_INTERNAL_ONLY"
     assert config["direct_vpc_egress"] == "VPC_EGRESS_ALL_TRAFFIC"
     assert config["direct_vpc_network_interface"][0]["subnetwork"].endswith("/aito-egress")
+
+
+def test_two_environments_share_nothing(plans: dict[str, Plan]) -> None:
+    """Two sets of values of one repository make two sets of names: neither touches the other's."""
+    named = ("name", "account_id", "secret_id", "repository_id", "display_name")
+    shared = []
+    for made in plans["two-environments"].resources:
+        other = [r for r in plans["staging"].resources if r.address == made.address]
+        for key in named:
+            mine, theirs = made.values.get(key), other[0].values.get(key) if other else None
+            if mine and mine == theirs:
+                shared.append(f"{made.address}.{key} = {mine}")
+    assert not shared
+    ledgers = [
+        plans[name].one("google_bigquery_dataset.ledger")["dataset_id"]
+        for name in ("two-environments", "staging")
+    ]
+    assert len(set(ledgers)) == 2
+
+
+def test_each_state_has_its_prefix() -> None:
+    """The first lines of each environment's values say how its state is reached: by a prefix."""
+    folder = ROOT / "terraform" / "examples" / "two-environments"
+    prefixes = [
+        re.findall(r"-backend-config=prefix=(\S+)", path.read_text())
+        for path in sorted(folder.glob("*.tfvars"))
+    ]
+    assert prefixes == [["aito-sync/production"], ["aito-sync/staging"]]
 
 
 def test_the_key_is_added_without_showing_it(plans: dict[str, Plan], tmp_path: Path) -> None:

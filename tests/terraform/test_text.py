@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import yaml
 
-from sync import config
 from sync.bigquery.client import JOB_SECONDS
 from sync.config.settings import AitoSettings, Settings
 from tests.terraform.tools import ROOT
@@ -204,13 +203,6 @@ def test_without_providers_the_check_fails_and_says_so(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "nothing was checked" in done.stderr
     assert "no registry" in done.stdout
-
-
-def test_the_configuration_of_the_repository_is_understood() -> None:
-    """What is about to be deployed is a configuration that the function takes (also where there is
-    no terraform).
-    """
-    assert config.load(ROOT / "sync.yaml").tables
 
 
 def test_the_clocks_are_those_of_the_code() -> None:

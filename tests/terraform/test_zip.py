@@ -13,7 +13,16 @@ import pytest
 import yaml
 
 from sync import config
-from tests.terraform.tools import EXAMPLE, ROOT, copy_to, need_offline, plan, ready, terraform
+from tests.terraform.tools import (
+    CONFIGURATION,
+    EXAMPLE,
+    ROOT,
+    copy_to,
+    need_offline,
+    plan,
+    ready,
+    terraform,
+)
 
 MARKER = "MARKER-rw-key-that-nobody-may-ever-see-0123456789"
 QUIET = f"-input=false -no-color -var-file={EXAMPLE}"
@@ -22,7 +31,7 @@ CHANGES = (
     f"terraform plan {QUIET} -out=next.bin >next.txt 2>&1 || {{ cat next.txt; exit 1; }}\n"
     "terraform show -json next.bin >plan.json"
 )
-EXAMPLES = sorted((ROOT / "terraform" / "examples").glob("*/sync.yaml"))
+EXAMPLES = sorted((ROOT / "terraform" / "examples").glob("*/*.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +64,8 @@ def test_the_zip_holds_what_runs_and_nothing_else(zipped: zipfile.ZipFile) -> No
     assert rest == {"main.py", "requirements.txt", "sync.yaml"}
     assert tracked() <= names, f"not in the zip: {sorted(tracked() - names)}"
     for name in names:
-        assert zipped.read(name) == (ROOT / name).read_bytes(), name
+        path = CONFIGURATION if name == "sync.yaml" else ROOT / name
+        assert zipped.read(name) == path.read_bytes(), name
     strange = {n for n in names if "__pycache__" in n or "/." in n or n.endswith((".pyc", ".md"))}
     assert not strange, strange
 
@@ -67,8 +77,8 @@ def test_the_configuration_in_the_zip_parses(zipped: zipfile.ZipFile) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    sorted((ROOT / "terraform" / "examples").glob("*/sync.yaml")),
-    ids=lambda p: p.parent.name,
+    sorted((ROOT / "terraform" / "examples").glob("*/*.yaml")),
+    ids=lambda p: f"{p.parent.name}/{p.stem}",
 )
 def test_each_examples_configuration_parses(path: Path) -> None:
     """The examples are configurations that the function takes."""
@@ -137,7 +147,7 @@ def test_a_changed_line_deploys_and_a_changed_readme_does_not(tmp_path: Path) ->
         (repository / name).write_text("another word\n")
     assert changed(folder) == {}
 
-    with (repository / "sync" / "log.py").open("a") as file:
+    with (repository / "sync" / "base" / "clock.py").open("a") as file:
         file.write("# another line\n")
     assert changed(folder) == {
         "google_storage_bucket_object.source": ["delete", "create"],
@@ -149,7 +159,7 @@ def test_a_changed_line_deploys_and_a_changed_readme_does_not(tmp_path: Path) ->
 def test_a_changed_configuration_deploys(tmp_path: Path) -> None:
     """A new table in the configuration is a new zip, and opens its dataset."""
     folder = applied(tmp_path)
-    with (folder.parent / "sync.yaml").open("a") as file:
+    with (folder / "tests" / "configs" / "default.yaml").open("a") as file:
         file.write("  - {name: more, source: another_set.more, mode: replace, key: id}\n")
     found = changed(folder)
     assert found['google_bigquery_dataset_iam_member.read["example-project.another_set"]'] == [

@@ -26,7 +26,8 @@ OFFLINE = Path(os.environ.get("OFFLINE_CHECK", ROOT.parent / "shared" / "terrafo
 OFFLINE_VENV = (
     Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "terraform-offline-venv"
 )
-COPIED = ("main.py", "requirements.txt", "sync.yaml", "sync", "terraform")
+COPIED = ("main.py", "requirements.txt", "sync.schema.json", "sync", "terraform")
+CONFIGURATION = ROOT / "terraform" / "tests" / "configs" / "default.yaml"
 EXAMPLE = "tests/example.tfvars"
 
 INIT = "terraform init -input=false -no-color >init.log 2>&1 || { cat init.log; exit 1; }"
@@ -124,6 +125,7 @@ def copy_to(folder: Path) -> Path:
             shutil.copytree(ROOT / name, folder / name, ignore=None if name == "sync" else ignore)
         else:
             shutil.copy(ROOT / name, folder / name)
+    shutil.copy(CONFIGURATION, folder / "sync.yaml")  # never the user's own
     for vars_file in (ROOT / "terraform").glob("*/**/*.tfvars"):
         shutil.copy(vars_file, folder / vars_file.relative_to(ROOT))
     shutil.rmtree(folder / "terraform" / ".terraform", ignore_errors=True)

@@ -75,3 +75,5 @@ def test_words_are_told_where_no_row_can_be_quoted() -> None:
     assert "secret" not in str(error(WHAT, answer))
     assert "secret" not in str(error("POST /api/v1/_search", answer))
     assert "secret" in str(error("PUT /api/v1/schema/t", answer))
+    answer = Answer(400, {"error": "Bad Request: 'secret' is wrong"})
+    assert "secret" not in str(error(WHAT, answer))

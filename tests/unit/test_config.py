@@ -96,6 +96,7 @@ tables:
     key: id
     cursor:
       source: timestamp
+      zone: Europe/Helsinki
       column: unix_timestamp
     columns:
       id:
@@ -104,15 +105,20 @@ tables:
       page: {sql: "LOWER(context_page_path)", type: String, nullable: true}
       referrer:
       context_campaign_source:
+    enabled: false
+    where: |
+      status != 'WHERE; )'  -- not ( the test rows;
     lookback: 2h
     keep: 90d
     purge: {max_share: 0.25}
-    rejects: {max_share: 0}
+    delete: {max_share: 0.2}
+    rejects: {max_share: 0, keep_document: false}
     evaluate:
       - name: campaign-source
         predict: context_campaign_source
         given: [page, referrer, anonymous_id.device]
         test: newest 7d
+        cases: 50
         min_accuracy: 0.6
       - name: raw
         query: {test: {$index: {$mod: [4, 0]}}, evaluate: {from: aito_segment_web, predict: page}}
@@ -120,7 +126,7 @@ tables:
     query: "SELECT *, ';' AS sign FROM d.users;"
     mode: merge
     key: id
-    cursor: {source: received_at, column: updated_unix}
+    cursor: {source: received_at, unit: ms, column: updated_unix}
 """
 
 
@@ -146,24 +152,30 @@ tables:
     cursor: {source: received_at, column: updated_unix}
   - name: aito_segment_web
     source: aito_ai_website.pages
+    enabled: true
     key: id
     cursor:
       source: timestamp
+      unit: s
+      zone: UTC
       column: unix_timestamp
     columns:
       id:
       anonymous_id: {link: aito_segment_user.id}
       search: {type: Text, analyzer: en}
       page: {sql: "LOWER(context_page_path)", type: String, nullable: true}
+    where: "status != 'test'"
     lookback: 1h
     keep: 90d
     purge: {max_share: 0.5}
-    rejects: {max_share: 0.01}
+    delete: {max_share: 0.1}
+    rejects: {max_share: 0.01, keep_document: true}
     evaluate:
       - name: campaign-source
         predict: context_campaign_source
         given: [context_page_path, referrer]
         test: {$index: {$mod: [10, 0]}}
+        cases: 500
         min_accuracy: 0.6
       - name: raw
         query: {test: {...}, evaluate: {...}}
@@ -194,12 +206,21 @@ def test_every_key_is_read() -> None:
         500,
     )
     assert (settings.ledger, settings.topic) == ("my-project.aito_sync", "projects/P/topics/T")
-    assert web.cursor == config.CursorSettings(source="timestamp", column="unix_timestamp")
+    assert (web.delete.max_share, user.delete.max_share) == (0.2, 0.1)
+    assert (web.rejects.keep_document, user.rejects.keep_document) == (False, True)
+    assert web.where == "status != 'WHERE; )'  -- not ( the test rows;"
+    assert (web.enabled, user.enabled) == (False, True)
+    assert web.cursor == config.CursorSettings(
+        source="timestamp", zone="Europe/Helsinki", column="unix_timestamp"
+    )
     assert (web.lookback, web.keep, web.purge.max_share, web.rejects.max_share) == (
         7200,
         90 * 86400,
         0.25,
         0,
+    )
+    assert user.cursor == config.CursorSettings(
+        source="received_at", unit="ms", column="updated_unix"
     )
     assert web.columns is not None
     assert web.columns["id"] == config.ColumnSettings()
@@ -208,6 +229,7 @@ def test_every_key_is_read() -> None:
     )
     assert web.evaluate[0].given == ("page", "referrer", "anonymous_id.device")
     assert web.evaluate[0].newest_seconds == 7 * 86400
+    assert web.evaluate[0].cases == 50
     assert web.evaluate[1].query == {
         "test": {"$index": {"$mod": [4, 0]}},
         "evaluate": {"from": "aito_segment_web", "predict": "page"},
@@ -230,6 +252,7 @@ def test_defaults() -> None:
     assert (table.purge.max_share, table.rejects.max_share) == (0.5, 0.01)
     assert table.evaluate[0].test == {"$index": {"$mod": [10, 0]}}
     assert table.evaluate[0].newest_seconds is None
+    assert table.evaluate[0].cases == 500
 
 
 def test_the_example_is_valid() -> None:
@@ -270,6 +293,7 @@ ACCEPTED = {
     "evaluates a column made elsewhere": in_table(
         columns="{id: }", evaluate="[{name: e, predict: referrer}]"
     ),
+    "offset as zone": in_table(cursor="{source: at, zone: '+02:00', column: u}"),
     "analyzer as mapping": in_table(
         columns="{id: , a: {type: Text, analyzer: {type: delimiter, delimiter: '|'}}}"
     ),
@@ -528,11 +552,60 @@ BROKEN = [
         columns("{id: {type: Integer}}"),
         ("columns.id.type", "'String'", "'Boolean[]'"),
     ),
+    Broken(
+        "text for enabled",
+        in_table(enabled="'no'"),
+        ("tables[0].enabled (table 'web'): must be true or false, not text",),
+    ),
+    Broken(
+        "unknown unit",
+        in_table(cursor="{source: at, unit: ns, column: u}"),
+        ("tables[0].cursor.unit", "must be one of 's', 'ms' or 'us'"),
+    ),
+    Broken(
+        "unknown zone",
+        in_table(cursor="{source: at, zone: Europe/Helsinky, column: u}"),
+        ("tables[0].cursor.zone", "'Europe/Helsinky'", "did you mean 'Europe/Helsinki'?"),
+    ),
+    Broken(
+        "no zone",
+        in_table(cursor="{source: at, zone: '2 h', column: u}"),
+        ("tables[0].cursor.zone", "such as UTC, Europe/Helsinki or +02:00"),
+    ),
+    Broken(
+        "unit and zone",
+        in_table(cursor="{source: at, zone: Europe/Paris, unit: ms, column: u}"),
+        ("tables[0].cursor.unit", "`zone` for a DATETIME or DATE"),
+    ),
+    Broken(
+        "where beside a query",
+        in_table(source=None, query="SELECT 1", where="a = 1"),
+        ("tables[0].where", "goes with `source`", "into the query"),
+    ),
+    Broken("where with WHERE", in_table(where="where a = 1"), ("leave the word WHERE out",)),
+    Broken("two conditions", in_table(where="a = 1; b = 2"), ("take the semicolons out",)),
+    Broken("open brackets", in_table(where="a = 1) OR (b = 2"), ("its brackets do not match",)),
+    Broken("no condition", in_table(where="' '"), ("tables[0].where", "must not be empty")),
+    Broken(
+        "document as text",
+        in_table(rejects="{keep_document: 'off'}"),
+        ("tables[0].rejects.keep_document", "must be true or false"),
+    ),
     # numbers
     Broken(
         "share over one",
         in_table(purge="{max_share: 50}"),
         ("tables[0].purge.max_share", "at most 1"),
+    ),
+    Broken(
+        "percent of deletions",
+        in_table(delete="{max_share: 10}"),
+        ("tables[0].delete.max_share", "at most 1"),
+    ),
+    Broken(
+        "slip in the guard of deletions",
+        in_table(delete="{max_shares: 0.1}"),
+        ("tables[0].delete.max_shares", "did you mean 'max_share'?"),
     ),
     Broken(
         "share below zero",
@@ -783,6 +856,16 @@ BROKEN = [
         ("evaluate[0].query", "key `evaluate`"),
     ),
     Broken(
+        "no cases",
+        evaluate("{name: e, predict: a, cases: 0}"),
+        ("evaluate[0].cases", "at least 1"),
+    ),
+    Broken(
+        "cases and query",
+        evaluate("{name: e, cases: 9, query: {evaluate: {}}}"),
+        ("cases", "leave `cases` out"),
+    ),
+    Broken(
         "given and query",
         evaluate("{name: e, given: [a], query: {evaluate: {}}}"),
         ("given", "leave `given` out"),
@@ -859,16 +942,6 @@ BROKEN = [
         "accuracy in percent",
         evaluate("{name: e, predict: a, min_accuracy: 60}"),
         ("min_accuracy", "at most 1"),
-    ),
-    Broken(
-        "no cases",
-        evaluate("{name: e, predict: a, cases: 0}"),
-        ("evaluate[0].cases", "at least 1"),
-    ),
-    Broken(
-        "cases of a query",
-        evaluate("{name: e, query: {evaluate: {}}, cases: 50}"),
-        ("evaluate[0].cases", "whole evaluate body"),
     ),
 ]
 

@@ -68,15 +68,19 @@ def test_windows_are_never_turned_round(
 
 
 def bucket(
-    start: int, rows: int, winners: int | None = None, keyless: int = 0, reach: int | None = None
+    start: int,
+    rows: int,
+    latest: int | None = None,
+    keyless: int = 0,
+    max_cursor: int | None = None,
 ) -> Bucket:
     """A bucket whose fingerprint is its start."""
     return Bucket(
         start,
         rows,
-        rows - keyless if winners is None else winners,
+        rows - keyless if latest is None else latest,
         keyless,
-        reach or start,
+        max_cursor or start,
         abs(start),
     )
 

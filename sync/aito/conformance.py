@@ -1,0 +1,156 @@
+"""Does a real Aito behave as the sync assumes? The checks, run, and their document.
+
+Writes go to throw-away tables only. Their names begin with a prefix and the second of the start;
+those that a killed run left behind are swept by the next run after an hour.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from sync.aito.checks import CHECKS, Check
+from sync.aito.probe import MAX_CALLS, PREFIX, TABLE, Probe, Unclear
+from sync.aito.schema import read_schema
+from sync.aito.transport import Transport
+from sync.aito.wire import Wire
+from sync.base.clock import Clock
+from sync.base.errors import ActionRequired, SyncError
+
+SWEEP_SECONDS = 3600.0  # A run of the checks takes minutes: what is older was left behind.
+VERSION_SECONDS = 10.0
+MAX_SECONDS = 300.0  # for the checks, without the wait for an expiry
+RESERVED_CALLS = 25  # of MAX_CALLS, to remove the tables at the end
+
+
+class Outcome(enum.Enum):
+    """What a check found."""
+
+    PASS = "PASS"  # noqa: S105 - no password
+    DIFFERS = "DIFFERS"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """A check and what it found. found: words, empty for PASS."""
+
+    check: Check
+    outcome: Outcome
+    found: str = ""
+
+    @property
+    def line(self) -> str:
+        """The result in one line, for a terminal."""
+        if self.outcome is Outcome.PASS:
+            return f"PASS     {self.check.name}: {self.check.assumed}"
+        if self.outcome is Outcome.UNKNOWN:
+            return f"UNKNOWN  {self.check.name}: {self.found}"
+        return f"DIFFERS  {self.check.name}: {self.found}. {self.check.otherwise}"
+
+
+def run_conformance(
+    transport: Transport,
+    configured: Collection[str],
+    *,
+    read_only: bool = False,
+    wait: bool = False,
+    clock: Clock | None = None,
+) -> list[CheckResult]:
+    """Run the checks and return their results in order.
+
+    configured: names of the configured tables, which are never touched.
+    read_only: make no table, for a read-only key. wait: for the expiry of a result, 15 minutes.
+    Raises ActionRequired when a configured name begins with the prefix, or the key is wrong.
+    """
+    refuse_configured(configured)
+    probe = Probe(transport, clock or Clock(), wait)
+    if read_only:
+        return [_result(check, probe) for check in CHECKS if check.reads_only]
+    _sweep(transport, probe)
+    with _cleaned(probe):
+        return [_result(check, probe) for check in CHECKS]
+
+
+def refuse_configured(configured: Collection[str]) -> None:
+    """Raises ActionRequired when a configured table could be taken for a throw-away one."""
+    taken = [name for name in configured if name.startswith(PREFIX)]
+    if taken:
+        raise ActionRequired(
+            f"{taken[0]}: names that begin with {PREFIX} are those of throw-away tables;"
+            " give the table another name"
+        )
+
+
+def build(transport: Transport) -> str:
+    """The version that Aito names at the root of its host, where no key is needed."""
+    parts = urlsplit(transport.url)
+    answer = Wire(f"{parts.scheme}://{parts.netloc}").exchange(
+        "GET", "/version", None, {}, VERSION_SECONDS
+    )
+    version = answer.body.get("version") if isinstance(answer.body, dict) else None
+    return str(version or "unknown")[:80]
+
+
+def _result(check: Check, probe: Probe) -> CheckResult:
+    if not check.reads_only and probe.calls > MAX_CALLS - RESERVED_CALLS:
+        return CheckResult(check, Outcome.UNKNOWN, f"the limit of {MAX_CALLS} calls is near")
+    if probe.seconds > MAX_SECONDS:
+        return CheckResult(check, Outcome.UNKNOWN, f"{MAX_SECONDS:g} s are over")
+    try:
+        found = check.run(probe)
+    except Unclear as error:
+        return CheckResult(check, Outcome.UNKNOWN, str(error))
+    except SyncError as error:
+        return CheckResult(check, Outcome.UNKNOWN, str(error))
+    if found is None:
+        return CheckResult(check, Outcome.PASS)
+    return CheckResult(check, Outcome.DIFFERS, found)
+
+
+def _sweep(transport: Transport, probe: Probe) -> None:
+    """Remove the throw-away tables of runs that were killed. Raises AccessDenied, Unavailable."""
+    held = read_schema(transport.send("GET", "/api/v1/schema"))
+    oldest = probe.clock.now() - SWEEP_SECONDS
+    stale = [name for name in held if _begun(name) is not None and (_begun(name) or 0) < oldest]
+    probe.drop(reversed(stale))
+
+
+def _begun(name: str) -> int | None:
+    """When the run began that made a throw-away table. None for any other table."""
+    match = TABLE.fullmatch(name)
+    return int(match.group(1)) if match else None
+
+
+@contextmanager
+def _cleaned(probe: Probe) -> Iterator[None]:
+    """Remove the tables of this run, whatever happens."""
+    try:
+        yield
+    finally:
+        probe.drop(reversed(probe.made))
+
+
+# -- the document
+
+HEAD = """# What the sync assumes of Aito
+
+Generated from the checks in `sync/aito/checks.py`. `python -m sync conformance` tries each of them
+against your own Aito, with throw-away tables and at most {calls} calls.
+"""
+
+
+def assumptions() -> str:
+    """The document of assumptions, in Markdown."""
+    parts = [HEAD.format(calls=MAX_CALLS)]
+    for check in CHECKS:
+        parts.append(
+            f"## {check.name}\n\n"
+            f"- Assumed: {check.assumed}\n"
+            f"- Where it matters: {check.where}\n"
+            f"- Otherwise: {check.otherwise}\n"
+        )
+    return "\n".join(parts)

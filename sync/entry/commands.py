@@ -1,0 +1,302 @@
+"""The command line: `python -m sync COMMAND`, with the same settings and the same engine.
+
+Exit status: 0 ok, 1 failed, 2 wrong request or configuration, 3 calling again continues.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from sync import __version__
+from sync.app import Services, facts, run
+from sync.base.errors import BadRequest, ConfigError, SyncError
+from sync.base.events import ProgressWatcher, Sink
+from sync.entry import answer, terminal
+from sync.entry.request import request as validated
+from sync.entry.signals import stop_on_signal
+from sync.entry.waiting import is_running, wait_for_evaluations
+from sync.model.request import Request
+from sync.pipeline import unexpected
+
+PROG = "python -m sync"
+HAS_EVALUATIONS = ("sync", "watch")
+
+Decorator = Callable[[Callable[..., int]], Callable[..., int]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status."""
+    given = None if arguments is None else list(arguments)
+    try:
+        status = cli.main(given, prog_name=PROG, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (BadRequest, ConfigError) as error:
+        return _failed(error, answer.EXIT_WRONG_REQUEST)
+    except SyncError as error:
+        return _failed(error, answer.of_error(error).exit_status)
+    except click.Abort:  # the second Ctrl-C
+        click.echo(f"{PROG}: stopped", err=True)
+        return answer.EXIT_FAILED
+    except Exception as error:  # noqa: BLE001 - the edge: no traceback reaches a person
+        return _failed(unexpected(error), answer.EXIT_FAILED)
+    return int(status or answer.EXIT_OK)
+
+
+def _failed(error: SyncError, status: int) -> int:
+    click.echo(f"{PROG}: {error}", err=True)
+    return status
+
+
+# --- options
+
+
+@dataclass(frozen=True)
+class Common:
+    """The options that may stand before a command or after it."""
+
+    config: str | None = None
+    as_json: bool = False
+
+
+class TablesCommand(click.Command):
+    """A command whose `--tables` takes `a b`, `a,b` and `--tables a --tables b`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Write `--tables a b` as `--tables a --tables b`, which click understands."""
+        return super().parse_args(ctx, _repeat_tables(args))
+
+
+def _repeat_tables(arguments: list[str]) -> list[str]:
+    repeated: list[str] = []
+    after_tables = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            after_tables = False
+        elif after_tables and repeated[-1] != "--tables":
+            repeated.append("--tables")
+        if argument == "--tables":
+            after_tables = True
+        repeated.append(argument)
+    return repeated
+
+
+CONFIG = click.option(
+    "--config", metavar="FILE", help="The configuration; default SYNC_CONFIG, then sync.yaml."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+TABLES = click.option(
+    "--tables", multiple=True, metavar="NAME...", help="Names of tables; default all."
+)
+RUN_OPTIONS = (
+    TABLES,
+    click.option("--dry-run", is_flag=True, help="Plan, estimate and compare; write nothing."),
+    click.option(
+        "--full-refresh",
+        is_flag=True,
+        help="sync: forget the watermark, re-read the whole keep range.",
+    ),
+    click.option("--since", metavar="TIME", help="Go through this range instead: ISO 8601."),
+    click.option("--until", metavar="TIME", help="The end of the range, excluded."),
+    click.option("--deep", is_flag=True, help="reconcile: compare keys in every slice."),
+    click.option(
+        "--allow",
+        multiple=True,
+        metavar="GUARD",
+        help="Lift a guard for this run: purge, delete or empty_source.",
+    ),
+    click.option("--wait", is_flag=True, help="sync, watch: wait until evaluations have ended."),
+    CONFIG,
+    JSON,
+)
+FACTS_OPTIONS = (TABLES, CONFIG, JSON)
+
+
+def _options(options: Sequence[Callable[[Any], Any]]) -> Decorator:
+    """All `options` as one decorator, in their order."""
+
+    def decorate(function: Callable[..., int]) -> Callable[..., int]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _split(values: Sequence[str]) -> list[str]:
+    """The values of an option that takes `a,b` and may be repeated."""
+    parts = [part for value in values for part in value.split(",")]
+    return [part for part in parts if part]
+
+
+# --- commands
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bigquery-to-aito", message="%(prog)s %(version)s")
+@CONFIG
+@JSON
+@click.pass_context
+def cli(context: click.Context, config: str | None, as_json: bool) -> None:
+    """Keep Aito fed from BigQuery.
+
+    Exit status: 0 ok, 1 failed, 2 wrong request or configuration, 3 calling again continues.
+    """
+    context.obj = Common(config, as_json)
+
+
+@cli.command(cls=TablesCommand)
+@_options(RUN_OPTIONS)
+@click.pass_obj
+def check(common: Common, /, **options: Any) -> int:
+    """Reach every part, show the plan and its price; write nothing."""
+    return _run("check", common, options)
+
+
+@cli.command("sync", cls=TablesCommand)
+@_options(RUN_OPTIONS)
+@click.pass_obj
+def sync_(common: Common, /, **options: Any) -> int:
+    """Load what is new, purge what is old, start evaluations."""
+    return _run("sync", common, options)
+
+
+@cli.command(cls=TablesCommand)
+@_options(RUN_OPTIONS)
+@click.pass_obj
+def reconcile(common: Common, /, **options: Any) -> int:
+    """Compare both ends over the whole keep range, and repair."""
+    return _run("reconcile", common, options)
+
+
+@cli.command(cls=TablesCommand)
+@_options(RUN_OPTIONS)
+@click.pass_obj
+def watch(common: Common, /, **options: Any) -> int:
+    """Collect finished evaluations and report freshness."""
+    return _run("watch", common, options)
+
+
+@cli.command(cls=TablesCommand)
+@_options(FACTS_OPTIONS)
+@click.pass_obj
+def status(common: Common, /, **options: Any) -> int:
+    """Show state and freshness of each table, from the ledger."""
+    return _show(terminal.status, common, options)
+
+
+@cli.command(cls=TablesCommand)
+@_options(FACTS_OPTIONS)
+@click.pass_obj
+def runs(common: Common, /, **options: Any) -> int:
+    """Show the last run of each table, from the ledger."""
+    return _show(terminal.runs, common, options)
+
+
+@cli.command(cls=TablesCommand)
+@_options(FACTS_OPTIONS)
+@click.pass_obj
+def rejects(common: Common, /, **options: Any) -> int:
+    """Show why rows were rejected, from the ledger."""
+    return _show(terminal.rejects, common, options)
+
+
+# --- what commands do
+
+
+def _services(common: Common, options: dict[str, Any]) -> tuple[Services, bool]:
+    """The services of the configuration named by the options, and whether to print JSON."""
+    path = options.pop("config") or common.config
+    as_json = options.pop("as_json") or common.as_json
+    if path is not None:
+        os.environ["SYNC_CONFIG"] = path
+    return Services.from_environment(), as_json
+
+
+def _known(services: Services) -> list[str]:
+    return [table.name for table in services.settings.tables]
+
+
+def _run(command: str, common: Common, options: dict[str, Any]) -> int:
+    """Run the engine and print what it did."""
+    wait = options.pop("wait")
+    if wait and command not in HAS_EVALUATIONS:
+        raise BadRequest("'--wait' goes with the commands sync and watch")
+    services, as_json = _services(common, options)
+    request = validated(_fields(command, options), _known(services))
+    stopped = stop_on_signal()
+    sink, watcher = _screen(as_json)
+    report = run(services, request, sink, stopped, watcher)
+    made = answer.of_report(report)
+    body: dict[str, Any] = made.body
+    text = terminal.summary(report, command)
+    exit_status = made.exit_status
+    if wait and report.status == "ok" and not request.dry_run:
+        found = _wait(services, request, sink, stopped)
+        body = {**body, "evaluations": terminal.evaluations(found)}
+        text = f"{text}\n{terminal.evaluation_lines(found)}"
+        exit_status = answer.EXIT_CALL_AGAIN if is_running(found) else exit_status
+    _print(body if as_json else text)
+    return exit_status
+
+
+def _wait(
+    services: Services, request: Request, sink: Sink, stopped: Callable[[], bool]
+) -> Mapping[str, Any]:
+    """The facts of the request's tables when their evaluations have ended."""
+
+    def collect() -> None:
+        run(services, Request("watch", request.tables), sink, stopped)
+
+    def look() -> dict[str, Any]:
+        return _facts(services, request.tables)
+
+    return wait_for_evaluations(collect, look, stopped, services.clock)
+
+
+def _fields(command: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a request, as HTTP takes them."""
+    fields = {**options, "tables": _split(options["tables"]), "allow": _split(options["allow"])}
+    fields["action"] = "sync" if command == "check" else command
+    fields["dry_run"] = options["dry_run"] or command == "check"
+    if not options["tables"]:
+        fields["tables"] = None
+    return fields
+
+
+def _screen(as_json: bool) -> tuple[Sink, ProgressWatcher | None]:
+    """Where log events and progress go: a live line on a terminal, otherwise lines of JSON."""
+    if as_json or not sys.stderr.isatty():
+        return terminal.print_event, None
+    screen = terminal.Progress(sys.stderr)
+    return screen, screen.progress
+
+
+def _show(as_text: Callable[[Any], str], common: Common, options: dict[str, Any]) -> int:
+    """Print what the ledger knows."""
+    services, as_json = _services(common, options)
+    names = _split(options["tables"]) if options["tables"] else None
+    request = validated({"tables": names}, _known(services))
+    found = _facts(services, request.tables)
+    _print(found if as_json else as_text(found))
+    return answer.EXIT_OK
+
+
+def _facts(services: Services, tables: Sequence[str] | None) -> dict[str, Any]:
+    """What the ledger knows of the named tables. None: of all."""
+    found = facts(services)
+    if tables is None:
+        return found
+    return {**found, "tables": [table for table in found["tables"] if table["table"] in tables]}
+
+
+def _print(content: dict[str, Any] | str) -> None:
+    click.echo(content if isinstance(content, str) else json.dumps(content, indent=2))

@@ -1,0 +1,196 @@
+"""What the command line prints for a person."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TextIO
+
+from sync.model.report import COUNTS, RunReport, TableReport
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+CLEAR_LINE = "\r\033[K"
+
+Facts = Mapping[str, Any]  # what GET /?format=json answers, or one table of it
+
+
+def print_event(record: dict[str, Any]) -> None:
+    """One log event as a line of JSON on stderr."""
+    line = json.dumps(record, ensure_ascii=False, default=str)
+    print(line, file=sys.stderr, flush=True)
+
+
+class Progress:
+    """Shows a run on a terminal: rows done, rows a second, time left."""
+
+    def __init__(self, screen: TextIO) -> None:
+        self._screen = screen
+        self._planned: dict[str, int] = {}
+        self._started: dict[str, float] = {}
+
+    def __call__(self, record: dict[str, Any]) -> None:
+        """Take one log event."""
+        event = record["event"]
+        if event == "table_planned":
+            table = record["table"]
+            self._planned[table] = record["rows"]
+            self._started[table] = time.monotonic()
+        if event not in ("run_started", "slice_done"):
+            self._write(f"{CLEAR_LINE}{record['message']}\n")
+
+    def progress(self, table: str, rows: int) -> None:
+        """Take the number of rows read so far."""
+        self._write(f"{CLEAR_LINE}{table}: {self._speed(table, rows)}")
+
+    def _speed(self, table: str, done: int) -> str:
+        now = time.monotonic()
+        planned = self._planned.get(table, done)
+        seconds = now - self._started.get(table, now)
+        rate = done / seconds if seconds else 0.0
+        left = (planned - done) / rate if rate else 0.0
+        return f"{done:,} of {planned:,} rows, {rate:,.0f} rows/s, {max(0.0, left):.0f} s left"
+
+    def _write(self, text: str) -> None:
+        self._screen.write(text)
+        self._screen.flush()
+
+
+# --- the end of a run
+
+
+def summary(report: RunReport, command: str) -> str:
+    """What a run did, a line for each table."""
+    head = f"{command}: {report.status} in {report.seconds:.1f} s (run {report.run_id})"
+    return "\n".join([head, *(_table_line(table) for table in report.tables)])
+
+
+def _table_line(table: TableReport) -> str:
+    verified = ", verified" if table.verified else ""
+    result = table.error or _estimate(table) or _counts(table.counts()) or "nothing to do"
+    return f"  {table.table}: {table.status}{verified}; {result}"
+
+
+def _counts(counts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+
+
+def _estimate(table: TableReport) -> str:
+    """What a dry run would do. Empty when the run was none, or did not get so far."""
+    estimate = table.estimate
+    if estimate is None or table.start is None or table.end is None:
+        return ""
+    start = f"{_time(table.start):%Y-%m-%d %H:%M}"
+    end = f"{_time(table.end):%Y-%m-%d %H:%M}"
+    changes = estimate["schema"] or ["Aito's table fits"]
+    parts = [
+        f"{estimate['rows']:,} rows to read, of {start} to {end}",
+        f"{estimate['bytes'] / 1e6:,.1f} MB",
+        f"${estimate['usd']:.4f}",
+    ]
+    return "; ".join([", ".join(parts), *changes])
+
+
+def _time(second: int) -> datetime:
+    """Epoch seconds as a time, also far in the past, which datetime.fromtimestamp refuses."""
+    return EPOCH + timedelta(seconds=second)
+
+
+# --- what the ledger knows
+
+
+def status(facts: Facts) -> str:
+    """State and freshness of each table, its evaluations and its open rejects."""
+    return "\n".join(line for table in facts["tables"] for line in _status_lines(table))
+
+
+def _status_lines(table: Facts) -> Iterable[str]:
+    fresh = table["freshness"]
+    parts = [f"newest row {_ago(fresh['age_seconds'])}"]
+    parts.append(f"last good sync {_ago(fresh['ok_age_seconds'])}")
+    if fresh["stale"]:
+        parts.append("stale: a sync is overdue")
+    yield f"{table['table']}: {table['state']}; {', '.join(parts)}"
+    last = table["last_run"]
+    if last and last["error"]:
+        yield f"  {last['error']}"
+    for evaluation in table["evaluations"]:
+        yield f"  evaluation {evaluation['name']}: {_evaluation_result(evaluation)}"
+    rejected = sum(reject["rows"] for reject in table["rejects"])
+    if rejected:
+        yield f"  {_rows(rejected)} rejected: see `rejects`"
+
+
+def evaluations(facts: Facts) -> list[dict[str, Any]]:
+    """Every evaluation with the name of its table."""
+    return [
+        {"table": table["table"], **evaluation}
+        for table in facts["tables"]
+        for evaluation in table["evaluations"]
+    ]
+
+
+def evaluation_lines(facts: Facts) -> str:
+    """What is known of each evaluation, a line each."""
+    lines = [
+        f"  {each['table']}: evaluation {each['name']}: {_evaluation_result(each)}"
+        for each in evaluations(facts)
+    ]
+    return "\n".join(lines) or "  no evaluation is configured"
+
+
+def _evaluation_result(evaluation: Facts) -> str:
+    """What is known of an evaluation."""
+    latest = evaluation["latest"]
+    parts = []
+    if evaluation["running"]:
+        parts.append("running")
+    if latest and latest["accuracy"] is not None:
+        parts.append(f"accuracy {latest['accuracy']:.3f} of {latest['test_samples']:,} cases")
+    if evaluation["failure"]:
+        parts.append(f"{evaluation['failure']['state']}: {evaluation['failure']['reason']}")
+    return "; ".join(parts) or "no result yet"
+
+
+def runs(facts: Facts) -> str:
+    """The last run of each table."""
+    return "\n".join(_run_line(table) for table in facts["tables"])
+
+
+def _run_line(table: Facts) -> str:
+    last = table["last_run"]
+    if last is None:
+        return f"{table['table']}: no run yet"
+    counts = _counts({name: last.get(name) for name in COUNTS})
+    result = last["error"] or counts or "nothing to do"
+    head = f"{last['action']} {last['status']} at {last['started_at']} (run {last['run_id']})"
+    return f"{table['table']}: {head}; {result}"
+
+
+def rejects(facts: Facts) -> str:
+    """The reasons of rejected rows, most rows first. Values are left out."""
+    lines = [
+        f"{table['table']}: {_rows(reject['rows'])}, last {reject['last_at']}: {reject['reason']}"
+        for table in facts["tables"]
+        for reject in table["rejects"]
+    ]
+    return "\n".join(lines) or "no open rejects"
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _ago(seconds: float | None) -> str:
+    if seconds is None:
+        return "never"
+    if seconds < 2 * MINUTE:
+        return f"{seconds:.0f} s ago"
+    if seconds < 2 * HOUR:
+        return f"{seconds / MINUTE:.0f} min ago"
+    if seconds < 2 * DAY:
+        return f"{seconds / HOUR:.0f} h ago"
+    return f"{seconds / DAY:.0f} days ago"

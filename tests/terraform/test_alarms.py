@@ -1,0 +1,191 @@
+"""A bad night and a good week, tried on the alarms of the plan: who is told what, and how often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.terraform.mails import Line, Mail, entry, mails, matcher
+from tests.terraform.tools import EXAMPLE, Plan, copy_to, plan
+
+NIGHT = 3 * 3600 + 900.0  # 03:15, in seconds of the day
+DAY = 86400.0
+RETRIES = [0, 60, 180, 420, 900, 1500]  # the first call, then after 1, 2, 4, 8 and 10 minutes
+NAME = "aito-sync"
+
+
+@pytest.fixture(scope="module")
+def alarms(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The plan of the example values."""
+    return plan(copy_to(tmp_path_factory.mktemp("alarms")), f"-var-file={EXAMPLE}")
+
+
+def line(at: float, event: str, severity: str = "INFO", **fields: Any) -> Line:
+    """One line of the function."""
+    record = {"event": event, "message": "…", "run_id": f"run-{at:.0f}", "version": "1.0.0"}
+    return entry(NAME, at, {**record, "severity": severity, **fields})
+
+
+def done(at: float, table: str, status: str, **fields: Any) -> Line:
+    """The end of one table's sync."""
+    waits = fields.get("retryable")
+    levels = {"ok": "INFO", "failed": "WARNING" if waits else "ERROR"}
+    record = {"action": "sync", "table": table, "status": status, "error": None, **fields}
+    return line(at, "table_done", levels.get(status, "WARNING"), **record)
+
+
+def fresh(at: float, table: str, age: float | None, ok_age: float | None) -> Line:
+    """What the watch says of one table."""
+    return line(at, "freshness", table=table, age_seconds=age, ok_age_seconds=ok_age)
+
+
+def ended(at: float, status: str, **fields: Any) -> Line:
+    """The end of a run."""
+    severity = "ERROR" if status == "failed" else "INFO"
+    record = {"action": "sync", "status": status, **fields}
+    return line(at, "run_done", severity, **record)
+
+
+def good_week() -> list[Line]:
+    """Seven nights that end well, with a watch every ten minutes and a warning that is known."""
+    lines = []
+    for day in range(7):
+        night = day * DAY + NIGHT
+        lines += [done(night + 60, table, "ok", uploaded=10) for table in ("users", "pages")]
+        lines += [line(night, "batch_retried", "WARNING", table="users")]
+        quiet = {"table": "pages", "code": "not_incremental"}
+        lines += [line(night + 61, "table_warning", "WARNING", **quiet), ended(night + 62, "ok")]
+        lines += [
+            fresh(night + minutes * 60, table, 600 + minutes * 60, minutes * 60)
+            for minutes in range(10, 1440, 10)
+            for table in ("users", "pages")
+        ]
+    return sorted(lines, key=lambda each: float(each["at"]))
+
+
+def subjects(found: list[Mail]) -> list[str]:
+    """What the mails are called."""
+    return [mail.subject for mail in found]
+
+
+def test_a_good_week_is_silent(alarms: Plan) -> None:
+    """No alarm's filter matches a line of a week in which every night ended well."""
+    assert mails(alarms, good_week()) == []
+
+
+def test_an_outage_that_passes_is_silent(alarms: Plan) -> None:
+    """Aito is away for the first calls of a night; a retry succeeds, and nobody is woken."""
+    error = {"retryable": True, "error": "my-db.aito.app: no answer", "code": "Unavailable"}
+    lines = [done(NIGHT + after, "users", "failed", **error) for after in RETRIES[:4]]
+    lines += [done(NIGHT + RETRIES[4], "users", "ok"), ended(NIGHT + RETRIES[4], "ok")]
+    assert mails(alarms, lines) == []
+
+
+def test_an_outage_of_the_whole_night_is_one_mail_a_table(alarms: Plan) -> None:
+    """When every retry has failed, each table is told of once."""
+    error = {"retryable": True, "error": "my-db.aito.app: no answer", "code": "Unavailable"}
+    lines = [
+        done(NIGHT + after, table, "failed", **error)
+        for after in RETRIES
+        for table in ("users", "pages")
+    ]
+    found = mails(alarms, lines)
+    assert sorted(subjects(found)) == [
+        f"{NAME}: pages kept failing",
+        f"{NAME}: users kept failing",
+    ]
+    assert all(mail.at == NIGHT + RETRIES[4] for mail in found)
+
+
+def test_a_table_that_needs_a_person_is_one_mail_a_night(alarms: Plan) -> None:
+    """Six attempts are one mail. It names deployment, table and reason, and holds the error and
+    the command.
+    """
+    error = {"code": "PurgeRefused", "error": "users: 80 of 100 rows are older than keep"}
+    lines = [done(NIGHT + after, "users", "failed", **error) for after in RETRIES]
+    lines += [ended(NIGHT + after, "failed", http_status=500) for after in RETRIES]
+    [mail] = mails(alarms, sorted(lines, key=lambda each: float(each["at"])))
+    assert mail.subject == f"{NAME}: users failed: PurgeRefused"
+    assert mail.at == NIGHT
+    assert "users: 80 of 100 rows are older than keep" in mail.text
+    assert '--message=\'{"action":"sync","tables":["users"]}\'' in mail.text
+    assert "${" not in mail.text
+
+
+def test_two_tables_and_two_reasons_are_separate_mails(alarms: Plan) -> None:
+    """One table's alarm does not hide another's, nor another reason of the same table."""
+    lines = [
+        done(NIGHT, "users", "failed", code="AccessDenied", error="a grant is missing"),
+        done(NIGHT + 1, "pages", "failed", code="AccessDenied", error="a grant is missing"),
+        done(NIGHT + 60, "users", "failed", code="SchemaMismatch", error="column age"),
+    ]
+    assert subjects(mails(alarms, lines)) == [
+        f"{NAME}: users failed: AccessDenied",
+        f"{NAME}: pages failed: AccessDenied",
+        f"{NAME}: users failed: SchemaMismatch",
+    ]
+
+
+def test_a_state_that_lasts_is_a_mail_a_day(alarms: Plan) -> None:
+    """Stale data is said once a day, although the watch says it every ten minutes."""
+    lines = [fresh(minutes * 60.0, "users", 100_000, 95_000) for minutes in range(0, 2880, 10)]
+    assert subjects(mails(alarms, lines)) == [f"{NAME}: users is stale"] * 2
+
+
+def test_a_run_that_cannot_begin_is_one_mail(alarms: Plan) -> None:
+    """A configuration that is not understood: one mail with the function's own words."""
+    said = "not run: sync.yaml: 1 mistake\n  line 12: tables[1].keep: must be a duration"
+    lines = [
+        line(NIGHT + after, "run_done", "ERROR", status="failed", http_status=500, message=said)
+        for after in RETRIES
+    ]
+    [mail] = mails(alarms, lines)
+    assert mail.subject == f"{NAME}: no run: configuration, key or ledger"
+    assert "line 12: tables[1].keep" in mail.text
+
+
+def test_warnings_are_mailed_by_code(alarms: Plan) -> None:
+    """A warning is one mail a table and code; the codes of quiet_warnings are none."""
+    codes = ("rows_without_key", "not_incremental", "rows_without_key", "evaluation")
+    lines = [
+        line(NIGHT + i, "table_warning", "WARNING", table="users", code=code)
+        for i, code in enumerate(codes)
+    ]
+    assert subjects(mails(alarms, lines)) == [f"{NAME}: users: rows_without_key"]
+
+
+def test_a_function_that_does_not_start_is_one_mail(alarms: Plan) -> None:
+    """A refused call and a traceback raise the alarm; Cloud Run's own line of a 503 does not."""
+    job = {"type": "cloud_scheduler_job", "labels": {"job_id": f"{NAME}-sync"}}
+    service = {"type": "cloud_run_revision", "labels": {"service_name": NAME}}
+    requests = "projects/p/logs/run.googleapis.com%2Frequests"
+    denied = {"resource": job, "severity": "ERROR", "jsonPayload": {"status": "PERMISSION_DENIED"}}
+    away = {"resource": job, "severity": "ERROR", "jsonPayload": {"status": "UNAVAILABLE"}}
+    crash = {"resource": service, "severity": "DEFAULT", "textPayload": "Traceback (most recent"}
+    access = {"resource": service, "severity": "ERROR", "logName": requests}
+    lines: list[Line] = [{"at": float(i), **each} for i, each in enumerate([away, access])]
+    assert mails(alarms, lines) == []
+    lines = [{"at": float(i), **each} for i, each in enumerate([denied, denied, crash, crash])]
+    assert subjects(mails(alarms, lines)) == [f"{NAME}: did not start"] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "record", "matches"),
+    [
+        ('jsonPayload.a="x" AND NOT jsonPayload.b:*', {"a": "x"}, True),
+        ('jsonPayload.a="x" AND NOT jsonPayload.b:*', {"a": "x", "b": 1}, False),
+        ('jsonPayload.a=("x" OR "y")', {"a": "y"}, True),
+        ("jsonPayload.n>5 OR jsonPayload.m>5", {"n": 1, "m": 6}, True),
+        ("jsonPayload.n>5", {"n": None}, False),
+        ("jsonPayload.n=NULL_VALUE", {"n": None}, True),
+        ("jsonPayload.n=NULL_VALUE", {"n": 3}, False),
+        ("severity>=ERROR", {"severity": "WARNING"}, False),
+        ("jsonPayload.retryable=true", {"retryable": True}, True),
+    ],
+)
+def test_filters_are_read_as_cloud_logging_does(
+    text: str, record: dict[str, Any], matches: bool
+) -> None:
+    """The part of the query language that the alarms use."""
+    assert matcher(text)(entry(NAME, 0, record)) is matches

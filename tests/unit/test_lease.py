@@ -1,0 +1,110 @@
+"""The lease by itself: how long this run may write, whatever BigQuery and the clock do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from sync.base.clock import Clock
+from sync.base.errors import LeaseLost, Unavailable
+from sync.ledger.lease import SPARE_SECONDS, RunLease
+from sync.ledger.leases import Holder, Taken
+
+LONGEST_WRITE = 60
+
+
+class Book:
+    """A ledger of one lease. free: this run gets it. held: leases that it still has."""
+
+    def __init__(self, free: int = 1) -> None:
+        self.free = self.held = free
+        self.down = False
+        self.asked_for = 0
+        self.released: list[list[str]] = []
+
+    def take(self, tables: Sequence[str], run_id: str, seconds: int) -> Taken:
+        self.asked_for = seconds
+        return Taken(frozenset(tables) if self.free else frozenset())
+
+    def renew(self, run_id: str, seconds: int) -> int:
+        if self.down:
+            raise Unavailable("BigQuery is down")
+        return self.held
+
+    def release(self, run_id: str, unfinished: Sequence[str]) -> None:
+        self.released.append(list(unfinished))
+
+    def holders(self, tables: Sequence[str]) -> dict[str, Holder]:
+        return {"t": Holder("other", 12.3)}
+
+
+class Seconds:
+    """A clock that stands until it is set."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(monotonic=lambda: self.at)
+
+
+def taken(book: Book, seconds: Seconds) -> RunLease:
+    lease = RunLease(book, "mine", seconds.clock, LONGEST_WRITE)
+    assert lease.take(["t"]) == {}
+    return lease
+
+
+def test_it_runs_out() -> None:
+    """Without renewal writing ends so long before another run may begin that the last write is
+    over by then.
+    """
+    book, seconds = Book(), Seconds()
+    lease = taken(book, seconds)
+    assert book.asked_for > SPARE_SECONDS + LONGEST_WRITE
+    seconds.at = SPARE_SECONDS
+    lease.check()
+    seconds.at += 0.1
+    with pytest.raises(LeaseLost):
+        lease.check()
+
+
+def test_renewal_prolongs_it() -> None:
+    """From the moment of asking, not of the answer."""
+    seconds = Seconds()
+    lease = taken(Book(), seconds)
+    for _ in range(10):
+        seconds.at += SPARE_SECONDS / 2
+        lease.renew()
+        lease.check()
+
+
+def test_a_renewal_that_fails_changes_nothing() -> None:
+    """BigQuery may be down for a moment; the time that was left is still ours, and no more."""
+    book, seconds = Book(), Seconds()
+    lease = taken(book, seconds)
+    book.down, seconds.at = True, 60
+    lease.renew()
+    lease.check()
+    seconds.at = SPARE_SECONDS + 1
+    with pytest.raises(LeaseLost):
+        lease.check()
+
+
+def test_a_lease_that_another_run_took_is_lost_at_once() -> None:
+    """Whatever the clock says."""
+    book, seconds = Book(), Seconds()
+    lease = taken(book, seconds)
+    book.held = 0
+    lease.renew()
+    with pytest.raises(LeaseLost):
+        lease.check()
+
+
+def test_busy_tells_by_whom_and_for_how_long() -> None:
+    """The error names the run and the seconds; there is nothing to write for this run."""
+    lease = RunLease(Book(free=0), "mine", Seconds().clock, LONGEST_WRITE)
+    busy = lease.take(["t"])
+    assert (busy["t"].status, busy["t"].retry_after) == (409, 13)
+    assert "run other is at work on it" in str(busy["t"])
