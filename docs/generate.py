@@ -9,7 +9,7 @@ commands.md        from the commands of sync/entry/commands.py
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,15 @@ def page(title: str, *parts: str) -> str:
     return "\n\n".join([f"# {title}", GENERATED, *parts]) + "\n"
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A table of Markdown."""
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(_cell(each) for each in line)} |" for line in lines)
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    """One line, in which Markdown sees neither a column's end nor a tag of HTML."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 # -- configuration.md
@@ -182,26 +183,40 @@ COMMANDS_INTRO = """\
 def commands() -> str:
     """The commands of the command line and their options."""
     context = click.Context(cli, info_name="./aito-sync")
-    parts = [_options(cli, "## Options of every command")]
-    for name in sorted(cli.list_commands(context)):
-        command = cli.get_command(context, name)
-        assert command
-        text = " ".join((command.help or "").split())
-        parts.append(_options(command, f"## {name}\n\n{text}"))
-    return page("Commands", COMMANDS_INTRO, *parts)
+    found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+    known = {name: command for name, command in found.items() if command}
+    overview = [
+        (f"`{_usage(name, command)}`", command.help or "") for name, command in known.items()
+    ]
+    by_option: dict[tuple[str, str], list[str]] = {}
+    for name, command in known.items():
+        for record in _options(command):
+            by_option.setdefault(record, []).append(name)
+    options = [
+        (f"`{option}`", meaning, "all" if len(names) == len(known) else ", ".join(names))
+        for (option, meaning), names in by_option.items()
+    ]
+    return page(
+        "Commands",
+        COMMANDS_INTRO,
+        table(("command", "does"), overview),
+        table(("option", "meaning", "commands"), options),
+        "`./aito-sync --version` prints the version.",
+    )
 
 
-def _options(command: click.Command, head: str) -> str:
+def _usage(name: str, command: click.Command) -> str:
+    """The command with its arguments, such as `reset TABLE`."""
+    context = click.Context(command)
+    arguments = [each for each in command.params if isinstance(each, click.Argument)]
+    return " ".join([name, *(each.make_metavar(context) for each in arguments)])
+
+
+def _options(command: click.Command) -> list[tuple[str, str]]:
+    """The options of a command, as its help shows them."""
     context = click.Context(command)
     records = [each.get_help_record(context) for each in command.get_params(context)]
-    rows = [(f"`{record[0]}`", record[1]) for record in records if record]
-    arguments = [each.make_metavar(context) for each in command.params if _is_argument(each)]
-    usage = [f"Arguments: `{' '.join(arguments)}`"] if arguments else []
-    return "\n\n".join([head, *usage, table(("option", "meaning"), rows)])
-
-
-def _is_argument(parameter: click.Parameter) -> bool:
-    return isinstance(parameter, click.Argument)
+    return [record for record in records if record]
 
 
 PAGES: Mapping[str, Callable[[], str]] = {

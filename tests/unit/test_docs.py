@@ -16,7 +16,6 @@ from sync.base.events import Event
 from sync.entry.request import ACTIONS, FIELDS
 from sync.ledger.definitions import columns
 from sync.model.records import RunRecord
-from sync.model.report import WarningCode
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -35,7 +34,7 @@ def name_of(path: Path) -> str:
 def test_named_files_exist(path: Path) -> None:
     """Every file or folder of the code that a page names is there."""
     text = path.read_text(encoding="utf-8")
-    named = set(re.findall(r"\b(?:sync|tests|local|docs)/[\w/.-]*\w|\bmain\.py\b", text))
+    named = set(re.findall(r"`((?:sync|tests|local|docs)/[\w/.-]*|main\.py)`", text))
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
@@ -106,8 +105,11 @@ def test_environment_variables_are_named() -> None:
 
 
 def test_requests_answers_and_events_are_named() -> None:
-    """Every action, field, warning and event is in http.md."""
-    words = [*ACTIONS, *FIELDS, *get_args(WarningCode), *get_args(Event)]
+    """Every action, field, event, and warning that a step emits is in http.md."""
+    steps = [path.read_text(encoding="utf-8") for path in (ROOT / "sync/pipeline").glob("*.py")]
+    warnings = re.findall(r"\.warn\(\s*\"(\w+)\"", "".join(steps))
+    assert warnings
+    words = [*ACTIONS, *FIELDS, *get_args(Event), *warnings]
     assert [word for word in words if f"`{word}`" not in HTTP] == []
 
 
