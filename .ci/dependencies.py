@@ -64,8 +64,10 @@ def licence(name: str) -> str:
         return "not installed here"
     classifiers = about.get_all("Classifier") or []
     named = [c.split(" :: ")[-1] for c in classifiers if c.startswith("License :: ")]
-    short = (about.get("License") or "").split("\n")[0][:60]
-    return about.get("License-Expression") or ", ".join(named) or short or "not stated"
+    written = [text for text in about.get_all("License") or [] if text]
+    short = written[0].split("\n")[0][:60] if written else "not stated"
+    expression = ", ".join(about.get_all("License-Expression") or [])
+    return expression or ", ".join(named) or short
 
 
 def vulnerabilities() -> int:

@@ -43,7 +43,7 @@ resource "google_cloudfunctions2_function" "sync" {
     # One process. That bounds the cost and the load on Aito; what keeps two runs apart is the lease, not this number.
     min_instance_count = 0
     max_instance_count = 1
-    # A sync, the hourly watch, somebody at the page, and one to spare.
+    # A sync, the watch, somebody at the page, and one to spare.
     max_instance_request_concurrency = 4
 
     # Open to the internet means: IAM answers there. Scheduler and Pub/Sub of this project count as inside.

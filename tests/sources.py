@@ -1,17 +1,24 @@
-"""Source tables as the adapter describes them, in every layout, for tests without a server."""
+"""Source tables as the adapter describes them, in every layout, for tests without a server.
+
+And every statement that the ledger can run.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
+import pkgutil
 from collections.abc import Iterator
 from typing import Any
 
+import sync.ledger
 from sync.bigquery import queries as sql
 from sync.bigquery.columns import columns
 from sync.bigquery.table import BigQueryTable, Partitioning
 from sync.bigquery.types import Field
 from sync.config import BatchSettings, TableSettings, parse
+from sync.ledger.definitions import PARTITIONED_BY
 from sync.model.sql import Query
 from sync.model.window import Slice, Window
 
@@ -107,3 +114,17 @@ def every_table() -> Iterator[tuple[str, BigQueryTable]]:
 
 
 TABLES = dict(every_table())
+
+
+def ledger_statements() -> Iterator[tuple[str, str]]:
+    """Every statement that a module of sync/ledger defines, by its name there."""
+    tables = {kind: f"`p.ledger.{kind}`" for kind in PARTITIONED_BY}
+    for found in pkgutil.iter_modules(sync.ledger.__path__):
+        module = importlib.import_module(f"sync.ledger.{found.name}")
+        for name, text in vars(module).items():
+            is_part = name.startswith("_")
+            if not is_part and isinstance(text, str) and any(f"{{{t}}}" in text for t in tables):
+                yield f"{found.name}.{name}", text.format(**tables)
+
+
+LEDGER_STATEMENTS = dict(ledger_statements())

@@ -856,7 +856,7 @@ CHECKS: tuple[Check, ...] = (
         "A delete and an insert are one atomic step, for one row and for 1,000.",
         "`merge` replaces rows by key.",
         "The first upsert of each run is read back. If it is wrong, the run deletes by key, counts,"
-        " inserts and counts.",
+        " inserts and counts. If other rows are gone, it ends with an error.",
         modify,
     ),
     Check(

@@ -86,10 +86,12 @@ class Transport:
         *,
         once: bool = False,
         seconds: float | None = None,
+        repeat: bool = True,
     ) -> Any:
         """Send a request, repeat it as the policy allows, and return the JSON of its answer.
 
         path: with every name in it quoted. seconds: a shorter time limit.
+        repeat: whether to send again what Aito refuses only for the moment.
         once: it must not be applied twice, so an unknown outcome is raised and not repeated.
         Raises OutcomeUnknown, Refused, AccessDenied, ActionRequired, Unavailable.
         """
@@ -106,7 +108,8 @@ class Transport:
             if meaning is Reaction.DENIED and not renewed and self._key.renew(key):
                 renewed = True
                 continue
-            if not _repeatable(meaning, once) or not self._pause(what, answer, attempt):
+            again = repeat and _repeatable(meaning, once)
+            if not again or not self._pause(what, answer, attempt):
                 raise error(what, answer)
             attempt += 1
 

@@ -4,6 +4,9 @@
 recorded what it does: builds were seen that removed the wrong row. So the first upsert of each run
 is read back. Where the table is not as it should be, this run replaces rows in two steps instead:
 delete by key and count, insert and count.
+
+A row that the first upsert removed by mistake may be any row of the table, so it is not known which
+one to load again. That ends the table's run with an error: it must not pass in silence.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from sync.base.errors import OutcomeUnknown, Refusal, Refused, Unknown
+from sync.base.errors import ActionRequired, OutcomeUnknown, Refusal, Refused, Unknown
 from sync.model.batches import Batch
 from sync.model.conditions import Condition, OneOf
 
@@ -58,7 +61,10 @@ class Upserts:
         self.rows_lost = 0
 
     def send(self, table: str, key: str, keys: Sequence[Any], batch: Batch) -> None:
-        """Replace the rows with these keys by the batch. Raises Refused, OutcomeUnknown."""
+        """Replace the rows with these keys by the batch.
+
+        Raises Refused, OutcomeUnknown; ActionRequired when the first upsert removed other rows.
+        """
         condition = OneOf(key, tuple(keys))
         if self.way == MODIFY:
             if self._is_checked:
@@ -68,7 +74,17 @@ class Upserts:
                 self._is_checked = True
                 return
             self.way = DELETE_AND_INSERT
+            self._in_two_steps(table, condition, batch)
+            self._check_lost(table)
+            return
         self._in_two_steps(table, condition, batch)
+
+    def _check_lost(self, table: str) -> None:
+        if self.rows_lost:
+            raise ActionRequired(
+                f"Aito: {table}: `_modify` removed {self.rows_lost} other rows; run `reconcile` to"
+                " load them again, and `conformance` to see whether this Aito still does so"
+            )
 
     def _is_right(self, table: str, condition: OneOf, batch: Batch) -> bool:
         """Send the batch by `_modify`, and tell whether the table is as it should be after."""

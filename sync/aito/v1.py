@@ -227,11 +227,14 @@ class AitoTarget:
         """
         path = f"data/{_name(table)}/optimize"
         try:
-            self._post(f"jobs/{path}", {}, once=True, seconds=OPTIMIZE_SECONDS)
+            self._ask_once(f"{BASE}/jobs/{path}")
         except Refused as error:
             if error.cause is not Refusal.NOT_FOUND:
                 raise
-            self._post(path, {}, once=True, seconds=OPTIMIZE_SECONDS)
+            self._ask_once(f"{BASE}/{path}")
+
+    def _ask_once(self, path: str) -> None:
+        self._transport.send("POST", path, b"{}", once=True, seconds=OPTIMIZE_SECONDS, repeat=False)
 
     # -- evaluations
 
@@ -273,12 +276,8 @@ class AitoTarget:
 
     # -- requests
 
-    def _post(
-        self, path: str, body: Any, *, once: bool = False, seconds: float | None = None
-    ) -> Any:
-        return self._transport.send(
-            "POST", f"{BASE}/{path}", _encoded(body), once=once, seconds=seconds
-        )
+    def _post(self, path: str, body: Any, *, once: bool = False) -> Any:
+        return self._transport.send("POST", f"{BASE}/{path}", _encoded(body), once=once)
 
     def _perform(self, request: AitoRequest, *, once: bool = False) -> Any:
         """Send one of the SDK's requests and return the JSON of its answer."""

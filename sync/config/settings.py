@@ -122,14 +122,21 @@ def _zone(name: str) -> str:
 
 
 def _query(text: str) -> str:
-    """One SELECT, without its closing semicolon."""
-    query = text.strip().removesuffix(";").rstrip()
-    bare = LITERALS_AND_COMMENTS.sub(" ", query)
-    if ";" in bare:
+    """One SELECT or pipe query, without its closing semicolon and what follows that."""
+    bare = LITERALS_AND_COMMENTS.sub(_blank, text)
+    end = len(bare.rstrip().removesuffix(";"))
+    if ";" in bare[:end]:
         raise ValueError("must be one SELECT; take the semicolons out")
-    if not re.match(r"[\s(]*(SELECT|WITH)\b", bare, re.IGNORECASE):
-        raise ValueError("must be one statement that begins with SELECT or WITH")
-    return query
+    if not re.match(r"[\s(]*(SELECT|WITH|FROM)\b", bare, re.IGNORECASE):
+        raise ValueError("must be one statement that begins with SELECT, WITH or FROM")
+    is_closed = ";" in bare[end:]
+    query = text[:end] if is_closed else text
+    return query.strip()
+
+
+def _blank(match: re.Match[str]) -> str:
+    """As many blanks as the match has characters, so that places in the text stay."""
+    return " " * len(match[0])
 
 
 def _condition(text: str) -> str:

@@ -197,7 +197,7 @@ def status(common: Common, /, **options: Any) -> int:
 @_options(FACTS_OPTIONS)
 @click.pass_obj
 def runs(common: Common, /, **options: Any) -> int:
-    """Show the last run of each table, from the ledger."""
+    """Show the last runs of each table, from the ledger."""
     return _show(terminal.runs, common, options)
 
 

@@ -65,13 +65,17 @@ class Progress:
 def summary(report: RunReport, command: str) -> str:
     """What a run did, a line for each table."""
     head = f"{command}: {report.status} in {report.seconds:.1f} s (run {report.run_id})"
-    return "\n".join([head, *(_table_line(table) for table in report.tables)])
+    return "\n".join([head, *(line for table in report.tables for line in _table_lines(table))])
 
 
-def _table_line(table: TableReport) -> str:
+def _table_lines(table: TableReport) -> Iterable[str]:
     verified = ", verified" if table.verified else ""
     result = table.error or _estimate(table) or _counts(table.counts()) or "nothing to do"
-    return f"  {table.table}: {table.status}{verified}; {result}"
+    yield f"  {table.table}: {table.status}{verified}; {result}"
+    for warning in table.warnings:
+        yield f"    warning: {warning.message}"
+    for reject in table.rejects:
+        yield f"    {_rows(reject.rows)} rejected: {reject.reason}"
 
 
 def _counts(counts: Mapping[str, Any]) -> str:
@@ -117,6 +121,8 @@ def _status_lines(table: Facts) -> Iterable[str]:
     last = table["last_run"]
     if last and last["error"]:
         yield f"  {last['error']}"
+    for warning in table["warnings"]:
+        yield f"  warning: {warning['message']}"
     for evaluation in table["evaluations"]:
         yield f"  evaluation {evaluation['name']}: {_evaluation_result(evaluation)}"
     rejected = sum(reject["rows"] for reject in table["rejects"])
@@ -156,18 +162,20 @@ def _evaluation_result(evaluation: Facts) -> str:
 
 
 def runs(facts: Facts) -> str:
-    """The last run of each table."""
-    return "\n".join(_run_line(table) for table in facts["tables"])
+    """The last runs of each table, the newest first."""
+    return "\n".join(line for table in facts["tables"] for line in _run_lines(table))
 
 
-def _run_line(table: Facts) -> str:
-    last = table["last_run"]
-    if last is None:
-        return f"{table['table']}: no run yet"
-    counts = _counts({name: last.get(name) for name in COUNTS})
-    result = last["error"] or counts or "nothing to do"
-    head = f"{last['action']} {last['status']} at {last['started_at']} (run {last['run_id']})"
-    return f"{table['table']}: {head}; {result}"
+def _run_lines(table: Facts) -> Iterable[str]:
+    if not table["runs"]:
+        yield f"{table['table']}: no run yet"
+        return
+    yield f"{table['table']}:"
+    for row in table["runs"]:
+        counts = _counts({name: row.get(name) for name in COUNTS})
+        result = row["error"] or counts or "nothing to do"
+        head = f"{row['started_at']} {row['action']} {row['status']} (run {row['run_id']})"
+        yield f"  {head}: {result}"
 
 
 def rejects(facts: Facts) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from sync.base.errors import SyncError
 from sync.model.checkpoint import Checkpoint
@@ -172,4 +173,7 @@ def _save(run: TableRun, before: Checkpoint, after: Checkpoint) -> None:
     """Write a checkpoint that says something new."""
     if after == before:
         return
-    run.ledger.save_checkpoint(replace(after, updated_at=run.clock.utc()))
+    now = run.clock.utc()
+    if before.updated_at is not None:  # the latest row counts, whatever the clock says
+        now = max(now, before.updated_at + timedelta(microseconds=1))
+    run.ledger.save_checkpoint(replace(after, updated_at=now))

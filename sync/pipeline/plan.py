@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from sync.base.errors import ActionRequired
 from sync.model import window as windows
@@ -232,13 +231,3 @@ def estimate(run: TableRun, plan: Plan) -> None:
         "schema": plan.changes.sentences(run.name),
         "refresh": plan.refresh if run.request.action == "sync" else None,
     }
-
-
-def new_checkpoint(table: str) -> Checkpoint:
-    """The checkpoint of a table that has none."""
-    return Checkpoint(table)
-
-
-def stamped(checkpoint: Checkpoint, now: float) -> Checkpoint:
-    """A checkpoint that is written now."""
-    return replace(checkpoint, updated_at=datetime.fromtimestamp(now, UTC))

@@ -16,6 +16,7 @@ from sync.model.records import RejectRecord, RowId
 from sync.model.window import BEGINNING
 from sync.pipeline.table_run import TableRun
 
+MIN_REJECTS = 10  # so few bad rows do not stop a table, whatever their share
 MAX_DOCUMENT_LENGTH = 500_000  # characters; each may take 12 bytes once it is escaped
 
 
@@ -67,7 +68,9 @@ class RejectBook:
     def check_share(self) -> None:
         """Raises TooManyRejects past `rejects.max_share`."""
         rows = max(self._planned_rows, self._run.progress.fetched)
-        if self._planned_rows and self._new > self._run.table.rejects.max_share * rows:
+        if not self._planned_rows or self._new < MIN_REJECTS:
+            return
+        if self._new > self._run.table.rejects.max_share * rows:
             raise TooManyRejects(too_many(self._run, self._new, rows))
 
     def holds(self, row_id: RowId) -> bool:

@@ -152,16 +152,14 @@ def _warnings(runs: Sequence[Row]) -> list[Facts]:
 
 
 def _next_sync(runs: Sequence[Row]) -> datetime | None:
-    """When the next sync is to be expected, by the median pause between the last good syncs."""
-    starts = [
-        row["started_at"] for row in runs if row["action"] == "sync" and row["status"] == "ok"
-    ]
-    if len(starts) < 3:
+    """When the next sync is to be expected: after the median pause between good syncs."""
+    syncs = [row for row in runs if row["action"] == "sync"]
+    good = [row["started_at"] for row in syncs if row["status"] == "ok"][:RECENT_SYNCS]
+    if len(good) < 3:
         return None
-    recent = starts[:RECENT_SYNCS]
-    pauses = [later - earlier for later, earlier in itertools.pairwise(recent)]
+    pauses = [later - earlier for later, earlier in itertools.pairwise(good)]
     pause = statistics.median(pause.total_seconds() for pause in pauses)
-    last: datetime = starts[0]
+    last: datetime = syncs[0]["started_at"]
     return last + timedelta(seconds=pause)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, get_args
 
 import pytest
@@ -11,7 +12,10 @@ from sync.bigquery.queries import batches
 from sync.bigquery.table import BigQueryTable
 from sync.bigquery.types import DEFAULTS, Field, is_convertible
 from sync.config.settings import ColumnType
-from tests.sources import CURSORS, LIMITS, TABLES, queries, settings
+from sync.ledger.definitions import PARTITIONED_BY
+from sync.ledger.definitions import columns as ledger_columns
+from sync.model.sql import Parameter, ParameterType
+from tests.sources import CURSORS, LEDGER_STATEMENTS, LIMITS, TABLES, queries, settings
 
 if TYPE_CHECKING:
     from tests.googlesql import Columns, GoogleSql
@@ -148,3 +152,56 @@ def test_a_source_without_cursor_and_key(googlesql: GoogleSql) -> None:
     query = batches(described, None, LIMITS)
     source = {"a": "STRING", "price(eur)?": "STRING"}
     assert googlesql.prepare(query.text, {PATH: source}, query.parameters)
+
+
+LEDGER_PARAMETERS: dict[str, ParameterType] = {
+    "max_runs": "INT64",
+    "now": "INT64",
+    "points": "INT64",
+    "run_id": "STRING",
+    "runs_since": "TIMESTAMP",
+    "seconds": "INT64",
+    "since": "TIMESTAMP",
+    "start": "INT64",
+    "table": "STRING",
+    "tables": "ARRAY<STRING>",
+    "unfinished": "ARRAY<STRING>",
+    "widths": "ARRAY<INT64>",
+}
+
+OTHER_TYPES: dict[tuple[str, str], ParameterType] = {("ledger.KNOWN_REJECTS", "since"): "INT64"}
+# BigQuery has this function; the engine only has what it stands for.
+MAX_BY = re.compile(r"MAX_BY\((\w+), (.*)\) AS")
+
+
+def ledger_tables() -> dict[str, Columns]:
+    """The ledger's tables by path, as their definitions say."""
+    return {
+        f"p.ledger.{table}": {
+            column["name"]: SQL_NAMES.get(column["type"], column["type"])
+            for column in ledger_columns(table)
+        }
+        for table in PARTITIONED_BY
+    }
+
+
+@pytest.mark.parametrize("name", LEDGER_STATEMENTS)
+def test_every_statement_of_the_ledger(googlesql: GoogleSql, name: str) -> None:
+    """Its queries, and the DML of its leases."""
+    text = MAX_BY.sub(r"ANY_VALUE(\1 HAVING MAX \2) AS", LEDGER_STATEMENTS[name])
+    parameters = [
+        Parameter(each, OTHER_TYPES.get((name, each), kind), None)
+        for each, kind in LEDGER_PARAMETERS.items()
+        if re.search(rf"@{each}\b", text)
+    ]
+    if text.split()[0] in ("SELECT", "WITH"):
+        assert googlesql.prepare(text, ledger_tables(), parameters)
+    else:
+        googlesql.analyze(text, ledger_tables(), parameters)
+
+
+def test_the_ledgers_statements_are_found() -> None:
+    """Those of the leases, of the page, of the checkpoints and of the evaluations."""
+    modules = {name.split(".")[0] for name in LEDGER_STATEMENTS}
+    assert {"leases", "status_queries", "checkpoints", "evaluations", "ledger"} <= modules
+    assert len(LEDGER_STATEMENTS) >= 20

@@ -42,7 +42,7 @@ def rows(count: int, newest: int = NOW - 60) -> list[dict[str, Any]]:
 
 def web(bench: Workbench, **more: Any) -> dict[str, Any]:
     asked = {"name": "kind", "predict": "kind", "min_accuracy": 0.2}
-    return table(f"{bench.name}_web", f"{bench.name}.rows", evaluate=[asked], **more)
+    return table(f"{bench.name}_web", f"{bench.dataset}.rows", evaluate=[asked], **more)
 
 
 def facts(bench: Workbench, *tables: dict[str, Any]) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def test_a_failure_and_a_run_at_work(bench: Workbench) -> None:
     assert found["freshness"]["ok_age_seconds"] == 60
     assert "No such job" in found["evaluations"][0]["failure"]["reason"]
     bench.sql(
-        f"UPDATE `{bench.name}_ledger.leases` SET run_id = 'r1', "
+        f"UPDATE `{bench.ledger}.leases` SET run_id = 'r1', "
         "expires_at = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR) WHERE TRUE"
     )
     (found,) = facts(bench, web(bench))["tables"]
@@ -114,7 +114,7 @@ def test_a_failure_and_a_run_at_work(bench: Workbench) -> None:
 def test_a_schedule_that_stopped(bench: Workbench) -> None:
     """A table that was well and has not been synced for longer than it used to be needs a look."""
     bench.load_source("rows", COLUMNS, rows(10))
-    plain = table(f"{bench.name}_web", f"{bench.name}.rows")
+    plain = table(f"{bench.name}_web", f"{bench.dataset}.rows")
     for _ in range(3):
         bench.run_ok(plain)
         bench.now += DAY
@@ -134,9 +134,7 @@ def test_before_the_first_run(bench: Workbench) -> None:
     shown = page.render(found)
     assert "Nothing has run yet" in shown
     assert "curl" in shown
-    assert f"{bench.name}_ledger" not in [
-        dataset.dataset_id for dataset in bench.client.list_datasets()
-    ]
+    assert f"{bench.ledger}" not in [dataset.dataset_id for dataset in bench.client.list_datasets()]
 
 
 def test_it_needs_no_key(bench: Workbench) -> None:
@@ -190,7 +188,7 @@ def test_three_years(bench: Workbench) -> None:
     """
     names = [f"{bench.name}_{n}" for n in range(4)]
     asked = [{"name": name, "predict": "kind"} for name in ("one", "two")]
-    tables = [table(name, f"{bench.name}.rows", evaluate=asked) for name in names]
+    tables = [table(name, f"{bench.dataset}.rows", evaluate=asked) for name in names]
     services = bench.services(*tables)
     fill(bench, names)
     seconds: list[float] = []
@@ -224,7 +222,7 @@ def test_the_newest_row_is_the_last_run_s(bench: Workbench) -> None:
     bench.aito.drop_table(f"{bench.name}_web")
     bench.load_source("older", COLUMNS, rows(10, NOW - DAY))
     bench.now += 60
-    older = {**web(bench), "source": f"{bench.name}.older"}
+    older = {**web(bench), "source": f"{bench.dataset}.older"}
     bench.run_ok(older)
     bench.run_ok(older, action="reconcile")
     (found,) = facts(bench, older)["tables"]
@@ -234,17 +232,17 @@ def test_the_newest_row_is_the_last_run_s(bench: Workbench) -> None:
 def fill(bench: Workbench, names: list[str]) -> None:
     """Three years of nights in the ledger, without living through them."""
     bench.load_source("rows", COLUMNS, rows(1))
-    bench.run_ok(table(f"{bench.name}_first", f"{bench.name}.rows"))  # makes the ledger
+    bench.run_ok(table(f"{bench.name}_first", f"{bench.dataset}.rows"))  # makes the ledger
     night = f"TIMESTAMP_SUB(TIMESTAMP_SECONDS({bench.now - 60}), INTERVAL n DAY)"
     series = f"UNNEST({names}) AS name CROSS JOIN UNNEST(GENERATE_ARRAY(0, 1095)) AS n"
     bench.sql(
-        f"INSERT INTO `{bench.name}_ledger.runs` (run_id, `table`, action, status, started_at,"
+        f"INSERT INTO `{bench.ledger}.runs` (run_id, `table`, action, status, started_at,"
         " finished_at, uploaded, fetched, rejected, watermark_after) SELECT CONCAT('r', n), name,"
         f" 'sync', 'ok', {night}, {night}, n, n, 0, {bench.now} - n * {DAY} FROM {series}"
     )
     for what in ("one", "two"):
         bench.sql(
-            f"INSERT INTO `{bench.name}_ledger.evaluations` (evaluation_id, run_id, `table`, name,"
+            f"INSERT INTO `{bench.ledger}.evaluations` (evaluation_id, run_id, `table`, name,"
             " job_id, state, started_at, finished_at, test_samples, accuracy, base_accuracy,"
             f" result) SELECT CONCAT(name, n, '{what}'), 'r', name, '{what}', 'j', 'finished',"
             f" {night}, {night}, 500, 0.7 + MOD(n, 10) / 100, 0.4, '{{}}' FROM {series}"
@@ -278,7 +276,7 @@ def test_values_are_not_shown(bench: Workbench) -> None:
         }
         for number, reason in enumerate(reasons)
     ]
-    bench.client.insert_rows_json(f"{bench.client.project}.{bench.name}_ledger.rejects", secret)
+    bench.client.insert_rows_json(f"{bench.client.project}.{bench.ledger}.rejects", secret)
     found = facts(bench, web(bench))
     assert {(each["reason"], each["rows"]) for each in found["tables"][0]["rejects"]} == {
         (f"Table `{bench.name}_web`, entry …: column 'kind': expected Int, got \"…\"", 2),
@@ -316,6 +314,9 @@ def test_in_chromium(browser: Any, tmp_path: Path, kind: str, width: int, scheme
         blank: dict[str, Any] = {
             "state": "never",
             "last_run": None,
+            "runs": [],
+            "warnings": [],
+            "next_run": None,
             "rows": [],
             "evaluations": [],
             "rejects": [],

@@ -76,3 +76,48 @@ def test_through_the_framework(stack: Stack, function: Function) -> None:
     assert {name: stack.aito.count(name) for name in TABLES} == dict.fromkeys(TABLES, 1)
     started = [event for event in function.logs if event["event"] == "run_started"]
     assert len(started) == 8, "a refused request is no run"
+
+
+def test_a_body_without_end(stack: Stack, function: Function) -> None:
+    """Megabytes of unknown table names get a short answer that says the limit, and are no run."""
+    names = [f"no_such_table_{number:010d}" for number in range(75_000)]
+    body = encoded({"tables": names})
+    assert len(body) > 2_000_000
+    status, answer = function.post(body)
+    assert (status, list(answer)) == (400, ["error"])
+    assert "longer than 1,000,000 bytes" in answer["error"]
+    status, answer = function.post(encoded({"tables": names[:30_000]}))
+    assert status == 400
+    assert "and 29997 more unknown tables" in answer["error"]
+    assert len(answer["error"]) < 400
+    assert stack.aito.total("requests") == 0
+
+
+def test_data_is_ready(stack: Stack, function: Function) -> None:
+    """A finished scheduled query runs the tables that read what it wrote; a failed one runs none.
+
+    The answer to the failed one is a 200, so that Pub/Sub does not send it again.
+    """
+    finished = {
+        "dataSourceId": "scheduled_query",
+        "destinationDatasetId": "request_source",
+        "params": {"destination_table_name_template": "request_user"},
+        "state": "SUCCEEDED",
+    }
+    status, answer = function.post(pushed(finished))
+    assert (status, [table["table"] for table in answer["tables"]]) == (200, ["request_user"])
+    assert stack.aito.count("request_user") == 1
+    stack.aito.reset_stats()
+    status, answer = function.post(pushed({**finished, "state": "FAILED"}))
+    assert (status, answer["status"], answer["tables"]) == (200, "ok", [])
+    assert "a scheduled query: its state is FAILED" in answer["skipped"]
+    assert stack.aito.total("requests") == 0
+
+
+def test_a_query_string_is_not_ignored(stack: Stack, function: Function) -> None:
+    """`POST /?dry_run=true` writes nothing, and a wrong query string is a 400."""
+    status, answer = function.post(b"", path="/?dry_run=true&tables=request_web")
+    assert (status, answer["dry_run"]) == (200, True)
+    assert [table["table"] for table in answer["tables"]] == ["request_web"]
+    assert stack.aito.total("writes") == 0
+    assert function.post(b"", path="/?dryrun=true")[0] == 400

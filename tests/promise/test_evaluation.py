@@ -64,7 +64,7 @@ def web(bench: Workbench, *evaluate: dict[str, Any], **more: Any) -> dict[str, A
     """The table of page views, with evaluations."""
     asked = evaluate or ({"name": "source", "predict": "source", "given": ["path"]},)
     settings: dict[str, Any] = {"evaluate": list(asked), **more}
-    return table(f"{bench.name}_web", f"{bench.name}.pages", **settings)
+    return table(f"{bench.name}_web", f"{bench.dataset}.pages", **settings)
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -183,7 +183,7 @@ def test_a_relation_is_learnt_and_noise_is_not(jobs: Workbench) -> None:
         jobs.load_source(f"pages_{shuffled}", PAGES, pages(900, jobs.now, shuffled=shuffled))
         asked = {"name": "source", "predict": "source", "given": ["path"]}
         configured = table(
-            f"{jobs.name}_{shuffled}", f"{jobs.name}.pages_{shuffled}", evaluate=[asked]
+            f"{jobs.name}_{shuffled}", f"{jobs.dataset}.pages_{shuffled}", evaluate=[asked]
         )
         jobs.run_ok(configured)
         settled(jobs)
@@ -201,7 +201,7 @@ def test_over_a_link(jobs: Workbench) -> None:
     ]
     jobs.load_source("visitors", VISITORS, visitors)
     jobs.load_source("pages", PAGES, pages(600, jobs.now))
-    parent = table(f"{jobs.name}_visitor", f"{jobs.name}.visitors")
+    parent = table(f"{jobs.name}_visitor", f"{jobs.dataset}.visitors")
     columns = {"id": {}, "source": {}, "visitor": {"link": f"{parent['name']}.id"}}
     child = web(
         jobs, {"name": "device", "predict": "source", "given": ["visitor.device"]}, columns=columns
@@ -265,7 +265,7 @@ def test_a_table_that_is_swapped(jobs: Workbench) -> None:
     asked = {"name": "source", "predict": "source", "given": ["path"]}
     swapped = {
         "name": f"{jobs.name}_web",
-        "source": f"{jobs.name}.pages",
+        "source": f"{jobs.dataset}.pages",
         "mode": "replace",
         "evaluate": [asked],
     }
@@ -332,7 +332,7 @@ def test_not_waited_for_and_not_started_twice(jobs: Workbench) -> None:
     """
     jobs.load_source("pages", PAGES, pages(200, jobs.now))
     jobs.aito.job_seconds = 20
-    plain = table(f"{jobs.name}_web", f"{jobs.name}.pages")
+    plain = table(f"{jobs.name}_web", f"{jobs.dataset}.pages")
     jobs.run_ok(plain)
     jobs.aito.reset_stats()
     began = time.monotonic()
@@ -364,7 +364,7 @@ def test_no_evaluations_no_questions(jobs: Workbench) -> None:
     and Aito neither.
     """
     jobs.load_source("pages", PAGES, pages(50, jobs.now))
-    jobs.run_ok(table(f"{jobs.name}_web", f"{jobs.name}.pages"))
+    jobs.run_ok(table(f"{jobs.name}_web", f"{jobs.dataset}.pages"))
     assert jobs.ledger_rows("evaluations") == []
     assert jobs.aito.total("requests", "job") == 0
 
@@ -572,7 +572,7 @@ def test_one_at_a_time(jobs: Workbench) -> None:
     names = ["one", "two", "three"]
     first = web(jobs, *({"name": name, "predict": "source"} for name in names[:2]))
     other = {"name": "three", "predict": "source"}
-    second = table(f"{jobs.name}_other", f"{jobs.name}.pages", evaluate=[other])
+    second = table(f"{jobs.name}_other", f"{jobs.dataset}.pages", evaluate=[other])
     jobs.run_ok(first, second)
     assert [event["name"] for event in events(jobs, "evaluation_started")] == ["one"]
     assert [event["name"] for event in events(jobs, "evaluation_skipped")] == ["two", "three"]

@@ -74,7 +74,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
 @pytest.mark.parametrize("example", list(FILES))
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.__name__)
 def test_every_plan_keeps_every_rule(plans: dict[str, Plan], example: str, rule: Rule) -> None:
-    """The default and each example keep each rule of terraform_rules.py."""
+    """The default and each example keep each rule of rules.py."""
     rule(plans[example])
 
 

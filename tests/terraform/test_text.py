@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +220,47 @@ def test_the_clocks_are_those_of_the_code() -> None:
         *(f.default for f in fields),
         JOB_SECONDS,
     ]
+
+
+def test_the_cost_is_reckoned_from_the_settings() -> None:
+    """README's month is what cost.py makes of this folder: `cost.py --write` after a change."""
+    done = subprocess.run(
+        [sys.executable, FOLDER / "cost.py"], text=True, capture_output=True, check=True
+    )
+    assert done.stdout
+    assert done.stdout in README
+
+
+def test_the_watch_is_in_time_for_an_evaluation() -> None:
+    """Aito keeps a result about 15 minutes: the watch comes at least every ten."""
+    minutes = re.search(r"watch_minutes += (\d+)", (FOLDER / "clocks.tf").read_text())
+    assert minutes
+    assert int(minutes[1]) <= 10
+
+
+def test_the_check_of_the_configuration_names_the_line(tmp_path: Path) -> None:
+    """validate.py takes the example, and names the line of a mistake."""
+    good = FOLDER / "tests" / "configs" / "default.yaml"
+    bad = tmp_path / "sync.yaml"
+    bad.write_text(good.read_text().replace("keep: 90d", "keep: ninety days"))
+    line = bad.read_text()[: bad.read_text().index("keep: ninety")].count("\n") + 1
+    checks = [
+        subprocess.run(
+            [sys.executable, FOLDER / "validate.py", path], text=True, capture_output=True
+        )
+        for path in (good, bad)
+    ]
+    assert [check.returncode for check in checks] == [0, 2], checks[0].stdout
+    assert f"line {line}: tables[1].keep" in checks[1].stdout
+
+
+def test_the_check_of_the_configuration_says_when_it_cannot(tmp_path: Path) -> None:
+    """Without the function's packages it says what is missing, and does not pass."""
+    done = subprocess.run(
+        [sys.executable, "-S", FOLDER / "validate.py"],
+        text=True,
+        capture_output=True,
+        env={"PATH": str(tmp_path)},
+    )
+    assert done.returncode == 3
+    assert "not checked" in done.stdout

@@ -283,6 +283,8 @@ ACCEPTED = {
     "table with a hyphen": in_table(source="site.pages-2025"),
     "WITH": in_table(source=None, query="WITH a AS (SELECT 1) SELECT * FROM a"),
     "comment before SELECT": in_table(source=None, query='"-- pages; all of them\\n(SELECT 1)"'),
+    "comment after the semicolon": in_table(source=None, query='"SELECT 1; -- the end;\\n"'),
+    "pipe syntax": in_table(source=None, query='"FROM d.t |> WHERE a > 1 |> SELECT a"'),
     "no lookback": in_table(lookback="0s"),
     "cursor column declared": in_table(columns="{id: , at_unix: {type: Int}}"),
     "replace without key": in_table(mode="replace", key=None, cursor=None),
@@ -329,6 +331,20 @@ def test_a_date_is_text() -> None:
         "test": {"day": "2025-11-01"},
         "evaluate": {"predict": "a"},
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("SELECT 1; -- the end;\n", "SELECT 1"),
+        ("SELECT ';' AS a -- not; yet", "SELECT ';' AS a -- not; yet"),
+        ("  SELECT 1 ;  ", "SELECT 1"),
+        ("SELECT 1 /* ; */ ; # done", "SELECT 1 /* ; */"),
+    ],
+)
+def test_a_query_ends_at_its_semicolon(text: str, query: str) -> None:
+    """The closing semicolon goes, with the comment after it; one in a text or comment stays."""
+    assert only_table(in_table(source=None, query=json.dumps(text))).query == query
 
 
 # --- durations
@@ -723,7 +739,7 @@ BROKEN = [
     Broken(
         "no SELECT",
         in_table(source=None, query="DELETE FROM d.t"),
-        ("tables[0].query", "SELECT or WITH"),
+        ("tables[0].query", "SELECT, WITH or FROM"),
     ),
     Broken(
         "two statements",

@@ -27,6 +27,7 @@ from tests.sources import (
     END,
     INGESTION,
     LAYOUTS,
+    LEDGER_STATEMENTS,
     LIMITS,
     ON_CURSOR,
     ON_OTHER,
@@ -160,6 +161,15 @@ def test_each_read_of_the_source_is_filtered(which: str) -> None:
             column = parts.column.name if parts.column else "_PARTITIONTIME"
             assert column in {found.name for found in select.args["where"].find_all(exp.Column)}
         assert reads == 2
+
+
+@pytest.mark.parametrize("parts", [ON_CURSOR, ON_OTHER, ON_RANGE])
+def test_the_first_row_of_a_filtered_table(parts: Partitioning) -> None:
+    """Also the look for any row has the filter that the table requires."""
+    where = tree(sql.first_row(described(parts=parts))).find(exp.Where)
+    assert where is not None
+    assert parts.column
+    assert parts.column.name in {found.name for found in where.find_all(exp.Column)}
 
 
 @pytest.mark.parametrize("parts", [None, ON_CURSOR, ON_OTHER])
@@ -372,6 +382,7 @@ def test_arrays_keep_their_order() -> None:
     "text",
     [
         *(q.text for q in queries(TABLES["unpartitioned, TIMESTAMP"]).values()),
+        *LEDGER_STATEMENTS.values(),
     ],
 )
 def test_no_tables_name_hides_a_column(text: str) -> None:

@@ -80,8 +80,9 @@ def imported(path: Path) -> set[str]:
 
 
 def layers_imported(path: Path) -> set[str]:
-    """The layers of sync/ that a file imports."""
-    return {name.split(".")[1] for name in imported(path) if name.startswith("sync.")}
+    """The layers of sync/ that a file imports. The version belongs to no layer."""
+    names = imported(path) - {"sync.__version__"}
+    return {name.split(".")[1] for name in names if name.startswith("sync.")}
 
 
 def name_of(path: Path) -> str:

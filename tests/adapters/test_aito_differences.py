@@ -1,0 +1,95 @@
+"""Whole runs against an Aito that differs from what is assumed. The promise is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local.stack import Stack
+from tests.workbench import DAY, Workbench, row
+
+DIFFERENCES: dict[str, dict[str, Any]] = {
+    "PUT empties": {"put_over_rows": "empty"},
+    "read-back in other words": {
+        "types": "lower",
+        "self_links": "this",
+        "nullable_false": "left out",
+        "columns": "as made",
+    },
+    "analyzers as objects": {"analyzers": "object"},
+    "collections": {"collections": ["somebody_elses"]},
+    "refused batches leave rows": {"refused_rows": "before"},
+    "null reads false": {"null_booleans": "false"},
+    "modify inserts first": {"modify": "inserts first"},
+    "modify deletes nothing": {"modify": "no delete"},
+    "no modify": {"modify": "missing"},
+    "jobs are 200": {"job_created": 200, "data_jobs": False},
+    "pages of 10": {"max_limit": 10},
+    "rows in order": {"insertion_order": True},
+    "drop is ok": {"drop_missing": "ok"},
+}
+QUICK = ("no modify", "read-back in other words")
+
+
+@pytest.fixture(scope="module")
+def benches() -> dict[str, Workbench]:
+    """One table for all tests: the emulator is slow to make tables."""
+    return {}
+
+
+@pytest.fixture
+def switched(stack: Stack) -> Iterator[Stack]:
+    """The stack, whose switches are turned back at the end."""
+    yield stack
+    stack.aito.switches.reset()
+
+
+def begin(stack: Stack, benches: dict[str, Workbench], mode: str) -> Workbench:
+    """An empty Aito before a source of 30 rows."""
+    if mode not in benches:
+        name = f"differs_{mode}"
+        bench = benches[mode] = Workbench(stack, name, mode, 10 * DAY, dataset=name)
+        bench.put([row(f"k{i:02}", bench.now - 7200 - i) for i in range(30)])
+        bench.run_ok()
+    bench = benches[mode]
+    bench.start_over([])
+    stack.aito.drop_table(bench.name)
+    return bench
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize(
+    "difference",
+    [pytest.param(d, marks=() if d in QUICK else pytest.mark.slow) for d in DIFFERENCES],
+)
+def test_both_ends_are_equal(
+    switched: Stack, benches: dict[str, Workbench], difference: str, mode: str
+) -> None:
+    """Rows are loaded, some are changed in Aito's back, and a run later both ends are equal."""
+    bench = begin(switched, benches, mode)
+    switched.aito.switches.turn(**DIFFERENCES[difference])
+    bench.run_until_ok(3)
+    bench.assert_both_ends_equal()
+    bench.now += 60
+    bench.put([row(f"n{bench.now:.0f}{mode}", bench.now - 5)])
+    if mode == "merge":
+        bench.put([row("k07", bench.now - 3, difference)])
+    bench.run_until_ok(3)
+    bench.assert_both_ends_equal()
+
+
+def test_a_row_lost_by_an_upsert_is_told(switched: Stack, benches: dict[str, Workbench]) -> None:
+    """An Aito whose `_modify` removes another row: the run says so, and reconcile loads it."""
+    bench = begin(switched, benches, "merge")
+    bench.run_ok()
+    switched.aito.switches.modify = "wrong row"
+    bench.now += 60
+    bench.put([row("k11", bench.now - 3, "changed")])
+    report = bench.run()
+    assert report.status == "failed"
+    assert "reconcile" in str(report.tables[0].error)
+    switched.aito.switches.modify = "missing"
+    bench.run_until_ok(3, action="reconcile")
+    bench.assert_both_ends_equal()

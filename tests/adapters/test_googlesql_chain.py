@@ -1,0 +1,253 @@
+"""Count -> slices -> batches -> comparison, on random rows, against a model in Python.
+
+The product's own queries run in Google's reference implementation, and its own functions cut the
+slices, read the batches and compare the keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sync.bigquery import queries
+from sync.bigquery.columns import columns
+from sync.bigquery.table import BigQueryTable
+from sync.bigquery.types import Field
+from sync.config import BatchSettings
+from sync.model.batches import Batch
+from sync.model.batches import Row as Document
+from sync.model.sql import Query
+from sync.model.window import BEGINNING, Bucket, Slice, Window, slices
+from sync.pipeline.compare import matches
+from tests.sources import settings
+
+if TYPE_CHECKING:
+    from tests.googlesql import GoogleSql
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY = 86_400
+HOUR = 3600
+MICRO = 1_000_000
+NOW = 1_772_366_400
+SEEDS = range(8)
+SQL_NAMES = {"INTEGER": "INT64"}
+# Type -> (SQL, text in a document) of its keys. A time's text is not its CAST to STRING.
+KEYS = {
+    "STRING": [
+        (json.dumps(text), text) for text in ("", "a", "A", " a", "1 2", "ä", "\u2028", "k")
+    ],
+    "INTEGER": [(str(n), str(n)) for n in (-5, 0, 7, 2**53 + 1, 2**63 - 1)],
+    "BYTES": [("b''", ""), ("FROM_HEX('00ff')", "AP8="), ("FROM_HEX('01ff')", "Af8=")],
+    "TIMESTAMP": [
+        (f"TIMESTAMP '196{n}-01-01 00:00:00.5+00'", f"196{n}-01-01T00:00:00.500000Z")
+        for n in range(6)
+    ],
+}
+LITERALS: dict[str, Callable[[datetime], str]] = {
+    "TIMESTAMP": lambda at: f"TIMESTAMP '{at.replace(tzinfo=None).isoformat(' ')}+00'",
+    "DATETIME": lambda at: f"DATETIME '{at.replace(tzinfo=None).isoformat(' ')}'",
+    "DATE": lambda at: f"DATE '{at.date().isoformat()}'",
+    "INTEGER": lambda at: str((at - EPOCH) // timedelta(seconds=1)),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A source row. key: its text. micros: its cursor at the precision that the type has."""
+
+    key: str | None
+    key_sql: str
+    micros: int | None
+    value: str
+
+    @property
+    def second(self) -> int:
+        """The cursor in whole epoch seconds."""
+        assert self.micros is not None
+        return self.micros // MICRO
+
+
+@dataclass(frozen=True)
+class World:
+    """Random rows, and a table whose source they are."""
+
+    rows: Sequence[Row]
+    table: BigQueryTable
+    window: Window
+
+    def between(self, start: int, end: int) -> list[Row]:
+        """The rows with a cursor in [start, end)."""
+        return [
+            row
+            for row in self.rows
+            if row.micros is not None and start * MICRO <= row.micros < end * MICRO
+        ]
+
+
+def world(rng: random.Random) -> World:
+    """Few keys, many versions, cursors close together, some rows without a key or a cursor."""
+    key_type = rng.choice(list(KEYS))
+    cursor_type = rng.choice(list(LITERALS))
+    base = rng.choice([0, NOW, -3 * DAY])
+    spread = rng.choice([5, 4000, 3 * DAY])
+    rows = [random_row(rng, key_type, cursor_type, base, spread) for _ in range(40)]
+    start = rng.choice([BEGINNING, base - spread // 2])
+    asked = {
+        "id": {"type": "Long"} if key_type == "INTEGER" else {},
+        "v": {},
+        "at": {"type": "Long"},
+    }
+    table = settings(query="SELECT 1", mode="merge", columns=asked)
+    table = table.model_copy(update={"query": source(rows, key_type, cursor_type)})
+    made = columns(table, [Field("id", key_type), Field("v", "STRING")])
+    described = BigQueryTable(table, None, Field("sync_cursor", cursor_type), sql_columns=made)
+    return World(rows, described, Window(start, base + spread // 2))
+
+
+def random_row(rng: random.Random, key_type: str, cursor_type: str, base: int, spread: int) -> Row:
+    key_sql, key = rng.choice(KEYS[key_type])
+    value = rng.choice(["v", "w", "x,\ny"])
+    micros = (base + rng.randint(-spread, spread)) * MICRO + rng.choice([0, 1, 999_999])
+    precision = {"DATE": DAY * MICRO, "INTEGER": MICRO}.get(cursor_type, 1)
+    micros -= micros % precision
+    if rng.random() < 0.05:
+        return Row(None, "NULL", micros, value)
+    return Row(key, key_sql, None if rng.random() < 0.05 else micros, value)
+
+
+def source(rows: Sequence[Row], key_type: str, cursor_type: str) -> str:
+    """A query that gives these rows."""
+    selects = []
+    for row in rows:
+        at = "NULL"
+        if row.micros is not None:
+            at = LITERALS[cursor_type](EPOCH + timedelta(microseconds=row.micros))
+        key = f"CAST({row.key_sql} AS {SQL_NAMES.get(key_type, key_type)}) AS id"
+        cursor = f"CAST({at} AS {SQL_NAMES.get(cursor_type, cursor_type)}) AS ts"
+        selects.append(f"SELECT {key}, {cursor}, {json.dumps(row.value)} AS v")
+    return " UNION ALL ".join(selects)
+
+
+# -- the model
+
+
+def newest_seconds(rows: Sequence[Row]) -> dict[str, int]:
+    """The newest cursor of each key, in whole seconds."""
+    newest: dict[str, int] = {}
+    for row in rows:
+        if row.key is not None:
+            newest[row.key] = max(newest.get(row.key, row.second), row.second)
+    return newest
+
+
+def counted(rows: Sequence[Row], watermark: int) -> dict[int, Bucket]:
+    """What a count by the hour is to find."""
+    newest = newest_seconds(rows)
+    found = {}
+    for hour in {row.second - (row.second - BEGINNING) % HOUR for row in rows}:
+        inside = [row for row in rows if hour <= row.second < hour + HOUR]
+        keys = {row.key for row in inside if row.key is not None}
+        latest = [key for key in keys if hour <= newest[key] < hour + HOUR]
+        fingerprint = 0
+        for key in latest:
+            if newest[key] <= watermark:
+                digest = hashlib.md5(f"{key} {newest[key]}".encode()).hexdigest()
+                fingerprint ^= int(digest[:15], 16)
+        found[hour] = Bucket(
+            hour,
+            len(inside),
+            len(latest),
+            sum(row.key is None for row in inside),
+            max((newest[key] for key in keys), default=BEGINNING),
+            fingerprint,
+        )
+    return found
+
+
+def expected(made: World, part: Slice) -> dict[str, tuple[int, set[str]]]:
+    """Key -> its cursor and the values that it may have, of the rows that a slice is to send."""
+    later: set[str | None] = set()
+    if part.superseded_after is not None:
+        later = {row.key for row in made.between(part.end, part.superseded_after)}
+    found: dict[str, tuple[int, set[str]]] = {}
+    inside = made.between(part.start, part.end)
+    for key in {row.key for row in inside if row.key is not None} - later:
+        newest = max(row.micros or 0 for row in inside if row.key == key)
+        values = {row.value for row in inside if (row.key, row.micros) == (key, newest)}
+        assert key is not None
+        found[key] = (newest // MICRO, values)
+    return found
+
+
+# -- the product
+
+
+def run(googlesql: GoogleSql, query: Query) -> list[dict[str, Any]]:
+    """The rows of one of the product's queries."""
+    return googlesql.rows(query.text, query.parameters)
+
+
+def sent(googlesql: GoogleSql, made: World, part: Slice, limits: BatchSettings) -> list[Document]:
+    """The documents of a slice's batches. Each shard comes in cursor order."""
+    documents: list[Document] = []
+    for shard in range(part.parts):
+        of_shard: list[Document] = []
+        for row in run(googlesql, queries.batches(made.table, part, limits, shard)):
+            batch = Batch(row["documents"].encode(), row["n_rows"], row["newest"], row["flagged"])
+            read = batch.read()
+            assert len(read) == batch.rows <= limits.rows
+            assert sum(each.fault is not None for each in read) == batch.flagged
+            assert batch.newest == max(each.values["at"] for each in read)
+            of_shard += read
+        moments = [each.values["at"] for each in of_shard]
+        assert moments == sorted(moments)
+        documents += of_shard
+    return documents
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_chain(googlesql: GoogleSql, seed: int) -> None:
+    """The count is the model's, and each slice sends the newest row of each of its keys once."""
+    rng = random.Random(seed)
+    made = world(rng)
+    window = made.window
+    watermark = rng.choice([window.end, (window.end + max(window.start, 0)) // 2])
+    found = run(googlesql, queries.histogram(made.table, window, watermark))
+    buckets = {row["bucket"]: tuple(row.values()) for row in found}
+    without_cursor = buckets.pop(None)
+    assert without_cursor[1] == sum(row.micros is None for row in made.rows)
+    model = counted(made.between(window.start, window.end), watermark)
+    assert {start: _bucket(values) for start, values in buckets.items()} == model
+
+    everything: dict[str, int] = {}
+    for part in slices(window, list(model.values()), rng.choice([3, 10, 1000]))[:5]:
+        part = replace(part, parts=rng.choice([1, 3]))
+        limits = BatchSettings(rows=rng.choice([1, 3, 1000]), bytes=rng.choice([50, 5_000_000]))
+        documents = sent(googlesql, made, part, limits)
+        keyed = [each for each in documents if each.key("id") is not None]
+        wanted = expected(made, part)
+        keys = [each.key("id") for each in keyed]
+        assert sorted(map(str, keys)) == sorted(wanted)
+        for each in keyed:
+            second, values = wanted[str(each.key("id"))]
+            assert each.values["at"] == second
+            assert each.values["v"] in values
+        assert len(documents) - len(keyed) == part.keyless
+        if watermark == window.end:
+            assert matches(part, {key: [second] for key, (second, _) in wanted.items()})
+        assert not everything.keys() & wanted.keys(), "no key is sent by two slices"
+        everything.update({key: second for key, (second, _) in wanted.items()})
+
+
+def _bucket(values: tuple[Any, ...]) -> Bucket:
+    start, rows, latest, keyless, newest, fingerprint = values
+    return Bucket(
+        start, rows, latest, keyless, BEGINNING if newest is None else newest, fingerprint
+    )

@@ -1,0 +1,264 @@
+"""`ok` means it: what would surprise weeks later is done, warned of, or refused at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from local.stack import Stack
+from tests.workbench import DAY, HOUR, Workbench, row
+
+PLAIN = {"id": None, "at": None}
+
+
+def codes(bench: Workbench) -> list[str]:
+    """The codes of the warnings that the last run has logged."""
+    return [event["code"] for event in bench.events if event["event"] == "table_warning"]
+
+
+def hourly(bench: Workbench, count: int, first: int = 0) -> list[dict[str, object]]:
+    """Rows that are an hour apart, the newest first."""
+    return [row(f"k{i:03}", bench.now - 60 - i * HOUR) for i in range(first, first + count)]
+
+
+# -- a changed configuration
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_column_added_to_the_configuration(stack: Stack, mode: str) -> None:
+    """The next sync reads all rows again and fills the column of the old ones."""
+    bench = Workbench(stack, f"surprise_column_{mode}", mode, table={"columns": dict(PLAIN)})
+    bench.put(hourly(bench, 100))
+    assert bench.run().status == "ok"
+    columns = {**PLAIN, "loud": {"sql": "UPPER(value)", "type": "String", "nullable": True}}
+    bench.table = {"columns": columns}
+    planned = bench.run(dry_run=True).tables[0]
+    assert planned.estimate
+    assert planned.estimate["rows"] == 100
+    assert planned.estimate["refresh"] == "the configuration changed: columns"
+    assert bench.run().status == "ok"
+    assert [held["loud"] for held in bench.aito_rows()] == ["V"] * 100
+    again = bench.run()
+    assert (again.status, again.tables[0].uploaded) == ("ok", 0)
+    assert again.tables[0].fetched < 100, "the refresh is over"
+
+
+def test_an_expression_that_changed(stack: Stack) -> None:
+    """Other SQL of a column makes other rows of all that are there."""
+    columns = {**PLAIN, "v": {"sql": "value", "type": "String"}}
+    bench = Workbench(stack, "surprise_sql", table={"columns": columns})
+    bench.put(hourly(bench, 60))
+    assert bench.run().status == "ok"
+    bench.table = {"columns": {**PLAIN, "v": {"sql": "CONCAT(value, '!')", "type": "String"}}}
+    assert bench.run().status == "ok"
+    assert {held["v"] for held in bench.aito_rows()} == {"v!"}
+    assert len(bench.aito_rows()) == 60
+
+
+def test_a_longer_keep(stack: Stack) -> None:
+    """Rows that are older than the former `keep` are loaded, so that the promise holds again."""
+    bench = Workbench(stack, "surprise_keep", keep=5 * DAY)
+    bench.put(hourly(bench, 15 * 24))
+    bench.run_ok()
+    assert len(bench.aito_rows()) == 5 * 24
+    bench.keep = 15 * DAY
+    bench.run_ok()
+    assert len(bench.aito_rows()) == 15 * 24
+
+
+def test_a_shorter_keep_is_no_refresh(stack: Stack) -> None:
+    """It only purges."""
+    bench = Workbench(stack, "surprise_shorter", keep=15 * DAY)
+    bench.put(hourly(bench, 10 * 24))
+    bench.run_ok()
+    bench.keep = 8 * DAY
+    report = bench.run_ok()
+    assert (report.purged, report.uploaded) == (2 * 24, 0)
+    assert report.fetched < 24
+
+
+def test_a_ledger_without_definitions(stack: Stack) -> None:
+    """A ledger of an earlier version takes the present definition over, without a refresh."""
+    bench = Workbench(stack, "surprise_takeover")
+    bench.put(hourly(bench, 50))
+    bench.run_ok()
+    bench.sql(f"DROP TABLE `{bench.ledger}.checkpoints`")
+    assert bench.run_ok().fetched < 50
+    assert len(bench.ledger_rows("checkpoints")) == 1
+
+
+def test_a_refresh_of_several_runs(stack: Stack) -> None:
+    """A refresh that does not fit the budget goes on where it stopped, and ends."""
+    bench = Workbench(stack, "surprise_long", settings={"batch": {"rows": 10}})
+    bench.put(hourly(bench, 60))
+    bench.run_ok()
+    bench.table = {"columns": {**PLAIN, "value": {"sql": "CONCAT(value, '!')", "type": "String"}}}
+    for _ in range(20):
+        stops = iter([False] * 12)
+        report = bench.run(stopped=lambda stops=stops: next(stops, None) is not False)
+        if report.status == "ok":
+            break
+        assert report.status == "partial", report.tables[0].error
+    assert report.status == "ok"
+    assert {held["value"] for held in bench.aito_rows()} == {"v!"}
+
+
+# -- keys, cursors and empty tables
+
+
+def test_a_key_that_many_rows_share(stack: Stack) -> None:
+    """500 rows with 60 keys end ok, and the warning has the numbers."""
+    bench = Workbench(stack, "surprise_key")
+    bench.put([row(f"customer{i % 60}", bench.now - 60 - i * 60, f"order{i}") for i in range(500)])
+    (table,) = bench.run().tables
+    assert table.status == "ok"
+    (warning,) = [each for each in table.warnings if each.code == "keys_collapsed"]
+    assert "500 rows of the source have only 60 keys; 440 rows (88%)" in warning.message
+    assert "customer" not in warning.message
+    (run,) = bench.ledger_rows("runs")
+    assert "keys_collapsed" in run["warnings"]
+
+
+def test_nothing_has_ever_been_loaded(stack: Stack) -> None:
+    """A table without any row is ok with a warning, and `freshness` says that it is empty."""
+    bench = Workbench(stack, "surprise_empty")
+    bench.put([row("tomorrow", bench.now + DAY)])
+    (table,) = bench.run().tables
+    assert (table.status, codes(bench)) == ("ok", ["no_rows"])
+    bench.run(action="watch")
+    assert bench.event("freshness")["empty"] is True
+
+
+def test_an_ordinary_week_has_no_warning(stack: Stack) -> None:
+    """Ties, late rows, rows that come twice and a purge are nothing to warn of."""
+    bench = Workbench(stack, "surprise_ordinary", keep=6 * DAY)
+    bench.put(hourly(bench, 5 * 24))
+    for night in range(7):
+        bench.now += DAY
+        fresh = [row(f"n{night}-{i}", bench.now - 60 - i // 2 * 600) for i in range(100)]
+        late = [row(f"late{night}", bench.now - DAY - 600)]
+        bench.put([*fresh, *late, *fresh[:3]])
+        bench.run_ok()
+        assert codes(bench) == []
+
+
+# -- rows that are gone from the source
+
+
+@pytest.mark.parametrize("request_of", ["sync", "reconcile"])
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_source_that_was_emptied(stack: Stack, mode: str, request_of: str) -> None:
+    """It deletes nothing and fails with words; the request may allow it once."""
+    name = f"surprise_emptied_{mode}_{request_of}"
+    bench = Workbench(stack, name, mode, table={"lookback": "10d"})
+    bench.put(hourly(bench, 300))
+    bench.run_ok()
+    bench.sql(f"DELETE FROM `{bench.source}` WHERE TRUE")
+    bench.source_rows.clear()
+    (table,) = bench.run(action=request_of).tables
+    assert (table.status, table.http_status) == ("failed", 500)
+    assert "the source shows no rows, and Aito holds 300" in (table.error or "")
+    assert len(bench.aito_rows()) == 300
+    allowed = frozenset(["empty_source", "delete"])
+    bench.run(action="reconcile", allow=allowed)
+    assert bench.aito_rows() == []
+
+
+def test_an_emptied_source_of_a_swap(stack: Stack) -> None:
+    """An empty table is not swapped in."""
+    bench = Workbench(stack, "surprise_swap", "replace")
+    bench.put(hourly(bench, 20))
+    bench.run_ok()
+    bench.sql(f"DELETE FROM `{bench.source}` WHERE TRUE")
+    bench.source_rows.clear()
+    (table,) = bench.run().tables
+    assert "the source shows no rows, and Aito holds 20" in (table.error or "")
+    assert len(bench.aito_rows()) == 20
+    bench.run_ok(allow=frozenset(["empty_source"]))
+    assert bench.aito_rows() == []
+
+
+def test_a_condition_added_to_the_query(stack: Stack) -> None:
+    """Rows that a new condition hides are not deleted without a word: it is refused."""
+    bench = Workbench(stack, "surprise_where", table={"source": None})
+    bench.put([row(f"k{i:03}", bench.now - 60 - i * 60, f"{i % 10}") for i in range(200)])
+    select = f"SELECT * FROM `{bench.source}`"
+    bench.table = {"source": None, "query": select}
+    bench.run_ok()
+    bench.table = {"source": None, "query": f"{select} WHERE value > '2'"}
+    for action in ("sync", "reconcile"):
+        (table,) = bench.run(action=action).tables
+        assert table.status == "failed"
+        assert "60 of 200 rows are gone from the source within a week" in (table.error or "")
+    dry = bench.run(action="reconcile", dry_run=True).tables[0]
+    assert dry.status == "failed", "a dry run says what the run would meet"
+    assert len(bench.aito_rows()) == 200
+    report = bench.run(allow=frozenset(["delete"])).tables[0]
+    assert (report.status, report.deleted, report.repaired) == ("ok", 60, 0)
+    assert "rows_deleted" in codes(bench)
+
+
+def test_erosion_over_several_nights_adds_up(stack: Stack) -> None:
+    """Each night loses little, and the week is what is guarded."""
+    bench = Workbench(stack, "surprise_erosion")
+    bench.put(hourly(bench, 400))
+    bench.run_ok()
+    deleted = 0
+    for night in range(6):
+        bench.now += 3600
+        bench.delete_from_source([f"k{i:03}" for i in range(night * 15, night * 15 + 15)])
+        (table,) = bench.run(action="reconcile").tables
+        deleted += table.deleted
+        if table.status == "failed":
+            break
+    assert table.status == "failed"
+    assert 15 <= deleted <= 40
+    assert len(bench.aito_rows()) == 400 - deleted
+
+
+def test_deleted_is_not_repaired(stack: Stack) -> None:
+    """Rows gone from the source are counted apart, in the answer, the ledger and the log."""
+    bench = Workbench(stack, "surprise_deleted")
+    bench.put(hourly(bench, 200))
+    bench.run_ok()
+    bench.delete_from_source(["k005", "k100"])
+    report = bench.run_ok(action="reconcile")
+    assert (report.deleted, report.repaired) == (2, 0)
+    (run,) = [each for each in bench.ledger_rows("runs") if each["action"] == "reconcile"]
+    assert (run["deleted"], run["repaired"]) == (2, 0)
+    assert bench.event("table_done")["deleted"] == 2
+
+
+# -- a range of time
+
+
+def test_a_requested_range(stack: Stack) -> None:
+    """since and until bound what is gone through; the watermark stays."""
+    bench = Workbench(stack, "surprise_range")
+    bench.put(hourly(bench, 100))
+    before = bench.run_ok().watermark_after
+    stack.aito.delete_rows(bench.name, {"id": "k020"})
+    stack.aito.delete_rows(bench.name, {"id": "k080"})
+    bench.run(since=bench.now - 30 * HOUR, until=bench.now - 10 * HOUR)
+    assert len(bench.aito_rows()) == 99, "only the row within the range is back"
+    (table,) = bench.run(action="reconcile", since=bench.now - 90 * HOUR).tables
+    assert (table.status, table.repaired) == ("ok", 1)
+    assert bench.run_ok().watermark_after == before
+
+
+# -- late writes
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_write_that_is_applied_after_the_run(stack: Stack, mode: str) -> None:
+    """An insert without an answer is applied after the run has ended: the next run removes it."""
+    bench = Workbench(stack, f"surprise_late_{mode}", mode)
+    bench.put([row(f"k{i:03}", bench.now - 60 - i) for i in range(50)])
+    stack.aito.fail("cut", on="insert", times=1, apply="none")
+    bench.run_ok()
+    stack.aito.insert(bench.name, [held for held in bench.aito_rows() if held["id"] < "k020"])
+    assert len(bench.aito_rows()) == 70
+    bench.now += DAY
+    bench.run_ok()
+    assert len(bench.aito_rows()) == 50
+    (*_, last) = sorted(bench.ledger_rows("checkpoints"), key=lambda each: each["updated_at"])
+    assert last["unsettled_since"] is None
