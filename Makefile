@@ -6,7 +6,7 @@ DATA ?=
 KEEP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit check serve fmt chaos bench terraform schema lock clean
+.PHONY: help demo test test-unit check serve fmt chaos bench terraform schema docs lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -44,6 +44,9 @@ serve: $(STAMP)  ## the function on http://127.0.0.1:8080, with the configuratio
 
 schema: $(STAMP)  ## write sync.schema.json, which editors read, from the settings
 	@$(PY) -m sync.config > sync.schema.json
+
+docs: $(STAMP)  ## write the pages of docs/ that are made from the code
+	@$(PY) -m docs.generate
 
 lock:  ## pin requirements.txt, with hashes, from requirements.in; needs uv
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile -q --universal --python-version 3.11 --generate-hashes \

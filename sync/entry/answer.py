@@ -1,4 +1,4 @@
-"""What a caller gets back: HTTP status and JSON body (contract: README, "Run it")."""
+"""What a caller gets back: HTTP status and JSON body. See docs/http.md."""
 
 from __future__ import annotations
 
