@@ -430,7 +430,7 @@ def test_a_job_that_fails(jobs: Workbench) -> None:
     jobs.aito.fail_jobs()
     jobs.run_ok(web(jobs))
     settled(jobs)
-    assert "the job failed" in reason(failing(jobs, "failed"))
+    assert "There was an internal server error" in reason(failing(jobs, "failed"))
 
 
 @pytest.mark.parametrize("what", ["html", "garbage", "truncated", "refused"])
