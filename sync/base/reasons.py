@@ -11,7 +11,10 @@ _NO_FIT = "{column}: an integer that does not fit {type}; declare `type: {wider}
 _NULL = "{column}: NULL in a column that is not nullable"
 _CURSOR = "{column}: the cursor does not fit Int (it must lie between the years 1901 and 2038)"
 _NO_CURSOR = "{rows} rows have no cursor ({column} would be NULL) and are not loaded"
-_TOO_LARGE = "the row is larger than {limit} bytes, more than one request may hold"
+_TOO_LARGE = (
+    "the row is larger than {limit} bytes as a document; "
+    "leave columns out, or shorten them with `sql:`"
+)
 _TEMPLATES = (_NO_FIT, _NULL, _CURSOR, _NO_CURSOR, _TOO_LARGE)
 
 

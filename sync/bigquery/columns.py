@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from sync.base import reasons
 from sync.base.errors import SchemaMismatch
 from sync.bigquery import types
 from sync.bigquery.types import CURSOR_TYPES, DEFAULTS, Field, quoted
@@ -226,7 +227,7 @@ def _faults(field: Field, column: Column) -> Iterator[Fault]:
         yield _outside(field, column, EXACT_FLOAT)
     if not column.nullable and _can_be_null(field):
         condition = types.is_null(field, quoted(column.name), column.type)
-        yield Fault(condition, f"{column.name}: NULL in a column that is not nullable")
+        yield Fault(condition, reasons.null_not_allowed(column.name))
 
 
 def _can_be_null(field: Field) -> bool:
@@ -250,7 +251,7 @@ def _outside(field: Field, column: Column, limits: tuple[int, int]) -> Fault:
     wider = "String[]" if field.repeated else _WIDER[column.type]
     return Fault(
         condition,
-        f"{column.name}: an integer that does not fit {column.type}; declare `type: {wider}`",
+        reasons.integer_does_not_fit(column.name, column.type, wider),
     )
 
 
@@ -261,6 +262,6 @@ def _cursor_column(name: str, settings: ColumnSettings) -> SqlColumn:
     least, greatest = INT_32
     fault = Fault(
         f"sync_second NOT BETWEEN {least} AND {greatest}",
-        f"{name}: the cursor does not fit Int (it must lie between the years 1901 and 2038)",
+        reasons.cursor_does_not_fit(name),
     )
     return SqlColumn(column, "sync_second", (fault,))

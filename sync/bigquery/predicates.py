@@ -49,20 +49,17 @@ def cursor_column(table: BigQueryTable) -> str:
 
 def cursor_between(table: BigQueryTable, start: int, end: int, prefix: str = "") -> Predicates:
     """Rows whose cursor lies in [start, end), epoch seconds. prefix: of the parameters' names."""
-    assert table.cursor
     column = cursor_column(table)
-    kind = table.cursor.type
     return Predicates(
         (f"{column} >= @{prefix}start", f"{column} < @{prefix}end"),
-        (_moment(f"{prefix}start", kind, start), _moment(f"{prefix}end", kind, end)),
+        (_cursor(table, f"{prefix}start", start), _cursor(table, f"{prefix}end", end)),
     )
 
 
 def cursor_since(table: BigQueryTable, start: int) -> Predicates:
     """Rows whose cursor is `start`, epoch seconds, or later."""
-    assert table.cursor
     condition = f"{cursor_column(table)} >= @start"
-    return Predicates((condition,), (_moment("start", table.cursor.type, start),))
+    return Predicates((condition,), (_cursor(table, "start", start),))
 
 
 def cursor_is_null(table: BigQueryTable) -> Predicates:
@@ -109,6 +106,12 @@ def _oldest_partition(table: BigQueryTable, start: int) -> int:
     assert table.partitioning
     length = PARTITION_SECONDS.get(table.partitioning.granularity, DAY)
     return max(start - MAX_AHEAD - length, BEGINNING)
+
+
+def _cursor(table: BigQueryTable, name: str, seconds: int) -> Parameter:
+    """Epoch seconds as a parameter that the cursor's source column compares with."""
+    assert table.cursor
+    return _moment(name, table.cursor.type, seconds * table.cursor_units)
 
 
 def _moment(name: str, kind: str, seconds: int) -> Parameter:

@@ -58,12 +58,31 @@ def _picked(table: BigQueryTable, names: Iterable[str], predicates: Predicates) 
     columns = [f"{_expression(table, name)} AS {quoted(name)}" for name in names]
     if table.settings.cursor:
         columns.append(f"{cursor_column(table)} AS sync_cursor")
-    return f"SELECT {', '.join(columns)} {_from(table)} {predicates.where}"
+    return f"SELECT {', '.join(columns)} {_from(table)} {_where(table, predicates)}"
 
 
 def _timed(table: BigQueryTable) -> str:
-    second = epoch_seconds(table.cursor, "sync_cursor") if table.cursor else "0"
+    second = _second(table)
     return f"SELECT *, {_key(table)} AS sync_key, {second} AS sync_second FROM sync_picked"
+
+
+def _second(table: BigQueryTable) -> str:
+    """SQL of the cursor in whole epoch seconds."""
+    if table.cursor is None:
+        return "0"
+    units = table.cursor_units
+    if units == 1:
+        return epoch_seconds(table.cursor, "sync_cursor")
+    # Rounded down before 1970, too: the remainder of DIV has the sign of the cursor.
+    remainder = f"MOD(MOD(sync_cursor, {units}) + {units}, {units})"
+    return f"DIV((sync_cursor - {remainder}), {units})"
+
+
+def _where(table: BigQueryTable, predicates: Predicates) -> str:
+    """The WHERE clause: the predicates, and the condition that the configuration gives."""
+    if table.settings.where:
+        predicates += Predicates((f"(\n{table.settings.where}\n)",))
+    return predicates.where
 
 
 def _key(table: BigQueryTable) -> str:
@@ -111,12 +130,14 @@ def first_row(table: BigQueryTable) -> Query:
     predicates = partition_since(table, BEGINNING)
     if is_partitioned_by_cursor(table):  # BigQuery may require a predicate on it
         predicates += cursor_is_not_null(table)
-    return Query(f"SELECT 1 {_from(table)} {predicates.where} LIMIT 1", predicates.parameters)
+    return Query(
+        f"SELECT 1 {_from(table)} {_where(table, predicates)} LIMIT 1", predicates.parameters
+    )
 
 
 def _everything(table: BigQueryTable, predicates: Predicates) -> str:
     cursor = f", {cursor_column(table)} AS sync_cursor" if table.settings.cursor else ""
-    return f"SELECT *{cursor} {_from(table)} {predicates.where}"
+    return f"SELECT *{cursor} {_from(table)} {_where(table, predicates)}"
 
 
 def _declared_columns(table: BigQueryTable, predicates: Predicates) -> str:
@@ -126,7 +147,7 @@ def _declared_columns(table: BigQueryTable, predicates: Predicates) -> str:
     ]
     if table.settings.cursor:
         columns.append(f"{cursor_column(table)} AS sync_cursor")
-    return f"SELECT {', '.join(columns)} {_from(table)} {predicates.where}"
+    return f"SELECT {', '.join(columns)} {_from(table)} {_where(table, predicates)}"
 
 
 # -- histogram
@@ -179,7 +200,7 @@ grouped AS ({_GROUPED}),
 ranked AS ({_RANKED}),
 placed AS ({_PLACED})
 {_BUCKETS}
-UNION ALL SELECT NULL, COUNT(*), 0, 0, NULL, 0 {_from(table)} {without_cursor.where}
+UNION ALL SELECT NULL, COUNT(*), 0, 0, NULL, 0 {_from(table)} {_where(table, without_cursor)}
 ORDER BY bucket"""
     parameters = (
         *inside.parameters,

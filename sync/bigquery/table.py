@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from sync.base import reasons
 from sync.bigquery.columns import Fault, SqlColumn
 from sync.bigquery.types import Field
 from sync.config import TableSettings
@@ -13,10 +14,8 @@ from sync.model.columns import Column
 # The largest document that can be sent: Aito refuses requests over 10 MB. With all its quotes
 # escaped it also fits a page of BigQuery's answers, which are at most 20 MB.
 DOCUMENT_BYTES = 9_500_000
-TOO_LARGE = (
-    f"the row is larger than {DOCUMENT_BYTES} bytes as a document; leave columns out, or shorten"
-    " them with `sql:`"
-)
+TOO_LARGE = reasons.row_too_large(DOCUMENT_BYTES)
+CURSOR_UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000}  # in a second
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,14 @@ class BigQueryTable:
     def columns(self) -> tuple[Column, ...]:
         """The target columns that its rows fill, the cursor's included."""
         return tuple(each.column for each in self.sql_columns)
+
+    @property
+    def cursor_units(self) -> int:
+        """How many units of the cursor's source column are a second."""
+        cursor = self.settings.cursor
+        if cursor is None or self.cursor is None or self.cursor.type != "INTEGER":
+            return 1
+        return CURSOR_UNITS[cursor.unit]
 
     @property
     def faults(self) -> tuple[Fault, ...]:

@@ -21,7 +21,7 @@ def definition(table: TableSettings, columns: Sequence[Column]) -> str:
         f"{c.name} {c.type} {c.link} {c.analyzer} {expressions.get(c.name)}" for c in columns
     )
     parts = {
-        "source": (table.source, table.query),
+        "source": (table.source, table.query, table.where),
         "columns": meaning,
         "key": table.key,
         "cursor": table.cursor,

@@ -208,7 +208,7 @@ def _warn(run: TableRun, plan: Plan) -> None:
         run.warn(
             "no_rows",
             "nothing has ever been loaded; if the source has rows, is their cursor in the future, "
-            "or in another unit than seconds?",
+            "or in another unit than `cursor.unit` says?",
         )
     latest = sum(part.latest_per_key for part in plan.slices)
     folded = plan.rows - plan.keyless - latest

@@ -93,3 +93,17 @@ def test_a_row_lost_by_an_upsert_is_told(switched: Stack, benches: dict[str, Wor
     switched.aito.switches.modify = "missing"
     bench.run_until_ok(3, action="reconcile")
     bench.assert_both_ends_equal()
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_refused_batch_that_leaves_rows(switched: Stack, mode: str) -> None:
+    """The bad row is recorded, and those that were stored before it are there once."""
+    name, lenient = f"leaves_{mode}", {"rejects": {"max_share": 0.5}}
+    bench = Workbench(switched, name, mode, dataset=name, table=lenient)
+    bench.put([row(f"k{i:02}", bench.now - 7200 - i) for i in range(30)])
+    switched.aito.switches.refused_rows = "before"
+    switched.aito.refuse(lambda stored: "bad" if stored["id"] == "k13" else None)
+    bench.run_until_ok(3)
+    switched.aito.refuse(None)
+    assert [reject["key"] for reject in bench.rejects()] == ["k13"]
+    bench.assert_both_ends_equal()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from google.cloud.bigquery import SchemaField
 
 from local import bigquery
+from local._http import Request, Response, Server
 from local.stack import Stack
 from sync.base.errors import ActionRequired, NotFound, SchemaMismatch
 from sync.bigquery import BigQuerySession, BigQuerySource, make_client
@@ -33,6 +35,9 @@ ROWS: list[dict[str, Any]] = [
     {"id": None, "ts": "2026-03-01T11:30:00Z", "n": 4},
     {"id": "c", "ts": None, "n": 5},
 ]
+
+
+REQUIRED = {"id": "STRING", "ts": "TIMESTAMP", "n": "INTEGER", "f": "FLOAT"}
 
 
 class Shop:
@@ -211,3 +216,102 @@ def test_a_failure_shows_no_value(shop: Shop) -> None:
     with pytest.raises(ActionRequired) as found:
         shop.documents(table, Slice(NOON - DAY, NOON))
     assert "canary" not in str(found.value)
+
+
+# -- what a configuration or a source may hold that BigQuery does not take
+
+
+def test_names_that_differ_by_case_only(shop: Shop) -> None:
+    """BigQuery takes them for one column. The message names both, before anything runs."""
+    with pytest.raises(SchemaMismatch, match=r"n and N: BigQuery compares names without case"):
+        shop.describe(columns={"id": {}, "n": {}, "N": {"sql": "n + 1"}})
+    with pytest.raises(SchemaMismatch, match="AT and at: BigQuery compares"):
+        shop.describe(columns={"id": {}, "AT": {"sql": "n"}})
+
+
+def test_the_key_may_have_another_case_than_the_source(shop: Shop) -> None:
+    """It keeps the name that the configuration gives it."""
+    shop.load(ROWS)
+    table = shop.describe(key="ID")
+    assert [column.name for column in table.columns] == ["ID", "ts", "n", "at"]
+
+
+def test_required_columns_are_not_nullable(shop: Shop, stack: Stack) -> None:
+    """The table's metadata says it. A FLOAT may be NaN, and then it is absent in Aito."""
+    required = [SchemaField(name, kind, "REQUIRED") for name, kind in REQUIRED.items()]
+    bigquery.create(stack.bigquery.client(), f"{shop.name}.strict", required)
+    table = shop.describe(source=f"{shop.name}.strict")
+    assert {column.name: column.nullable for column in table.columns} == {
+        "id": False,
+        "ts": False,
+        "n": False,
+        "f": True,
+        "at": False,
+    }
+    made = shop.describe(source=f"{shop.name}.strict", columns={"id": {}, "n": {"sql": "n"}})
+    assert {column.name: column.nullable for column in made.columns}["n"] is True
+
+
+def test_columns_with_other_characters(shop: Shop) -> None:
+    """Aito's names may hold characters that a result of BigQuery may not."""
+    shop.load(ROWS)
+    table = shop.describe(columns={"id": {}, "price(eur)?": {"sql": "n"}})
+    ((first, _), _) = shop.documents(table, Slice(NOON - DAY, NOON))
+    assert first["price(eur)?"] == 2
+
+
+class Describing:
+    """A BigQuery that answers dry runs with these columns, and refuses to read `refused`."""
+
+    def __init__(self, fields: list[dict[str, Any]], refused: str) -> None:
+        self.fields = fields
+        self.refused = refused
+
+    def __call__(self, request: Request) -> Response:
+        body = json.loads(request.body)
+        text = body["configuration"]["query"]["query"]
+        if self.refused in text:
+            message = f"Unrecognized name: {self.refused}"
+            error = {"reason": "invalidQuery", "message": message}
+            failed = {"error": {"code": 400, "message": message, "errors": [error]}}
+            return Response(400, json.dumps(failed).encode())
+        query = {"statementType": "SELECT", "schema": {"fields": self.fields}}
+        answer = {
+            "jobReference": {"projectId": "p", "jobId": "j"},
+            "configuration": body["configuration"],
+            "statistics": {"query": query, "totalBytesProcessed": "0"},
+            "status": {"state": "DONE"},
+        }
+        return Response(200, json.dumps(answer).encode())
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "message"),
+    [
+        ([{"name": "f0_", "type": "INTEGER"}], "f0_", r"column 2 \(BigQuery calls it f0_\)"),
+        (
+            [{"name": "s", "type": "RECORD", "fields": [{"name": "_field_1", "type": "INTEGER"}]}],
+            "_field_1",
+            "member 1 of the struct s",
+        ),
+    ],
+)
+def test_columns_without_a_name(
+    monkeypatch: pytest.MonkeyPatch, fields: list[dict[str, Any]], name: str, message: str
+) -> None:
+    """The message counts them and says how to name them. A column may also be called so."""
+    cursor = {"name": "sync_cursor", "type": "TIMESTAMP"}
+    described = [{"name": "id", "type": "STRING"}, *fields, cursor]
+    for refused in (f"`{name}`", "nothing"):
+        server = Server(Describing(described, refused))
+        server.start()
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
+        configured = BigQuerySettings(project="p")
+        session = BigQuerySession(make_client(configured), configured, "run", "sync")
+        table = settings(query="SELECT id, ts, COUNT(*) FROM d.t", columns=None)
+        if refused == "nothing":
+            assert len(BigQuerySource(session).describe(table).columns) == 3
+        else:
+            with pytest.raises(SchemaMismatch, match=rf"{message}\nRemedy: give each a name"):
+                BigQuerySource(session).describe(table)
+        server.stop()

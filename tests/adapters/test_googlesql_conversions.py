@@ -317,3 +317,14 @@ def test_names_that_bigquery_refuses_in_a_result(googlesql: GoogleSql) -> None:
     query = queries.shape(table)
     names = list(googlesql.prepare(query.text, {}, query.parameters))
     assert names == ["sync_column_0", "sync_column_1", "sync_cursor"]
+
+
+def test_the_keys_own_case(googlesql: GoogleSql) -> None:
+    """A document has the key's name as the configuration writes it, not as the source does."""
+    row = f"SELECT 1 AS id, {TIMESTAMP} AS ts"
+    table = settings(query="SELECT 1", key="ID", columns=None)
+    table = table.model_copy(update={"query": row})
+    made = columns(table, [Field("id", "INTEGER")])
+    cursor = Field("sync_cursor", "TIMESTAMP")
+    (found,) = read(googlesql, BigQueryTable(table, None, cursor, sql_columns=made))
+    assert list(found.values) == ["ID", "at"]

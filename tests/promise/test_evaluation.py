@@ -430,7 +430,7 @@ def test_a_job_that_fails(jobs: Workbench) -> None:
     jobs.aito.fail_jobs()
     jobs.run_ok(web(jobs))
     settled(jobs)
-    assert "the job failed" in reason(failing(jobs, "failed"))
+    assert "internal server error" in reason(failing(jobs, "failed"))
 
 
 @pytest.mark.parametrize("what", ["html", "garbage", "truncated", "refused"])
@@ -520,7 +520,7 @@ def test_a_table_that_evaluates_no_more(launched: Workbench) -> None:
     """What was started before its table left the configuration is collected by the next watch all
     the same.
     """
-    other = table(f"{launched.name}_other", f"{launched.name}.pages")
+    other = table(f"{launched.name}_other", f"{launched.dataset}.pages")
     launched.run_ok(other)
     launched.run_ok(other, action="watch")
     assert [row["state"] for row in latest(launched).values()] == ["finished"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+
 import pytest
 
 from local.stack import Stack
@@ -18,6 +21,12 @@ def codes(bench: Workbench) -> list[str]:
 def hourly(bench: Workbench, count: int, first: int = 0) -> list[dict[str, object]]:
     """Rows that are an hour apart, the newest first."""
     return [row(f"k{i:03}", bench.now - 60 - i * HOUR) for i in range(first, first + count)]
+
+
+def stop_after(calls: int) -> Callable[[], bool]:
+    """Ask the run to end when it has looked so often."""
+    looks = itertools.count(1)
+    return lambda: next(looks) > calls
 
 
 # -- a changed configuration
@@ -93,8 +102,7 @@ def test_a_refresh_of_several_runs(stack: Stack) -> None:
     bench.run_ok()
     bench.table = {"columns": {**PLAIN, "value": {"sql": "CONCAT(value, '!')", "type": "String"}}}
     for _ in range(20):
-        stops = iter([False] * 12)
-        report = bench.run(stopped=lambda stops=stops: next(stops, None) is not False)
+        report = bench.run(stopped=stop_after(12))
         if report.status == "ok":
             break
         assert report.status == "partial", report.tables[0].error
@@ -139,6 +147,39 @@ def test_an_ordinary_week_has_no_warning(stack: Stack) -> None:
         bench.put([*fresh, *late, *fresh[:3]])
         bench.run_ok()
         assert codes(bench) == []
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("s", 1), ("ms", 1000), ("us", 1_000_000)])
+def test_the_unit_of_a_cursor(stack: Stack, unit: str, scale: int) -> None:
+    """An INT64 cursor in the unit that the configuration names is read as seconds."""
+    bench = Workbench(stack, f"surprise_unit_{unit}")
+    schema = {"id": "STRING", "made": "INT64"}
+    rows = [{"id": f"k{i}", "made": (bench.now - 60 - i * 600) * scale + i} for i in range(20)]
+    bench.load_source("counted", schema, rows)
+    table = {
+        "name": bench.name,
+        "source": f"{bench.dataset}.counted",
+        "key": "id",
+        "cursor": {"source": "made", "unit": unit, "column": "unix"},
+        "keep": "3h",
+        "columns": {"id": None},
+    }
+    report = bench.run_ok(table)
+    assert (report.uploaded, report.verified) == (18, True)
+    wanted = {f"k{i}": (bench.now - 60 - i * 600) + (i if unit == "s" else 0) for i in range(18)}
+    assert {held["id"]: held["unix"] for held in bench.aito_rows()} == wanted
+    assert bench.run_ok(table).uploaded == 0
+
+
+def test_a_condition_beside_the_source(stack: Stack) -> None:
+    """`where` leaves rows out, in the count as in the batches."""
+    bench = Workbench(stack, "surprise_condition", table={"where": "value != 'test' -- no tests"})
+    bench.put(
+        [row(f"k{i:02}", bench.now - 60 - i, "test" if i % 4 == 0 else "v") for i in range(40)]
+    )
+    (table,) = bench.run().tables
+    assert (table.status, table.uploaded, table.verified) == ("ok", 30, True)
+    assert {held["value"] for held in bench.aito_rows()} == {"v"}
 
 
 # -- rows that are gone from the source

@@ -33,6 +33,9 @@ TABLES = [
 ]
 
 
+WHEN_FAILED = {"code", "retryable"}  # fields of a line whose table failed
+
+
 def interpreter(runtime: str) -> str:
     """The Python that the function runs ("python313"), or the one of these tests where that is not
     installed.
@@ -89,6 +92,7 @@ def test_the_unpacked_zip_serves_a_sync(tmp_path: Path, monkeypatch: pytest.Monk
             f"-var-file={EXAMPLE}",
             f"-var=project_id={stack.project}",
             f"-var=config_file={configured}",
+            "-var=ledger_location=EU",
         )
 
         deployed = tmp_path / "workspace"
@@ -120,6 +124,7 @@ def test_the_unpacked_zip_serves_a_sync(tmp_path: Path, monkeypatch: pytest.Monk
             line.get("event") for line in function.logs
         }
         done = next(line for line in function.logs if line.get("event") == "table_done")
-        assert fields_read(made, "table_done") <= set(done), "the metrics read what the line has"
+        read = fields_read(made, "table_done") - WHEN_FAILED
+        assert read <= set(done), "the metrics read what the line has"
         assert stack.aito.api_key not in "".join([*function.lines, *function.errors])
         assert os.listdir(deployed / "sync")
