@@ -45,6 +45,7 @@ class TableReport:
     table: str
     status: Status = "ok"
     error: str | None = None
+    code: str | None = None  # of the error: the name of its class
     http_status: int = 200
     retry_after: int | None = None
     start: int | None = None

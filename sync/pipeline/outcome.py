@@ -45,6 +45,7 @@ def table_report(run: TableRun, error: SyncError | None) -> TableReport:
         table=run.name,
         status=status_of(error),
         error=None if error is None else str(error),
+        code=None if error is None else type(error).__name__,
         http_status=200 if error is None else error.status,
         retry_after=retry_after(error),
         start=window.start if window else None,

@@ -242,6 +242,7 @@ class Run:
             severity,
             action=self._context.request.action,
             watermark=report.watermark_after,
+            code=report.code,
             **body,
         )
 
