@@ -31,13 +31,29 @@ REASONS_WITHOUT_VALUES = {
     "bytesBilledLimitExceeded",
     "quotaExceeded",
     "rateLimitExceeded",
+    "jobRateLimitExceeded",
     "notFound",
     "accessDenied",
+    "resourcesExceeded",
     "responseTooLarge",
+    "stopped",
 }
-QUOTA_REASONS = {"quotaExceeded", "rateLimitExceeded"}
-RETRYABLE_REASONS = {"tableUnavailable", "resourceInUse"}
-CONCURRENT_UPDATE = "could not serialize access"  # two statements changed one table
+QUOTA_REASONS = {"quotaExceeded", "rateLimitExceeded", "jobRateLimitExceeded"}
+RETRYABLE_REASONS = {"tableUnavailable", "resourceInUse", "stopped"}
+# What to do about a reason. The client raises some of them as errors of other kinds.
+REMEDIES = {
+    "bytesBilledLimitExceeded": "raise bigquery.max_bytes_billed, or let the query read less",
+    "resourcesExceeded": "sync fewer or shorter columns, or a shorter `keep`",
+    "responseTooLarge": "lower batch.bytes, or sync shorter columns",
+}
+# Messages of statements that changed nothing because others change the same table.
+CONCURRENT_CHANGES = ("could not serialize access", "too many dml statements outstanding")
+# What the client adds to the message of a job's error.
+FOOTER = re.compile(r"\s*Location: \S+\s+Job ID: \S+\s*$")
+# How BigQuery ends, or begins, what it says of a query's text: "Unrecognized name: x at [1:8]".
+ABOUT_TEXT = re.compile(r" at \[\d+:\d+\]\s*$|Cannot query over table")
+# A dataset's name in "Access Denied: Dataset p:d: ... (or it may not exist)".
+MAY_BE_MISSING = re.compile(r"Dataset ([^\s:]+:\w+).*(?:may not|does not) exist", re.DOTALL)
 # The words of BigQuery's own messages, beside those of sync.base.redact.
 SQL_WORDS = frozenset(
     re.findall(
@@ -72,17 +88,27 @@ def _translation(what: str, error: google_errors.GoogleAPIError, *, running: boo
     text = f"{what}: {_message(error, running=running)}"
     if isinstance(error, google_errors.NotFound):
         return NotFound(text)
-    if isinstance(error, google_errors.Forbidden | google_errors.Unauthorized):
-        return Unavailable(text) if reason in QUOTA_REASONS else AccessDenied(text)
-    # The client does not know this reason and raises it as a server's error.
-    if reason == "bytesBilledLimitExceeded":
-        remedy = "raise bigquery.max_bytes_billed, or let the query read less"
-        return ActionRequired(f"{text}; {remedy}")
-    if reason in RETRYABLE_REASONS or CONCURRENT_UPDATE in str(error).lower():
+    if is_concurrent_change(error) or reason in QUOTA_REASONS | RETRYABLE_REASONS:
         return Unavailable(text)
+    if reason in REMEDIES:
+        return ActionRequired(f"{text}; {REMEDIES[reason]}")
+    if isinstance(error, google_errors.Forbidden | google_errors.Unauthorized):
+        return AccessDenied(text)
     if isinstance(error, (*TRANSIENT, google_errors.RetryError)):
         return _no_answer(what, error)
     return ActionRequired(text)
+
+
+def is_concurrent_change(error: BaseException | None) -> bool:
+    """Whether a statement changed nothing because others change the same table."""
+    text = str(error).lower()
+    return any(each in text for each in CONCURRENT_CHANGES)
+
+
+def dataset_that_may_be_missing(error: BaseException | None) -> str | None:
+    """The dataset, as project.dataset, of an access error that may mean that it is missing."""
+    found = MAY_BE_MISSING.search(str(error))
+    return found[1].replace(":", ".") if found else None
 
 
 def _no_answer(what: str, error: Exception) -> Unavailable:
@@ -96,10 +122,37 @@ def reason_of(error: google_errors.GoogleAPIError) -> str:
     return str(first.get("reason", "")) if isinstance(first, dict) else ""
 
 
+def may_quote_a_row(error: BaseException | None) -> bool:
+    """Whether the message of a running query's failure may hold a row's value."""
+    if not isinstance(error, google_errors.GoogleAPICallError):
+        return False
+    return reason_of(error) not in REASONS_WITHOUT_VALUES
+
+
+def is_about_text(error: BaseException | None) -> bool:
+    """Whether an error is about a query's text, and not about the values that it met."""
+    text = FOOTER.sub("", str(getattr(error, "message", error)))
+    return ABOUT_TEXT.search(text) is not None
+
+
 def _message(error: google_errors.GoogleAPIError, *, running: bool) -> str:
     text = str(getattr(error, "message", error)).split("; reason:")[0]
     text = re.sub(r"^(GET|POST|PUT|DELETE|PATCH) \S+: ", "", text)
-    if not running or reason_of(error) in REASONS_WITHOUT_VALUES:
+    text = FOOTER.sub("", text)
+    if not running:
         return " ".join(text.split())
-    beginning = redact(text.split(":")[0], SQL_WORDS)
-    return f"{beginning} (the rest may hold a row's value; see the job in BigQuery)"
+    place = _where_to_look(error)
+    if may_quote_a_row(error):
+        beginning = redact(text.split(":")[0], SQL_WORDS)
+        text = f"{beginning} (the rest may hold a row's value)"
+        place = place or "; see the job in BigQuery"
+    return f"{' '.join(text.split())}{place}"
+
+
+def _where_to_look(error: google_errors.GoogleAPIError) -> str:
+    """The command that shows the failed job, where the error knows its job."""
+    job = getattr(error, "query_job", None)
+    if job is None:
+        return ""
+    place = f"--location={job.location} " if job.location else ""
+    return f"; see the job: `bq show {place}-j {job.project}:{job.job_id}`"

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import random
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from google.cloud import bigquery
 from google.cloud.bigquery.table import RowIterator
 
-from sync.base.errors import ActionRequired
+from sync.base.errors import AccessDenied, ActionRequired, NotFound, SyncError, Unavailable
 from sync.bigquery import tables
 from sync.bigquery.client import CALL_SECONDS, JOB_SECONDS, RETRY
-from sync.bigquery.errors import translated
+from sync.bigquery.errors import (
+    dataset_that_may_be_missing,
+    is_about_text,
+    is_concurrent_change,
+    may_quote_a_row,
+    translated,
+)
 from sync.config import BigQuerySettings
 from sync.model.sql import Parameter, Query
+
+# A statement that waits behind others of its table passes within seconds.
+CHANGE_ATTEMPTS = 4
+CHANGE_PAUSE_SECONDS = 0.5  # doubles with each attempt
 
 
 @dataclass(frozen=True)
@@ -30,9 +43,15 @@ class BigQuerySession:
     """Queries of one run, with its labels and its limit of bytes. Implements SqlSession."""
 
     def __init__(
-        self, client: bigquery.Client, settings: BigQuerySettings, run_id: str, action: str
+        self,
+        client: bigquery.Client,
+        settings: BigQuerySettings,
+        run_id: str,
+        action: str,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
+        self._sleep = sleep
         self._settings = settings
         self._labels = {"sync_run": label(run_id), "sync_action": label(action)}
 
@@ -46,45 +65,115 @@ class BigQuerySession:
     def pages(self, query: Query, what: str, page_size: int | None = None) -> RowIterator:
         """Run a query and wait for its end. Pages of `page_size` rows are fetched when needed.
 
-        Whoever iterates does so inside errors.translated.
+        Whoever iterates does so inside `running`.
         """
-        with translated(what, running=True):
+        with self.running(query, what):
             job = self._start(query, what)
             return job.result(page_size=page_size, retry=RETRY, timeout=JOB_SECONDS, job_retry=None)
 
     def read(self, query: Query, what: str) -> list[dict[str, Any]]:
         """All rows of a query, by column name."""
-        with translated(what, running=True):
-            return [dict(row) for row in self.pages(query, what)]
+        result = self.pages(query, what)
+        with self.running(query, what):
+            return [dict(row) for row in result]
 
     def change(self, query: Query, what: str) -> int:
-        """Run a DML statement. Returns the number of rows that it changed."""
-        with translated(what, running=True):
+        """Run a DML statement. Returns the number of rows that it changed.
+
+        It is repeated when it changed nothing because other statements change the same table.
+        """
+        for attempt in range(1, CHANGE_ATTEMPTS):
+            try:
+                return self._change(query, what)
+            except Unavailable as error:
+                if not is_concurrent_change(error.__cause__):
+                    raise
+            pause = CHANGE_PAUSE_SECONDS * 2**attempt
+            self._sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
+        return self._change(query, what)
+
+    def _change(self, query: Query, what: str) -> int:
+        with self.running(query, what):
             job = self._start(query, what)
             job.result(retry=RETRY, timeout=JOB_SECONDS, job_retry=None)
             return int(job.num_dml_affected_rows or 0)
 
     def dry_run(self, query: Query, what: str) -> DryRun:
         """Check a SELECT without running it. Free: nothing is read."""
-        config = self._config(query, what, dry_run=True, use_query_cache=False)
-        with translated(what):
-            job = self._client.query(
-                query.text,
-                job_config=config,
-                location=self._settings.location,
-                timeout=CALL_SECONDS,
-                retry=RETRY,
-            )
+        with self._looking_for_dataset(), translated(what):
+            job = self._start_dry(query, what)
         if job.statement_type not in (None, "SELECT"):
             raise ActionRequired(f"{what}: `query` must be one SELECT, not {job.statement_type}")
         return DryRun(tuple(job.schema or ()), int(job.total_bytes_processed or 0))
 
-    def _start(self, query: Query, what: str) -> bigquery.QueryJob:
-        """Start a job by jobs.insert: its failure is an error of the job, never an empty answer."""
-        limit = self._settings.max_bytes_billed
+    @contextmanager
+    def running(self, query: Query, what: str) -> Iterator[None]:
+        """Raise the errors of a running query as ours.
+
+        Where its message may quote a row, BigQuery checks the same text again: if that is at
+        fault, the message of the check says why, and holds no row's value.
+        """
+        try:
+            with self._looking_for_dataset(), translated(what, running=True):
+                yield
+        except ActionRequired as error:
+            if may_quote_a_row(error.__cause__):
+                self._check(query, what)
+            raise
+
+    def _check(self, query: Query, what: str) -> None:
+        """Raises ActionRequired when the query's text is at fault."""
+        try:
+            with translated(what):
+                self._start_dry(query, what)
+        except ActionRequired as error:
+            if is_about_text(error.__cause__):
+                raise
+        except Unavailable:
+            return
+
+    @contextmanager
+    def _looking_for_dataset(self) -> Iterator[None]:
+        """Raises NotFound when access is denied only because a dataset does not exist."""
+        try:
+            yield
+        except AccessDenied as error:
+            dataset = dataset_that_may_be_missing(error.__cause__)
+            if dataset and self._is_missing(dataset):
+                raise NotFound(f"{error}; the dataset {dataset} does not exist") from error
+            raise
+
+    def _is_missing(self, dataset: str) -> bool:
+        try:
+            with translated(dataset):
+                self._client.get_dataset(dataset, retry=RETRY, timeout=CALL_SECONDS)
+        except NotFound:
+            return True
+        except SyncError:
+            return False
+        return False
+
+    def _start_dry(self, query: Query, what: str) -> bigquery.QueryJob:
         return self._client.query(
             query.text,
-            job_config=self._config(query, what, maximum_bytes_billed=limit),
+            job_config=self._config(query, what, dry_run=True, use_query_cache=False),
+            location=self._settings.location,
+            timeout=CALL_SECONDS,
+            retry=RETRY,
+        )
+
+    def _start(self, query: Query, what: str) -> bigquery.QueryJob:
+        """Start a job by jobs.insert: its failure is an error of the job, never an empty answer."""
+        config = self._config(
+            query,
+            what,
+            maximum_bytes_billed=self._settings.max_bytes_billed,
+            # Without it a query that is given up goes on, and is billed.
+            job_timeout_ms=int(JOB_SECONDS * 1000),
+        )
+        return self._client.query(
+            query.text,
+            job_config=config,
             location=self._settings.location,
             timeout=CALL_SECONDS,
             retry=RETRY,
@@ -106,7 +195,7 @@ class BigQuerySession:
 
     def metadata(self, path: str, what: str) -> bigquery.Table:
         """A table's columns, partitioning and size."""
-        with translated(what):
+        with self._looking_for_dataset(), translated(what):
             return self._client.get_table(path, retry=RETRY, timeout=CALL_SECONDS)
 
     def insert(

@@ -12,7 +12,6 @@ from google.cloud import bigquery
 from sync.base.errors import AccessDenied, ActionRequired, SchemaMismatch
 from sync.bigquery import queries
 from sync.bigquery.columns import check_names, columns
-from sync.bigquery.errors import translated
 from sync.bigquery.session import BigQuerySession
 from sync.bigquery.table import BigQueryTable, Partitioning
 from sync.bigquery.types import CURSOR_TYPES, Field
@@ -181,9 +180,9 @@ class BigQuerySource:
     ) -> Iterator[tuple[Any, ...]]:
         """The result's rows, page by page."""
         name = table.settings.name
-        with translated(name, running=True):
-            result = self._session.pages(query, name, page_size)
-            self._bytes_processed += result.total_bytes_processed or 0
+        result = self._session.pages(query, name, page_size)
+        self._bytes_processed += result.total_bytes_processed or 0
+        with self._session.running(query, name):
             for row in result:
                 yield row.values()
 
