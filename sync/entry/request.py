@@ -9,16 +9,16 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from sync.base.errors import BadRequest
 from sync.config import Frozen
 from sync.config.problems import quote, suggest
-from sync.model.request import Request
+from sync.model.request import Action, Request
 
-ACTIONS = ("sync", "reconcile", "watch")
+ACTIONS: tuple[str, ...] = get_args(Action)
 MAX_NAMED = 3  # unknown names of one kind in a message; the others are counted
 LONGEST_NAME = 80  # characters of a name in a message
 DATE_OR_TIME = re.compile(r"\d{4}-?\d\d-?\d\d([T ].+)?", re.ASCII)
@@ -51,9 +51,7 @@ TRUTH = "true or false"
 class Fields(Frozen):
     """The fields of a request. A description ends the sentence "... must be"."""
 
-    action: Literal["sync", "reconcile", "watch"] = Field(
-        default="sync", description=f"one of {', '.join(ACTIONS)}"
-    )
+    action: Action = Field(default="sync", description=f"one of {', '.join(ACTIONS)}")
     tables: Annotated[list[str], AfterValidator(_not_empty)] | None = Field(
         default=None, description="a list of table names, not empty"
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
+
+from sync.model.report import TableReport
 
 # An evaluation that has not ended by then is lost. It would keep the next one from being started.
 EVALUATION_PATIENCE = timedelta(hours=24)
@@ -58,6 +61,37 @@ class RunRecord:
     version: str
     warnings: str | None
     error: str | None
+
+    @classmethod
+    def of(
+        cls,
+        report: TableReport,
+        *,
+        run_id: str,
+        action: str,
+        started_at: str,
+        finished_at: str,
+        version: str,
+    ) -> RunRecord:
+        """The record of a table's report. Fill a new column here."""
+        warnings = [vars(each) for each in report.warnings]
+        return cls(
+            run_id=run_id,
+            table=report.table,
+            action=action,
+            status=report.status,
+            started_at=started_at,
+            finished_at=finished_at,
+            window_start=report.start,
+            window_end=report.end,
+            **report.counts(),
+            watermark_after=report.watermark_after,
+            bytes_processed=report.bytes_processed,
+            seconds=round(report.seconds, 3),
+            version=version,
+            warnings=json.dumps(warnings) if warnings else None,
+            error=report.error,
+        )
 
 
 @dataclass(frozen=True)

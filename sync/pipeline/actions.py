@@ -107,8 +107,14 @@ def _plan_only(run: TableRun, state: RunState) -> Plan | None:
 def _plan(run: TableRun, state: RunState) -> Plan:
     planned = tables_to_come(run.settings.tables, dry_run=run.request.dry_run)
     check_parents(run, state.schema, planned)
-    plan = make_plan(run, situation(run, state))
+    start = situation(run, state)
+    plan = make_plan(run, start)
     report_plan(run, plan)
+    if plan.refresh is None and start.checkpoint.action == "sync":
+        run.warn(
+            "refresh_pending",
+            "a full refresh was begun and has not ended; request full_refresh again to go on",
+        )
     return plan
 
 

@@ -24,13 +24,21 @@ def definition(table: TableSettings, columns: Sequence[Column]) -> str:
         "source": (table.source, table.query, table.where),
         "columns": meaning,
         "key": table.key,
-        "cursor": table.cursor,
+        "cursor": _cursor(table),
         "mode": table.mode,
     }
     fingerprints = [
         f"{name}={zlib.crc32(repr(value).encode()):08x}" for name, value in parts.items()
     ]
     return ";".join([*fingerprints, f"{_KEEP}={table.keep}"])
+
+
+def _cursor(table: TableSettings) -> list[tuple[str, object]]:
+    """What the cursor is made of. Settings at their default are left out.
+
+    So a setting that a later version adds does not change the fingerprint.
+    """
+    return sorted(table.cursor.model_dump(exclude_defaults=True).items()) if table.cursor else []
 
 
 def changes(before: str, after: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -211,6 +210,7 @@ class Run:
                 self._context.ledger.record_run(self._record(run, report))
             report = table_report(run, self._errors.get(run.name))
         self._reports[run.name] = report
+        self._log_rejects(report)
         self._log_table(report)
 
     def _warn_of_counts(self, run: TableRun) -> None:
@@ -224,6 +224,18 @@ class Run:
             run.warn(
                 "rejects",
                 f"{progress.rejected} rows were rejected; `rejects` and the ledger say why",
+            )
+
+    def _log_rejects(self, report: TableReport) -> None:
+        """One event for each reason. A reason holds no row's value."""
+        for reject in report.rejects:
+            self._context.events(
+                "row_rejected",
+                f"{report.table}: {reject.rows} rows were rejected: {reject.reason}",
+                "WARNING",
+                table=report.table,
+                rows=reject.rows,
+                reason=reject.reason,
             )
 
     def _log_table(self, report: TableReport) -> None:
@@ -247,23 +259,13 @@ class Run:
         )
 
     def _record(self, run: TableRun, report: TableReport) -> RunRecord:
-        warnings = [vars(each) for each in report.warnings]
-        return RunRecord(
+        return RunRecord.of(
+            report,
             run_id=run.run_id,
-            table=run.name,
             action=run.request.action,
-            status=report.status,
             started_at=datetime.fromtimestamp(run.now, UTC).isoformat(),
             finished_at=run.clock.timestamp(),
-            window_start=report.start,
-            window_end=report.end,
-            **report.counts(),
-            watermark_after=report.watermark_after,
-            bytes_processed=report.bytes_processed,
-            seconds=round(report.seconds, 3),
             version=__version__,
-            warnings=json.dumps(warnings) if warnings else None,
-            error=report.error,
         )
 
     # -- errors
