@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+MIN_INT, MAX_INT = -(2**31), 2**31 - 1  # what a column of type Int can hold
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,23 @@ class Column:
     nullable: bool = True
     link: str | None = None
     analyzer: Any = None
+
+
+class HasColumns(Protocol):
+    """Anything that has columns, such as a source table."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Its columns."""
+        ...
+
+
+def key_type(table: HasColumns, key: str | None) -> str | None:
+    """The type of the key column; None when there is no such column."""
+    for column in table.columns:
+        if column.name == key:
+            return column.type
+    return None
 
 
 @dataclass(frozen=True)

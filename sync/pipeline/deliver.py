@@ -18,7 +18,9 @@ from sync.base.backoff import Backoff
 from sync.base.errors import OutcomeUnknown, Refusal, Refused, Unavailable, Unknown
 from sync.model import batches
 from sync.model.batches import Batch, Row
+from sync.model.columns import MAX_INT, MIN_INT, key_type
 from sync.model.conditions import OneOf
+from sync.model.ports import SourceTable
 from sync.pipeline.rejects import Reject, RejectBook
 from sync.pipeline.table_run import TableRun
 
@@ -61,12 +63,13 @@ class Delivery:
     """The way into one target table for one run."""
 
     def __init__(
-        self, run: TableRun, rejects: RejectBook, reject_reasons: tuple[str, ...], table: str = ""
+        self, run: TableRun, rejects: RejectBook, source: SourceTable, table: str = ""
     ) -> None:
-        """reject_reasons: of the source, for flagged rows. table: default the configured one."""
+        """source: where the rows come from. table: default the configured one."""
         self._run = run
         self._rejects = rejects
-        self._reject_reasons = reject_reasons
+        self._reject_reasons = source.reject_reasons
+        self._key_is_int = key_type(source, run.table.key) == "Int"
         self._table = table or run.name
         self._max_bytes = run.settings.batch.bytes
         self._suspects = Suspects()
@@ -207,9 +210,15 @@ class Delivery:
     def _delete_outdated(self, rows: list[Row]) -> None:
         """Delete what the target holds under rejected rows' keys: it is no longer true."""
         found = (row.values.get(self._run.key) for row in rows)
-        keys = tuple(key for key in found if key is not None)
+        keys = tuple(key for key in found if self._can_be_held(key))
         if keys:
             self._run.target.delete(self._table, OneOf(self._run.key, keys))
+
+    def _can_be_held(self, key: object) -> bool:
+        """Whether the target's column can hold this key at all."""
+        if isinstance(key, int) and self._key_is_int:
+            return MIN_INT <= key <= MAX_INT
+        return key is not None
 
     def _missing(self, batch: Batch) -> Batch:
         """The rows of a batch with an unknown outcome that the target does not hold.

@@ -40,7 +40,7 @@ class Loaded:
 def load(run: TableRun, plan: Plan, loaded: Loaded) -> None:
     """Bring the window's rows into the target. Raises OutOfTime between two batches."""
     rejects = RejectBook(run, plan.rows)
-    delivery = Delivery(run, rejects, plan.source.reject_reasons)
+    delivery = Delivery(run, rejects, plan.source)
     try:
         Loader(run, plan, rejects, delivery, loaded).load()
     finally:

@@ -186,6 +186,7 @@ def report_plan(run: TableRun, plan: Plan) -> None:
     run.events(
         "table_planned",
         f"{run.name}: {plan.rows} rows in {len(plan.slices)} slices{why}",
+        "WARNING" if plan.keyless or plan.cursorless else "INFO",
         table=run.name,
         rows=plan.rows,
         slices=len(plan.slices),

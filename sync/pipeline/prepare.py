@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sync.base.errors import ActionRequired, SchemaMismatch
 from sync.config import TableSettings
@@ -29,11 +30,25 @@ def needed_changes(run: TableRun, wanted: Sequence[Column], schema: TargetSchema
             f"{run.name}: Aito has a {held.kind} of this name, and only a table can be synced; "
             "give the table another `name`"
         )
-    difference = run.target.compare(run.name, wanted, held)
+    addable = [_addable(run, column, held) for column in wanted]
+    difference = run.target.compare(run.name, addable, held)
     if difference.problems:
         problems = "\n".join(f"  - {problem}" for problem in difference.problems)
         raise SchemaMismatch(f"{run.name}: Aito's table differs:\n{problems}\nRemedy: {REMEDY}.")
     return Changes(add=difference.missing)
+
+
+def _addable(run: TableRun, column: Column, held: TargetTable) -> Column:
+    """The column, nullable if it is to be added: rows that exist have no value of it.
+
+    The key, the cursor, and what the configuration declares as not nullable stay as they are.
+    """
+    declared = (run.table.columns or {}).get(column.name)
+    is_fixed = column.name in (run.table.key, run.table.cursor and run.table.cursor.column)
+    is_declared = declared is not None and declared.nullable is not None
+    if column.name in held.columns or is_fixed or is_declared:
+        return column
+    return replace(column, nullable=True)
 
 
 def check_parents(run: TableRun, schema: TargetSchema, planned: frozenset[str]) -> None:

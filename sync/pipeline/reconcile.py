@@ -21,7 +21,7 @@ from sync.pipeline.verify import Verifier
 def reconcile(run: TableRun, plan: Plan, loaded: Loaded) -> None:
     """Compare every slice of the plan and repair. A dry run only counts the differences."""
     rejects = RejectBook(run, plan.rows)
-    delivery = Delivery(run, rejects, plan.source.reject_reasons)
+    delivery = Delivery(run, rejects, plan.source)
     repairer = Repairer(run, delivery, rejects)
     try:
         _compare_slices(run, plan, repairer, loaded)

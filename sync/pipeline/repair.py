@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sync.model import batches
 from sync.model.batches import Row
+from sync.model.columns import key_type
 from sync.model.conditions import AllOf, Between, OneOf
 from sync.model.plan import Plan
 from sync.model.window import Slice, Window
@@ -66,7 +67,7 @@ class Repairer:
         progress.repaired += different - rejected
         if delete and index:
             self._extra.append((part, index))
-            self._key_is_number = _key_type(plan, self._run.key) in ("Int", "Long")
+            self._key_is_number = key_type(plan.source, self._run.key) in ("Int", "Long")
         return SliceRepair(different, read - rejected)
 
     def _is_synced(self, row: Row) -> bool:
@@ -149,7 +150,3 @@ class Repairer:
             some = OneOf(self._run.key, tuple(values[first : first + DELETE_KEYS]))
             self._run.lease.check()
             self._run.target.delete(self._run.name, AllOf((some, inside)))
-
-
-def _key_type(plan: Plan, key: str) -> str:
-    return next(column.type for column in plan.source.columns if column.name == key)

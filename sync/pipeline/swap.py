@@ -94,7 +94,7 @@ def _fill(run: TableRun, plan: SwapPlan, fresh: str) -> int:
     """Send everything. Returns how many rows were taken."""
     progress = run.progress
     rejects = RejectBook(run, 0)
-    delivery = Delivery(run, rejects, plan.source.reject_reasons, fresh)
+    delivery = Delivery(run, rejects, plan.source, fresh)
     progress.slices_planned = 1
     for batch in prefetch(run.source.batches(plan.source, None, run.settings.batch), batch_bytes):
         run.deadline.check(run.name)

@@ -248,10 +248,11 @@ def test_a_changed_configuration_starts_over(stack: Stack) -> None:
     bench.put([row(f"k{i:04}", bench.now - 4000 + i) for i in range(300)])
     bench.run_ok()
     starts = []
-    for rows in (50, 50, 60):
+    other = {"columns": {"id": None, "at": None, "value": {"sql": "UPPER(value)"}}}
+    for table in (None, None, other):
         bench.now += 1
-        settings = batches_of(rows)
-        report = bench.run(settings=settings, stopped=lambda: True, full_refresh=True)
+        bench.table = table
+        report = bench.run(stopped=lambda: True, full_refresh=True)
         starts.append(report.tables[0].start or 0)
     assert starts[1] > starts[0] + 10
     assert starts[2] == starts[0] + 2

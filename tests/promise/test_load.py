@@ -289,7 +289,7 @@ def test_too_many_rows_without_a_key_stop_the_table(bench: Workbench) -> None:
     500, with the figures and the remedy.
     """
     bench.load_source(
-        "rows", SCHEMA, rows(("a", NOW - 9), *((None, NOW - 5.0 - n) for n in range(5)))
+        "rows", SCHEMA, rows(("a", NOW - 9), *((None, NOW - 5.0 - n) for n in range(12)))
     )
     report = bench.run(table("load_stopped", f"{bench.dataset}.rows"))
     assert report.http_status == 500

@@ -86,7 +86,7 @@ def test_a_wrong_key(bench: Workbench) -> None:
     status, message = call_once(bench)
     assert status == 500
     assert "403" in message
-    assert "check that the secret holds this database's read-write key" in message
+    assert "check that the secret holds the read-write key of this database" in message
 
 
 def test_a_read_only_key(bench: Workbench) -> None:
