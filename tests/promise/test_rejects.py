@@ -256,7 +256,7 @@ def test_known_rejects_count_against_max_share_again(stack: Stack) -> None:
         table={"rejects": {"max_share": 0.1}},
         settings=batches_of(3),
     )
-    bench.put([row(f"k{i}", bench.now - 100 + i, BAD if i % 3 == 0 else "v") for i in range(10)])
+    bench.put([row(f"k{i}", bench.now - 100 + i, BAD if i % 3 == 0 else "v") for i in range(60)])
     for _ in range(6):
         bench.now += 1
         report = bench.run()

@@ -88,7 +88,7 @@ def test_a_query_that_fails_on_a_value(stack: Stack) -> None:
 
     report = bench.run(on_event=hear)
     assert report.http_status == 500
-    assert "see the job in BigQuery" in str(report.tables[0].error)
+    assert "see the job: `bq show" in str(report.tables[0].error)
     assert VALUE not in everything_reported(bench, report)
 
 
