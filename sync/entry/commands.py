@@ -19,7 +19,7 @@ from sync.app import Services, facts, run
 from sync.base.errors import BadRequest, ConfigError, SyncError
 from sync.base.events import ProgressWatcher, Sink
 from sync.entry import answer, terminal
-from sync.entry.request import request as validated
+from sync.entry.request import request_for
 from sync.entry.signals import stop_on_signal
 from sync.entry.waiting import is_running, wait_for_evaluations
 from sync.model.request import Request
@@ -221,17 +221,13 @@ def _services(common: Common, options: dict[str, Any]) -> tuple[Services, bool]:
     return Services.from_environment(), as_json
 
 
-def _known(services: Services) -> list[str]:
-    return [table.name for table in services.settings.tables]
-
-
 def _run(command: str, common: Common, options: dict[str, Any]) -> int:
     """Run the engine and print what it did."""
     wait = options.pop("wait")
     if wait and command not in HAS_EVALUATIONS:
         raise BadRequest("'--wait' goes with the commands sync and watch")
     services, as_json = _services(common, options)
-    request = validated(_fields(command, options), _known(services))
+    request = request_for(services.settings, _fields(command, options))
     stopped = stop_on_signal()
     sink, watcher = _screen(as_json)
     report = run(services, request, sink, stopped, watcher)
@@ -284,7 +280,7 @@ def _show(as_text: Callable[[Any], str], common: Common, options: dict[str, Any]
     """Print what the ledger knows."""
     services, as_json = _services(common, options)
     names = _split(options["tables"]) if options["tables"] else None
-    request = validated({"tables": names}, _known(services))
+    request = request_for(services.settings, {"tables": names})
     found = _facts(services, request.tables)
     _print(found if as_json else as_text(found))
     return answer.EXIT_OK
