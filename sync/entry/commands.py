@@ -14,11 +14,12 @@ from typing import Any
 
 import click
 
-from sync import __version__
+from sync import __version__, app
 from sync.app import Services, facts, run
 from sync.base.errors import BadRequest, ConfigError, SyncError
 from sync.base.events import ProgressWatcher, Sink
 from sync.entry import answer, terminal
+from sync.entry.request import request as validated
 from sync.entry.request import request_for
 from sync.entry.signals import stop_on_signal
 from sync.entry.waiting import is_running, wait_for_evaluations
@@ -209,7 +210,39 @@ def rejects(common: Common, /, **options: Any) -> int:
     return _show(terminal.rejects, common, options)
 
 
+@cli.command()
+@click.argument("table")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@CONFIG
+@JSON
+@click.pass_obj
+def reset(common: Common, /, **options: Any) -> int:
+    """Drop a table in Aito and forget its checkpoint; the next sync loads it anew."""
+    services, as_json = _services(common, options)
+    known = [table.name for table in services.settings.tables]
+    (name,) = validated({"tables": [options["table"]]}, known).tables or ()
+    sink, _ = _screen(as_json)
+    plan = app.plan_reset(services, name, sink)
+    if not plan.is_empty:
+        click.echo(terminal.reset_question(plan), err=True)
+        if not (options["yes"] or _confirmed(f"Reset {name}?")):
+            click.echo("nothing was changed", err=True)
+            return answer.EXIT_FAILED
+        plan = app.reset(services, name, sink)
+    body = {**plan.to_json(), "reset": not plan.is_empty}
+    _print(body if as_json else terminal.reset_done(plan))
+    return answer.EXIT_OK
+
+
 # --- what commands do
+
+
+def _confirmed(question: str) -> bool:
+    """Ask on stderr, where a program that reads stdout does not look. No answer means no."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        return False
 
 
 def _services(common: Common, options: dict[str, Any]) -> tuple[Services, bool]:
