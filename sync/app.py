@@ -12,6 +12,8 @@ from typing import Any
 
 from sync import config, pipeline, status
 from sync.aito import AitoTarget, RateLimiter, Transport
+from sync.aito.conformance import WHOLE_SECONDS, ConformanceReport, build, run_conformance
+from sync.aito.transport import OnRepeat
 from sync.base.clock import Clock, Deadline
 from sync.base.events import EventLog, ProgressWatcher, Sink, to_stdout
 from sync.bigquery import BigQueryClient, BigQuerySession, BigQuerySource, make_client
@@ -79,6 +81,33 @@ def reset(services: Services, name: str, sink: Sink = to_stdout) -> ResetPlan:
     return pipeline.reset_table(context, services.settings.table(name))
 
 
+def conformance(
+    services: Services,
+    *,
+    read_only: bool = False,
+    wait: bool = False,
+    on_line: Callable[[str], None] = lambda _: None,
+) -> ConformanceReport:
+    """Check that Aito behaves as the sync assumes, with throw-away tables.
+
+    read_only: make no table. wait: for the expiry of a job's result, 15 minutes.
+    on_line: is called with each result in one line.
+    Raises ActionRequired, AccessDenied, Unavailable when the checks cannot begin.
+    """
+    clock = services.clock
+    transport = _transport(services, Deadline.after(clock, WHOLE_SECONDS))
+    date = clock.utc().isoformat(timespec="seconds")
+    results = run_conformance(
+        transport,
+        [table.name for table in services.settings.tables],
+        read_only=read_only,
+        wait=wait,
+        clock=clock,
+        on_result=lambda result: on_line(result.line),
+    )
+    return ConformanceReport(transport.url, build(transport), date, tuple(results))
+
+
 def facts(services: Services) -> dict[str, Any]:
     """What the status page shows, from the ledger alone."""
     settings = services.settings
@@ -119,18 +148,7 @@ class _Builder:
         self._ledger = BigQueryLedger(tables)
         longest_write = settings.aito.timeout_seconds
         self._lease = RunLease(LeaseTable(tables), self._run_id, clock, longest_write)
-        self._target = AitoTarget(self._transport())
-
-    def _transport(self) -> Transport:
-        aito = self._services.settings.aito
-        return Transport(
-            aito.url,
-            self._services.secret,
-            aito.timeout_seconds,
-            self._services.limiter,
-            self._deadline,
-            self._before_repetition,
-        )
+        self._target = AitoTarget(_transport(services, self._deadline, self._before_repetition))
 
     def _before_repetition(self, what: str, answer: str, attempt: int) -> None:
         """Time has passed before a request is repeated, and perhaps the lease with it."""
@@ -173,6 +191,15 @@ class _Builder:
             clock=context.clock,
             deadline=context.deadline,
         )
+
+
+def _transport(
+    services: Services, deadline: Deadline, on_repeat: OnRepeat = lambda *_: None
+) -> Transport:
+    aito = services.settings.aito
+    return Transport(
+        aito.url, services.secret, aito.timeout_seconds, services.limiter, deadline, on_repeat
+    )
 
 
 def _new_run_id(now: float) -> str:

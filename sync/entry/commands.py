@@ -234,6 +234,26 @@ def reset(common: Common, /, **options: Any) -> int:
     return answer.EXIT_OK
 
 
+@cli.command()
+@click.option("--read-only", is_flag=True, help="Make no table: for a read-only key.")
+@click.option("--wait", is_flag=True, help="Wait for the expiry of a result too: 15 minutes.")
+@CONFIG
+@JSON
+@click.pass_obj
+def conformance(common: Common, /, **options: Any) -> int:
+    """Check with throw-away tables that Aito behaves as the sync assumes."""
+    services, as_json = _services(common, options)
+
+    def show(line: str) -> None:
+        click.echo(line, err=as_json)
+
+    report = app.conformance(
+        services, read_only=options["read_only"], wait=options["wait"], on_line=show
+    )
+    _print(report.to_json() if as_json else report.summary)
+    return answer.EXIT_FAILED if report.differs else answer.EXIT_OK
+
+
 # --- what commands do
 
 
