@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sync import config, status
+from sync import config, pipeline, status
 from sync.aito import AitoTarget, RateLimiter, Transport
+from sync.aito.conformance import WHOLE_SECONDS, ConformanceReport, build, run_conformance
+from sync.aito.transport import OnRepeat
 from sync.base.clock import Clock, Deadline
 from sync.base.events import EventLog, ProgressWatcher, Sink, to_stdout
 from sync.bigquery import BigQueryClient, BigQuerySession, BigQuerySource, make_client
@@ -20,7 +22,7 @@ from sync.gcp import Secret, api_key, publish
 from sync.ledger import BigQueryLedger, LeaseTable, LedgerTables, RunLease
 from sync.model.report import RunReport
 from sync.model.request import Request
-from sync.pipeline import RunContext, TableRun, run_tables
+from sync.pipeline import ResetPlan, RunContext, TableRun, run_tables
 
 DEFAULT_CONFIG = Path(__file__).parents[1] / "sync.yaml"
 
@@ -58,14 +60,52 @@ def run(
 
     sink: takes the log. stopped: whether to end at the next batch. watcher: hears of progress.
     """
-    now = services.clock.now()
-    moment = datetime.fromtimestamp(now, UTC)
-    run_id = f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    events = EventLog(run_id, sink, watcher)
-    builder = _Builder(services, request, run_id, events, stopped)
-    context = builder.context(int(now))
+    builder = _Builder(services, request, sink, stopped, watcher)
+    context = builder.context()
     chosen = [table for table in services.settings.parents_first() if _is_chosen(table, request)]
     return run_tables(context, [builder.table_run(context, table) for table in chosen])
+
+
+def plan_reset(services: Services, name: str, sink: Sink = to_stdout) -> ResetPlan:
+    """What a reset of a configured table would remove. Writes nothing. Raises SyncError."""
+    context = _Builder(services, Request(), sink, action="reset").context()
+    return pipeline.plan_reset(context, services.settings.table(name))
+
+
+def reset(services: Services, name: str, sink: Sink = to_stdout) -> ResetPlan:
+    """Drop a configured table in Aito and forget its checkpoint. Returns what was removed.
+
+    Raises Busy when another run holds the table, and any other SyncError.
+    """
+    context = _Builder(services, Request(), sink, action="reset").context()
+    return pipeline.reset_table(context, services.settings.table(name))
+
+
+def conformance(
+    services: Services,
+    *,
+    read_only: bool = False,
+    wait: bool = False,
+    on_line: Callable[[str], None] = lambda _: None,
+) -> ConformanceReport:
+    """Check that Aito behaves as the sync assumes, with throw-away tables.
+
+    read_only: make no table. wait: for the expiry of a job's result, 15 minutes.
+    on_line: is called with each result in one line.
+    Raises ActionRequired, AccessDenied, Unavailable when the checks cannot begin.
+    """
+    clock = services.clock
+    transport = _transport(services, Deadline.after(clock, WHOLE_SECONDS))
+    date = clock.utc().isoformat(timespec="seconds")
+    results = run_conformance(
+        transport,
+        [table.name for table in services.settings.tables],
+        read_only=read_only,
+        wait=wait,
+        clock=clock,
+        on_result=lambda result: on_line(result.line),
+    )
+    return ConformanceReport(transport.url, build(transport), date, tuple(results))
 
 
 def facts(services: Services) -> dict[str, Any]:
@@ -87,36 +127,28 @@ class _Builder:
         self,
         services: Services,
         request: Request,
-        run_id: str,
-        events: EventLog,
-        stopped: Callable[[], bool],
+        sink: Sink,
+        stopped: Callable[[], bool] = lambda: False,
+        watcher: ProgressWatcher | None = None,
+        action: str | None = None,
     ) -> None:
+        """action: what BigQuery's jobs are labelled with; default the action of the request."""
         settings, clock = services.settings, services.clock
         self._services = services
         self._request = request
-        self._run_id = run_id
-        self._events = events
+        self._now = clock.now()
+        self._run_id = _new_run_id(self._now)
+        self._events = EventLog(self._run_id, sink, watcher)
         self._started = clock.monotonic()
         self._deadline = Deadline.after(clock, settings.time_budget_seconds, stopped)
         self._session = BigQuerySession(
-            services.bigquery, settings.bigquery, run_id, request.action
+            services.bigquery, settings.bigquery, self._run_id, action or request.action
         )
         tables = LedgerTables(self._session, settings.ledger)
         self._ledger = BigQueryLedger(tables)
         longest_write = settings.aito.timeout_seconds
-        self._lease = RunLease(LeaseTable(tables), run_id, clock, longest_write)
-        self._target = AitoTarget(self._transport())
-
-    def _transport(self) -> Transport:
-        aito = self._services.settings.aito
-        return Transport(
-            aito.url,
-            self._services.secret,
-            aito.timeout_seconds,
-            self._services.limiter,
-            self._deadline,
-            self._before_repetition,
-        )
+        self._lease = RunLease(LeaseTable(tables), self._run_id, clock, longest_write)
+        self._target = AitoTarget(_transport(services, self._deadline, self._before_repetition))
 
     def _before_repetition(self, what: str, answer: str, attempt: int) -> None:
         """Time has passed before a request is repeated, and perhaps the lease with it."""
@@ -125,12 +157,12 @@ class _Builder:
         message = f"{what}: {answer}; sending it again"
         self._events("request_retried", message, "WARNING", attempt=attempt)
 
-    def context(self, now: int) -> RunContext:
+    def context(self) -> RunContext:
         """What all tables of the run share."""
         settings = self._services.settings
         return RunContext(
             run_id=self._run_id,
-            now=now,
+            now=int(self._now),
             request=self._request,
             settings=settings,
             target=self._target,
@@ -159,6 +191,21 @@ class _Builder:
             clock=context.clock,
             deadline=context.deadline,
         )
+
+
+def _transport(
+    services: Services, deadline: Deadline, on_repeat: OnRepeat = lambda *_: None
+) -> Transport:
+    aito = services.settings.aito
+    return Transport(
+        aito.url, services.secret, aito.timeout_seconds, services.limiter, deadline, on_repeat
+    )
+
+
+def _new_run_id(now: float) -> str:
+    """now: epoch seconds."""
+    moment = datetime.fromtimestamp(now, UTC)
+    return f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
 def _publisher(topic: str | None) -> Callable[[Mapping[str, Any]], None] | None:

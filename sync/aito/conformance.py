@@ -7,9 +7,11 @@ those that a killed run left behind are swept by the next run after an hour.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from sync.aito.checks import CHECKS, Check
@@ -22,6 +24,7 @@ from sync.base.errors import ActionRequired, SyncError
 
 SWEEP_SECONDS = 3600.0  # A run of the checks takes minutes: what is older was left behind.
 VERSION_SECONDS = 10.0
+WHOLE_SECONDS = 1500.0  # for everything: the checks, the wait for an expiry, the clean-up
 MAX_SECONDS = 300.0  # for the checks, without the wait for an expiry
 RESERVED_CALLS = 25  # of MAX_CALLS, to remove the tables at the end
 
@@ -51,6 +54,48 @@ class CheckResult:
             return f"UNKNOWN  {self.check.name}: {self.found}"
         return f"DIFFERS  {self.check.name}: {self.found}. {self.check.otherwise}"
 
+    def to_json(self) -> dict[str, str]:
+        """The result for a program."""
+        return {
+            "check": self.check.name,
+            "outcome": self.outcome.value,
+            "assumed": self.check.assumed,
+            "found": self.found,
+            "otherwise": self.check.otherwise,
+        }
+
+
+@dataclass(frozen=True)
+class ConformanceReport:
+    """All results. build: as Aito names it. date: ISO 8601, when the checks began."""
+
+    url: str
+    build: str
+    date: str
+    results: tuple[CheckResult, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether Aito behaves otherwise than assumed."""
+        return any(result.outcome is Outcome.DIFFERS for result in self.results)
+
+    @property
+    def summary(self) -> str:
+        """How many checks came to which outcome, and where and when."""
+        counts = Counter(result.outcome for result in self.results)
+        numbers = ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome)
+        return f"{numbers}; {self.url}, build {self.build}, {self.date}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The report for a program."""
+        return {
+            "url": self.url,
+            "build": self.build,
+            "date": self.date,
+            "differs": self.differs,
+            "checks": [result.to_json() for result in self.results],
+        }
+
 
 def run_conformance(
     transport: Transport,
@@ -59,20 +104,33 @@ def run_conformance(
     read_only: bool = False,
     wait: bool = False,
     clock: Clock | None = None,
+    on_result: Callable[[CheckResult], None] = lambda _: None,
 ) -> list[CheckResult]:
     """Run the checks and return their results in order.
 
     configured: names of the configured tables, which are never touched.
     read_only: make no table, for a read-only key. wait: for the expiry of a result, 15 minutes.
+    on_result: is called after each check.
     Raises ActionRequired when a configured name begins with the prefix, or the key is wrong.
     """
     refuse_configured(configured)
     probe = Probe(transport, clock or Clock(), wait)
     if read_only:
-        return [_result(check, probe) for check in CHECKS if check.reads_only]
+        return _results([check for check in CHECKS if check.reads_only], probe, on_result)
     _sweep(transport, probe)
     with _cleaned(probe):
-        return [_result(check, probe) for check in CHECKS]
+        return _results(CHECKS, probe, on_result)
+
+
+def _results(
+    checks: Sequence[Check], probe: Probe, on_result: Callable[[CheckResult], None]
+) -> list[CheckResult]:
+    results = []
+    for check in checks:
+        result = _result(check, probe)
+        on_result(result)
+        results.append(result)
+    return results
 
 
 def refuse_configured(configured: Collection[str]) -> None:

@@ -14,12 +14,13 @@ from typing import Any
 
 import click
 
-from sync import __version__
+from sync import __version__, app
 from sync.app import Services, facts, run
 from sync.base.errors import BadRequest, ConfigError, SyncError
 from sync.base.events import ProgressWatcher, Sink
 from sync.entry import answer, terminal
 from sync.entry.request import request as validated
+from sync.entry.request import request_for
 from sync.entry.signals import stop_on_signal
 from sync.entry.waiting import is_running, wait_for_evaluations
 from sync.model.request import Request
@@ -209,7 +210,59 @@ def rejects(common: Common, /, **options: Any) -> int:
     return _show(terminal.rejects, common, options)
 
 
+@cli.command()
+@click.argument("table")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@CONFIG
+@JSON
+@click.pass_obj
+def reset(common: Common, /, **options: Any) -> int:
+    """Drop a table in Aito and forget its checkpoint; the next sync loads it anew."""
+    services, as_json = _services(common, options)
+    known = [table.name for table in services.settings.tables]
+    (name,) = validated({"tables": [options["table"]]}, known).tables or ()
+    sink, _ = _screen(as_json)
+    plan = app.plan_reset(services, name, sink)
+    if not plan.is_empty:
+        click.echo(terminal.reset_question(plan), err=True)
+        if not (options["yes"] or _confirmed(f"Reset {name}?")):
+            click.echo("nothing was changed", err=True)
+            return answer.EXIT_FAILED
+        plan = app.reset(services, name, sink)
+    body = {**plan.to_json(), "reset": not plan.is_empty}
+    _print(body if as_json else terminal.reset_done(plan))
+    return answer.EXIT_OK
+
+
+@cli.command()
+@click.option("--read-only", is_flag=True, help="Make no table: for a read-only key.")
+@click.option("--wait", is_flag=True, help="Wait for the expiry of a result too: 15 minutes.")
+@CONFIG
+@JSON
+@click.pass_obj
+def conformance(common: Common, /, **options: Any) -> int:
+    """Check with throw-away tables that Aito behaves as the sync assumes."""
+    services, as_json = _services(common, options)
+
+    def show(line: str) -> None:
+        click.echo(line, err=as_json)
+
+    report = app.conformance(
+        services, read_only=options["read_only"], wait=options["wait"], on_line=show
+    )
+    _print(report.to_json() if as_json else report.summary)
+    return answer.EXIT_FAILED if report.differs else answer.EXIT_OK
+
+
 # --- what commands do
+
+
+def _confirmed(question: str) -> bool:
+    """Ask on stderr, where a program that reads stdout does not look. No answer means no."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        return False
 
 
 def _services(common: Common, options: dict[str, Any]) -> tuple[Services, bool]:
@@ -221,17 +274,13 @@ def _services(common: Common, options: dict[str, Any]) -> tuple[Services, bool]:
     return Services.from_environment(), as_json
 
 
-def _known(services: Services) -> list[str]:
-    return [table.name for table in services.settings.tables]
-
-
 def _run(command: str, common: Common, options: dict[str, Any]) -> int:
     """Run the engine and print what it did."""
     wait = options.pop("wait")
     if wait and command not in HAS_EVALUATIONS:
         raise BadRequest("'--wait' goes with the commands sync and watch")
     services, as_json = _services(common, options)
-    request = validated(_fields(command, options), _known(services))
+    request = request_for(services.settings, _fields(command, options))
     stopped = stop_on_signal()
     sink, watcher = _screen(as_json)
     report = run(services, request, sink, stopped, watcher)
@@ -284,7 +333,7 @@ def _show(as_text: Callable[[Any], str], common: Common, options: dict[str, Any]
     """Print what the ledger knows."""
     services, as_json = _services(common, options)
     names = _split(options["tables"]) if options["tables"] else None
-    request = validated({"tables": names}, _known(services))
+    request = request_for(services.settings, {"tables": names})
     found = _facts(services, request.tables)
     _print(found if as_json else as_text(found))
     return answer.EXIT_OK

@@ -14,6 +14,7 @@ from sync.config import Settings
 from sync.entry import answer, message, notices
 from sync.entry.answer import Answer
 from sync.entry.request import request as validated
+from sync.entry.request import request_for
 from sync.pipeline import unexpected
 
 HELP = "POST / runs, GET / shows the status"
@@ -57,7 +58,7 @@ def _run(request: flask.Request, services: GetServices, stopped: GetStopped) -> 
             EventLog("")("run_done", reason, status="ok", http_status=200)
             return answer.of_nothing_to_do(reason)
         fields = {"tables": notices.readers(settings, received.notice), **fields}
-    wanted = validated(fields, [table.name for table in settings.tables])
+    wanted = request_for(settings, fields)
     return answer.of_report(run(services(), wanted, stopped=stopped()))
 
 

@@ -68,19 +68,27 @@ def nothing_to_do(settings: Settings, notice: Notice) -> str | None:
     ledger = settings.ledger.rpartition(".")[2]
     if notice.dataset == ledger:
         return f"{notice.what}: it wrote to the ledger of this sync; nothing was run"
+    found = _readers(settings, notice)
+    if found and not any(table.enabled for table in found):
+        return f"{notice.what}: all tables that read it have `enabled: false`; nothing was run"
     return None
 
 
 def readers(settings: Settings, notice: Notice) -> list[str] | None:
-    """The tables whose `source` or `query` names the table of a notice. None: sync all.
+    """The enabled tables whose `source` or `query` names the table of a notice. None: sync all.
 
     A view may read what is named, without a word of it in the settings. So all tables are synced
     when none names it.
     """
-    if notice.dataset is None:
-        return None
-    found = [table.name for table in settings.tables if _reads(table, notice)]
+    found = [table.name for table in _readers(settings, notice) if table.enabled]
     return found or None
+
+
+def _readers(settings: Settings, notice: Notice) -> list[TableSettings]:
+    """The tables, disabled ones too, that name the table of a notice."""
+    if notice.dataset is None:
+        return []
+    return [table for table in settings.tables if _reads(table, notice)]
 
 
 def _reads(table: TableSettings, notice: Notice) -> bool:

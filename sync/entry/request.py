@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from sync.base.errors import BadRequest
-from sync.config import Frozen
+from sync.config import Frozen, Settings
 from sync.config.problems import quote, suggest
 from sync.model.request import Action, Request
 
@@ -66,10 +66,22 @@ class Fields(Frozen):
 FIELDS = {name: str(field.description) for name, field in Fields.model_fields.items()}
 
 
-def request(fields: Mapping[str, Any], known: Collection[str] | None = None) -> Request:
+def request_for(settings: Settings, fields: Mapping[str, Any]) -> Request:
+    """The request that the fields describe, for this configuration. Raises BadRequest."""
+    known = [table.name for table in settings.tables]
+    disabled = [table.name for table in settings.tables if not table.enabled]
+    return request(fields, known, disabled)
+
+
+def request(
+    fields: Mapping[str, Any],
+    known: Collection[str] | None = None,
+    disabled: Collection[str] = (),
+) -> Request:
     """The request that the fields describe.
 
     `known` holds the names of the configured tables. None: they are not known yet.
+    `disabled` holds those that have `enabled: false`.
     Raises BadRequest, which lists every mistake.
     """
     wrong = _wrong_names(fields)
@@ -78,6 +90,7 @@ def request(fields: Mapping[str, Any], known: Collection[str] | None = None) -> 
     parsed = _parse_the_rest(fields, wrong)
     problems += _contradictions(parsed)
     problems += _unknown_tables(parsed, known)
+    problems += _disabled_tables(parsed, disabled)
     if problems:
         raise BadRequest("; ".join(problems))
     return _request(parsed)
@@ -151,6 +164,16 @@ def _unknown_tables(fields: Fields, known: Collection[str] | None) -> list[str]:
         for name in absent[:MAX_NAMED]
     ]
     return described + _and_more(absent, "unknown tables")
+
+
+def _disabled_tables(fields: Fields, disabled: Collection[str]) -> list[str]:
+    named = [name for name in dict.fromkeys(fields.tables or ()) if name in disabled]
+    described = [
+        f"table {_shown(name)} has `enabled: false` in the configuration; enable it, or leave it "
+        "out of 'tables'"
+        for name in named[:MAX_NAMED]
+    ]
+    return described + _and_more(named, "disabled tables")
 
 
 def _and_more(names: list[str], what: str) -> list[str]:

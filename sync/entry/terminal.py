@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
 from sync.model.report import COUNTS, RunReport, TableReport
+from sync.pipeline import ResetPlan
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
@@ -186,6 +187,37 @@ def rejects(facts: Facts) -> str:
         for reject in table["rejects"]
     ]
     return "\n".join(lines) or "no open rejects"
+
+
+# --- reset
+
+
+def reset_question(plan: ResetPlan) -> str:
+    """What a reset would remove."""
+    removed = " and ".join(_removed(plan))
+    return (
+        f"{plan.table}: a reset removes {removed}. The next sync loads the table anew; "
+        "rows that the source no longer has do not come back."
+    )
+
+
+def _removed(plan: ResetPlan) -> Iterable[str]:
+    if plan.rows is not None:
+        newest = ""
+        if plan.watermark is not None:
+            newest = f" (watermark {_time(plan.watermark):%Y-%m-%d %H:%M} UTC)"
+        yield f"Aito's table with {_rows(plan.rows)}{newest}"
+    if plan.checkpoint is not None and plan.checkpoint.updated_at is not None:
+        yield f"its checkpoint of {plan.checkpoint.updated_at:%Y-%m-%d %H:%M} UTC"
+    if plan.fresh is not None:
+        yield f"{plan.fresh}, which a broken-off run left behind"
+
+
+def reset_done(plan: ResetPlan) -> str:
+    """What a reset has removed."""
+    if plan.is_empty:
+        return f"{plan.table}: nothing to reset; Aito has no such table, and no checkpoint is known"
+    return f"{plan.table}: reset; the next sync loads it anew"
 
 
 def _rows(count: int) -> str:

@@ -118,6 +118,11 @@ class Target(Protocol):
         """How many rows one answer can hold."""
         ...
 
+    @property
+    def calls(self) -> int:
+        """How many requests the target may have received from this object so far."""
+        ...
+
     def schema(self) -> TargetSchema:
         """Everything that the target holds, by name."""
         ...

@@ -110,6 +110,7 @@ class RunReport:
     request: Request
     tables: list[TableReport]
     seconds: float = 0.0
+    aito_calls: int = 0
     continued: bool = False  # the rest was requested on the topic
     error: str | None = None  # what kept the whole run from starting
 
@@ -147,6 +148,7 @@ class RunReport:
             "status": self.status,
             "dry_run": self.request.dry_run,
             "seconds": round(self.seconds, 3),
+            "aito_calls": self.aito_calls,
             "tables": [table.to_json() for table in self.tables],
         }
         if self.error is not None:

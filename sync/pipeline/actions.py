@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
 from sync.base.errors import SyncError
 from sync.model.checkpoint import Checkpoint
 from sync.model.columns import TargetTable
 from sync.model.plan import Plan
 from sync.model.request import Request
+from sync.pipeline import checkpoints
 from sync.pipeline.definition import definition
 from sync.pipeline.load import Loaded, load
 from sync.pipeline.plan import Situation, estimate, make_plan, report_plan
@@ -136,9 +136,11 @@ def _execute(
     try:
         step(run, ready, loaded)
     except SyncError:
-        _save(run, before, _interrupted(before, run, ready, loaded))
+        after = _interrupted(before, run, ready, loaded)
+        checkpoints.save(run.ledger, run.clock, before, after)
         raise
-    _save(run, before, _completed(before, run, ready, loaded))
+    after = _completed(before, run, ready, loaded)
+    checkpoints.save(run.ledger, run.clock, before, after)
 
 
 def _interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
@@ -173,13 +175,3 @@ def _settled(before: Checkpoint, plan: Plan, loaded: Loaded, *, verified: bool) 
         starts = [plan.window.start, *([] if since is None else [since])]
         since = min(starts)
     return replace(before, unsettled_since=since)
-
-
-def _save(run: TableRun, before: Checkpoint, after: Checkpoint) -> None:
-    """Write a checkpoint that says something new."""
-    if after == before:
-        return
-    now = run.clock.utc()
-    if before.updated_at is not None:  # the latest row counts, whatever the clock says
-        now = max(now, before.updated_at + timedelta(microseconds=1))
-    run.ledger.save_checkpoint(replace(after, updated_at=now))

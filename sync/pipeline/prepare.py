@@ -12,8 +12,8 @@ from sync.model.plan import Changes
 from sync.pipeline.table_run import TableRun
 
 REMEDY = (
-    "change `columns` in the configuration to match, or drop the table in Aito and let the next "
-    "sync make it"
+    "change `columns` in the configuration to match, or run `python -m sync reset {table}`, which "
+    "drops Aito's table; the next sync loads it anew"
 )
 
 
@@ -34,7 +34,8 @@ def needed_changes(run: TableRun, wanted: Sequence[Column], schema: TargetSchema
     difference = run.target.compare(run.name, addable, held)
     if difference.problems:
         problems = "\n".join(f"  - {problem}" for problem in difference.problems)
-        raise SchemaMismatch(f"{run.name}: Aito's table differs:\n{problems}\nRemedy: {REMEDY}.")
+        remedy = REMEDY.format(table=run.name)
+        raise SchemaMismatch(f"{run.name}: Aito's table differs:\n{problems}\nRemedy: {remedy}.")
     return Changes(add=difference.missing)
 
 

@@ -61,6 +61,7 @@ class Run:
         report = RunReport(context.run_id, request, [self._reports[name] for name in names])
         report.continued = self._continue(report)
         report.seconds = context.clock.monotonic() - context.started
+        report.aito_calls = context.target.calls
         self._log_end(report)
         return report
 
@@ -77,6 +78,7 @@ class Run:
             status=report.status,
             http_status=report.http_status,
             seconds=round(report.seconds, 3),
+            aito_calls=report.aito_calls,
         )
 
     # -- the kinds of runs

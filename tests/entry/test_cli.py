@@ -21,6 +21,7 @@ from sync.base.clock import Clock
 from sync.entry import commands
 from sync.entry.terminal import Progress
 from sync.entry.waiting import wait_for_evaluations
+from tests.entry.conftest import Inside
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = [SchemaField("id", "STRING"), SchemaField("at", "TIMESTAMP")]
@@ -50,30 +51,6 @@ def shell(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProce
         text=True,
         timeout=120,
     )
-
-
-class Inside:
-    """Runs a command in this process: quicker, for commands that set no signal handler."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch, self._capsys = monkeypatch, capsys
-
-    def __call__(
-        self, environ: dict[str, str], *arguments: str
-    ) -> subprocess.CompletedProcess[str]:
-        """The exit status and what was printed."""
-        for name, value in environ.items():
-            self._monkeypatch.setenv(name, value)
-        self._capsys.readouterr()
-        status = commands.main(arguments)
-        printed = self._capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, status, printed.out, printed.err)
-
-
-@pytest.fixture
-def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
-    """Runs a command in this process."""
-    return Inside(monkeypatch, capsys)
 
 
 def test_check_then_sync(stack: Stack, environ: dict[str, str]) -> None:

@@ -78,6 +78,17 @@ def test_one_bad_table_does_not_stop_the_others(
     }
 
 
+def test_a_disabled_table_that_is_named_is_a_400(function: Function, write: Any) -> None:
+    """It is not ignored without a word. A request that names no table leaves it alone."""
+    off = table("door_off", "door.rows", enabled=False)
+    write(off, table("door_good", "door.rows"))
+    status, answer = function.post({"tables": ["door_off", "door_good"]})
+    assert status == 400
+    assert "'door_off' has `enabled: false`" in answer["error"]
+    status, answer = function.post({})
+    assert (status, [each["table"] for each in answer["tables"]]) == (200, ["door_good"])
+
+
 def test_a_broken_configuration_is_told_until_it_is_mended(
     function: Function, config: Path, write: Any
 ) -> None:

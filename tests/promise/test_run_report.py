@@ -25,6 +25,18 @@ def refusals_quote_the_row(stack: Stack) -> Iterator[None]:
     stack.aito.refusal_status = 400
 
 
+def test_calls_of_aito_are_counted(stack: Stack) -> None:
+    """Answer and log carry the number of requests that Aito got from the run."""
+    bench = Workbench(stack, "told_calls")
+    bench.put(row(f"k{i}", bench.now - 30 - i) for i in range(5))
+    stack.aito.reset_stats()
+    report = bench.run()
+    received = stack.aito.total()
+    assert received > 0
+    assert report.to_json()["aito_calls"] == received
+    assert bench.event("run_done")["aito_calls"] == received
+
+
 def everything_reported(bench: Workbench, report: RunReport) -> str:
     """Every log line, the answer, and the run's row in the ledger."""
     runs = bench.sql(f"SELECT * FROM `{bench.ledger}.runs`")

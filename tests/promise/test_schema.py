@@ -27,7 +27,8 @@ def test_a_table_that_differs_fails_before_any_row_moves(bench: Workbench) -> No
         "extra: not in Aito",
         "must: not nullable in Aito",
         "schema_odd: Aito's table differs:\n  - ",
-        "\nRemedy: change `columns` in the configuration to match, or drop the table in Aito and",
+        "\nRemedy: change `columns` in the configuration to match, or run",
+        "`python -m sync reset schema_odd`",
     ):
         assert part in (failed.error or "")
     assert bench.aito.rows("schema_odd") == []

@@ -208,3 +208,22 @@ def test_a_request_is_no_notice(content: dict[str, Any]) -> None:
     """What has the fields of a request is validated as one."""
     received = message.read({}, json.dumps(content).encode())
     assert (received.notice, received.fields) == (None, content)
+
+
+DISABLED = config.parse("""
+aito: {url: https://my-db.aito.app}
+ledger: my-project.aito_sync
+tables:
+  - {name: a, source: site.pages, key: id, cursor: {source: t, column: u}, enabled: false}
+  - {name: b, source: site.pages, key: id, cursor: {source: t, column: u}}
+  - {name: c, source: site.users, key: id, cursor: {source: t, column: u}, enabled: false}
+""")
+
+
+def test_a_notice_leaves_disabled_tables_alone() -> None:
+    """It syncs the enabled readers. When all readers are disabled, nothing is run."""
+    pages = notices.Notice("a transfer", None, "site", "pages")
+    users = notices.Notice("a transfer", None, "site", "users")
+    assert notices.nothing_to_do(DISABLED, pages) is None
+    assert notices.readers(DISABLED, pages) == ["b"]
+    assert "`enabled: false`" in (notices.nothing_to_do(DISABLED, users) or "")

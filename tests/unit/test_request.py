@@ -275,6 +275,16 @@ def test_what_is_refused(name: str) -> None:
     assert len(str(error.value)) < 400
 
 
+def test_a_disabled_table_cannot_be_named() -> None:
+    """A table with `enabled: false` is refused in words. The others may be named."""
+    disabled = ["request_user"]
+    with pytest.raises(BadRequest, match=r"'request_user' has `enabled: false`") as error:
+        request({"tables": list(TABLES)}, TABLES, disabled)
+    assert "request_web" not in str(error.value)
+    assert request({"tables": ["request_web"]}, TABLES, disabled).tables == ("request_web",)
+    assert request({}, TABLES, disabled).tables is None
+
+
 def test_long_nonsense_is_cut() -> None:
     """A name of a megabyte does not come back whole, and of many names a few are named."""
     many = [f"table_{number}" for number in range(100_000)]
