@@ -16,6 +16,7 @@ from sync.entry.answer import Answer
 from sync.entry.request import request as validated
 from sync.entry.request import request_for
 from sync.pipeline import unexpected
+from sync.status import page
 
 HELP = "POST / runs, GET / shows the status"
 # A request is a few hundred bytes, a log entry at most 256 kB, and base64 adds a third.
@@ -86,8 +87,6 @@ def _body(request: flask.Request) -> bytes:
 def _show(request: flask.Request, services: GetServices) -> flask.Response:
     if request.args.get("format") == "json":
         return _response(Answer(200, facts(services())))
-    from sync.status import page  # Jinja2 is for those who look, not for every run
-
     try:
         return flask.Response(page.render(facts(services())), headers=page.HEADERS)
     except SyncError as error:
