@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sync import config, pipeline, status
+from sync import config, evaluation, pipeline, status
 from sync.aito import AitoTarget, RateLimiter, Transport
 from sync.aito.conformance import WHOLE_SECONDS, ConformanceReport, build, run_conformance
 from sync.aito.transport import OnRepeat
@@ -18,6 +18,7 @@ from sync.base.clock import Clock, Deadline
 from sync.base.events import EventLog, ProgressWatcher, Sink, to_stdout
 from sync.bigquery import BigQueryClient, BigQuerySession, BigQuerySource, make_client
 from sync.config import Settings, TableSettings
+from sync.evaluation import EvaluationContext
 from sync.gcp import Secret, api_key, publish
 from sync.ledger import BigQueryLedger, LeaseTable, LedgerTables, RunLease
 from sync.model.report import RunReport
@@ -25,6 +26,7 @@ from sync.model.request import Request
 from sync.pipeline import ResetPlan, RunContext, TableRun, run_tables
 
 DEFAULT_CONFIG = Path(__file__).parents[1] / "sync.yaml"
+WAIT_SECONDS = 7_200.0  # an evaluation that takes longer is collected by a later `watch`
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,22 @@ def run(
     context = builder.context()
     chosen = [table for table in services.settings.parents_first() if _is_chosen(table, request)]
     return run_tables(context, [builder.table_run(context, table) for table in chosen])
+
+
+def wait_for_evaluations(
+    services: Services,
+    tables: Collection[str] | None,
+    sink: Sink = to_stdout,
+    stopped: Callable[[], bool] = lambda: False,
+) -> None:
+    """Collect the evaluations of the named tables until none is open or due. None: of all tables.
+
+    Takes WAIT_SECONDS at most. stopped: whether to end now. Raises what the ledger raises.
+    """
+    request = Request("watch")
+    builder = _Builder(services, request, sink, stopped, seconds=WAIT_SECONDS)
+    configured = services.settings.tables
+    evaluation.wait_for(builder.evaluation_context(), configured, WAIT_SECONDS, tables)
 
 
 def plan_reset(services: Services, name: str, sink: Sink = to_stdout) -> ResetPlan:
@@ -131,8 +149,12 @@ class _Builder:
         stopped: Callable[[], bool] = lambda: False,
         watcher: ProgressWatcher | None = None,
         action: str | None = None,
+        seconds: float | None = None,
     ) -> None:
-        """action: what BigQuery's jobs are labelled with; default the action of the request."""
+        """action: what BigQuery's jobs are labelled with; default the action of the request.
+
+        seconds: how long it may take; default time_budget_seconds.
+        """
         settings, clock = services.settings, services.clock
         self._services = services
         self._request = request
@@ -140,7 +162,8 @@ class _Builder:
         self._run_id = _new_run_id(self._now)
         self._events = EventLog(self._run_id, sink, watcher)
         self._started = clock.monotonic()
-        self._deadline = Deadline.after(clock, settings.time_budget_seconds, stopped)
+        budget = settings.time_budget_seconds if seconds is None else seconds
+        self._deadline = Deadline.after(clock, budget, stopped)
         self._session = BigQuerySession(
             services.bigquery, settings.bigquery, self._run_id, action or request.action
         )
@@ -173,6 +196,17 @@ class _Builder:
             deadline=self._deadline,
             publish=_publisher(settings.topic),
             started=self._started,
+        )
+
+    def evaluation_context(self) -> EvaluationContext:
+        """What evaluations work with, outside of a run over tables."""
+        return EvaluationContext(
+            self._run_id,
+            self._target,
+            self._ledger,
+            self._events,
+            self._services.clock,
+            self._deadline,
         )
 
     def table_run(self, context: RunContext, table: TableSettings) -> TableRun:

@@ -29,7 +29,7 @@ from google.cloud.bigquery import Client, SchemaField
 from local import bigquery
 from local.aito.server import Aito
 from local.stack import Stack
-from sync.app import Services, facts, run
+from sync.app import Services, facts, run, wait_for_evaluations
 from sync.base.clock import Clock
 from sync.bigquery import BigQuerySource
 from sync.bigquery.session import label
@@ -288,6 +288,12 @@ class Workbench:
             assert report.tables[-1].verified
             self.assert_both_ends_equal()
         return report.tables[-1]
+
+    def wait(self, *tables: Row, clock: Clock, **settings: Any) -> None:
+        """Wait for the evaluations of the tables, as `--wait` does. settings: as of `configure`."""
+        self.events = []
+        with mock.patch.dict("os.environ", self.environment(*tables, **settings)):
+            wait_for_evaluations(self._services(clock), None, self.events.append)
 
     def run_until_ok(self, calls: int = 3, **options: Any) -> list[RunReport]:
         """At most `calls` runs, the last of which is ok. Then both ends are equal."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,6 @@ from sync.entry import answer, terminal
 from sync.entry.request import request as validated
 from sync.entry.request import request_for
 from sync.entry.signals import stop_on_signal
-from sync.entry.waiting import is_running, wait_for_evaluations
-from sync.model.request import Request
 from sync.pipeline import unexpected
 
 PROG = "python -m sync"
@@ -289,26 +287,14 @@ def _run(command: str, common: Common, options: dict[str, Any]) -> int:
     text = terminal.summary(report, command)
     exit_status = made.exit_status
     if wait and report.status == "ok" and not request.dry_run:
-        found = _wait(services, request, sink, stopped)
+        app.wait_for_evaluations(services, request.tables, sink, stopped)
+        found = _facts(services, request.tables)
         body = {**body, "evaluations": terminal.evaluations(found)}
         text = f"{text}\n{terminal.evaluation_lines(found)}"
-        exit_status = answer.EXIT_CALL_AGAIN if is_running(found) else exit_status
+        if terminal.any_evaluation_runs(found):
+            exit_status = answer.EXIT_CALL_AGAIN
     _print(body if as_json else text)
     return exit_status
-
-
-def _wait(
-    services: Services, request: Request, sink: Sink, stopped: Callable[[], bool]
-) -> Mapping[str, Any]:
-    """The facts of the request's tables when their evaluations have ended."""
-
-    def collect() -> None:
-        run(services, Request("watch", request.tables), sink, stopped)
-
-    def look() -> dict[str, Any]:
-        return _facts(services, request.tables)
-
-    return wait_for_evaluations(collect, look, stopped, services.clock)
 
 
 def _fields(command: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -140,6 +140,11 @@ def evaluations(facts: Facts) -> list[dict[str, Any]]:
     ]
 
 
+def any_evaluation_runs(facts: Facts) -> bool:
+    """Whether the end of any evaluation is not on record."""
+    return any(each["running"] for each in evaluations(facts))
+
+
 def evaluation_lines(facts: Facts) -> str:
     """What is known of each evaluation, a line each."""
     lines = [

@@ -7,7 +7,7 @@ minutes; `--wait` looks more often. A look without an open or due evaluation cos
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from sync.base.clock import Deadline
@@ -38,26 +38,56 @@ def resume(
 
 
 def wait_for(
-    context: EvaluationContext, tables: Sequence[TableSettings], seconds: float
+    context: EvaluationContext,
+    tables: Sequence[TableSettings],
+    seconds: float,
+    names: Collection[str] | None = None,
 ) -> list[EvaluationRecord]:
     """Collect and start evaluations until none is open or due, for so many seconds at most.
 
-    Returns all recent evaluations in their last known state. Raises what the ledger raises.
+    tables: all tables of the configuration. names: those whose evaluations are waited for; None:
+    all. Returns all recent evaluations in their last known state. Raises what the ledger raises.
     """
     deadline = Deadline.after(context.clock, seconds, context.deadline.stopped)
     context = dataclasses.replace(context, deadline=deadline)
-    names = [table.name for table in tables]
-    records = context.ledger.watch_records(names, context.clock.utc() - MEMORY, context.clock.utc())
-    known, wait = list(records.evaluations), FIRST_WAIT
+    chosen = [table for table in tables if names is None or table.name in names]
+    chosen_names = [table.name for table in chosen]
+    now = context.clock.utc()
+    records = context.ledger.watch_records(chosen_names, now - MEMORY, now)
+    known, pause = list(records.evaluations), FIRST_WAIT
     while True:
         known = look(context, tables, known, everything=True)
-        started = _start_due(context, tables, records.syncs, known)
+        started = _start_due(context, chosen, records.syncs, known)
         if started:
             known.append(started)
-        if deadline.over or running_one(known) is None:
+        if deadline.over or not _is_awaited(context, chosen, records.syncs, known):
             return known
-        context.clock.sleep(min(wait, deadline.left))
-        wait = min(2 * wait, LONGEST_WAIT)
+        _pause(context, pause)
+        pause = min(2 * pause, LONGEST_WAIT)
+
+
+def _is_awaited(
+    context: EvaluationContext,
+    tables: Sequence[TableSettings],
+    syncs: Syncs,
+    known: Sequence[EvaluationRecord],
+) -> bool:
+    """Whether an evaluation of the tables runs, or is due and has to wait for another one."""
+    running = running_one(known)
+    if running is None:
+        return False
+    names = [table.name for table in tables]
+    runs = any(record.is_open and record.table in names for record in known)
+    return runs or bool(_due(context, tables, syncs, known))
+
+
+def _pause(context: EvaluationContext, seconds: float) -> None:
+    """Sleep so long. The end of the deadline, and a request to stop, end the pause."""
+    left = seconds
+    while left > 0 and not context.deadline.over:
+        step = min(1.0, left, context.deadline.left)
+        context.clock.sleep(step)
+        left -= step
 
 
 def _start_due(
@@ -67,11 +97,7 @@ def _start_due(
     known: Sequence[EvaluationRecord],
 ) -> EvaluationRecord | None:
     """Start the evaluation that is due and has waited longest, unless one runs."""
-    due = [
-        candidate
-        for candidate, synced_at in _candidates(tables, syncs)
-        if _is_due(context, candidate, synced_at, known)
-    ]
+    due = _due(context, tables, syncs, known)
     if not due or running_one(known):
         return None
     try:
@@ -81,6 +107,19 @@ def _start_due(
         context.events("evaluation_failed", message, "WARNING")
         return None
     return start_first(context, longest_waiting(due, known), schema)
+
+
+def _due(
+    context: EvaluationContext,
+    tables: Sequence[TableSettings],
+    syncs: Syncs,
+    known: Sequence[EvaluationRecord],
+) -> list[Candidate]:
+    return [
+        candidate
+        for candidate, synced_at in _candidates(tables, syncs)
+        if _is_due(context, candidate, synced_at, known)
+    ]
 
 
 def _candidates(

@@ -17,10 +17,8 @@ from google.cloud.bigquery import SchemaField
 import sync
 from local import bigquery
 from local.stack import Stack
-from sync.base.clock import Clock
 from sync.entry import commands
 from sync.entry.terminal import Progress
-from sync.entry.waiting import wait_for_evaluations
 from tests.entry.conftest import Inside
 
 ROOT = Path(__file__).parents[2]
@@ -210,7 +208,7 @@ def test_failure_ends_with_one(stack: Stack, environ: dict[str, str]) -> None:
     assert shell(environ, "sync").returncode == 3
 
 
-EVALUATIONS = [{"name": "kind", "predict": "kind", "given": ["id"]}]
+EVALUATIONS = [{"name": name, "predict": "kind", "given": ["id"]} for name in ("kind", "again")]
 
 
 def test_waiting_for_evaluations(stack: Stack) -> None:
@@ -222,44 +220,34 @@ def test_waiting_for_evaluations(stack: Stack) -> None:
     path = stack.configure(name="cli_wait.yaml", tables=[table], ledger="cli_wait_ledger")
     done = shell(stack.environ(path), "sync", "--wait", "--json")
     assert done.returncode == 0, done.stderr
-    (evaluation,) = json.loads(done.stdout)["evaluations"]
-    assert (evaluation["table"], evaluation["name"]) == ("cli_wait", "kind")
-    assert (evaluation["running"], evaluation["latest"]["accuracy"]) == (None, 1.0)
+    evaluations = json.loads(done.stdout)["evaluations"]
+    assert [each["name"] for each in evaluations] == ["kind", "again"]
+    for each in evaluations:
+        assert (each["table"], each["running"]) == ("cli_wait", None)
+        assert each["latest"]["accuracy"] == 1.0
 
 
-def facts(*running: bool) -> dict[str, Any]:
-    """The facts of one table with evaluations that run, or do not."""
-    return {"tables": [{"evaluations": [{"running": each or None} for each in running]}]}
-
-
-def test_a_wait_looks_often_and_ends() -> None:
-    """It looks three times a minute, until nothing runs, a signal comes or two hours are over."""
-    time = [0.0]
-
-    def sleep(seconds: float) -> None:
-        time[0] += seconds
-
-    clock = Clock(now=lambda: 0, monotonic=lambda: time[0], sleep=sleep)
-    looks: list[float] = []
-
-    def wait(until: float, stopped_at: float = float("inf")) -> dict[str, Any]:
-        time[0] = 0
-        looks.clear()
-        return dict(
-            wait_for_evaluations(
-                lambda: looks.append(time[0]),
-                lambda: facts(False, time[0] < until),
-                lambda: time[0] >= stopped_at,
-                clock,
-            )
-        )
-
-    assert wait(until=50) == facts(False, False)
-    assert looks == [0, 20, 40, 60]
-    assert wait(until=50, stopped_at=33) == facts(False, True)
-    assert looks == [0, 20, 33]
-    assert wait(until=10**9) == facts(False, True)
-    assert looks[-1] == 7_200
+def test_watch_waits_too(stack: Stack, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`watch --wait` collects and starts what is open or due. What still runs ends with 3."""
+    fields = [*SCHEMA, SchemaField("kind", "STRING")]
+    rows = [{"id": str(i), "at": f"2024-01-{i + 1:02}T00:00:00Z", "kind": "x"} for i in range(25)]
+    bigquery.load(stack.bigquery.client(), "cli_watch.rows", fields, rows, truncate=True)
+    table = {**TABLE, "name": "cli_watch", "source": "cli_watch.rows", "evaluate": EVALUATIONS}
+    path = stack.configure(name="cli_watch.yaml", tables=[table], ledger="cli_watch_ledger")
+    environ = stack.environ(path)
+    stack.aito.job_seconds = 3600
+    assert shell(environ, "sync").returncode == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("sync.entry.commands.stop_on_signal", lambda: lambda: False)
+        patch.setattr("sync.app.WAIT_SECONDS", 0.1)
+        waited = inside(environ, "watch", "--wait")
+    stack.aito.job_seconds = 0
+    assert waited.returncode == 3
+    assert "evaluation kind: running" in waited.stdout
+    stack.aito.advance(3600)
+    done = shell(environ, "watch", "--wait")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("accuracy 1.000") == 2
 
 
 def test_progress() -> None:

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from local.stack import Function
-from tests.workbench import DAY, Workbench, iso, table
+from tests.workbench import DAY, Clock, Workbench, iso, table
 
 PAGES = {
     "id": "STRING",
@@ -585,6 +585,27 @@ def test_one_at_a_time(jobs: Workbench) -> None:
     jobs.run_ok(first, second, action="watch")
     assert events(jobs, "evaluation_started") == []
     assert [row["state"] for row in latest(jobs).values()] == ["finished"] * 3
+
+
+def test_a_wait_outlives_the_time_budget(jobs: Workbench) -> None:
+    """`--wait` has a time of its own: it collects and starts what comes after the run's."""
+    jobs.load_source("pages", PAGES, pages(60, jobs.now))
+    names = ("one", "two")
+    asked = [{"name": name, "predict": "source", "given": ["path"]} for name in names]
+    configured = web(jobs, *asked)
+    jobs.aito.job_seconds = 2000
+    jobs.run_ok(configured)
+    passed = [0.0]
+
+    def sleep(seconds: float) -> None:
+        passed[0] += seconds
+        jobs.aito.advance(seconds)
+
+    clock = Clock(lambda: jobs.now + passed[0], lambda: passed[0], sleep)
+    jobs.wait(configured, clock=clock, time_budget_seconds=600)
+    assert [each["state"] for each in latest(jobs).values()] == ["finished"] * 2
+    assert 4000 < passed[0] < 4100
+    assert [each["name"] for each in events(jobs, "evaluation_finished")] == ["one", "two"]
 
 
 def test_nothing_open_costs_no_request(jobs: Workbench) -> None:
