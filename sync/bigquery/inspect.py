@@ -102,9 +102,12 @@ class Inspector:
         try:
             return self._session.list_tables(dataset, f"dataset {dataset}")
         except NotFound as error:
-            names = self._session.list_datasets(project, f"project {project}")
-            hint = suggest(path.dataset, names) if names else f"{project} has no dataset"
-            raise BadRequest(f"no dataset '{path.dataset}' in {project}; {hint}") from error
+            raise self._no_dataset(path, project) from error
+
+    def _no_dataset(self, path: _Path, project: str) -> BadRequest:
+        names = self._session.list_datasets(project, f"project {project}")
+        hint = suggest(path.dataset, names, "it has") if names else "it has no dataset at all"
+        return BadRequest(f"no dataset '{path.dataset}' in the project {project}; {hint}")
 
     def _metadata(self, path: _Path) -> bigquery.Table:
         full = path.full(self._session.project)
@@ -112,7 +115,7 @@ class Inspector:
             return self._session.metadata(full, f"table {full}")
         except NotFound as error:
             tables = [each.table_id for each in self._listed(path)]
-            hint = suggest(str(path.table), tables) if tables else "the dataset is empty"
+            hint = suggest(str(path.table), tables, "it has") if tables else "it has no table"
             text = f"no table '{path.table}' in the dataset {path.dataset}; {hint}"
             raise BadRequest(text) from error
 

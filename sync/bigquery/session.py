@@ -110,8 +110,12 @@ class BigQuerySession:
             return self._client.get_table(path, retry=RETRY, timeout=CALL_SECONDS)
 
     def list_tables(self, dataset: str, what: str) -> list[Any]:
-        """The tables and views of `project.dataset`, as the API lists them."""
+        """The tables and views of `project.dataset`, as the API lists them.
+
+        Raises NotFound when the dataset is missing.
+        """
         with translated(what):
+            self._client.get_dataset(dataset, retry=RETRY, timeout=CALL_SECONDS)
             listed = self._client.list_tables(dataset, retry=RETRY, timeout=CALL_SECONDS)
             return list(listed)
 

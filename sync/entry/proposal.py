@@ -477,16 +477,23 @@ class _Table:
         return few and is_filled and is_repeated and is_category and not self._is_own(column)
 
     def _is_informative(self, column: ColumnFacts) -> bool:
-        rows = self._facts.rows or 0
-        distinct = column.distinct or 0
+        """Whether a column may tell something about another: its values, or its words, repeat."""
+        if column.repeated or self._is_time_or_key(column):
+            return False
+        if self._is_text(column):
+            return True
         is_value = column.type in ("STRING", "BOOLEAN", "INTEGER")
-        return is_value and 2 <= distinct <= rows // 2 and not self._is_own(column)
+        rows = self._facts.rows or 0
+        return is_value and 2 <= (column.distinct or 0) <= rows // 2
 
     def _is_own(self, column: ColumnFacts) -> bool:
-        """Whether a column is key, cursor or link, or a time."""
+        """Whether a column is key, time or link: nothing that is worth predicting."""
         is_link = (self._facts.source, column.name) in self._links
-        is_time = column.type == "INTEGER" and unit_of(column, self._now) is not None
-        return column.repeated or is_link or is_time or column in (self._key, self._cursor)
+        return column.repeated or is_link or self._is_time_or_key(column)
+
+    def _is_time_or_key(self, column: ColumnFacts) -> bool:
+        is_epoch = column.type == "INTEGER" and unit_of(column, self._now) is not None
+        return is_epoch or column in (self._key, self._cursor)
 
     def _predict_rank(self, column: ColumnFacts) -> tuple[bool, bool, int]:
         is_named = bool(words(column.name) & WORTH_PREDICTING)

@@ -107,23 +107,11 @@ def test_a_dataset_with_orders_and_customers(stack: Stack, init: Init, tmp_path:
             "updated_ms": 1_700_000_000_000 + n * 1_000,
             "note": f"please ring the bell number {n} twice",
             "status": ("paid", "open")[n % 2],
-            "odd name": "x",
         }
         for n in range(300)
     ]
-    fields = [
-        SchemaField(name, kind)
-        for name, kind in (
-            ("order_no", "INT64"),
-            ("customer_id", "INT64"),
-            ("updated_ms", "INT64"),
-            ("note", "STRING"),
-            ("status", "STRING"),
-        )
-    ]
-    for order in orders:
-        del order["odd name"]
-    bigquery.load(stack.bigquery.client(), "init_shop.orders", fields, orders, truncate=True)
+    fields = "order_no INT64, customer_id INT64, updated_ms INT64, note STRING, status STRING"
+    load(stack, "init_shop.orders", fields, orders)
     path = tmp_path / "sync.yaml"
     status, _, err = init("init_shop", "--aito", stack.aito.url, "-o", str(path))
     assert status == 0, err
