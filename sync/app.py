@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +16,12 @@ from sync.aito.conformance import WHOLE_SECONDS, ConformanceReport, build, run_c
 from sync.aito.transport import OnRepeat
 from sync.base.clock import Clock, Deadline
 from sync.base.events import EventLog, ProgressWatcher, Sink, to_stdout
-from sync.bigquery import BigQueryClient, BigQuerySession, BigQuerySource, make_client
-from sync.config import Settings, TableSettings
+from sync.bigquery import BigQueryClient, BigQuerySession, BigQuerySource, Inspector, make_client
+from sync.config import BigQuerySettings, Settings, TableSettings
 from sync.evaluation import EvaluationContext
 from sync.gcp import Secret, api_key, publish
 from sync.ledger import BigQueryLedger, LeaseTable, LedgerTables, RunLease
+from sync.model.inspection import ChooseLinks, Inspection
 from sync.model.report import RunReport
 from sync.model.request import Request
 from sync.pipeline import ResetPlan, RunContext, TableRun, run_tables
@@ -132,6 +133,23 @@ def facts(services: Services) -> dict[str, Any]:
     session = BigQuerySession(services.bigquery, settings.bigquery, "status", "status")
     ledger = BigQueryLedger(LedgerTables(session, settings.ledger))
     return status.facts(settings, ledger, services.clock)
+
+
+def inspect_tables(
+    names: Sequence[str], choose_links: ChooseLinks, clock: Clock | None = None
+) -> Inspection:
+    """Look at tables, views and datasets. Needs no configuration, and writes nothing.
+
+    choose_links: which columns to compare with the keys of other tables.
+    Raises BadRequest for a name that does not exist, AccessDenied, Unavailable.
+    """
+    clock = clock or Clock()
+    settings = BigQuerySettings()
+    session = BigQuerySession(make_client(settings), settings, "init", "init")
+    inspector = Inspector(session, settings.max_bytes_billed)
+    tables = inspector.tables(names)
+    links = inspector.links(choose_links(tables))
+    return inspector.result(tables, links, int(clock.now()))
 
 
 def _is_chosen(table: TableSettings, request: Request) -> bool:

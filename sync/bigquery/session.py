@@ -198,6 +198,22 @@ class BigQuerySession:
         with self._looking_for_dataset(), translated(what):
             return self._client.get_table(path, retry=RETRY, timeout=CALL_SECONDS)
 
+    def list_tables(self, dataset: str, what: str) -> list[Any]:
+        """The tables and views of `project.dataset`, as the API lists them.
+
+        Raises NotFound when the dataset is missing.
+        """
+        with translated(what):
+            self._client.get_dataset(dataset, retry=RETRY, timeout=CALL_SECONDS)
+            listed = self._client.list_tables(dataset, retry=RETRY, timeout=CALL_SECONDS)
+            return list(listed)
+
+    def list_datasets(self, project: str, what: str) -> list[str]:
+        """The names of a project's datasets."""
+        with translated(what):
+            listed = self._client.list_datasets(project, retry=RETRY, timeout=CALL_SECONDS)
+            return [dataset.dataset_id for dataset in listed]
+
     def insert(
         self, path: str, rows: Sequence[Mapping[str, Any]], ids: Sequence[str], what: str
     ) -> None:

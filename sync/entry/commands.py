@@ -10,15 +10,18 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 
 from sync import __version__, app
-from sync.app import Services, facts, run
+from sync.app import Services, facts, inspect_tables, run
 from sync.base.errors import BadRequest, ConfigError, SyncError
 from sync.base.events import ProgressWatcher, Sink
-from sync.entry import answer, terminal
+from sync.config import parse
+from sync.entry import answer, init, terminal
+from sync.entry.proposal import link_candidates
 from sync.entry.request import request as validated
 from sync.entry.request import request_for
 from sync.entry.signals import stop_on_signal
@@ -150,6 +153,29 @@ def cli(context: click.Context, config: str | None, as_json: bool) -> None:
     Exit status: 0 ok, 1 failed, 2 wrong request or configuration, 3 calling again continues.
     """
     context.obj = Common(config, as_json)
+
+
+@cli.command("init")
+@click.argument("tables", nargs=-1, required=True, metavar="DATASET[.TABLE]...")
+@click.option("--aito", metavar="URL", help="init: the URL of your Aito instance.")
+@click.option(
+    "-o", "--output", metavar="FILE", help="init: write this file instead of printing it."
+)
+@click.option("--force", is_flag=True, help="init: overwrite the file of --output.")
+def init_(tables: tuple[str, ...], aito: str | None, output: str | None, force: bool) -> int:
+    """Look at tables, views or datasets and propose a sync.yaml for them; write nothing else."""
+    if output and Path(output).exists() and not force:
+        raise BadRequest(f"{output} is there already; name another file, or add --force")
+    inspection = inspect_tables(tables, link_candidates)
+    text = init.document(inspection, aito)
+    parse(text)  # a wrong URL, for example
+    click.echo(init.read(inspection), err=True)
+    if output is None:
+        click.echo(text, nl=False)
+        return answer.EXIT_OK
+    Path(output).write_text(text, encoding="utf-8")
+    click.echo(f"Wrote {output}. Next: `check --config {output}`", err=True)
+    return answer.EXIT_OK
 
 
 @cli.command(cls=TablesCommand)

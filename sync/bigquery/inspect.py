@@ -1,0 +1,248 @@
+"""Looks at tables and views that are not configured yet. Reads each by one counting query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from google.cloud import bigquery
+
+from sync.base.errors import BadRequest, NotFound
+from sync.bigquery.errors import translated
+from sync.bigquery.session import BigQuerySession
+from sync.bigquery.source import API_NAMES
+from sync.bigquery.types import CURSOR_TYPES, Field, epoch_seconds, quoted
+from sync.config.problems import suggest
+from sync.config.settings import DATASET, PROJECT, TABLE
+from sync.model.inspection import ColumnFacts, Inspection, LinkCandidate, LinkFacts, TableFacts
+from sync.model.sql import Query
+
+KINDS = ("TABLE", "VIEW", "MATERIALIZED_VIEW", "EXTERNAL", "SNAPSHOT")
+MAX_COUNTED = 250  # columns of one query: each takes up to six aggregates
+COUNTABLE = ("STRING", "INTEGER", "BOOLEAN", "DATE", "NUMERIC")
+# The oldest value of each type: a predicate that every partition satisfies.
+OLDEST = {
+    "TIMESTAMP": "TIMESTAMP '0001-01-01 00:00:00+00'",
+    "DATETIME": "DATETIME '0001-01-01 00:00:00'",
+    "DATE": "DATE '0001-01-01'",
+    "INTEGER": "-9223372036854775808",
+}
+
+
+@dataclass(frozen=True)
+class _Path:
+    """A name of the request. table: None for a whole dataset."""
+
+    project: str | None
+    dataset: str
+    table: str | None
+
+    @property
+    def source(self) -> str:
+        """The name as `source:` takes it."""
+        parts = (self.project, self.dataset, self.table)
+        return ".".join(part for part in parts if part)
+
+    def full(self, project: str) -> str:
+        """The name with the project, by default `project`."""
+        return self.source if self.project else f"{project}.{self.source}"
+
+
+class Inspector:
+    """Looks at sources and adds up what BigQuery read for it."""
+
+    def __init__(self, session: BigQuerySession, max_bytes: int) -> None:
+        self._session = session
+        self._max_bytes = max_bytes
+        self._bytes_processed = 0
+        self._queries = 0
+
+    def tables(self, names: Sequence[str]) -> tuple[TableFacts, ...]:
+        """The facts of tables, views and all tables of whole datasets.
+
+        Raises BadRequest for a name that does not exist, AccessDenied, Unavailable.
+        """
+        paths = [path for name in names for path in self._expanded(name)]
+        return tuple(self._facts(path) for path in dict.fromkeys(paths))
+
+    def links(self, candidates: Sequence[LinkCandidate]) -> tuple[LinkFacts, ...]:
+        """Count by one query which values of the columns are keys of the other tables."""
+        if not candidates:
+            return ()
+        counts = [self._count_link(number, each) for number, each in enumerate(candidates)]
+        rows = self._read(Query("\nUNION ALL\n".join(counts)), "links")
+        found = [LinkFacts(candidates[r["place"]], r["total"], r["matched"]) for r in rows]
+        return tuple(sorted(found, key=lambda each: candidates.index(each.candidate)))
+
+    def result(
+        self, tables: tuple[TableFacts, ...], links: tuple[LinkFacts, ...], now: int
+    ) -> Inspection:
+        """All that was found, with what was read for it."""
+        return Inspection(tables, links, self._bytes_processed, self._queries, now)
+
+    # -- names
+
+    def _expanded(self, name: str) -> list[_Path]:
+        """The table of that name, or the tables of the dataset of that name."""
+        path = _parsed(name)
+        if path.table is not None:
+            return [path]
+        listed = self._listed(path)
+        tables = [each.table_id for each in listed if each.table_type in KINDS]
+        if not tables:
+            raise BadRequest(f"the dataset {name} holds no table and no view")
+        return [replace(path, table=table) for table in sorted(tables)]
+
+    def _listed(self, path: _Path) -> list[Any]:
+        """The tables of a dataset. Raises BadRequest with the nearest name when it is missing."""
+        project = path.project or self._session.project
+        dataset = f"{project}.{path.dataset}"
+        try:
+            return self._session.list_tables(dataset, f"dataset {dataset}")
+        except NotFound as error:
+            raise self._no_dataset(path, project) from error
+
+    def _no_dataset(self, path: _Path, project: str) -> BadRequest:
+        names = self._session.list_datasets(project, f"project {project}")
+        hint = suggest(path.dataset, names, "it has") if names else "it has no dataset at all"
+        return BadRequest(f"no dataset '{path.dataset}' in the project {project}; {hint}")
+
+    def _metadata(self, path: _Path) -> bigquery.Table:
+        full = path.full(self._session.project)
+        try:
+            return self._session.metadata(full, f"table {full}")
+        except NotFound as error:
+            tables = [each.table_id for each in self._listed(path)]
+            hint = suggest(str(path.table), tables, "it has") if tables else "it has no table"
+            text = f"no table '{path.table}' in the dataset {path.dataset}; {hint}"
+            raise BadRequest(text) from error
+
+    # -- counting
+
+    def _facts(self, path: _Path) -> TableFacts:
+        metadata = self._metadata(path)
+        facts = _described(path, metadata)
+        query = _count_query(facts, metadata, path.full(self._session.project))
+        estimated = self._session.dry_run(query, path.source).bytes_processed
+        if estimated > self._max_bytes:
+            gigabytes = estimated / 2**30
+            limit = self._max_bytes / 2**30
+            reason = f"counting would read {gigabytes:,.0f} GiB, more than {limit:,.0f} GiB"
+            return replace(facts, not_counted=reason)
+        (row,) = self._read(query, path.source)
+        counted = [_counted(column, n, row) for n, column in enumerate(facts.columns)]
+        return replace(facts, rows=row["row_count"], columns=tuple(counted))
+
+    def _read(self, query: Query, what: str) -> list[dict[str, Any]]:
+        with translated(what, running=True):
+            result = self._session.pages(query, what)
+            self._queries += 1
+            self._bytes_processed += result.total_bytes_processed or 0
+            return [dict(row) for row in result]
+
+    def _count_link(self, place: int, candidate: LinkCandidate) -> str:
+        child = _values(self._full(candidate.source), candidate.column)
+        parent = _values(self._full(candidate.parent), candidate.key)
+        return (
+            f"SELECT {place} AS place, COUNT(*) AS total,"
+            f" COUNTIF(parent.value IS NOT NULL) AS matched FROM ({child}) AS child"
+            f" LEFT JOIN ({parent}) AS parent ON child.value = parent.value"
+        )
+
+    def _full(self, source: str) -> str:
+        return _parsed(source).full(self._session.project)
+
+
+def _parsed(name: str) -> _Path:
+    """A name of the request. Raises BadRequest."""
+    match = re.fullmatch(rf"(?:({PROJECT})\.)?({DATASET})\.({TABLE})", name)
+    if match:
+        return _Path(match[1], match[2], match[3])
+    if re.fullmatch(DATASET, name):
+        return _Path(None, name, None)
+    right = "'dataset', 'dataset.table' or 'project.dataset.table', without backticks"
+    raise BadRequest(f"'{name}' names no table; right would be {right}")
+
+
+def _described(path: _Path, metadata: bigquery.Table) -> TableFacts:
+    time = metadata.time_partitioning
+    columns = [
+        ColumnFacts(
+            name=field.name,
+            type=API_NAMES.get(field.field_type, field.field_type),
+            repeated=field.mode == "REPEATED",
+        )
+        for field in metadata.schema
+    ]
+    return TableFacts(
+        source=path.source,
+        kind=metadata.table_type or "TABLE",
+        columns=tuple(columns),
+        bytes=metadata.num_bytes or None,
+        location=metadata.location or None,
+        partition_column=time.field if time else None,
+    )
+
+
+def _values(path: str, column: str) -> str:
+    name = quoted(column)
+    return f"SELECT DISTINCT {name} AS value FROM `{path}` WHERE {name} IS NOT NULL"
+
+
+# -- the counting query
+
+
+def _count_query(facts: TableFacts, metadata: bigquery.Table, path: str) -> Query:
+    selected = ["COUNT(*) AS row_count"]
+    for number, column in enumerate(facts.columns[:MAX_COUNTED]):
+        aggregates = _aggregates(column)
+        selected += [f"{sql} AS {name}_{number}" for name, sql in aggregates.items()]
+    return Query(f"SELECT {', '.join(selected)} FROM `{path}`{_filter(facts, metadata)}")
+
+
+def _filter(facts: TableFacts, metadata: bigquery.Table) -> str:
+    """A predicate for a table that refuses to be read without one."""
+    if not metadata.require_partition_filter:
+        return ""
+    span = metadata.range_partitioning
+    name = span.field if span else facts.partition_column
+    if name is None:
+        return f" WHERE _PARTITIONTIME >= {OLDEST['TIMESTAMP']}"
+    types = {column.name.lower(): column.type for column in facts.columns}
+    return f" WHERE {quoted(name)} >= {OLDEST[types[name.lower()]]}"
+
+
+def _aggregates(column: ColumnFacts) -> Mapping[str, str]:
+    """What is counted of a column: name -> SQL."""
+    if column.repeated or column.type == "RECORD":
+        return {}
+    return dict(_of_scalar(column, quoted(column.name)))
+
+
+def _of_scalar(column: ColumnFacts, name: str) -> Iterator[tuple[str, str]]:
+    yield "nulls", f"COUNTIF({name} IS NULL)"
+    if column.type in COUNTABLE:
+        count = "COUNT(DISTINCT {})" if column.may_be_key else "APPROX_COUNT_DISTINCT({})"
+        yield "distinct", count.format(name)
+    if column.type in CURSOR_TYPES:
+        moment = epoch_seconds(Field(column.name, column.type), name)
+        yield "minimum", f"MIN({moment})"
+        yield "maximum", f"MAX({moment})"
+    if column.type == "STRING":
+        yield "mean_length", f"AVG(LENGTH({name}))"
+        yield "mean_words", f"AVG(ARRAY_LENGTH(SPLIT({name}, ' ')))"
+
+
+def _counted(column: ColumnFacts, number: int, row: Mapping[str, Any]) -> ColumnFacts:
+    """The column with its counts. A count that was not taken stays None."""
+    return replace(
+        column,
+        nulls=row.get(f"nulls_{number}"),
+        distinct=row.get(f"distinct_{number}"),
+        minimum=row.get(f"minimum_{number}"),
+        maximum=row.get(f"maximum_{number}"),
+        mean_length=row.get(f"mean_length_{number}"),
+        mean_words=row.get(f"mean_words_{number}"),
+    )

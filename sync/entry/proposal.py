@@ -1,0 +1,528 @@
+"""Proposes the settings of tables from what was counted of their sources. Pure.
+
+Every choice carries its reason, which `init` prints as a comment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sync.config.settings import SOURCE_COLUMN
+from sync.model.inspection import ColumnFacts, Inspection, LinkCandidate, LinkFacts, TableFacts
+
+DAY = 86_400
+INT_32 = (-(2**31), 2**31 - 1)  # Aito's Int
+EPOCH_1990 = 631_152_000  # no INT64 of an epoch counts less seconds
+UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000}
+LINK_SHARE = 0.8  # of the values must be keys of the other table
+TEXT_WORDS = 3.0  # mean words of a Text
+TEXT_VALUES = 50  # fewer values are categories, however long they are
+FEW_VALUES = (2, 50)  # of a column that is worth predicting
+MAX_GIVEN = 6
+SMALL_ROWS = 1_000_000  # so many rows are loaded again by each run without much thought
+TIMES = ("TIMESTAMP", "DATETIME", "DATE")
+# Types that have no counterpart in Aito.
+NOT_SYNCED = ("RANGE",)
+
+UPDATED = {"updated", "modified", "changed", "edited", "update", "modification"}
+ARRIVED = {"received", "loaded", "ingested", "inserted", "synced", "extracted"}
+HAPPENED = {"created", "timestamp", "time", "ts", "event", "occurred", "at", "date", "sent", "day"}
+EPOCH_WORDS = UPDATED | ARRIVED | HAPPENED | {"unix", "epoch", "seconds", "millis", "micros"}
+# Times of something else than the row's own writing.
+OTHER_TIMES = {
+    *("expires", "expiry", "expired", "due", "birth", "birthday", "born", "end", "ends", "until"),
+    *("deleted", "scheduled", "valid", "delivery", "delivered", "start", "starts", "first"),
+}
+WORTH_PREDICTING = {
+    *("status", "state", "type", "category", "kind", "source", "plan", "label", "class", "tier"),
+    *("outcome", "result", "segment", "churned", "converted", "priority", "reason", "method"),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value and why it was chosen."""
+
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CursorChoice:
+    """What tells new rows from old ones. unit: of an INT64, otherwise None."""
+
+    source: str
+    unit: str | None
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ColumnChoice:
+    """A column of the Aito table. What is None is derived from the source."""
+
+    name: str
+    sql: str | None = None
+    type: str | None = None
+    link: str | None = None
+    reason: str = ""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether everything is derived from the source column of this name."""
+        return not (self.sql or self.type or self.link)
+
+
+@dataclass(frozen=True)
+class EvaluationChoice:
+    """A column to predict and the columns to predict it from."""
+
+    name: str
+    predict: str
+    given: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class TableProposal:
+    """The settings of one table.
+
+    columns: None when every source column is taken as it is. notes: what a person should know.
+    """
+
+    name: str
+    source: str
+    mode: Choice
+    key: Choice | None
+    cursor: CursorChoice | None
+    columns: tuple[ColumnChoice, ...] | None
+    evaluation: EvaluationChoice | None
+    notes: tuple[str, ...] = ()
+
+
+def propose(inspection: Inspection) -> tuple[TableProposal, ...]:
+    """The settings of every table that was looked at."""
+    names = _names(inspection.tables)
+    links = _links(inspection)
+    longs = _longs(inspection.tables, links)
+    return tuple(
+        _Table(facts, names, links, longs, inspection.now).proposal() for facts in inspection.tables
+    )
+
+
+def link_candidates(tables: Sequence[TableFacts]) -> tuple[LinkCandidate, ...]:
+    """The columns that may hold keys of another table, by type and name.
+
+    Numbers of one table are often within the range of another's: their name must say it, too.
+    """
+    keys = {facts.source: key_column(facts) for facts in tables}
+    found = []
+    for child in tables:
+        for parent in tables:
+            key = keys[parent.source]
+            if parent.source == child.source or key is None:
+                continue
+            own_key = keys[child.source]
+            for column in child.columns:
+                if column != own_key and _may_link(column, parent, key):
+                    found.append(LinkCandidate(child.source, column.name, parent.source, key.name))
+    return tuple(found)
+
+
+def key_column(facts: TableFacts) -> ColumnFacts | None:
+    """The column that identifies a row: unique and never NULL, or an `id` with versions."""
+    candidates = [column for column in facts.columns if column.may_be_key]
+    ranked = sorted(candidates, key=lambda column: _key_rank(facts, column))
+    for column in ranked:
+        if _is_unique(facts, column):
+            return column
+    for column in ranked:
+        if _has_versions(facts, column):
+            return column
+    return None
+
+
+# -- names
+
+
+def words(name: str) -> set[str]:
+    """The words of a name such as `updatedAt` or `updated_at`, in lower case."""
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+def aito_name(name: str) -> str:
+    """A name that Aito takes."""
+    return re.sub(r"""[/".$\s`\\]+""", "_", name)
+
+
+def _names(tables: Sequence[TableFacts]) -> dict[str, str]:
+    """The Aito table of each source. Two tables of one name get their dataset's in front."""
+    short = [aito_name(facts.table) for facts in tables]
+    names = {}
+    for facts, name in zip(tables, short, strict=True):
+        dataset = facts.source.split(".")[-2]
+        is_unique = short.count(name) == 1
+        names[facts.source] = name if is_unique else f"{dataset}_{name}"
+    return names
+
+
+def _stems(table: str) -> set[str]:
+    """What a column that points to a table may be called: users_view -> users, user."""
+    name = re.sub(r"^(dim|fact|fct|stg|raw|tbl)_|_(view|table|raw|latest|dim)$", "", table.lower())
+    stems = {name}
+    if name.endswith("ies"):
+        stems.add(f"{name[:-3]}y")
+    if name.endswith("s"):
+        stems |= {name[:-1], name.removesuffix("es")}
+    return stems
+
+
+# -- key
+
+
+def _key_rank(facts: TableFacts, column: ColumnFacts) -> int:
+    name = column.name.lower()
+    own = {f"{stem}_id" for stem in _stems(facts.table)}
+    own |= {f"{stem}id" for stem in _stems(facts.table)}
+    groups = ({"id"}, {"uuid", "guid"}, own)
+    for rank, group in enumerate(groups):
+        if name in group:
+            return rank
+    is_identifier = name.endswith(("id", "uuid", "guid"))
+    return len(groups) if is_identifier else len(groups) + 1
+
+
+def _is_unique(facts: TableFacts, column: ColumnFacts) -> bool:
+    if facts.not_counted or not facts.rows:
+        return _key_rank(facts, column) <= 2
+    return column.nulls == 0 and column.distinct == facts.rows
+
+
+def _has_versions(facts: TableFacts, column: ColumnFacts) -> bool:
+    """Whether the table's own id is there more than once, as in a log of changes."""
+    is_own = _key_rank(facts, column) <= 2
+    return is_own and column.nulls == 0 and (column.distinct or 0) * 2 >= (facts.rows or 0)
+
+
+# -- cursor
+
+
+def unit_of(column: ColumnFacts, now: int) -> str | None:
+    """What an INT64 counts when its range is that of an epoch: s, ms or us."""
+    if column.minimum is None or column.maximum is None:
+        return None
+    for unit, scale in UNITS.items():
+        is_late = column.minimum >= EPOCH_1990 * scale
+        if is_late and column.maximum <= (now + DAY) * scale:
+            return unit
+    return None
+
+
+def _cursor_column(facts: TableFacts, now: int) -> ColumnFacts | None:
+    candidates = [column for column in facts.columns if _may_be_cursor(column, now)]
+    if not candidates:
+        return None
+    return min(candidates, key=lambda column: _cursor_rank(facts, column))
+
+
+def _may_be_cursor(column: ColumnFacts, now: int) -> bool:
+    if column.repeated or column.nulls or not re.fullmatch(SOURCE_COLUMN, column.name):
+        return False
+    if words(column.name) & OTHER_TIMES:
+        return False
+    if column.type == "INTEGER":
+        return bool(words(column.name) & EPOCH_WORDS) and unit_of(column, now) is not None
+    is_future = column.maximum is not None and column.maximum > now + DAY
+    return column.type in TIMES and not is_future
+
+
+def _cursor_rank(facts: TableFacts, column: ColumnFacts) -> tuple[int, int]:
+    """Less is better: what sees changes, then what is cheap to read, then arrival, then event."""
+    named = words(column.name)
+    is_partition = column.name.lower() == (facts.partition_column or "").lower()
+    signs = (
+        bool(named & UPDATED),
+        is_partition,
+        bool(named & ARRIVED),
+        bool(named & HAPPENED),
+        True,
+    )
+    types = ("TIMESTAMP", "DATETIME", "INTEGER", "DATE")
+    return signs.index(True), types.index(column.type)
+
+
+# -- links
+
+
+def _may_link(column: ColumnFacts, parent: TableFacts, key: ColumnFacts) -> bool:
+    if column.repeated or column.type != key.type:
+        return False
+    if is_named_after(column.name, parent.table, key.name):
+        return True
+    return column.type == "STRING" and column.may_be_key
+
+
+def is_named_after(column: str, table: str, key: str) -> bool:
+    """Whether a column's name says that it holds keys of a table: user_id -> users.id."""
+    name = column.lower().replace("_", "")
+    own = key.lower().replace("_", "")
+    if own not in ("id", "uuid", "guid", "key", "code") and name.endswith(own):
+        return True
+    stems = {stem.replace("_", "") for stem in _stems(table)}
+    endings = ("", own, "id", "uuid", "key", "code", "ref")
+    return any(name.endswith(f"{stem}{ending}") for stem in stems for ending in endings)
+
+
+def _links(inspection: Inspection) -> dict[tuple[str, str], LinkFacts]:
+    """(source, column) -> the best link of the column. A link that closes a circle is left out."""
+    good = [link for link in inspection.links if link.share >= LINK_SHARE]
+    tables = {facts.source: facts.table for facts in inspection.tables}
+
+    def rank(link: LinkFacts) -> tuple[bool, float]:
+        each = link.candidate
+        return not is_named_after(each.column, tables[each.parent], each.key), -link.share
+
+    chosen: dict[tuple[str, str], LinkFacts] = {}
+    for link in sorted(good, key=rank):
+        each = link.candidate
+        place = (each.source, each.column)
+        if place not in chosen and not _reaches(chosen, each.parent, each.source):
+            chosen[place] = link
+    return chosen
+
+
+def _reaches(links: Mapping[tuple[str, str], LinkFacts], start: str, goal: str) -> bool:
+    """Whether following links from one table leads to another."""
+    waiting, seen = [start], set()
+    while waiting:
+        source = waiting.pop()
+        if source == goal:
+            return True
+        if source in seen:
+            continue
+        seen.add(source)
+        waiting += [link.candidate.parent for (child, _), link in links.items() if child == source]
+    return False
+
+
+def _longs(
+    tables: Sequence[TableFacts], links: Mapping[tuple[str, str], LinkFacts]
+) -> set[tuple[str, str]]:
+    """(source, column) of the whole numbers beyond 32 bits, and of what is linked to them."""
+    found = {
+        (facts.source, column.name)
+        for facts in tables
+        for column in facts.columns
+        if column.type == "INTEGER" and _is_long(column)
+    }
+    for _ in links:  # a key may have several links, so the type spreads step by step
+        for place, link in links.items():
+            ends = {place, (link.candidate.parent, link.candidate.key)}
+            if ends & found:
+                found |= ends
+    return found
+
+
+def _is_long(column: ColumnFacts) -> bool:
+    if column.minimum is None or column.maximum is None:
+        return False
+    return column.minimum < INT_32[0] or column.maximum > INT_32[1]
+
+
+# -- one table
+
+
+class _Table:
+    """Makes the proposal of one table."""
+
+    def __init__(
+        self,
+        facts: TableFacts,
+        names: Mapping[str, str],
+        links: Mapping[tuple[str, str], LinkFacts],
+        longs: set[tuple[str, str]],
+        now: int,
+    ) -> None:
+        self._facts = facts
+        self._names = names
+        self._links = links
+        self._longs = longs
+        self._now = now
+        self._key = key_column(facts)
+        self._cursor = _cursor_column(facts, now)
+
+    def proposal(self) -> TableProposal:
+        """The settings, with their reasons."""
+        key, cursor = self._key, self._cursor
+        is_incremental = key is not None and cursor is not None
+        return TableProposal(
+            name=self._names[self._facts.source],
+            source=self._facts.source,
+            mode=self._mode(),
+            key=self._key_choice(key) if key else None,
+            cursor=self._cursor_choice(cursor) if cursor and is_incremental else None,
+            columns=self._columns(),
+            evaluation=self._evaluation(),
+            notes=tuple(self._notes()),
+        )
+
+    def _key_choice(self, key: ColumnFacts) -> Choice:
+        facts = self._facts
+        name = aito_name(key.name)
+        if facts.not_counted:
+            return Choice(name, f"by its name; not counted: {facts.not_counted}")
+        if not facts.rows:
+            return Choice(name, "by its name; the table is empty")
+        if key.distinct == facts.rows:
+            return Choice(name, f"unique in {facts.rows:,} rows, never NULL")
+        reason = f"{key.distinct:,} values in {facts.rows:,} rows: the newest row of a key wins"
+        return Choice(name, reason)
+
+    def _cursor_choice(self, cursor: ColumnFacts) -> CursorChoice:
+        unit = unit_of(cursor, self._now) if cursor.type == "INTEGER" else None
+        reasons = [cursor.type if unit is None else f"INT64 epoch in {unit} by its range"]
+        if words(cursor.name) & UPDATED:
+            reasons.append("its name says that rows are updated")
+        elif words(cursor.name) & ARRIVED:
+            reasons.append("when a row arrived")
+        if cursor.name.lower() == (self._facts.partition_column or "").lower():
+            reasons.append("the table is partitioned by it")
+        return CursorChoice(cursor.name, unit, self._cursor_name(cursor), "; ".join(reasons))
+
+    def _cursor_name(self, cursor: ColumnFacts) -> str:
+        """A name that no source column has."""
+        taken = {column.name.lower() for column in self._facts.columns}
+        name = f"{aito_name(cursor.name)}_unix"
+        while name.lower() in taken:
+            name = f"sync_{name}"
+        return name
+
+    def _mode(self) -> Choice:
+        if self._key is None or self._cursor is None:
+            missing = " and ".join(self._missing())
+            return Choice("replace", f"no {missing}: each run loads the whole table again")
+        if words(self._cursor.name) & UPDATED:
+            return Choice("merge", f"{self._cursor.name} says that rows change")
+        if self._facts.rows and self._key.distinct != self._facts.rows:
+            return Choice("merge", f"{self._key.name} is there in several versions")
+        return Choice("append", "nothing says that rows change; if they do: merge")
+
+    def _missing(self) -> Iterator[str]:
+        if self._key is None:
+            yield "column is unique and never NULL"
+        if self._cursor is None:
+            yield "column tells new rows from old ones"
+
+    # -- columns
+
+    def _columns(self) -> tuple[ColumnChoice, ...] | None:
+        """All columns, or None when each is taken as it is."""
+        synced = [c for c in self._facts.columns if c.type not in NOT_SYNCED]
+        chosen = tuple(self._column(column) for column in synced)
+        is_complete = len(synced) == len(self._facts.columns)
+        if is_complete and all(choice.is_plain for choice in chosen):
+            return None
+        return chosen
+
+    def _column(self, column: ColumnFacts) -> ColumnChoice:
+        name = aito_name(column.name)
+        sql = f"`{column.name}`" if name != column.name else None
+        place = (self._facts.source, column.name)
+        is_long = place in self._longs
+        link = self._links.get(place)
+        if link:
+            target = f"{self._names[link.candidate.parent]}.{aito_name(link.candidate.key)}"
+            reason = f"{link.share:.0%} of {link.values:,} values are keys there"
+            return ColumnChoice(name, sql, "Long" if is_long else None, target, reason)
+        if is_long:
+            reason = f"{column.minimum:,} to {column.maximum:,}: beyond 32 bits"
+            return ColumnChoice(name, sql, "Long", None, reason)
+        if self._is_text(column):
+            reason = f"{column.mean_words:.0f} words on average"
+            return ColumnChoice(name, sql, "Text", None, reason)
+        return ColumnChoice(name, sql)
+
+    def _is_text(self, column: ColumnFacts) -> bool:
+        """Whether a STRING is prose: its words tell more than the whole value does."""
+        if column.type != "STRING" or column.repeated or column == self._key:
+            return False
+        has_words = (column.mean_words or 0) >= TEXT_WORDS
+        return has_words and (column.distinct or 0) > TEXT_VALUES
+
+    # -- evaluation
+
+    def _evaluation(self) -> EvaluationChoice | None:
+        candidates = [column for column in self._facts.columns if self._is_predictable(column)]
+        if not candidates:
+            return None
+        best = min(candidates, key=self._predict_rank)
+        given = [c for c in self._facts.columns if c != best and self._is_informative(c)]
+        if not given:
+            return None
+        given.sort(key=lambda column: column.distinct or 0)
+        names = tuple(aito_name(column.name) for column in given[:MAX_GIVEN])
+        predict = aito_name(best.name)
+        reason = f"{best.distinct} values; an example, take out of `given` what repeats it"
+        return EvaluationChoice(predict.replace("_", "-"), predict, names, reason)
+
+    def _is_predictable(self, column: ColumnFacts) -> bool:
+        few = FEW_VALUES[0] <= (column.distinct or 0) <= FEW_VALUES[1]
+        rows = self._facts.rows or 0
+        is_filled = (column.nulls or 0) * 2 <= rows
+        is_repeated = (column.distinct or 0) * 5 <= rows
+        is_category = column.type in ("STRING", "BOOLEAN", "INTEGER")
+        return few and is_filled and is_repeated and is_category and not self._is_own(column)
+
+    def _is_informative(self, column: ColumnFacts) -> bool:
+        """Whether a column may tell something about another: its values, or its words, repeat."""
+        if column.repeated or self._is_time_or_key(column):
+            return False
+        if self._is_text(column):
+            return True
+        is_value = column.type in ("STRING", "BOOLEAN", "INTEGER")
+        rows = self._facts.rows or 0
+        return is_value and 2 <= (column.distinct or 0) <= rows // 2
+
+    def _is_own(self, column: ColumnFacts) -> bool:
+        """Whether a column is key, time or link: nothing that is worth predicting."""
+        is_link = (self._facts.source, column.name) in self._links
+        return column.repeated or is_link or self._is_time_or_key(column)
+
+    def _is_time_or_key(self, column: ColumnFacts) -> bool:
+        is_epoch = column.type == "INTEGER" and unit_of(column, self._now) is not None
+        return is_epoch or column in (self._key, self._cursor)
+
+    def _predict_rank(self, column: ColumnFacts) -> tuple[bool, bool, int]:
+        is_named = bool(words(column.name) & WORTH_PREDICTING)
+        return not is_named, column.type == "INTEGER", column.distinct or 0
+
+    # -- notes
+
+    def _notes(self) -> Iterator[str]:
+        facts = self._facts
+        if facts.not_counted:
+            yield f"Nothing was counted: {facts.not_counted}."
+        if self._key is None:
+            yield (
+                "Several columns may identify a row together. Then list `columns`, with one of"
+                " them made for the key:"
+            )
+            yield "  row_key: {sql: \"CONCAT(a, '/', b)\"}   and   key: row_key"
+        if self._mode().value == "replace" and (facts.rows or 0) > SMALL_ROWS:
+            yield f"{facts.rows:,} rows are many to load in each run: better with key and cursor."
+        for column in facts.columns:
+            if column.type in NOT_SYNCED:
+                yield f"{column.name} is left out: Aito has no type for {column.type}."
+        cursor = self._cursor
+        if self._mode().value != "replace" and cursor and cursor.minimum is not None:
+            scale = UNITS[unit_of(cursor, self._now) or "s"] if cursor.type == "INTEGER" else 1
+            yield _keep_note(cursor.minimum // scale, self._now)
+
+
+def _keep_note(oldest: int, now: int) -> str:
+    days = max(1, (now - oldest) // DAY)
+    date = datetime.fromtimestamp(max(oldest, 0), UTC).date()
+    return f"keep: {days + 1}d   # purges older rows; the oldest is of {date}. Out: all are kept"

@@ -1,0 +1,169 @@
+"""`init`: from tables in BigQuery to a configuration with which a sync ends verified."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.cloud.bigquery import SchemaField
+
+from local import bigquery, sample
+from local.stack import Stack
+from sync import config
+from sync.entry import commands
+
+ROOT = Path(__file__).parents[2]
+
+
+def shell(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a person would."""
+    return subprocess.run(
+        [sys.executable, "-m", "sync", *arguments],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+class Init:
+    """Runs `init` in this process."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        for name, value in stack.environ().items():
+            monkeypatch.setenv(name, value)
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        """The exit status, stdout and stderr."""
+        self._capsys.readouterr()
+        status = commands.main(["init", *arguments])
+        printed = self._capsys.readouterr()
+        return status, printed.out, printed.err
+
+
+@pytest.fixture
+def init(stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Init:
+    """Runs `init` against the stack."""
+    return Init(stack, monkeypatch, capsys)
+
+
+def load(stack: Stack, table: str, fields: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Load rows into a table. fields: such as `id STRING, at TIMESTAMP`."""
+    pairs = [field.split() for field in fields.split(", ")]
+    schema = [SchemaField(name, kind) for name, kind in pairs]
+    bigquery.load(stack.bigquery.client(), table, schema, rows, truncate=True)
+
+
+def synced(stack: Stack, path: Path) -> dict[str, Any]:
+    """Sync with a file. Returns the answer's tables by name."""
+    done = shell(stack.environ(path), "sync", "--json")
+    assert done.returncode == 0, done.stderr + done.stdout
+    return {table["table"]: table for table in json.loads(done.stdout)["tables"]}
+
+
+def test_from_two_linked_views_to_a_verified_sync(stack: Stack, init: Init, tmp_path: Path) -> None:
+    """The file needs no edit: it loads, links and verifies the sample's two tables."""
+    rows = sample.day_one(datetime.now(UTC), pages=200, users=30)
+    sample.load(stack.bigquery.client(), rows, "init_sample")
+    path = tmp_path / "sync.yaml"
+    views = ("init_sample.users_view", "init_sample.pages_view")
+    status, out, err = init(*views, "--aito", stack.aito.url, "-o", str(path))
+    assert (status, out) == (0, ""), err
+    assert "USD/TiB" in err
+    settings = config.parse(path.read_text(encoding="utf-8"))
+    pages = settings.table("pages_view")
+    assert pages.links == {"anonymous_id": ("users_view", "id")}
+    assert pages.key == "id"
+    assert pages.cursor
+    assert pages.evaluate
+
+    tables = synced(stack, path)
+    assert (tables["users_view"]["uploaded"], tables["users_view"]["verified"]) == (30, True)
+    assert (tables["pages_view"]["uploaded"], tables["pages_view"]["verified"]) == (200, True)
+    assert stack.aito.count("pages_view") == 200
+
+
+def test_a_dataset_with_orders_and_customers(stack: Stack, init: Init, tmp_path: Path) -> None:
+    """A whole dataset: keys, an epoch in milliseconds, numbers beyond 32 bits, a Text, a link."""
+    customers = [{"id": n, "email": f"{n}@example.com", "tier": "gold"} for n in range(1, 61)]
+    load(stack, "init_shop.customers", "id INT64, email STRING, tier STRING", customers)
+    orders = [
+        {
+            "order_no": n + 2**40,
+            "customer_id": n % 60 + 1,
+            "updated_ms": 1_700_000_000_000 + n * 1_000,
+            "note": f"please ring the bell number {n} twice",
+            "status": ("paid", "open")[n % 2],
+        }
+        for n in range(300)
+    ]
+    fields = "order_no INT64, customer_id INT64, updated_ms INT64, note STRING, status STRING"
+    load(stack, "init_shop.orders", fields, orders)
+    path = tmp_path / "sync.yaml"
+    status, _, err = init("init_shop", "--aito", stack.aito.url, "-o", str(path))
+    assert status == 0, err
+    settings = config.parse(path.read_text(encoding="utf-8"))
+    table = settings.table("orders")
+    assert (table.key, table.mode) == ("order_no", "merge")
+    assert table.cursor
+    assert (table.cursor.source, table.cursor.unit) == ("updated_ms", "ms")
+    assert table.columns
+    assert (table.columns["order_no"].type, table.columns["note"].type) == ("Long", "Text")
+    assert table.links == {"customer_id": ("customers", "id")}
+    assert table.evaluate[0].predict == "status"
+    assert settings.table("customers").mode == "replace"
+    assert all(found["verified"] for found in synced(stack, path).values())
+
+
+def test_the_file_is_printed(stack: Stack, init: Init) -> None:
+    """Without -o the file goes to stdout alone, with an example for what only a person knows."""
+    load(stack, "init_print.events", "id STRING, at TIMESTAMP", [{"id": "1", "at": "2024-01-01"}])
+    status, out, err = init("init_print.events")
+    assert status == 0
+    assert config.parse(out).table("events").key == "id"
+    assert "EDIT: your Aito instance" in out
+    assert err.startswith("Read ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("init_err.event",), "no table 'event' in the dataset init_err; did you mean 'events'?"),
+        (("init_er.events",), "no dataset 'init_er'"),
+        (("init_er",), "did you mean 'init_err'?"),
+        (("a.b.c.d",), "'a.b.c.d' names no table; right would be"),
+        (("init_err.events", "--aito", "ftp://x"), "aito.url"),
+        ((), "Missing argument"),
+    ],
+)
+def test_wrong_requests(stack: Stack, init: Init, arguments: tuple[str, ...], says: str) -> None:
+    """A name that does not exist ends with 2 and the nearest one."""
+    load(stack, "init_err.events", "id STRING, at TIMESTAMP", [{"id": "1", "at": "2024-01-01"}])
+    status, _, err = init(*arguments)
+    assert status == 2
+    assert says in err
+
+
+def test_a_file_is_not_overwritten(stack: Stack, init: Init, tmp_path: Path) -> None:
+    """A file that is there stays, unless --force is given."""
+    load(stack, "init_force.events", "id STRING, at TIMESTAMP", [{"id": "1", "at": "2024-01-01"}])
+    path = tmp_path / "sync.yaml"
+    path.write_text("mine", encoding="utf-8")
+    status, _, err = init("init_force.events", "-o", str(path))
+    assert (status, path.read_text(encoding="utf-8")) == (2, "mine")
+    assert "--force" in err
+    assert init("init_force.events", "-o", str(path), "--force")[0] == 0
+    assert "init_force.events" in path.read_text(encoding="utf-8")
