@@ -215,7 +215,8 @@ def _usage(name: str, command: click.Command) -> str:
 def _options(command: click.Command) -> list[tuple[str, str]]:
     """The options of a command, as its help shows them."""
     context = click.Context(command)
-    records = [each.get_help_record(context) for each in command.get_params(context)]
+    options = [each for each in command.get_params(context) if isinstance(each, click.Option)]
+    records = [each.get_help_record(context) for each in options]
     return [record for record in records if record]
 
 
