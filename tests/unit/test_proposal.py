@@ -1,0 +1,315 @@
+"""What `init` proposes, from what was counted of the sources."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sync import config
+from sync.entry import init
+from sync.entry.proposal import (
+    TableProposal,
+    is_named_after,
+    link_candidates,
+    propose,
+    unit_of,
+    words,
+)
+from sync.model.inspection import ColumnFacts, Inspection, LinkFacts, TableFacts
+
+NOW = 1_750_000_000
+ROWS = 1_000
+
+
+def column(name: str, kind: str = "STRING", **counted: Any) -> ColumnFacts:
+    """A column without NULL and with a few values."""
+    return ColumnFacts(name, kind, **{"nulls": 0, "distinct": 100, **counted})
+
+
+def unique(name: str = "id", kind: str = "STRING", **counted: Any) -> ColumnFacts:
+    """A column with another value in every row."""
+    return column(name, kind, distinct=ROWS, **counted)
+
+
+def time(name: str, kind: str = "TIMESTAMP", **counted: Any) -> ColumnFacts:
+    """A time of the last days."""
+    return column(name, kind, **{"minimum": NOW - 90_000, "maximum": NOW - 60, **counted})
+
+
+def table(*columns: ColumnFacts, source: str = "shop.orders", **more: Any) -> TableFacts:
+    """A table of ROWS rows."""
+    return TableFacts(source, "TABLE", columns, **{"rows": ROWS, **more})
+
+
+def inspected(*tables: TableFacts, shares: dict[str, float] | None = None) -> Inspection:
+    """What was read. shares: of the values of a column that are keys, by the column's name."""
+    candidates = link_candidates(tables)
+    found = [LinkFacts(c, 100, int(100 * (shares or {}).get(c.column, 1.0))) for c in candidates]
+    return Inspection(tables, tuple(found), 10**9, 2, NOW)
+
+
+def proposed(*columns: ColumnFacts, **more: Any) -> TableProposal:
+    """The proposal for one table. Its text is a valid configuration."""
+    inspection = inspected(table(*columns, **more))
+    config.parse(init.document(inspection, None))
+    return propose(inspection)[0]
+
+
+def key(*columns: ColumnFacts, **more: Any) -> str | None:
+    """The proposed key."""
+    choice = proposed(*columns, **more).key
+    return choice.value if choice else None
+
+
+# -- key
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ((unique("order_id"), unique("id")), "id"),
+        ((unique("external_id"), unique("order_id")), "order_id"),
+        ((column("id", nulls=1, distinct=ROWS - 1), unique("uuid")), "uuid"),
+        ((column("customer_id"), unique("sku")), "sku"),
+        ((column("customer_id"), unique("comment")), None),
+        ((unique("id", "FLOAT"),), None),
+        ((column("id", distinct=ROWS // 3),), None),
+    ],
+)
+def test_the_key_is_unique_and_never_null(
+    columns: tuple[ColumnFacts, ...], expected: str | None
+) -> None:
+    """Of several such columns the one whose name says most; others are no key."""
+    assert key(*columns, time("created_at")) == expected
+
+
+def test_an_id_with_versions_is_a_key() -> None:
+    """A log of changes holds an id several times: the newest row wins."""
+    made = proposed(column("id", distinct=ROWS - 50), time("loaded_at"))
+    assert made.key
+    assert (made.key.value, made.mode.value) == ("id", "merge")
+    assert "950 values in 1,000 rows" in made.key.reason
+
+
+def test_nothing_was_counted() -> None:
+    """Without counts the name alone decides, and the reason says so."""
+    columns = (ColumnFacts("id", "STRING"), ColumnFacts("at", "TIMESTAMP"))
+    made = proposed(*columns, rows=None, not_counted="counting would read 99 GiB")
+    assert made.key
+    assert "99 GiB" in made.key.reason
+    assert made.cursor
+
+
+# -- cursor and mode
+
+
+@pytest.mark.parametrize(
+    ("columns", "partition", "expected", "mode"),
+    [
+        ((time("created_at"), time("updated_at")), "created_at", "updated_at", "merge"),
+        ((time("received_at"), time("timestamp")), "timestamp", "timestamp", "append"),
+        ((time("timestamp"), time("received_at")), None, "received_at", "append"),
+        ((time("day", "DATE"), time("event_time")), None, "event_time", "append"),
+        ((time("modifiedAt", "DATETIME"),), None, "modifiedAt", "merge"),
+        ((time("expires_at"), time("created", "DATE")), None, "created", "append"),
+        ((time("planned", maximum=NOW + 10**7), time("sent_at")), None, "sent_at", "append"),
+    ],
+)
+def test_the_cursor(
+    columns: tuple[ColumnFacts, ...], partition: str | None, expected: str, mode: str
+) -> None:
+    """What sees changes comes first, then the partitioning column, arrival, and the event."""
+    made = proposed(unique(), *columns, partition_column=partition)
+    assert made.cursor
+    assert (made.cursor.source, made.mode.value) == (expected, mode)
+
+
+def test_no_cursor_and_no_key() -> None:
+    """A table without a key or without a cursor is loaded as a whole. A time with NULL is none."""
+    made = proposed(unique(), time("updated_at", nulls=1))
+    assert (made.mode.value, made.cursor) == ("replace", None)
+    keyless = proposed(column("name"), time("updated_at"))
+    assert (keyless.mode.value, keyless.key, keyless.cursor) == ("replace", None, None)
+    assert any("row_key" in note for note in keyless.notes)
+
+
+@pytest.mark.parametrize(
+    ("least", "greatest", "unit"),
+    [
+        (1_700_000_000, 1_749_000_000, "s"),
+        (1_700_000_000_000, 1_749_000_000_000, "ms"),
+        (1_700_000_000_000_000, 1_749_000_000_000_000, "us"),
+        (1, 5_000, None),
+        (1_700_000_000, 1_749_000_000_000, None),
+    ],
+)
+def test_the_unit_of_an_epoch(least: int, greatest: int, unit: str | None) -> None:
+    """A range says whether an INT64 is an epoch, and what it counts."""
+    epoch = column("event_ts", "INTEGER", minimum=least, maximum=greatest)
+    assert unit_of(epoch, NOW) == unit
+    cursor = proposed(unique(), epoch).cursor
+    assert (cursor.unit if cursor else None) == unit
+
+
+def test_the_cursor_has_a_column_of_its_own() -> None:
+    """The name that is added hides no column of the source."""
+    made = proposed(unique(), time("at"), column("at_unix", "INTEGER", minimum=1, maximum=2))
+    assert made.cursor
+    assert made.cursor.column == "sync_at_unix"
+
+
+# -- columns
+
+
+def test_types_by_range_and_words() -> None:
+    """Numbers beyond 32 bits are Long, prose is Text, long categories are not."""
+    made = proposed(
+        unique(),
+        time("at"),
+        column("views", "INTEGER", minimum=0, maximum=2**40),
+        column("stars", "INTEGER", minimum=0, maximum=5),
+        column("body", distinct=900, mean_words=12.0),
+        column("agent", distinct=4, mean_words=5.0),
+        column("weird name"),
+    )
+    assert made.columns
+    found = {each.name: (each.type, each.sql) for each in made.columns}
+    assert found["views"] == ("Long", None)
+    assert found["stars"] == (None, None)
+    assert found["body"] == ("Text", None)
+    assert found["agent"] == (None, None)
+    assert found["weird_name"] == (None, "`weird name`")
+
+
+def test_columns_are_listed_only_when_one_needs_it() -> None:
+    """Without anything to say, every source column is taken as it is."""
+    assert proposed(unique(), time("at")).columns is None
+
+
+def test_a_type_without_counterpart_is_left_out() -> None:
+    """A RANGE would stop the sync."""
+    made = proposed(unique(), time("at"), ColumnFacts("span", "RANGE"))
+    assert made.columns
+    assert [each.name for each in made.columns] == ["id", "at"]
+    assert any("span" in note for note in made.notes)
+
+
+# -- links
+
+USERS = table(unique("id", "INTEGER", minimum=1, maximum=2**40), source="shop.users")
+
+
+def orders(name: str, kind: str = "INTEGER") -> TableFacts:
+    """Orders with a column that may point to users."""
+    reference = column(name, kind, minimum=1, maximum=90)
+    return table(unique("order_id", kind, minimum=1, maximum=ROWS), reference)
+
+
+def links(*tables: TableFacts, share: float = 1.0) -> dict[str, tuple[str, str]]:
+    """The links of the first table in the written file."""
+    columns = {each.name: share for facts in tables for each in facts.columns}
+    text = init.document(inspected(*tables, shares=columns), None)
+    return config.parse(text).tables[0].links
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "expected"),
+    [
+        ("user_id", 1.0, {"user_id": ("users", "id")}),
+        ("buyer_user_id", 0.9, {"buyer_user_id": ("users", "id")}),
+        ("userId", 1.0, {"userId": ("users", "id")}),
+        ("user_id", 0.5, {}),
+        ("quantity", 1.0, {}),
+        ("product_id", 1.0, {}),
+    ],
+)
+def test_links(name: str, share: float, expected: dict[str, tuple[str, str]]) -> None:
+    """A link has a name that says so and values that are keys. A small number alone is none."""
+    assert links(orders(name), USERS, share=share) == expected
+
+
+def test_texts_may_link_without_a_name() -> None:
+    """Identifiers of text do not match by chance: anonymous_id may point to users."""
+    users = table(unique("id"), source="shop.users")
+    assert links(orders("anonymous_id", "STRING"), users) == {"anonymous_id": ("users", "id")}
+    assert links(orders("anonymous_id", "INTEGER"), USERS) == {}
+
+
+def test_both_ends_of_a_link_have_one_type() -> None:
+    """A small number that points to a Long key is a Long, too."""
+    (made, _) = propose(inspected(orders("user_id"), USERS))
+    assert made.columns
+    (reference,) = [each for each in made.columns if each.name == "user_id"]
+    assert reference.type == "Long"
+
+
+def test_links_do_not_run_in_a_circle() -> None:
+    """Of two tables that point to each other, one link is left out."""
+    one = table(unique("id"), column("b_id"), source="shop.a")
+    other = table(unique("id"), column("a_id"), source="shop.b")
+    settings = config.parse(init.document(inspected(one, other), None))
+    assert sum(len(each.links) for each in settings.tables) == 1
+
+
+def test_names_that_point_to_a_table() -> None:
+    """Singular and plural, with and without an ending, and a key that says its table itself."""
+    assert is_named_after("company_id", "companies", "id")
+    assert is_named_after("company", "dim_companies", "id")
+    assert is_named_after("product_sku", "catalogue", "sku")
+    assert not is_named_after("company_id", "users", "id")
+
+
+# -- evaluation
+
+
+def test_a_first_evaluation() -> None:
+    """A column of few values is predicted from columns whose values repeat."""
+    made = proposed(
+        unique(),
+        time("at"),
+        column("country", distinct=30),
+        column("status", distinct=4),
+        column("shape", distinct=3),
+        column("session", distinct=ROWS - 1),
+        column("flag", distinct=1),
+    )
+    assert made.evaluation
+    assert made.evaluation.predict == "status"
+    assert made.evaluation.given == ("shape", "country")
+
+
+def test_nothing_is_worth_predicting() -> None:
+    """Without a column of few values there is no evaluation."""
+    assert proposed(unique(), time("at"), column("name", distinct=900)).evaluation is None
+
+
+# -- the text
+
+
+def test_two_tables_of_one_name() -> None:
+    """Tables of two datasets get their dataset's name in front."""
+    facts = table(unique(), time("at"))
+    text = init.document(inspected(facts, replace(facts, source="old.orders")), None)
+    assert [each.name for each in config.parse(text).tables] == ["shop_orders", "old_orders"]
+
+
+@pytest.mark.parametrize("name", ["yes", "null", "a: b", "ä", "1", "x#y", "-", "{", "a'b"])
+def test_names_are_read_back(name: str) -> None:
+    """A name that YAML would read as something else is quoted."""
+    facts = table(unique(), time("at"), column(name), column("body", mean_words=9.0))
+    (made,) = config.parse(init.document(inspected(facts), None)).tables
+    assert made.columns
+    assert set(made.columns) == {"id", "at", name.replace(" ", "_"), "body"}
+
+
+def test_a_large_table_raises_the_limit() -> None:
+    """The first sync of a table beyond the default limit would be refused."""
+    text = init.document(inspected(table(unique(), time("at"), bytes=2**40)), None)
+    assert config.parse(text).bigquery.max_bytes_billed == 2**41
+
+
+def test_words_of_a_name() -> None:
+    """Names in snake and camel case."""
+    assert words("updatedAt") == words("updated_at") == words("UPDATED_AT") == {"updated", "at"}
