@@ -9,7 +9,7 @@ from typing import Any
 
 from google.cloud import bigquery
 
-from sync.base.errors import BadRequest, NotFound
+from sync.base.errors import ActionRequired, BadRequest, NotFound
 from sync.bigquery.errors import translated
 from sync.bigquery.session import BigQuerySession
 from sync.bigquery.source import API_NAMES
@@ -20,6 +20,7 @@ from sync.model.inspection import ColumnFacts, Inspection, LinkCandidate, LinkFa
 from sync.model.sql import Query
 
 KINDS = ("TABLE", "VIEW", "MATERIALIZED_VIEW", "EXTERNAL", "SNAPSHOT")
+SHARD = r"(.+_)20[0-9]{6}"  # the name of a daily table, such as GA4's events_20240131
 MAX_COUNTED = 250  # columns of one query: each takes up to six aggregates
 COUNTABLE = ("STRING", "INTEGER", "BOOLEAN", "DATE", "NUMERIC")
 # The oldest value of each type: a predicate that every partition satisfies.
@@ -33,11 +34,15 @@ OLDEST = {
 
 @dataclass(frozen=True)
 class _Path:
-    """A name of the request. table: None for a whole dataset."""
+    """A name of the request. table: None for a whole dataset.
+
+    newest: of daily tables the newest, which is looked at for all of them.
+    """
 
     project: str | None
     dataset: str
     table: str | None
+    newest: str | None = None
 
     @property
     def source(self) -> str:
@@ -46,8 +51,9 @@ class _Path:
         return ".".join(part for part in parts if part)
 
     def full(self, project: str) -> str:
-        """The name with the project, by default `project`."""
-        return self.source if self.project else f"{project}.{self.source}"
+        """The name to look at, with the project, by default `project`."""
+        parts = (self.project or project, self.dataset, self.newest or self.table)
+        return ".".join(part for part in parts if part)
 
 
 class Inspector:
@@ -58,14 +64,21 @@ class Inspector:
         self._max_bytes = max_bytes
         self._bytes_processed = 0
         self._queries = 0
+        self._left_out: dict[str, str] = {}
 
     def tables(self, names: Sequence[str]) -> tuple[TableFacts, ...]:
         """The facts of tables, views and all tables of whole datasets.
 
         Raises BadRequest for a name that does not exist, AccessDenied, Unavailable.
         """
-        paths = [path for name in names for path in self._expanded(name)]
-        return tuple(self._facts(path) for path in dict.fromkeys(paths))
+        found: dict[_Path, TableFacts] = {}
+        for name in names:
+            path = _parsed(name)
+            if path.table is None:
+                found |= self._dataset(path)
+            elif path not in found:
+                found[path] = self._facts(path)
+        return tuple(found.values())
 
     def links(self, candidates: Sequence[LinkCandidate]) -> tuple[LinkFacts, ...]:
         """Count by one query which values of the columns are keys of the other tables."""
@@ -80,20 +93,31 @@ class Inspector:
         self, tables: tuple[TableFacts, ...], links: tuple[LinkFacts, ...], now: int
     ) -> Inspection:
         """All that was found, with what was read for it."""
-        return Inspection(tables, links, self._bytes_processed, self._queries, now)
+        return Inspection(
+            tables, links, self._bytes_processed, self._queries, now, dict(self._left_out)
+        )
 
     # -- names
 
-    def _expanded(self, name: str) -> list[_Path]:
-        """The table of that name, or the tables of the dataset of that name."""
-        path = _parsed(name)
-        if path.table is not None:
-            return [path]
-        listed = self._listed(path)
-        tables = [each.table_id for each in listed if each.table_type in KINDS]
-        if not tables:
-            raise BadRequest(f"the dataset {name} holds no table and no view")
-        return [replace(path, table=table) for table in sorted(tables)]
+    def _dataset(self, dataset: _Path) -> dict[_Path, TableFacts]:
+        """The facts of a dataset's tables. One that cannot be read, such as a view whose table is
+        gone, is left out.
+        """
+        listed = self._listed(dataset)
+        names = sorted(each.table_id for each in listed if each.table_type in KINDS)
+        if not names:
+            raise BadRequest(f"the dataset {dataset.source} holds no table and no view")
+        found: dict[_Path, TableFacts] = {}
+        for table, newest in _grouped(names):
+            path = replace(dataset, table=table, newest=newest)
+            try:
+                found[path] = self._facts(path)
+            except ActionRequired as error:
+                self._left_out[path.source] = " ".join(str(error).split())
+        if not found:
+            reasons = "; ".join(self._left_out.values())
+            raise ActionRequired(f"no table of {dataset.source} can be read: {reasons}")
+        return found
 
     def _listed(self, path: _Path) -> list[Any]:
         """The tables of a dataset. Raises BadRequest with the nearest name when it is missing."""
@@ -164,6 +188,22 @@ def _parsed(name: str) -> _Path:
         return _Path(None, name, None)
     right = "'dataset', 'dataset.table' or 'project.dataset.table', without backticks"
     raise BadRequest(f"'{name}' names no table; right would be {right}")
+
+
+def _grouped(names: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Names of tables, and of daily tables one pattern with the newest name."""
+    shards: dict[str, list[str]] = {}
+    for name in names:
+        match = re.fullmatch(SHARD, name)
+        if match:
+            shards.setdefault(match[1], []).append(name)
+    for name in names:
+        match = re.fullmatch(SHARD, name)
+        if match is None or len(shards[match[1]]) == 1:
+            yield name, None
+    for prefix, several in shards.items():
+        if len(several) > 1:
+            yield f"{prefix}*", max(several)
 
 
 def _described(path: _Path, metadata: bigquery.Table) -> TableFacts:

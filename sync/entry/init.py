@@ -29,6 +29,7 @@ def document(inspection: Inspection, url: str | None) -> str:
     ]
     for table in tables:
         lines += _table(table, by_source[table.source])
+    lines += [f"# Left out: {reason}" for reason in inspection.left_out.values()]
     return "\n".join(lines) + "\n"
 
 
@@ -69,7 +70,11 @@ def _bigquery(inspection: Inspection) -> Iterator[str]:
 
 def _table(table: TableProposal, facts: TableFacts) -> Iterator[str]:
     yield _with_comment(f"  - name: {_text(table.name)}", "the Aito table")
-    yield _with_comment(f"    source: {_text(table.source)}", _size(facts))
+    if table.query:
+        yield _with_comment("    query: >-", _size(facts))
+        yield f"      {table.query}"
+    else:
+        yield _with_comment(f"    source: {_text(table.source)}", _size(facts))
     yield _with_comment(f"    mode: {table.mode.value}", table.mode.reason)
     if table.key:
         yield _with_comment(f"    key: {_text(table.key.value)}", table.key.reason)
@@ -79,6 +84,8 @@ def _table(table: TableProposal, facts: TableFacts) -> Iterator[str]:
         source, column = _text(cursor.source), _text(cursor.column)
         yield f"    # cursor: {cursor.reason}"
         yield f"    cursor: {{source: {source}{unit}, column: {column}}}"
+    if table.keep:
+        yield _with_comment(f"    keep: {table.keep.value}", table.keep.reason)
     for note in table.notes:
         yield f"    # {note}"
     if table.columns is not None:

@@ -22,6 +22,8 @@ TEXT_WORDS = 3.0  # mean words of a Text
 TEXT_VALUES = 50  # fewer values are categories, however long they are
 FEW_VALUES = (2, 50)  # of a column that is worth predicting
 MAX_GIVEN = 6
+ROW_KEY = "row_key"  # the key that is made for daily tables
+KEEP_DAYS = 30  # of daily tables
 SMALL_ROWS = 1_000_000  # so many rows are loaded again by each run without much thought
 TIMES = ("TIMESTAMP", "DATETIME", "DATE")
 # Types that have no counterpart in Aito.
@@ -90,14 +92,17 @@ class EvaluationChoice:
 class TableProposal:
     """The settings of one table.
 
+    query: of daily tables, instead of the source.
     columns: None when every source column is taken as it is. notes: what a person should know.
     """
 
     name: str
     source: str
+    query: str | None
     mode: Choice
     key: Choice | None
     cursor: CursorChoice | None
+    keep: Choice | None
     columns: tuple[ColumnChoice, ...] | None
     evaluation: EvaluationChoice | None
     notes: tuple[str, ...] = ()
@@ -118,6 +123,7 @@ def link_candidates(tables: Sequence[TableFacts]) -> tuple[LinkCandidate, ...]:
 
     Numbers of one table are often within the range of another's: their name must say it, too.
     """
+    tables = [facts for facts in tables if not facts.is_sharded]
     keys = {facts.source: key_column(facts) for facts in tables}
     found = []
     for child in tables:
@@ -351,26 +357,61 @@ class _Table:
         self._links = links
         self._longs = longs
         self._now = now
-        self._key = key_column(facts)
+        self._key = None if facts.is_sharded else key_column(facts)
         self._cursor = _cursor_column(facts, now)
 
     def proposal(self) -> TableProposal:
         """The settings, with their reasons."""
-        key, cursor = self._key, self._cursor
+        key, cursor = self._key_choice(), self._cursor
         is_incremental = key is not None and cursor is not None
         return TableProposal(
             name=self._names[self._facts.source],
             source=self._facts.source,
+            query=self._query() if self._facts.is_sharded else None,
             mode=self._mode(),
-            key=self._key_choice(key) if key else None,
+            key=key,
+            keep=self._keep(),
             cursor=self._cursor_choice(cursor) if cursor and is_incremental else None,
             columns=self._columns(),
             evaluation=self._evaluation(),
             notes=tuple(self._notes()),
         )
 
-    def _key_choice(self, key: ColumnFacts) -> Choice:
-        facts = self._facts
+    def _query(self) -> str:
+        """All daily tables of the last days. Tables of other names, such as intraday, are not."""
+        hashed = f", TO_HEX(SHA256(TO_JSON_STRING(t))) AS {ROW_KEY}"
+        first = "'20000101'"
+        if self._is_recent():
+            start = f"DATE_SUB(CURRENT_DATE(), INTERVAL {KEEP_DAYS + 1} DAY)"
+            first = f"FORMAT_DATE('%Y%m%d', {start})"
+        days = f"_TABLE_SUFFIX BETWEEN {first} AND '99999999'"
+        return f"SELECT *{hashed} FROM `{self._facts.source}` AS t WHERE {days}"
+
+    def _keep(self) -> Choice | None:
+        """A row that the query no longer shows would count as deleted: purge it before that."""
+        if self._cursor is None or not self._facts.is_sharded or not self._is_recent():
+            return None
+        return Choice(f"{KEEP_DAYS}d", "a day less than the query; older tables are not paid for")
+
+    def _is_recent(self) -> bool:
+        """Whether daily tables are still written."""
+        cursor = self._cursor
+        if cursor is None or cursor.maximum is None:
+            return False
+        return cursor.maximum // self._scale(cursor) > self._now - KEEP_DAYS * DAY
+
+    def _scale(self, cursor: ColumnFacts) -> int:
+        """Units of the cursor in a second. Times were counted in seconds."""
+        if cursor.type != "INTEGER":
+            return 1
+        return UNITS[unit_of(cursor, self._now) or "s"]
+
+    def _key_choice(self) -> Choice | None:
+        facts, key = self._facts, self._key
+        if facts.is_sharded:
+            return Choice(ROW_KEY, "a hash of the row: daily tables have no id in common")
+        if key is None:
+            return None
         name = aito_name(key.name)
         if facts.not_counted:
             return Choice(name, f"by its name; not counted: {facts.not_counted}")
@@ -401,6 +442,8 @@ class _Table:
         return name
 
     def _mode(self) -> Choice:
+        if self._facts.is_sharded and self._cursor:
+            return Choice("append", "daily tables of events do not change")
         if self._key is None or self._cursor is None:
             missing = " and ".join(self._missing())
             return Choice("replace", f"no {missing}: each run loads the whole table again")
@@ -411,7 +454,7 @@ class _Table:
         return Choice("append", "nothing says that rows change; if they do: merge")
 
     def _missing(self) -> Iterator[str]:
-        if self._key is None:
+        if self._key is None and not self._facts.is_sharded:
             yield "column is unique and never NULL"
         if self._cursor is None:
             yield "column tells new rows from old ones"
@@ -422,6 +465,8 @@ class _Table:
         """All columns, or None when each is taken as it is."""
         synced = [c for c in self._facts.columns if c.type not in NOT_SYNCED]
         chosen = tuple(self._column(column) for column in synced)
+        if self._facts.is_sharded:
+            chosen = (ColumnChoice(ROW_KEY), *chosen)
         is_complete = len(synced) == len(self._facts.columns)
         if is_complete and all(choice.is_plain for choice in chosen):
             return None
@@ -505,7 +550,9 @@ class _Table:
         facts = self._facts
         if facts.not_counted:
             yield f"Nothing was counted: {facts.not_counted}."
-        if self._key is None:
+        if facts.is_sharded:
+            yield "Daily tables: the newest was counted. The query picks tables by their names."
+        elif self._key is None:
             yield (
                 "Several columns may identify a row together. Then list `columns`, with one of"
                 " them made for the key:"
@@ -517,12 +564,12 @@ class _Table:
             if column.type in NOT_SYNCED:
                 yield f"{column.name} is left out: Aito has no type for {column.type}."
         cursor = self._cursor
-        if self._mode().value != "replace" and cursor and cursor.minimum is not None:
-            scale = UNITS[unit_of(cursor, self._now) or "s"] if cursor.type == "INTEGER" else 1
-            yield _keep_note(cursor.minimum // scale, self._now)
+        has_none = self._mode().value == "replace" or self._keep() is not None
+        if cursor and cursor.minimum is not None and not has_none:
+            yield _keep_note(cursor.minimum // self._scale(cursor), self._now)
 
 
 def _keep_note(oldest: int, now: int) -> str:
     days = max(1, (now - oldest) // DAY)
     date = datetime.fromtimestamp(max(oldest, 0), UTC).date()
-    return f"keep: {days + 1}d   # purges older rows; the oldest is of {date}. Out: all are kept"
+    return f"keep: {days + 1}d   # would purge older rows; the oldest is of {date}"

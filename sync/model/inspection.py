@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 KEY_NAME = re.compile(
     r"(^|_)(id|uuid|guid|key|code|number|no|sku|ean|hash|email|slug)$|id$", re.IGNORECASE
@@ -44,7 +44,8 @@ class ColumnFacts:
 class TableFacts:
     """A source table or view.
 
-    source: `dataset.table`, with the project in front when the request named one.
+    source: `dataset.table`, with the project in front when the request named one. Of daily tables
+    it ends with `*`, and the newest of them was counted.
     rows: None when they were not counted. bytes: stored, None for a view.
     not_counted: why nothing was counted; empty when it was.
     """
@@ -61,7 +62,12 @@ class TableFacts:
     @property
     def table(self) -> str:
         """The name without project and dataset."""
-        return self.source.rsplit(".", 1)[-1]
+        return self.source.rsplit(".", 1)[-1].removesuffix("_*")
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether these are daily tables such as events_20240131, as GA4 exports them."""
+        return self.source.endswith("*")
 
 
 @dataclass(frozen=True)
@@ -90,13 +96,18 @@ class LinkFacts:
 
 @dataclass(frozen=True)
 class Inspection:
-    """All that was read of the sources. now: epoch seconds when it was read."""
+    """All that was read of the sources.
+
+    left_out: table of a dataset -> why nothing is proposed for it.
+    now: epoch seconds when it was read.
+    """
 
     tables: tuple[TableFacts, ...]
     links: tuple[LinkFacts, ...]
     bytes_processed: int
     queries: int
     now: int
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 ChooseLinks = Callable[[Sequence[TableFacts]], Sequence[LinkCandidate]]

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +167,49 @@ def test_a_file_is_not_overwritten(stack: Stack, init: Init, tmp_path: Path) -> 
     assert "--force" in err
     assert init("init_force.events", "-o", str(path), "--force")[0] == 0
     assert "init_force.events" in path.read_text(encoding="utf-8")
+
+
+def test_daily_tables_like_ga4s(stack: Stack, init: Init, tmp_path: Path) -> None:
+    """Daily tables of a dataset become one query with a key of its own, which syncs verified."""
+    today = datetime.now(UTC)
+    for age in (1, 2):
+        day = today - timedelta(days=age)
+        start = int(day.timestamp()) * 1_000_000
+        rows = [
+            {"event_timestamp": start + n, "event_name": "view", "user_pseudo_id": str(n)}
+            for n in range(20)
+        ]
+        name = f"init_ga4.events_{day:%Y%m%d}"
+        load(stack, name, "event_timestamp INT64, event_name STRING, user_pseudo_id STRING", rows)
+    path = tmp_path / "sync.yaml"
+    status, _, err = init("init_ga4", "--aito", stack.aito.url, "-o", str(path))
+    assert status == 0, err
+    table = config.parse(path.read_text(encoding="utf-8")).table("events")
+    assert (table.key, table.mode) == ("row_key", "append")
+    assert table.cursor
+    assert (table.cursor.source, table.cursor.unit) == ("event_timestamp", "us")
+    found = synced(stack, path)["events"]
+    assert (found["uploaded"], found["verified"]) == (40, True)
+
+
+def test_a_view_that_cannot_be_read(stack: Stack, init: Init) -> None:
+    """A broken view of a dataset is left out with the reason; named alone, it is an error."""
+    load(stack, "init_view.events", "id STRING, at TIMESTAMP", [{"id": "1", "at": "2024-01-01"}])
+    load(stack, "init_view.gone", "id STRING", [{"id": "1"}])
+    client = stack.bigquery.client()
+    bigquery.sql(client, "CREATE VIEW init_view.broken AS SELECT * FROM init_view.gone")
+    client.delete_table("init_view.gone")
+    status, out, err = init("init_view")
+    assert status == 0, err
+    assert [table.name for table in config.parse(out).tables] == ["events"]
+    assert "# Left out: init_view.broken" in out
+    assert init("init_view.broken")[0] == 1
+
+
+def test_no_credentials(init: Init, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without credentials the command says how to get them, and ends with 1."""
+    monkeypatch.delenv("BIGQUERY_EMULATOR_HOST")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    status, _, err = init("shop.orders")
+    assert status == 1
+    assert "gcloud auth application-default login" in err

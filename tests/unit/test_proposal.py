@@ -160,6 +160,24 @@ def test_the_cursor_has_a_column_of_its_own() -> None:
     assert made.cursor.column == "sync_at_unix"
 
 
+# -- daily tables
+
+
+@pytest.mark.parametrize(("age", "keep"), [(1, 30 * 86_400), (400, None)])
+def test_daily_tables(age: int, keep: int | None) -> None:
+    """They are read by a query with a key of its own. What the query leaves out is purged before,
+    so that it does not count as deleted. Tables that nobody writes any more are read as a whole.
+    """
+    second = (NOW - age * 86_400) * 1_000_000
+    epoch = column("event_timestamp", "INTEGER", minimum=second, maximum=second)
+    facts = table(epoch, column("event_name"), source="analytics.events_*")
+    (made,) = config.parse(init.document(inspected(facts), None)).tables
+    assert (made.name, made.key, made.keep) == ("events", "row_key", keep)
+    assert made.query
+    assert "`analytics.events_*`" in made.query
+    assert ("INTERVAL 31 DAY" in made.query) is (keep is not None)
+
+
 # -- columns
 
 
