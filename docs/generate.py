@@ -214,7 +214,8 @@ def _usage(name: str, command: click.Command) -> str:
 
 def _options(command: click.Command) -> list[tuple[str, str]]:
     """The options of a command, as its help shows them."""
-    context = click.Context(command)
+    # click keeps a command's help option, so its names must be those of the command line.
+    context = click.Context(command, **cli.context_settings)
     options = [each for each in command.get_params(context) if isinstance(each, click.Option)]
     records = [each.get_help_record(context) for each in options]
     return [record for record in records if record]
