@@ -8,20 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sync import config, status
 from sync.aito import AitoTarget, RateLimiter, Transport
 from sync.base.clock import Clock, Deadline
 from sync.base.events import EventLog, ProgressWatcher, Sink, to_stdout
-from sync.bigquery import BigQueryClient, BigQuerySession, BigQuerySource, Inspector, make_client
+from sync.bigquery import BigQueryClient, BigQuerySession, BigQuerySource, make_client
 from sync.config import BigQuerySettings, Settings, TableSettings
 from sync.gcp import Secret, api_key, publish
 from sync.ledger import BigQueryLedger, LeaseTable, LedgerTables, RunLease
-from sync.model.inspection import ChooseLinks, Inspection
 from sync.model.report import RunReport
 from sync.model.request import Request
 from sync.pipeline import RunContext, TableRun, run_tables
+
+if TYPE_CHECKING:
+    from sync.model.inspection import ChooseLinks, Inspection
 
 DEFAULT_CONFIG = Path(__file__).parents[1] / "sync.yaml"
 
@@ -85,6 +87,8 @@ def inspect_tables(
     choose_links: which columns to compare with the keys of other tables.
     Raises BadRequest for a name that does not exist, AccessDenied, Unavailable.
     """
+    from sync.bigquery.inspect import Inspector  # the function never needs it
+
     clock = clock or Clock()
     settings = BigQuerySettings()
     session = BigQuerySession(make_client(settings), settings, "init", "init")
