@@ -148,7 +148,7 @@ class Inspector:
     def _facts(self, path: _Path) -> TableFacts:
         metadata = self._metadata(path)
         facts = _described(path, metadata)
-        query = _count_query(facts, metadata, path.full(self._session.project))
+        query = count_query(facts, metadata, path.full(self._session.project))
         estimated = self._session.dry_run(query, path.source).bytes_processed
         if estimated > self._max_bytes:
             gigabytes = estimated / 2**30
@@ -234,7 +234,8 @@ def _values(path: str, column: str) -> str:
 # -- the counting query
 
 
-def _count_query(facts: TableFacts, metadata: bigquery.Table, path: str) -> Query:
+def count_query(facts: TableFacts, metadata: bigquery.Table, path: str) -> Query:
+    """Counts the rows of a table and all columns of it at once."""
     selected = ["COUNT(*) AS row_count"]
     for number, column in enumerate(facts.columns[:MAX_COUNTED]):
         aggregates = _aggregates(column)
