@@ -81,11 +81,17 @@ class Inspector:
         return tuple(found.values())
 
     def links(self, candidates: Sequence[LinkCandidate]) -> tuple[LinkFacts, ...]:
-        """Count by one query which values of the columns are keys of the other tables."""
+        """Count by one query which values of the columns are keys of the other tables.
+
+        Counts nothing when that would read more than the limit.
+        """
         if not candidates:
             return ()
         counts = [self._count_link(number, each) for number, each in enumerate(candidates)]
-        rows = self._read(Query("\nUNION ALL\n".join(counts)), "links")
+        query = Query("\nUNION ALL\n".join(counts))
+        if self._session.dry_run(query, "links").bytes_processed > self._max_bytes:
+            return ()
+        rows = self._read(query, "links")
         found = [LinkFacts(candidates[r["place"]], r["total"], r["matched"]) for r in rows]
         return tuple(sorted(found, key=lambda each: candidates.index(each.candidate)))
 

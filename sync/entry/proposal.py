@@ -123,7 +123,7 @@ def link_candidates(tables: Sequence[TableFacts]) -> tuple[LinkCandidate, ...]:
 
     Numbers of one table are often within the range of another's: their name must say it, too.
     """
-    tables = [facts for facts in tables if not facts.is_sharded]
+    tables = [facts for facts in tables if not facts.is_sharded and not facts.not_counted]
     keys = {facts.source: key_column(facts) for facts in tables}
     found = []
     for child in tables:

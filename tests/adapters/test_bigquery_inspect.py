@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.cloud import bigquery
 
+from local.bigquery import load
+from local.stack import Stack
 from sync.base.errors import ActionRequired
 from sync.bigquery.client import make_client
-from sync.bigquery.inspect import count_query
+from sync.bigquery.inspect import Inspector, count_query
+from sync.bigquery.session import BigQuerySession
 from sync.bigquery.types import DEFAULTS
 from sync.config import BigQuerySettings
-from sync.model.inspection import ColumnFacts, TableFacts
+from sync.model.inspection import ColumnFacts, LinkCandidate, TableFacts
 
 if TYPE_CHECKING:
     from tests.googlesql import GoogleSql
@@ -62,6 +65,21 @@ def test_the_count_of_a_table(
     googlesql.analyze(query.text, {PATH: COLUMNS})
     assert (" WHERE " in query.text) is (predicate is not None)
     assert predicate is None or predicate in query.text
+
+
+def test_a_table_beyond_the_limit(stack: Stack) -> None:
+    """It is described, but not counted. Nothing is read, and the reason is kept."""
+    client = stack.bigquery.client()
+    schema = [bigquery.SchemaField("id", "STRING")]
+    load(client, "inspect_limit.rows", schema, [{"id": "1"}], truncate=True)
+    session = BigQuerySession(client, BigQuerySettings(), "init", "init")
+    inspector = Inspector(session, max_bytes=-1)
+    (facts,) = inspector.tables(["inspect_limit.rows"])
+    assert (facts.rows, facts.columns) == (None, (ColumnFacts("id", "STRING"),))
+    assert facts.not_counted.startswith("counting would read")
+    candidate = LinkCandidate("inspect_limit.rows", "id", "inspect_limit.rows", "id")
+    assert inspector.links([candidate]) == ()
+    assert inspector.result((facts,), (), now=0).queries == 0
 
 
 def test_no_project(monkeypatch: pytest.MonkeyPatch) -> None:

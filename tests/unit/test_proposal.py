@@ -100,6 +100,8 @@ def test_nothing_was_counted() -> None:
     assert made.key
     assert "99 GiB" in made.key.reason
     assert made.cursor
+    uncounted = table(*columns, not_counted="counting would read 99 GiB")
+    assert link_candidates((uncounted, USERS)) == ()
 
 
 # -- cursor and mode
