@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sync import config, evaluation, pipeline, status
 from sync.aito import AitoTarget, RateLimiter, Transport
@@ -16,15 +16,17 @@ from sync.aito.conformance import WHOLE_SECONDS, ConformanceReport, build, run_c
 from sync.aito.transport import OnRepeat
 from sync.base.clock import Clock, Deadline
 from sync.base.events import EventLog, ProgressWatcher, Sink, to_stdout
-from sync.bigquery import BigQueryClient, BigQuerySession, BigQuerySource, Inspector, make_client
+from sync.bigquery import BigQueryClient, BigQuerySession, BigQuerySource, make_client
 from sync.config import BigQuerySettings, Settings, TableSettings
 from sync.evaluation import EvaluationContext
 from sync.gcp import Secret, api_key, publish
 from sync.ledger import BigQueryLedger, LeaseTable, LedgerTables, RunLease
-from sync.model.inspection import ChooseLinks, Inspection
 from sync.model.report import RunReport
 from sync.model.request import Request
 from sync.pipeline import ResetPlan, RunContext, TableRun, run_tables
+
+if TYPE_CHECKING:
+    from sync.model.inspection import ChooseLinks, Inspection
 
 DEFAULT_CONFIG = Path(__file__).parents[1] / "sync.yaml"
 WAIT_SECONDS = 7_200.0  # an evaluation that takes longer is collected by a later `watch`
@@ -143,6 +145,8 @@ def inspect_tables(
     choose_links: which columns to compare with the keys of other tables.
     Raises BadRequest for a name that does not exist, AccessDenied, Unavailable.
     """
+    from sync.bigquery.inspect import Inspector  # the function never needs it
+
     clock = clock or Clock()
     settings = BigQuerySettings()
     session = BigQuerySession(make_client(settings), settings, "init", "init")

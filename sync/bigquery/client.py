@@ -6,6 +6,8 @@ The client's own default repeats a refused connection for ten minutes.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from google.api_core.client_options import ClientOptions
@@ -13,6 +15,7 @@ from google.api_core.retry import Retry, if_exception_type
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
+from sync.base.errors import ActionRequired
 from sync.bigquery.errors import TRANSIENT, translated
 from sync.bigquery.wire import LargePieces, return_large_blocks
 from sync.config import BigQuerySettings
@@ -41,10 +44,22 @@ def make_client(settings: BigQuerySettings) -> bigquery.Client:
     if emulator:
         client = _emulator_client(emulator, project, settings.location)
     else:
-        with translated("BigQuery"):
+        with translated("BigQuery"), _project_needed():
             client = bigquery.Client(project=project, location=settings.location)
     _read_in_large_pieces(client)
     return client
+
+
+@contextmanager
+def _project_needed() -> Iterator[None]:
+    """Say how to name the project. The client raises an OSError when nothing names it."""
+    try:
+        yield
+    except OSError as error:
+        if "Project" not in str(error):
+            raise
+        remedy = "set GOOGLE_CLOUD_PROJECT, or bigquery.project in sync.yaml"
+        raise ActionRequired(f"BigQuery: no project to run queries in; {remedy}") from error
 
 
 def _emulator_client(emulator: str, project: str | None, location: str | None) -> bigquery.Client:

@@ -81,11 +81,17 @@ class Inspector:
         return tuple(found.values())
 
     def links(self, candidates: Sequence[LinkCandidate]) -> tuple[LinkFacts, ...]:
-        """Count by one query which values of the columns are keys of the other tables."""
+        """Count by one query which values of the columns are keys of the other tables.
+
+        Counts nothing when that would read more than the limit.
+        """
         if not candidates:
             return ()
         counts = [self._count_link(number, each) for number, each in enumerate(candidates)]
-        rows = self._read(Query("\nUNION ALL\n".join(counts)), "links")
+        query = Query("\nUNION ALL\n".join(counts))
+        if self._session.dry_run(query, "links").bytes_processed > self._max_bytes:
+            return ()
+        rows = self._read(query, "links")
         found = [LinkFacts(candidates[r["place"]], r["total"], r["matched"]) for r in rows]
         return tuple(sorted(found, key=lambda each: candidates.index(each.candidate)))
 
@@ -148,7 +154,7 @@ class Inspector:
     def _facts(self, path: _Path) -> TableFacts:
         metadata = self._metadata(path)
         facts = _described(path, metadata)
-        query = _count_query(facts, metadata, path.full(self._session.project))
+        query = count_query(facts, metadata, path.full(self._session.project))
         estimated = self._session.dry_run(query, path.source).bytes_processed
         if estimated > self._max_bytes:
             gigabytes = estimated / 2**30
@@ -234,7 +240,8 @@ def _values(path: str, column: str) -> str:
 # -- the counting query
 
 
-def _count_query(facts: TableFacts, metadata: bigquery.Table, path: str) -> Query:
+def count_query(facts: TableFacts, metadata: bigquery.Table, path: str) -> Query:
+    """Counts the rows of a table and all columns of it at once."""
     selected = ["COUNT(*) AS row_count"]
     for number, column in enumerate(facts.columns[:MAX_COUNTED]):
         aggregates = _aggregates(column)

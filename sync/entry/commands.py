@@ -164,18 +164,27 @@ def cli(context: click.Context, config: str | None, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="init: overwrite the file of --output.")
 def init_(tables: tuple[str, ...], aito: str | None, output: str | None, force: bool) -> int:
     """Look at tables, views or datasets and propose a sync.yaml for them; write nothing else."""
-    if output and Path(output).exists() and not force:
+    if output and not force and Path(output).exists():
         raise BadRequest(f"{output} is there already; name another file, or add --force")
+    if aito is not None:
+        init.check_url(aito)
     inspection = inspect_tables(tables, link_candidates)
     text = init.document(inspection, aito)
-    parse(text)  # a wrong URL, for example
+    parse(text, output or "sync.yaml")  # what is printed is valid
     click.echo(init.read(inspection), err=True)
     if output is None:
         click.echo(text, nl=False)
-        return answer.EXIT_OK
-    Path(output).write_text(text, encoding="utf-8")
-    click.echo(f"Wrote {output}. Next: `check --config {output}`", err=True)
+    else:
+        _write(Path(output), text)
     return answer.EXIT_OK
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadRequest(f"{path} cannot be written: {error.strerror}") from error
+    click.echo(f"Wrote {path}. Next: check --config {path}", err=True)
 
 
 @cli.command(cls=TablesCommand)

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from sync.config import parse
 from sync.entry.proposal import ColumnChoice, TableProposal, propose
 from sync.model.inspection import Inspection, TableFacts
 from sync.pipeline.plan import USD_PER_TIB
@@ -33,12 +34,20 @@ def document(inspection: Inspection, url: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def check_url(url: str) -> None:
+    """Check the URL of Aito before anything is read and paid for. Raises ConfigError."""
+    aito = f"aito: {{url: {_text(url)}, api_key_secret: aito-api-key}}"
+    table = "{name: any, source: any.any, mode: replace}"
+    parse(f"{aito}\nledger: any\ntables: [{table}]", "--aito")
+
+
 def read(inspection: Inspection) -> str:
     """What was read of BigQuery and its price."""
-    megabytes = inspection.bytes_processed / 1e6
-    usd = inspection.bytes_processed / 2**40 * USD_PER_TIB
+    size = inspection.bytes_processed
+    amount = f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size:,} bytes"
+    usd = size / 2**40 * USD_PER_TIB
     queries = "1 query" if inspection.queries == 1 else f"{inspection.queries} queries"
-    return f"Read {megabytes:,.1f} MB by {queries}: ${usd:.4f} at {USD_PER_TIB} USD/TiB."
+    return f"Read {amount} by {queries}: ${usd:.4f} at {USD_PER_TIB} USD/TiB."
 
 
 def _head(inspection: Inspection, url: str | None) -> Iterator[str]:

@@ -123,7 +123,7 @@ def link_candidates(tables: Sequence[TableFacts]) -> tuple[LinkCandidate, ...]:
 
     Numbers of one table are often within the range of another's: their name must say it, too.
     """
-    tables = [facts for facts in tables if not facts.is_sharded]
+    tables = [facts for facts in tables if not facts.is_sharded and not facts.not_counted]
     keys = {facts.source: key_column(facts) for facts in tables}
     found = []
     for child in tables:
@@ -425,6 +425,8 @@ class _Table:
     def _cursor_choice(self, cursor: ColumnFacts) -> CursorChoice:
         unit = unit_of(cursor, self._now) if cursor.type == "INTEGER" else None
         reasons = [cursor.type if unit is None else f"INT64 epoch in {unit} by its range"]
+        if cursor.type in ("DATETIME", "DATE"):
+            reasons.append("read as UTC")
         if words(cursor.name) & UPDATED:
             reasons.append("its name says that rows are updated")
         elif words(cursor.name) & ARRIVED:
@@ -445,8 +447,8 @@ class _Table:
         if self._facts.is_sharded and self._cursor:
             return Choice("append", "daily tables of events do not change")
         if self._key is None or self._cursor is None:
-            missing = " and ".join(self._missing())
-            return Choice("replace", f"no {missing}: each run loads the whole table again")
+            missing = ", ".join(self._missing())
+            return Choice("replace", f"{missing}: each run loads the whole table again")
         if words(self._cursor.name) & UPDATED:
             return Choice("merge", f"{self._cursor.name} says that rows change")
         if self._facts.rows and self._key.distinct != self._facts.rows:
@@ -455,9 +457,9 @@ class _Table:
 
     def _missing(self) -> Iterator[str]:
         if self._key is None and not self._facts.is_sharded:
-            yield "column is unique and never NULL"
+            yield "no unique column without NULL"
         if self._cursor is None:
-            yield "column tells new rows from old ones"
+            yield "no column for a cursor"
 
     # -- columns
 
@@ -546,10 +548,18 @@ class _Table:
 
     # -- notes
 
+    def _dataset_has(self, table: str) -> bool:
+        """Whether a table of the same dataset was looked at, too."""
+        dataset = self._facts.source.rsplit(".", 1)[0]
+        return f"{dataset}.{table}" in self._names
+
     def _notes(self) -> Iterator[str]:
         facts = self._facts
         if facts.not_counted:
             yield f"Nothing was counted: {facts.not_counted}."
+        table = re.sub(r"_(view|latest|current)$", "", facts.table)
+        if table != facts.table and self._dataset_has(table):
+            yield f"{facts.table} may show the rows of {table}: then keep one of the two."
         if facts.is_sharded:
             yield "Daily tables: the newest was counted. The query picks tables by their names."
         elif self._key is None:

@@ -146,6 +146,7 @@ def test_the_file_is_printed(stack: Stack, init: Init) -> None:
         (("init_er",), "did you mean 'init_err'?"),
         (("a.b.c.d",), "'a.b.c.d' names no table; right would be"),
         (("init_err.events", "--aito", "ftp://x"), "aito.url"),
+        (("init_err.events", "-o", "/nowhere/sync.yaml"), "cannot be written: No such file"),
         ((), "Missing argument"),
     ],
 )

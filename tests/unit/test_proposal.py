@@ -100,6 +100,8 @@ def test_nothing_was_counted() -> None:
     assert made.key
     assert "99 GiB" in made.key.reason
     assert made.cursor
+    uncounted = table(*columns, not_counted="counting would read 99 GiB")
+    assert link_candidates((uncounted, USERS)) == ()
 
 
 # -- cursor and mode
@@ -158,6 +160,14 @@ def test_the_cursor_has_a_column_of_its_own() -> None:
     made = proposed(unique(), time("at"), column("at_unix", "INTEGER", minimum=1, maximum=2))
     assert made.cursor
     assert made.cursor.column == "sync_at_unix"
+
+
+def test_a_view_of_a_table() -> None:
+    """A view beside its table, as Segment's, is probably the same rows."""
+    facts = table(unique(), time("at"))
+    view = replace(facts, source="shop.orders_view", kind="VIEW")
+    (_, made) = propose(inspected(facts, view))
+    assert "orders_view may show the rows of orders: then keep one of the two." in made.notes
 
 
 # -- daily tables
