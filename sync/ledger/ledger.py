@@ -37,13 +37,9 @@ LAST_VERIFIED = """
 SELECT watermark_after FROM {runs}
 WHERE `table` = @table AND status = 'ok' AND action = 'sync' AND watermark_after IS NOT NULL
 ORDER BY finished_at DESC LIMIT 1"""
-LAST_OK = """
-SELECT `table`, MAX(COALESCE(finished_at, started_at)) AS ended FROM {runs}
-WHERE started_at >= @since AND status = 'ok' AND action = 'sync' AND `table` IN UNNEST(@tables)
-GROUP BY `table`"""
 DELETED_SINCE = """
 SELECT SUM(deleted) AS n_rows FROM {runs} WHERE `table` = @table AND started_at >= @since"""
-QUERIES = (KNOWN_REJECTS, LAST_VERIFIED, LAST_OK, checkpoints.LATEST)
+QUERIES = (KNOWN_REJECTS, LAST_VERIFIED, checkpoints.LATEST)
 
 
 class BigQueryLedger:
@@ -84,11 +80,6 @@ class BigQueryLedger:
         """Watermark after the last sync that ended ok, epoch seconds."""
         found = self._tables.read(LAST_VERIFIED, [_text("table", table)])
         return found[0]["watermark_after"] if found else None
-
-    def last_ok(self, tables: Sequence[str], since: datetime) -> dict[str, datetime]:
-        """When the last sync that ended ok finished, by table."""
-        found = self._tables.read(LAST_OK, [_moment("since", since), _names(tables)])
-        return {row["table"]: row["ended"] for row in found}
 
     def deleted_since(self, table: str, since: datetime) -> int:
         """Rows that runs started since then have deleted for being gone from the source."""

@@ -248,10 +248,6 @@ class Ledger(Protocol):
         """Watermark after the last sync that ended ok, epoch seconds."""
         ...
 
-    def last_ok(self, tables: Sequence[str], since: datetime) -> dict[str, datetime]:
-        """When the last sync that ended ok finished, by table. Tables without one are left out."""
-        ...
-
     def deleted_since(self, table: str, since: datetime) -> int:
         """Rows that runs started since then have deleted for being gone from the source."""
         ...
