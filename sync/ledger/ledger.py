@@ -39,7 +39,7 @@ WHERE `table` = @table AND status = 'ok' AND action = 'sync' AND watermark_after
 ORDER BY finished_at DESC LIMIT 1"""
 DELETED_SINCE = """
 SELECT SUM(deleted) AS n_rows FROM {runs} WHERE `table` = @table AND started_at >= @since"""
-QUERIES = (KNOWN_REJECTS, LAST_VERIFIED, checkpoints.LATEST)
+QUERIES = (KNOWN_REJECTS, LAST_VERIFIED, DELETED_SINCE, checkpoints.LATEST)
 
 
 class BigQueryLedger:
