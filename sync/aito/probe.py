@@ -39,6 +39,7 @@ class Probe:
         self.clock = clock
         self.wait = wait
         self.made: list[str] = []
+        self.read_back: dict[str, Row] = {}  # tables as Aito shows them
 
     @property
     def calls(self) -> int:

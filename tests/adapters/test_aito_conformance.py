@@ -160,7 +160,7 @@ def test_each_switch_is_one_line(
     aito: Aito, monkeypatch: pytest.MonkeyPatch, switches: dict[str, Any], line: str
 ) -> None:
     """A stand-in that differs in one thing differs on one line, and the tables are removed."""
-    monkeypatch.setattr("sync.aito.checks.MANY", 2000)
+    monkeypatch.setattr("sync.aito.checks.tables.MANY", 2000)
     aito.switches.turn(**switches)
     results = run(aito)
     assert names(results, Outcome.DIFFERS) == [line]

@@ -24,7 +24,7 @@ EXPIRY = "expiry"  # the check that waits 15 minutes
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer rows in the checks of long answers."""
-    monkeypatch.setattr("sync.aito.checks.MANY", 2000)
+    monkeypatch.setattr("sync.aito.checks.tables.MANY", 2000)
 
 
 @pytest.fixture
