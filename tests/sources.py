@@ -109,6 +109,10 @@ def every_table() -> Iterator[tuple[str, BigQueryTable]]:
             if parts is not None and parts.column and parts.column.name == "ts":
                 parts = dataclasses.replace(parts, column=Field("ts", kind))
             yield f"{layout}, {kind}", described(kind, parts)
+    for kind in ("DATETIME", "DATE"):
+        for zone in ("Europe/Helsinki", "+02:00"):
+            cursor = {"source": "ts", "zone": zone, "column": "at"}
+            yield f"in {zone}, {kind}", described(kind, ON_CURSOR, cursor=cursor)
     yield "query", described(query=COMMENTED)
     yield "no columns named", described(columns=None)
 

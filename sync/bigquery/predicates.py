@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sync.bigquery.table import BigQueryTable
-from sync.bigquery.types import quoted
+from sync.bigquery.types import epoch_seconds, quoted
 from sync.model.sql import Parameter, ParameterType
 from sync.model.window import BEGINNING
 
@@ -47,19 +47,49 @@ def cursor_column(table: BigQueryTable) -> str:
     return quoted(table.settings.cursor.source)
 
 
+def cursor_second(table: BigQueryTable, expression: str) -> str:
+    """SQL of the cursor in whole epoch seconds. expression: of the cursor's source column."""
+    assert table.cursor
+    units = table.cursor_units
+    if units == 1:
+        return epoch_seconds(table.cursor, expression, table.cursor_zone)
+    # Rounded down before 1970, too: the remainder of DIV has the sign of the cursor.
+    remainder = f"MOD(MOD({expression}, {units}) + {units}, {units})"
+    return f"DIV(({expression} - {remainder}), {units})"
+
+
 def cursor_between(table: BigQueryTable, start: int, end: int, prefix: str = "") -> Predicates:
     """Rows whose cursor lies in [start, end), epoch seconds. prefix: of the parameters' names."""
+    return cursor_since(table, start, prefix) + cursor_before(table, end, prefix)
+
+
+def cursor_since(table: BigQueryTable, start: int, prefix: str = "") -> Predicates:
+    """Rows whose cursor is `start`, epoch seconds, or later. prefix: of the parameter's name."""
+    return _compared(table, ">=", start, f"{prefix}start", -DAY)
+
+
+def cursor_before(table: BigQueryTable, end: int, prefix: str = "") -> Predicates:
+    """Rows whose cursor is before `end`, epoch seconds. prefix: of the parameter's name."""
+    return _compared(table, "<", end, f"{prefix}end", DAY)
+
+
+def _compared(
+    table: BigQueryTable, operator: str, seconds: int, name: str, margin: int
+) -> Predicates:
+    """The cursor compared with a moment.
+
+    In a zone with summer time, order by the clock is not the order of moments. There the bare
+    column is compared with a day to spare, so that it prunes, and the moment itself as well.
+    """
     column = cursor_column(table)
+    if table.cursor_zone == "UTC":
+        return Predicates((f"{column} {operator} @{name}",), (_cursor(table, name, seconds),))
+    spared = max(seconds + margin, BEGINNING)
+    moment = cursor_second(table, column)
     return Predicates(
-        (f"{column} >= @{prefix}start", f"{column} < @{prefix}end"),
-        (_cursor(table, f"{prefix}start", start), _cursor(table, f"{prefix}end", end)),
+        (f"{column} {operator} @{name}", f"{moment} {operator} @{name}_second"),
+        (_cursor(table, name, spared), Parameter(f"{name}_second", "INT64", seconds)),
     )
-
-
-def cursor_since(table: BigQueryTable, start: int) -> Predicates:
-    """Rows whose cursor is `start`, epoch seconds, or later."""
-    condition = f"{cursor_column(table)} >= @start"
-    return Predicates((condition,), (_cursor(table, "start", start),))
 
 
 def cursor_is_null(table: BigQueryTable) -> Predicates:

@@ -19,12 +19,13 @@ from sync.bigquery.predicates import (
     cursor_column,
     cursor_is_not_null,
     cursor_is_null,
+    cursor_second,
     cursor_since,
     is_partitioned_by_cursor,
     partition_since,
 )
 from sync.bigquery.table import DOCUMENT_BYTES, BigQueryTable
-from sync.bigquery.types import epoch_seconds, exact_integer, quoted
+from sync.bigquery.types import exact_integer, quoted
 from sync.config import BatchSettings, TableSettings
 from sync.model.sql import Parameter, Query
 from sync.model.window import BEGINNING, HOUR, Slice, Window
@@ -68,14 +69,7 @@ def _timed(table: BigQueryTable) -> str:
 
 def _second(table: BigQueryTable) -> str:
     """SQL of the cursor in whole epoch seconds."""
-    if table.cursor is None:
-        return "0"
-    units = table.cursor_units
-    if units == 1:
-        return epoch_seconds(table.cursor, "sync_cursor")
-    # Rounded down before 1970, too: the remainder of DIV has the sign of the cursor.
-    remainder = f"MOD(MOD(sync_cursor, {units}) + {units}, {units})"
-    return f"DIV((sync_cursor - {remainder}), {units})"
+    return "0" if table.cursor is None else cursor_second(table, "sync_cursor")
 
 
 def _where(table: BigQueryTable, predicates: Predicates) -> str:

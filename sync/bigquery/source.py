@@ -14,9 +14,9 @@ from sync.bigquery import queries
 from sync.bigquery.columns import check_names, columns
 from sync.bigquery.session import BigQuerySession
 from sync.bigquery.table import BigQueryTable, Partitioning
-from sync.bigquery.types import CURSOR_TYPES, Field
+from sync.bigquery.types import CURSOR_TYPES, Field, quoted
 from sync.bigquery.wire import trim_heap
-from sync.config import BatchSettings, TableSettings
+from sync.config import BatchSettings, CursorSettings, TableSettings
 from sync.model.batches import Batch
 from sync.model.ports import SourceTable
 from sync.model.sql import Query
@@ -254,15 +254,38 @@ def _field(field: bigquery.SchemaField) -> Field:
 
 
 def _cursor(table: TableSettings, fields: Sequence[Field]) -> Field | None:
+    """The cursor's field. Raises SchemaMismatch when it tells no moment, or not as said."""
     if table.cursor is None:
         return None
     found = next(field for field in fields if field.name == "sync_cursor")
-    if found.type not in CURSOR_TYPES or found.repeated:
-        right = "TIMESTAMP, DATETIME, DATE or INT64 of epoch seconds"
-        raise SchemaMismatch(
-            f"{table.name}: cursor.source {table.cursor.source} is {found.type}; it must be {right}"
-        )
+    problem = _cursor_problem(table, table.cursor, found)
+    if problem:
+        raise SchemaMismatch(f"{table.name}: cursor.source {table.cursor.source} {problem}")
     return found
+
+
+def _cursor_problem(table: TableSettings, cursor: CursorSettings, found: Field) -> str | None:
+    """Why a column cannot be the cursor, and what would be right."""
+    if found.type == "STRING" and not found.repeated:
+        return f"is STRING, which tells no order of time; {_as_timestamp(table, cursor.source)}"
+    if found.type not in CURSOR_TYPES or found.repeated:
+        kind = f"ARRAY<{found.type}>" if found.repeated else found.type
+        return f"is {kind}; it must be TIMESTAMP, DATETIME, DATE or INT64 of an epoch"
+    if cursor.unit != "s" and found.type != "INTEGER":
+        return f"is {found.type}, and cursor.unit is for an INT64; leave `unit` out"
+    if cursor.zone != "UTC" and found.type not in ("DATETIME", "DATE"):
+        return f"is {found.type}, and cursor.zone is for a DATETIME or DATE; leave `zone` out"
+    return None
+
+
+def _as_timestamp(table: TableSettings, column: str) -> str:
+    """How to make a TIMESTAMP of a STRING."""
+    name = quoted(column)
+    if table.query:
+        return f"write `TIMESTAMP({column}) AS {column}` into the query"
+    where = f" WHERE {table.where}" if table.where else ""
+    select = f"SELECT * REPLACE(TIMESTAMP({name}) AS {name}) FROM `{table.source}`{where}"
+    return f'instead of `source` write  query: "{select}"'
 
 
 def _row_bytes(metadata: bigquery.Table) -> float | None:

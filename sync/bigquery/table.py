@@ -64,6 +64,14 @@ class BigQueryTable:
         return CURSOR_UNITS[cursor.unit]
 
     @property
+    def cursor_zone(self) -> str:
+        """Where a DATETIME or DATE cursor is at home. Other cursors are moments already."""
+        cursor = self.settings.cursor
+        if cursor is None or self.cursor is None or self.cursor.type not in ("DATETIME", "DATE"):
+            return "UTC"
+        return cursor.zone
+
+    @property
     def faults(self) -> tuple[Fault, ...]:
         """What makes a row unfit, apart from its size."""
         return tuple(fault for each in self.sql_columns for fault in each.faults)

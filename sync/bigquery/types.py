@@ -79,6 +79,8 @@ _SECONDS: Mapping[str, str] = {
     "INTEGER": "{0}",
 }
 
+_ZONED = ("DATETIME", "DATE")  # times that mean a moment only together with a zone
+
 
 def _conversions() -> Iterator[tuple[tuple[str, str], str]]:
     for source, (aito_type, sql) in DEFAULTS.items():
@@ -127,7 +129,7 @@ def value(field: Field, expression: str, aito_type: str) -> str:
         return _json(field, expression)
     if field.repeated:
         element = scalar(field.element, _element_name(0), aito_type.removesuffix("[]"))
-        return _array(element, expression)
+        return _array(field, element, expression)
     return scalar(field, expression, aito_type)
 
 
@@ -158,9 +160,18 @@ def is_null(field: Field, expression: str, aito_type: str) -> str:
     return f"{expression} IS NULL"
 
 
-def epoch_seconds(field: Field, expression: str) -> str:
-    """SQL of whole epoch seconds, of a field with one of CURSOR_TYPES."""
-    return _SECONDS[field.type].format(expression)
+def epoch_seconds(field: Field, expression: str, zone: str = "UTC") -> str:
+    """SQL of whole epoch seconds, of a field with one of CURSOR_TYPES.
+
+    zone: where a DATETIME or DATE is at home.
+    """
+    sql = _SECONDS[field.type]
+    if zone != "UTC" and field.type in _ZONED:
+        # The first and the last day of the calendar would leave it in another zone.
+        first, last = (f"{field.type} '{day}'" for day in ("0001-01-02", "9999-12-30"))
+        expression = f"LEAST(GREATEST({expression}, {first}), {last})"
+        sql = sql.replace("'UTC'", f"'{zone}'")
+    return sql.format(expression)
 
 
 def key_text(field: Field, expression: str, aito_type: str) -> str:
@@ -180,7 +191,7 @@ def _json(field: Field, expression: str, depth: int = 0) -> str:
     """
     if field.repeated:
         element = _json(field.element, _element_name(depth), depth + 1)
-        return _array(element, expression, depth)
+        return _array(field, element, expression, depth)
     if field.type == "RECORD":
         return _struct(field, expression, depth)
     if field.type == "INTEGER":
@@ -202,11 +213,16 @@ def _element_name(depth: int) -> str:
     return f"sync_element{depth or ''}"
 
 
-def _array(element: str, expression: str, depth: int = 0) -> str:
+def _array(field: Field, element: str, expression: str, depth: int = 0) -> str:
     """SQL of an array with each element converted, in order.
 
-    An element that becomes NULL, such as NaN, is left out. UNNEST alone promises no order.
+    field: the array. An element that becomes NULL, such as NaN, is left out. UNNEST alone promises
+    no order.
     """
     place = f"sync_place{depth or ''}"
-    rows = f"UNNEST({expression}) AS {_element_name(depth)} WITH OFFSET AS {place}"
-    return f"ARRAY(SELECT {element} FROM {rows} WHERE {element} IS NOT NULL ORDER BY {place})"
+    name = _element_name(depth)
+    # A struct becomes NULL only where it is NULL. Its text is not repeated: with arrays inside
+    # arrays it would double with each depth.
+    kept = name if field.type == "RECORD" else element
+    rows = f"UNNEST({expression}) AS {name} WITH OFFSET AS {place}"
+    return f"ARRAY(SELECT {element} FROM {rows} WHERE {kept} IS NOT NULL ORDER BY {place})"

@@ -157,6 +157,19 @@ def _cursor_has_its_column(table: TableSettings, at: Place) -> Findings:
         yield Problem(here, f"{purpose}: its type is Int, not {column.type}", (at_cursor, here))
 
 
+def _unit_or_zone(table: TableSettings, at: Place) -> Findings:
+    cursor = table.cursor
+    if cursor is None or cursor.unit == "s" or cursor.zone == "UTC":
+        return
+    at_unit = (*at, "cursor", "unit")
+    at_zone = (*at, "cursor", "zone")
+    text = (
+        "`unit` is for an INT64 cursor and `zone` for a DATETIME or DATE: leave out the one that"
+        " does not fit the source"
+    )
+    yield Problem(at_unit, text, (at_unit, at_zone))
+
+
 def _analyzers_are_for_text(table: TableSettings, at: Place) -> Findings:
     for name, column in (table.columns or {}).items():
         if column.analyzer is None or column.type == "Text":
@@ -175,6 +188,7 @@ TABLE_RULES: tuple[Callable[[TableSettings, Place], Findings], ...] = (
     _keep_is_longer_than_lookback,
     _key_identifies,
     _cursor_has_its_column,
+    _unit_or_zone,
     _analyzers_are_for_text,
 )
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
+from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -22,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from sync.config.problems import quote
+from sync.config.problems import quote, suggest
 
 Several = TypeVar("Several", tuple["TableSettings", ...], dict[str, "ColumnSettings"])
 
@@ -32,6 +33,8 @@ UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}  # in seconds, the largest fi
 MAX_DURATION = 36_500 * UNITS["d"]
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
+# A name of the time zone database, or an offset: what BigQuery takes.
+ZONE = r"^(?:[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*|[+-][0-9]{1,2}(?::[0-9]{2})?)$"
 DURATION = r"^[0-9]{1,9}[dhms]$"
 NEWEST = r"^newest [0-9]{1,9}[dhms]$"
 # Old projects are called domain.com:project.
@@ -106,6 +109,16 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         raise ValueError("is not a URL; right would be https://my-db.aito.app") from None
     return parts
+
+
+def _zone(name: str) -> str:
+    """A time zone that this machine knows. Offsets, and machines without zones, are not checked."""
+    if name.startswith(("+", "-")) or name == "UTC":
+        return name
+    known = available_timezones()
+    if known and name not in known:
+        raise ValueError(f"there is no time zone {quote(name)}; {suggest(name, sorted(known))}")
+    return name
 
 
 def _query(text: str) -> str:
@@ -250,6 +263,11 @@ Secret = Annotated[
 Duration = Annotated[
     int, BeforeValidator(duration, json_schema_input_type=Annotated[str, Field(pattern=DURATION)])
 ]
+Zone = Annotated[
+    str,
+    Matches(ZONE, "a time zone such as UTC, Europe/Helsinki or +02:00"),
+    AfterValidator(_zone),
+]
 Url = Annotated[
     str, AfterValidator(_aito_url), Field(json_schema_extra={"pattern": "^https?://[^?#@]+$"})
 ]
@@ -373,6 +391,9 @@ class CursorSettings(Frozen):
     )
     unit: Literal["s", "ms", "us"] = Field(
         default="s", description="what an INT64 source counts: seconds, milliseconds, microseconds"
+    )
+    zone: Zone = Field(
+        default="UTC", description="of a DATETIME or DATE source, such as Europe/Helsinki or +02:00"
     )
     column: Name = Field(
         description="Aito Int column that holds the cursor in epoch seconds; added when absent"

@@ -4,6 +4,7 @@ is reported.
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -96,6 +97,18 @@ def test_arrays_inside_arrays_have_names_of_their_own() -> None:
     value = made(Field("x", "RECORD", True, fields=(inner,))).value
     for name, array in (("", "`x`"), ("1", "sync_element.`b`"), ("2", "sync_element1.`c`")):
         assert f"UNNEST({array}) AS sync_element{name} WITH OFFSET AS sync_place{name} " in value
+
+
+def test_the_text_of_nested_arrays_grows_with_their_depth() -> None:
+    """Not by its power: each further depth adds as much text as the one before."""
+    field = Field("leaf", "FLOAT", True)
+    lengths = []
+    for depth in range(12):
+        inner = (Field("number", "INTEGER"), field)
+        field = Field(f"level{depth:02}", "RECORD", True, fields=inner)
+        lengths.append(len(made(field).value))
+    steps = {after - before for before, after in itertools.pairwise(lengths)}
+    assert max(steps) < 1.2 * min(steps)
 
 
 @pytest.mark.parametrize(

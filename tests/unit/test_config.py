@@ -96,6 +96,7 @@ tables:
     key: id
     cursor:
       source: timestamp
+      zone: Europe/Helsinki
       column: unix_timestamp
     columns:
       id:
@@ -156,6 +157,7 @@ tables:
     cursor:
       source: timestamp
       unit: s
+      zone: UTC
       column: unix_timestamp
     columns:
       id:
@@ -208,7 +210,9 @@ def test_every_key_is_read() -> None:
     assert (web.rejects.keep_document, user.rejects.keep_document) == (False, True)
     assert web.where == "status != 'WHERE; )'  -- not ( the test rows;"
     assert (web.enabled, user.enabled) == (False, True)
-    assert web.cursor == config.CursorSettings(source="timestamp", column="unix_timestamp")
+    assert web.cursor == config.CursorSettings(
+        source="timestamp", zone="Europe/Helsinki", column="unix_timestamp"
+    )
     assert (web.lookback, web.keep, web.purge.max_share, web.rejects.max_share) == (
         7200,
         90 * 86400,
@@ -291,6 +295,7 @@ ACCEPTED = {
     "evaluates a column made elsewhere": in_table(
         columns="{id: }", evaluate="[{name: e, predict: referrer}]"
     ),
+    "offset as zone": in_table(cursor="{source: at, zone: '+02:00', column: u}"),
     "analyzer as mapping": in_table(
         columns="{id: , a: {type: Text, analyzer: {type: delimiter, delimiter: '|'}}}"
     ),
@@ -572,6 +577,21 @@ BROKEN = [
         "unknown unit",
         in_table(cursor="{source: at, unit: ns, column: u}"),
         ("tables[0].cursor.unit", "must be one of 's', 'ms' or 'us'"),
+    ),
+    Broken(
+        "unknown zone",
+        in_table(cursor="{source: at, zone: Europe/Helsinky, column: u}"),
+        ("tables[0].cursor.zone", "'Europe/Helsinky'", "did you mean 'Europe/Helsinki'?"),
+    ),
+    Broken(
+        "no zone",
+        in_table(cursor="{source: at, zone: '2 h', column: u}"),
+        ("tables[0].cursor.zone", "such as UTC, Europe/Helsinki or +02:00"),
+    ),
+    Broken(
+        "unit and zone",
+        in_table(cursor="{source: at, zone: Europe/Paris, unit: ms, column: u}"),
+        ("tables[0].cursor.unit", "`zone` for a DATETIME or DATE"),
     ),
     Broken(
         "where beside a query",
