@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -30,6 +31,7 @@ from sync.base.errors import (
 from sync.model.batches import Batch
 from sync.model.columns import Column, SchemaDifference, TargetSchema, TargetTable
 from sync.model.conditions import Condition
+from sync.model.records import JobStatus
 
 PAGE_ROWS = 10_000  # of one answer. Aito's own examples use it.
 OPTIMIZE_SECONDS = 10.0  # Optimizing goes on without its caller.
@@ -251,12 +253,8 @@ class AitoTarget:
             raise OutcomeUnknown(text, Unknown.UNREADABLE)
         return str(job_id)
 
-    def evaluation_has_ended(self, job_id: str) -> bool:
-        """Whether a job has ended. Raises Refused (NOT_FOUND) when the job is not known."""
-        return bool(self.evaluation_status(job_id).get("finishedAt"))
-
-    def evaluation_status(self, job_id: str) -> Mapping[str, Any]:
-        """A job's status: `startedAt`, and after its end `finishedAt`, perhaps `expiresAt`.
+    def evaluation_status(self, job_id: str) -> JobStatus:
+        """Whether a job has ended. Raises Refused (NOT_FOUND) when the job is not known.
 
         Requested once: whoever watches a job requests it again anyway.
         """
@@ -265,7 +263,8 @@ class AitoTarget:
         if not isinstance(answer, dict):
             text = f"Aito: GET {request.endpoint}: the answer is no job's status"
             raise OutcomeUnknown(text, Unknown.UNREADABLE)
-        return answer
+        has_ended = bool(answer.get("finishedAt"))
+        return JobStatus(has_ended, _moment(answer.get("expiresAt")))
 
     def evaluation_answer(self, job_id: str) -> Any:
         """What an ended evaluation answered. Raises Refused or OutcomeUnknown when it failed.
@@ -283,6 +282,15 @@ class AitoTarget:
         """Send one of the SDK's requests and return the JSON of its answer."""
         body = None if request.query is None else _encoded(request.query)
         return self._transport.send(request.method, request.endpoint, body, once=once)
+
+
+def _moment(text: Any) -> datetime | None:
+    """A time of Aito's. None for anything that is no ISO 8601 time with a zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _encoded(body: Any) -> bytes:

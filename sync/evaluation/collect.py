@@ -4,8 +4,9 @@ The ledger has one row per change of state. The furthest state of an evaluation_
 
     started -> finished                 it has figures, which are judged at once
             -> failed                   Aito reported a failure
-            -> lost                     Aito does not know the job or its result any more, or the
-                                        job has not ended within EVALUATION_PATIENCE
+            -> lost                     Aito does not know the job or its result any more, the
+                                        result has expired unread, or the job has not ended within
+                                        EVALUATION_PATIENCE
     (nothing) -> failed                 it could not be started: a column is missing, Aito refused
 
 The ledger stores each state of an evaluation once. Two collectors at the same time, and a collector
@@ -19,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sync.base.errors import OutcomeUnknown, Refusal, Refused, SyncError, Unknown
 from sync.base.events import Severity
@@ -95,35 +96,66 @@ class _Collector:
         if not record.is_open or self._unanswered >= MAX_UNANSWERED:
             return record
         try:
-            end = self._end(record)
-            if end is None:
-                return record
-            self._context.ledger.record_evaluation(end)
+            after = self._after_a_look(record)
+            if after != record:
+                self._context.ledger.record_evaluation(after)
         except SyncError as error:
             self._unanswered += 1
             self._report_unknown(record, error)
             return record
-        self._report_end(end)
-        return end
+        if not after.is_open:
+            self._report_end(after)
+        return after
 
     # -- the end of a job
 
-    def _end(self, record: EvaluationRecord) -> EvaluationRecord | None:
-        """The evaluation's end; None while its job runs. Raises SyncError when it is unknown."""
-        overdue = self._context.clock.utc() - record.started_at > EVALUATION_PATIENCE
+    def _after_a_look(self, record: EvaluationRecord) -> EvaluationRecord:
+        """The evaluation's end, or the evaluation itself while its job runs.
+
+        When the job has ended and its result cannot be read now, the evaluation stays open and
+        tells when the result expires. Raises SyncError when nothing new is known.
+        """
+        late = self._why_too_late(record)
         try:
-            if self._context.target.evaluation_has_ended(record.job_id or ""):
-                return self._answer(record)
+            status = self._context.target.evaluation_status(record.job_id or "")
         except Refused as error:
             not_found = error.cause is Refusal.NOT_FOUND
             return ended(self._context, record, "lost" if not_found else "failed", str(error))
         except SyncError:
-            if not overdue:
+            if late is None:
                 raise
-        if not overdue:
-            return None
-        hours = EVALUATION_PATIENCE.total_seconds() / 3600
-        return ended(self._context, record, "lost", f"no result after {hours:g} hours")
+            return ended(self._context, record, "lost", late)
+        if status.has_ended:
+            return self._after_its_end(record, status.expires_at, late)
+        return record if late is None else ended(self._context, record, "lost", late)
+
+    def _after_its_end(
+        self, record: EvaluationRecord, expires_at: datetime | None, late: str | None
+    ) -> EvaluationRecord:
+        """The evaluation after its job has ended. late: why it is not waited for any longer."""
+        known = dataclasses.replace(record, expires_at=expires_at)
+        try:
+            return self._answer(known)
+        except Refused as error:
+            return ended(self._context, known, "failed", str(error))
+        except SyncError as error:
+            if late is not None:
+                return ended(self._context, known, "lost", late)
+            if known == record:
+                raise
+            self._unanswered += 1
+            self._report_unknown(known, error)
+            return known
+
+    def _why_too_late(self, record: EvaluationRecord) -> str | None:
+        """Why an evaluation without an answer is lost. None: it is waited for."""
+        now = self._context.clock.utc()
+        if record.expires_at is not None and now > record.expires_at:
+            return f"its result expired at {record.expires_at:%H:%M} UTC and was not read before"
+        if now - record.started_at > EVALUATION_PATIENCE:
+            hours = EVALUATION_PATIENCE.total_seconds() / 3600
+            return f"no result after {hours:g} hours"
+        return None
 
     def _answer(self, record: EvaluationRecord) -> EvaluationRecord:
         """The end of a job that has ended: its figures, or why there are none."""
@@ -147,9 +179,10 @@ class _Collector:
     # -- events
 
     def _report_unknown(self, record: EvaluationRecord, error: SyncError) -> None:
-        self._report_failure(
-            record, f"its state is unknown now; the next look asks again: {error}", "WARNING"
-        )
+        state = "its state is unknown now"
+        if record.expires_at is not None:
+            state = f"its result can be read until {record.expires_at:%H:%M} UTC"
+        self._report_failure(record, f"{state}; the next look asks again: {error}", "WARNING")
 
     def _report_end(self, end: EvaluationRecord) -> None:
         if end.state == "finished":

@@ -17,14 +17,16 @@ Row = Mapping[str, Any]
 SYNC_MEMORY = timedelta(days=400)  # a sync that ended before then counts as none
 
 _FURTHEST = """
-SELECT evaluation_id, run_id, `table`, name, job_id, state, started_at,
+SELECT evaluation_id, run_id, `table`, name, job_id, state, started_at, expires_at,
   test_samples, accuracy, base_accuracy
 FROM {evaluations} WHERE started_at >= @since
 QUALIFY ROW_NUMBER() OVER (
-  PARTITION BY evaluation_id ORDER BY IF(state = 'started', 1, 0), IF(state = 'finished', 0, 1)) = 1
+  PARTITION BY evaluation_id
+  ORDER BY IF(state = 'started', 1, 0), IF(state = 'finished', 0, 1), IF(expires_at IS NULL, 1, 0)
+) = 1
 """
 # One row per evaluation: its furthest state. When two collectors have written an end, `finished`
-# counts.
+# counts. An open one whose job has ended has a second row, with expires_at.
 LATEST = f"{_FURTHEST}ORDER BY started_at, evaluation_id"
 # The same, and one row per table that was synced. `kind` tells them apart.
 WATCH = f"""
@@ -38,12 +40,12 @@ synced AS (
   WHERE started_at >= @runs_since AND `table` IN UNNEST(@tables) AND status != 'busy'
   GROUP BY `table`)
 SELECT 'evaluation' AS kind, evaluation_id, run_id, `table`, name, job_id, state, started_at,
-  test_samples, accuracy, base_accuracy,
+  expires_at, test_samples, accuracy, base_accuracy,
   CAST(NULL AS TIMESTAMP) AS ended_at, CAST(NULL AS INT64) AS watermark
 FROM latest
 UNION ALL
-SELECT 'sync', NULL, NULL, `table`, NULL, NULL, NULL, started_at, NULL, NULL, NULL, ended_at,
-  watermark
+SELECT 'sync', NULL, NULL, `table`, NULL, NULL, NULL, started_at, NULL, NULL, NULL, NULL,
+  ended_at, watermark
 FROM synced
 ORDER BY started_at, evaluation_id"""
 
@@ -69,7 +71,6 @@ def read_watch(read: Read, tables: Sequence[str], since: datetime, now: datetime
 
 def evaluation_row(record: EvaluationRecord) -> dict[str, Any]:
     """A row of the table `evaluations`."""
-    finished_at = record.finished_at
     return {
         "evaluation_id": record.evaluation_id,
         "run_id": record.run_id,
@@ -78,7 +79,8 @@ def evaluation_row(record: EvaluationRecord) -> dict[str, Any]:
         "job_id": record.job_id,
         "state": record.state,
         "started_at": record.started_at.isoformat(),
-        "finished_at": None if finished_at is None else finished_at.isoformat(),
+        "finished_at": _iso(record.finished_at),
+        "expires_at": _iso(record.expires_at),
         **record.figures,
         "result": record.result,
     }
@@ -86,7 +88,12 @@ def evaluation_row(record: EvaluationRecord) -> dict[str, Any]:
 
 def evaluation_insert_id(record: EvaluationRecord) -> str:
     """The id under which BigQuery recognises a repeated insert."""
-    return f"{record.evaluation_id}-{record.state}"
+    expiry = "-expires" if record.is_open and record.expires_at else ""
+    return f"{record.evaluation_id}-{record.state}{expiry}"
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
 def _evaluation(row: Row) -> EvaluationRecord:
@@ -99,6 +106,7 @@ def _evaluation(row: Row) -> EvaluationRecord:
         job_id=row["job_id"],
         state=row["state"],
         started_at=row["started_at"],
+        expires_at=row["expires_at"],
         figures=figures,
     )
 

@@ -18,6 +18,7 @@ from sync.model.columns import Column, SchemaDifference, TargetSchema, TargetTab
 from sync.model.conditions import Condition
 from sync.model.records import (
     EvaluationRecord,
+    JobStatus,
     RejectRecord,
     RowId,
     RunRecord,
@@ -181,7 +182,7 @@ class Target(Protocol):
         """Start an evaluation as a job. Returns the job's id."""
         ...
 
-    def evaluation_has_ended(self, job_id: str) -> bool:
+    def evaluation_status(self, job_id: str) -> JobStatus:
         """Whether a job has ended. Raises Refused (NOT_FOUND) when the job is not known."""
         ...
 

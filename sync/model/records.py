@@ -57,6 +57,7 @@ class RunRecord:
     purged: int
     watermark_after: int | None
     bytes_processed: int
+    aito_calls: int
     seconds: float
     version: str
     warnings: str | None
@@ -87,6 +88,7 @@ class RunRecord:
             **report.counts(),
             watermark_after=report.watermark_after,
             bytes_processed=report.bytes_processed,
+            aito_calls=report.aito_calls,
             seconds=round(report.seconds, 3),
             version=version,
             warnings=json.dumps(warnings) if warnings else None,
@@ -98,6 +100,8 @@ class RunRecord:
 class EvaluationRecord:
     """One state of one evaluation. The furthest state of an evaluation_id counts.
 
+    expires_at: when the target forgets the job's result; None: the job has not ended, or its status
+        does not say so.
     result: JSON text: the query, the answer without its cases, or {"reason": ...}.
     figures: test_samples, train_samples, accuracy, base_accuracy, error_rate, mean_rank and
         geom_mean_p, as far as they are known.
@@ -111,6 +115,7 @@ class EvaluationRecord:
     state: EvaluationStateName
     started_at: datetime
     finished_at: datetime | None = None
+    expires_at: datetime | None = None
     figures: Mapping[str, float | int | None] = field(default_factory=dict)
     result: str | None = None
 
@@ -123,6 +128,14 @@ class EvaluationRecord:
     def series(self) -> tuple[str, str]:
         """Table and name: what is measured again and again."""
         return self.table, self.name
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """What the target says of a job. expires_at: when its result is forgotten; None: not said."""
+
+    has_ended: bool
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ class TableReport:
     slices_done: int = 0
     verified: bool = False
     bytes_processed: int = 0
+    aito_calls: int = 0
     seconds: float = 0.0
     evaluations: list[dict[str, str]] = field(default_factory=list)
     warnings: list[TableWarning] = field(default_factory=list)
@@ -90,6 +91,7 @@ class TableReport:
             "slices": {"planned": self.slices_planned, "done": self.slices_done},
             "verified": self.verified,
             "bytes_processed": self.bytes_processed,
+            "aito_calls": self.aito_calls,
             "seconds": round(self.seconds, 3),
             "evaluations": self.evaluations,
             "warnings": [vars(each) for each in self.warnings],

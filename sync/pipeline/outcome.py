@@ -58,6 +58,7 @@ def table_report(run: TableRun, error: SyncError | None) -> TableReport:
         verified=progress.verified,
         bytes_processed=run.source.bytes_processed,
         seconds=progress.seconds,
+        aito_calls=progress.aito_calls,
         evaluations=progress.evaluations,
         warnings=progress.warnings,
         rejects=_reject_counts(run.table, progress),

@@ -32,6 +32,7 @@ class Run:
         self._state = RunState()
         self._errors: dict[str, SyncError] = {}
         self._reports: dict[str, TableReport] = {}
+        self._counted_calls = 0  # requests to the target that are entered with a table
         self._evaluations = EvaluationContext(
             context.run_id,
             context.target,
@@ -156,8 +157,9 @@ class Run:
         if not changed or not self._action.writes:
             return
         try:
-            run.lease.check()
-            run.target.optimize(run.name)
+            with self._measured(run):
+                run.lease.check()
+                run.target.optimize(run.name)
         except SyncError as error:
             message = f"{run.name}: optimize failed, the next run does it: {error}"
             run.events("optimize_failed", message, "WARNING", table=run.name)
@@ -204,6 +206,7 @@ class Run:
 
     def _end(self, run: TableRun) -> None:
         """Write the table's row, log its end, and make its report."""
+        self._count_other_calls(run)
         self._warn_of_counts(run)
         report = table_report(run, self._errors.get(run.name))
         # A busy table has a row of the run that holds it.
@@ -214,6 +217,12 @@ class Run:
         self._reports[run.name] = report
         self._log_rejects(report)
         self._log_table(report)
+
+    def _count_other_calls(self, run: TableRun) -> None:
+        """Count the requests that belong to no table alone with the table that ends first."""
+        total = self._context.target.calls
+        run.progress.aito_calls += total - self._counted_calls
+        self._counted_calls = total
 
     def _warn_of_counts(self, run: TableRun) -> None:
         progress = run.progress
@@ -275,15 +284,26 @@ class Run:
     @contextmanager
     def _guarded(self, run: TableRun) -> Iterator[None]:
         """One bad table does not stop the others: an error in the body is the table's own."""
-        begun = self._context.clock.monotonic()
         try:
-            yield
+            with self._measured(run):
+                yield
         except SyncError as error:
             self._errors[run.name] = error
         except Exception as error:  # noqa: BLE001 - the edge: a table fails, without a traceback
             self._errors[run.name] = unexpected(error)
+
+    @contextmanager
+    def _measured(self, run: TableRun) -> Iterator[None]:
+        """Enter the time and the requests of the body with the table."""
+        clock, target = self._context.clock, self._context.target
+        begun, calls = clock.monotonic(), target.calls
+        try:
+            yield
         finally:
-            run.progress.seconds += self._context.clock.monotonic() - begun
+            run.progress.seconds += clock.monotonic() - begun
+            made = target.calls - calls
+            run.progress.aito_calls += made
+            self._counted_calls += made
 
     @contextmanager
     def _all_fail_together(self, tables: Sequence[TableRun]) -> Iterator[None]:

@@ -33,6 +33,7 @@ class Progress:
     slices_done: int = 0
     verified: bool = False
     seconds: float = 0.0
+    aito_calls: int = 0
     reject_reasons: Counter[str] = field(default_factory=Counter)
     warnings: list[TableWarning] = field(default_factory=list)
     evaluations: list[dict[str, str]] = field(default_factory=list)

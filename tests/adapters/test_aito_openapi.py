@@ -110,7 +110,7 @@ def every_call(target: AitoTarget) -> None:
     for query in (EVALUATION, NEWEST):
         job = target.start_evaluation(query)
         until = monotonic() + 5
-        while not target.evaluation_has_ended(job) and monotonic() < until:
+        while not target.evaluation_status(job).has_ended and monotonic() < until:
             sleep(0.01)
         target.evaluation_answer(job)
     target.create("fresh", COLUMNS[:2])

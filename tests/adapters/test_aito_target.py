@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Any
 
@@ -376,12 +377,14 @@ def test_an_evaluation_from_start_to_answer(aito: Aito, time: Time) -> None:
     predict = {"from": "e", "where": {"a": {"$get": "a"}}, "predict": "b"}
     job = target.start_evaluation({"test": {"$index": {"$mod": [10, 0]}}, "evaluate": predict})
     wait_until = monotonic() + 5
-    while not target.evaluation_has_ended(job) and monotonic() < wait_until:
+    while not target.evaluation_status(job).has_ended and monotonic() < wait_until:
         sleep(0.01)
     assert target.evaluation_answer(job)["accuracy"] == 1.0
-    assert target.evaluation_status(job)["expiresAt"] > target.evaluation_status(job)["finishedAt"]
+    expires_at = target.evaluation_status(job).expires_at
+    assert expires_at is not None
+    assert 800 < (expires_at - datetime.now(UTC)).total_seconds() <= 900
     with pytest.raises(Refused) as caught:
-        target.evaluation_has_ended("no/such#job")
+        target.evaluation_status("no/such#job")
     assert caught.value.cause is Refusal.NOT_FOUND
 
 

@@ -446,7 +446,7 @@ def test_a_job_of_another_shape(body: bytes) -> None:
             client.start_evaluation({})
         if body in ODD[:4]:
             with pytest.raises(OutcomeUnknown):
-                client.evaluation_has_ended("j")
+                client.evaluation_status("j")
 
 
 @pytest.mark.parametrize("body", [b'{"entries": 1}', b'{"entries": 3}', *ODD[:5]])

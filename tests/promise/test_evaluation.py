@@ -132,6 +132,7 @@ def test_launched_then_collected(jobs: Workbench) -> None:
         name: started[name] for name in ("evaluation_id", "table", "name", "job_id", "started_at")
     }
     assert finished["test_samples"] == said["testSamples"] == 60
+    assert finished["expires_at"] > started["started_at"]
     for ours, theirs in (
         ("accuracy", "accuracy"),
         ("base_accuracy", "baseAccuracy"),
@@ -458,7 +459,10 @@ def test_an_outage_leaves_it_open(launched: Workbench, what: str, on: str) -> No
     launched.aito.fail(what, on=on)
     assert launched.run_ok(web(launched)).evaluations == []
     assert launched.event("evaluation_failed")["severity"] == "WARNING"
-    assert [row["state"] for row in launched.ledger_rows("evaluations")] == ["started"]
+    rows = launched.ledger_rows("evaluations")
+    assert {row["state"] for row in rows} == {"started"}
+    expiries = [row["expires_at"] for row in rows if row["expires_at"] is not None]
+    assert len(expiries) == (on == "job.result")
     launched.run_ok(web(launched), action="watch")
     assert [row["state"] for row in latest(launched).values()] == ["finished"]
 

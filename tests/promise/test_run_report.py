@@ -35,6 +35,22 @@ def test_calls_of_aito_are_counted(stack: Stack) -> None:
     assert received > 0
     assert report.to_json()["aito_calls"] == received
     assert bench.event("run_done")["aito_calls"] == received
+    assert report.tables[0].aito_calls == received
+    assert [run["aito_calls"] for run in bench.ledger_rows("runs")] == [received]
+
+
+def test_calls_for_all_tables_are_counted_once(stack: Stack) -> None:
+    """The ledger's rows of a run add up to what Aito got, evaluations included."""
+    bench = Workbench(stack, "told_calls_two", settings={"time_budget_seconds": 600})
+    bench.put(row(f"k{i}", bench.now - 30 - i) for i in range(5))
+    evaluate = {"evaluate": [{"name": "e", "predict": "value", "given": ["id"]}]}
+    first, second = bench.table_config() | evaluate, bench.table_config()
+    second["name"] = "told_calls_other"
+    stack.aito.reset_stats()
+    report = bench.run(first, second)
+    assert report.status == "ok"
+    assert sum(run["aito_calls"] for run in bench.ledger_rows("runs")) == stack.aito.total()
+    assert all(table.aito_calls > 3 for table in report.tables)
 
 
 def everything_reported(bench: Workbench, report: RunReport) -> str:

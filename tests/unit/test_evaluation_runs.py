@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from sync.base.clock import Clock, Deadline
-from sync.base.errors import OutcomeUnknown, Refusal, Refused, SyncError, Unavailable
+from sync.base.errors import OutcomeUnknown, Refusal, Refused, SyncError, Unavailable, Unknown
 from sync.base.events import EventLog
 from sync.config import CursorSettings, EvaluationSettings, TableSettings
 from sync.evaluation import (
@@ -23,7 +23,7 @@ from sync.evaluation.watch import MAX_STARTS
 from sync.model.columns import Column, TargetSchema, TargetTable
 from sync.model.conditions import Condition
 from sync.model.ports import Ledger, Target
-from sync.model.records import EvaluationRecord, LastSync, WatchRecords
+from sync.model.records import EvaluationRecord, JobStatus, LastSync, WatchRecords
 
 MINUTE, HOUR = 60, 3600
 NOON = 1_772_366_400  # 2026-03-01T12:00:00Z
@@ -72,6 +72,7 @@ class JobsOnly:
     requests: int = 0
     most_at_once: int = 0
     start_errors: list[SyncError] = field(default_factory=list)
+    answer_errors: list[SyncError] = field(default_factory=list)
 
     def schema(self) -> TargetSchema:
         self.requests += 1
@@ -92,12 +93,17 @@ class JobsOnly:
         self.most_at_once = max(self.most_at_once, len(running))
         return job_id
 
-    def evaluation_has_ended(self, job_id: str) -> bool:
+    def evaluation_status(self, job_id: str) -> JobStatus:
         self.requests += 1
-        return self._has_ended(job_id)
+        end = self.started[job_id] + self.seconds
+        if not self._has_ended(job_id):
+            return JobStatus(has_ended=False)
+        return JobStatus(has_ended=True, expires_at=datetime.fromtimestamp(end + KEPT, UTC))
 
     def evaluation_answer(self, job_id: str) -> Any:
         self.requests += 1
+        if self.answer_errors:
+            raise self.answer_errors.pop(0)
         if self.clock.now() > self.started[job_id] + self.seconds + KEPT:
             raise Refused("Aito: no result", Refusal.NOT_FOUND)
         return {"accuracy": 0.8, "baseAccuracy": 0.4, "testSamples": 50}
@@ -287,6 +293,35 @@ def test_results_are_lost_with_hourly_looks() -> None:
     """An hourly look comes too late for three of four results."""
     lost, simulated = simulate(pause=60, job_lengths=range(1, 61, 10))
     assert lost > 0.7 * simulated
+
+
+def test_the_expiry_of_a_result_is_recorded() -> None:
+    """The end of an evaluation has it. One whose result cannot be read now stays open with it."""
+    world = World(table("web", "one"))
+    world.sync()
+    world.sleep(10 * MINUTE)
+    world.target.answer_errors = [OutcomeUnknown("no answer", Unknown.NO_ANSWER)]
+    world.watch()
+    (record,) = world.ledger.rows.values()
+    assert record.is_open
+    assert record.expires_at == datetime.fromtimestamp(NOON + 5 * MINUTE + KEPT, UTC)
+    assert "can be read until 12:20 UTC" in world.named("evaluation_failed")[0]
+    world.watch()
+    (finished,) = world.ledger.rows.values()
+    assert (finished.state, finished.expires_at) == ("finished", record.expires_at)
+
+
+def test_an_unread_result_is_lost_when_it_has_expired() -> None:
+    """It is not waited for a day when Aito has said that the result is gone by then."""
+    world = World(table("web", "one"))
+    world.sync()
+    world.sleep(10 * MINUTE)
+    world.target.answer_errors = [OutcomeUnknown("no answer", Unknown.NO_ANSWER)] * 2
+    world.watch()
+    world.sleep(11 * MINUTE)
+    assert world.watch() == ["one"]
+    assert world.ledger.states() == ["lost", "started"]
+    assert "expired at 12:20 UTC" in world.named("evaluation_failed")[-1]
 
 
 def test_an_expired_result_is_lost_and_restarted() -> None:
