@@ -270,7 +270,7 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     patched_server.build_grpc_server = lambda _context: (_NoGrpc(), 0)
     patched_tables: Any = tables
     # Nobody reads these, and they cost more than a small query does.
-    observers = {
+    observers: set[Any] = {
         middleware.AccessLogMiddleware,
         middleware.CorrelationIdMiddleware,
         middleware.MetricsMiddleware,
