@@ -94,8 +94,7 @@ def queries(of: BigQueryTable) -> dict[str, Query]:
     return {
         "shape": sql.shape(of),
         "first row": sql.first_row(of),
-        "histogram": sql.histogram(of, SPAN, END),
-        "fine histogram": sql.histogram(of, SPAN, END, [START], 60),
+        "histogram": sql.histogram(of, SPAN, END, 1000),
         "batches": sql.batches(of, PART, LIMITS),
         "batches of a part": sql.batches(of, MANY, LIMITS, shard=2),
         "everything": sql.batches(of, None, LIMITS),

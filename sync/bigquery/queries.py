@@ -28,7 +28,7 @@ from sync.bigquery.table import DOCUMENT_BYTES, BigQueryTable
 from sync.bigquery.types import exact_integer, quoted
 from sync.config import BatchSettings, TableSettings
 from sync.model.sql import Parameter, Query
-from sync.model.window import BEGINNING, HOUR, Slice, Window
+from sync.model.window import BEGINNING, HOUR, MINUTE, Slice, Window
 
 # An integer of 60 bits, which is never negative.
 HASH = "CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({0})), 1, 15)) AS INT64)"
@@ -150,39 +150,52 @@ _GROUPED = """\
 SELECT sync_key, sync_second, COUNT(*) AS n
   FROM sync_timed GROUP BY sync_key, sync_second"""
 
-# Seconds are counted from the first one that exists: MOD of a negative number is negative.
 _RANKED = """\
-SELECT sync_key, sync_second, n,
-    MAX(sync_second) OVER (PARTITION BY sync_key) AS newest,
-    sync_second - MOD(sync_second - @beginning, @hour) AS sync_hour
+SELECT sync_key, sync_second, n, MAX(sync_second) OVER (PARTITION BY sync_key) AS newest
   FROM grouped"""
-
-_PLACED = """\
-SELECT sync_key, sync_second, n, newest,
-    sync_key IS NOT NULL AND sync_second = newest AS is_latest,
-    IF(sync_hour IN UNNEST(@fine),
-      sync_second - MOD(sync_second - @beginning, @unit), sync_hour) AS bucket
-  FROM ranked"""
 
 _FINGERPRINT = f"""\
 BIT_XOR(IF(is_latest AND sync_second <= @watermark,
     {HASH.format(KEY_AND_SECOND)}, 0)) AS fingerprint"""
 
-_BUCKETS = f"""\
-SELECT bucket, SUM(n) AS n_rows, COUNTIF(is_latest) AS latest_per_key,
-  SUM(IF(sync_key IS NULL, n, 0)) AS keyless,
-  MAX(IF(sync_key IS NULL, NULL, newest)) AS max_cursor,
-  {_FINGERPRINT}
-FROM placed GROUP BY bucket"""
+_SECONDS = f"""\
+SELECT sync_second, SUM(n) AS n_rows, COUNTIF(is_latest) AS latest_per_key,
+    SUM(IF(sync_key IS NULL, n, 0)) AS keyless,
+    MAX(IF(sync_key IS NULL, NULL, newest)) AS max_cursor,
+    {_FINGERPRINT}
+  FROM (
+    SELECT *, sync_key IS NOT NULL AND sync_second = newest AS is_latest FROM ranked)
+  GROUP BY sync_second"""
+
+# Seconds are counted from the first one that exists: MOD of a negative number is negative.
+_PLACED = """\
+SELECT *, sync_second - MOD(sync_second - @beginning, @hour) AS sync_hour,
+    sync_second - MOD(sync_second - @beginning, @minute) AS sync_minute
+  FROM seconds"""
+
+# No text is carried here: at most 3,600 numbers for an hour.
+_WEIGHED = """\
+SELECT *, SUM(n_rows) OVER (PARTITION BY sync_hour) AS hour_rows,
+    SUM(n_rows) OVER (PARTITION BY sync_minute) AS minute_rows
+  FROM placed"""
+
+_CUT = """\
+SELECT *, CASE WHEN hour_rows <= @slice_rows THEN sync_hour
+    WHEN minute_rows <= @slice_rows THEN sync_minute ELSE sync_second END AS bucket
+  FROM weighed"""
+
+_BUCKETS = """\
+SELECT bucket, SUM(n_rows) AS n_rows, SUM(latest_per_key) AS latest_per_key,
+  SUM(keyless) AS keyless, MAX(max_cursor) AS max_cursor, BIT_XOR(fingerprint) AS fingerprint
+FROM cut GROUP BY bucket"""
 
 
-def histogram(
-    table: BigQueryTable, window: Window, watermark: int, fine: Sequence[int] = (), unit: int = 1
-) -> Query:
+def histogram(table: BigQueryTable, window: Window, watermark: int, slice_rows: int) -> Query:
     """Count the window's rows by hour. The columns are the fields of window.Bucket, in order.
 
+    An hour of over `slice_rows` rows is counted by the minute, and such a minute by the second.
     The row without a bucket counts the rows without a cursor. watermark: fingerprints cover rows up
-    to it. fine: starts of the hours that are counted by `unit` seconds.
+    to it.
     """
     partition = partition_since(table, window.start)
     inside = cursor_between(table, window.start, window.end) + partition
@@ -192,7 +205,10 @@ WITH sync_picked AS ({_picked(table, [_key_name(table)], inside)}),
 sync_timed AS ({_timed(table)}),
 grouped AS ({_GROUPED}),
 ranked AS ({_RANKED}),
-placed AS ({_PLACED})
+seconds AS ({_SECONDS}),
+placed AS ({_PLACED}),
+weighed AS ({_WEIGHED}),
+cut AS ({_CUT})
 {_BUCKETS}
 UNION ALL SELECT NULL, COUNT(*), 0, 0, NULL, 0 {_from(table)} {_where(table, without_cursor)}
 ORDER BY bucket"""
@@ -201,8 +217,8 @@ ORDER BY bucket"""
         Parameter("watermark", "INT64", watermark),
         Parameter("beginning", "INT64", BEGINNING),
         Parameter("hour", "INT64", HOUR),
-        Parameter("unit", "INT64", unit),
-        Parameter("fine", "ARRAY<INT64>", list(fine)),
+        Parameter("minute", "INT64", MINUTE),
+        Parameter("slice_rows", "INT64", slice_rows),
     )
     return Query(text, parameters)
 

@@ -13,6 +13,7 @@ from sync.base.errors import AccessDenied, ActionRequired, SchemaMismatch
 from sync.bigquery import queries
 from sync.bigquery.columns import check_names, columns
 from sync.bigquery.session import BigQuerySession
+from sync.bigquery.sizes import document_bytes
 from sync.bigquery.table import BigQueryTable, Partitioning
 from sync.bigquery.types import CURSOR_TYPES, Field, quoted
 from sync.bigquery.wire import trim_heap
@@ -20,16 +21,13 @@ from sync.config import BatchSettings, CursorSettings, TableSettings
 from sync.model.batches import Batch
 from sync.model.ports import SourceTable
 from sync.model.sql import Query
-from sync.model.window import BEGINNING, Bucket, Histogram, Slice, Window, heavy
+from sync.model.window import BEGINNING, SLICE_ROWS, Bucket, Histogram, Slice, Window
 
 # Batches in a page. A batch may be 5 MB, and four times as much while it is text with an emoji.
 PAGE_BATCHES = 1
 MAX_KEYS = 50_000  # in one query: BigQuery takes requests of 10 MB
 ESTIMATED_SLICES = 8  # slices that are estimated by a dry run; the others cost as much
 TRIM_EVERY = 5  # batches
-# So many heavy hours are counted by the second, more of them by the minute: a bucket takes memory.
-FINE_HOURS = 24
-MINUTE = 60
 # BigQuery's API reports some types under a second name.
 API_NAMES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
 # What BigQuery calls a column, or a member of a struct, that has no name.
@@ -60,33 +58,29 @@ class BigQuerySource:
         Raises SchemaMismatch with every column that cannot be synced; NotFound.
         """
         check_names(table)
-        described, required = self._layout(table, prune)
+        metadata = self._metadata(table)
+        described = _layout(table, metadata, prune)
         result = self._session.dry_run(queries.shape(described), table.name)
         fields = [_field(each) for each in result.fields]
         own_fields = [field for field in fields if field.name != "sync_cursor"]
-        own_fields = list(_named(table, own_fields, required))
+        own_fields = list(_named(table, own_fields, _required(metadata)))
+        made = columns(table, own_fields)
         described = replace(
-            described, cursor=_cursor(table, fields), sql_columns=columns(table, own_fields)
+            described,
+            cursor=_cursor(table, fields),
+            sql_columns=made,
+            document_bytes=document_bytes(made, own_fields, _row_bytes(metadata)),
         )
         self._check_unnamed(described, own_fields)
         return described
 
-    def _layout(self, table: TableSettings, prune: bool) -> tuple[BigQueryTable, set[str]]:
-        """What the metadata says of a `source:`, and the names of its REQUIRED columns."""
+    def _metadata(self, table: TableSettings) -> bigquery.Table | None:
+        """The metadata of a `source:`; None for a `query:`."""
         if not table.source:
-            return BigQueryTable(table, path=None, prune=prune), set()
+            return None
         has_project = table.source.count(".") > 1
         path = table.source if has_project else f"{self._session.project}.{table.source}"
-        metadata = self._session.metadata(path, f"{table.name}: source {path}")
-        described = BigQueryTable(
-            table,
-            path,
-            partitioning=_partitioning(metadata),
-            prune=prune,
-            row_bytes=_row_bytes(metadata),
-        )
-        required = {field.name.lower() for field in metadata.schema if field.mode == "REQUIRED"}
-        return described, required
+        return self._session.metadata(path, f"{table.name}: source {path}")
 
     def _check_unnamed(self, table: BigQueryTable, fields: Sequence[Field]) -> None:
         """Raises SchemaMismatch when the source has columns without a name.
@@ -116,17 +110,10 @@ class BigQuerySource:
     ) -> Histogram:
         """Count rows and keys in the window. Fingerprints cover rows up to `watermark`.
 
-        Hours that are too heavy for one slice are counted again in finer buckets.
+        What is too heavy for one slice is counted in finer buckets.
         """
         table = _own(source)
-        counted = self._count(table, queries.histogram(table, window, watermark))
-        hours = heavy(counted.buckets, slice_rows)
-        if not hours:
-            return counted
-        unit = 1 if len(hours) <= FINE_HOURS else MINUTE
-        return self._count(table, queries.histogram(table, window, watermark, hours, unit))
-
-    def _count(self, table: BigQueryTable, query: Query) -> Histogram:
+        query = queries.histogram(table, window, watermark, slice_rows)
         buckets = []
         cursorless = 0
         for row in self._rows(table, query):
@@ -191,7 +178,7 @@ class BigQuerySource:
     def estimate(self, source: SourceTable, window: Window, slices: Sequence[Slice]) -> int:
         """Bytes that BigQuery would read to count the window and to load its slices."""
         table = _own(source)
-        count = self._estimated(table, queries.histogram(table, window, BEGINNING))
+        count = self._estimated(table, queries.histogram(table, window, BEGINNING, SLICE_ROWS))
         if not slices:
             return count
         step = -(-len(slices) // ESTIMATED_SLICES)
@@ -288,9 +275,24 @@ def _as_timestamp(table: TableSettings, column: str) -> str:
     return f'instead of `source` write  query: "{select}"'
 
 
-def _row_bytes(metadata: bigquery.Table) -> float | None:
-    """Mean size of a row, where BigQuery knows it: not of a view."""
-    if not metadata.num_rows or not metadata.num_bytes:
+def _layout(table: TableSettings, metadata: bigquery.Table | None, prune: bool) -> BigQueryTable:
+    """What the metadata says, without the columns."""
+    if metadata is None:
+        return BigQueryTable(table, path=None, prune=prune)
+    path = f"{metadata.project}.{metadata.dataset_id}.{metadata.table_id}"
+    return BigQueryTable(table, path, partitioning=_partitioning(metadata), prune=prune)
+
+
+def _required(metadata: bigquery.Table | None) -> set[str]:
+    """Names of the REQUIRED columns, in small letters."""
+    if metadata is None:
+        return set()
+    return {field.name.lower() for field in metadata.schema if field.mode == "REQUIRED"}
+
+
+def _row_bytes(metadata: bigquery.Table | None) -> float | None:
+    """Mean stored bytes of a row, where BigQuery knows them: not of a view."""
+    if metadata is None or not metadata.num_rows or not metadata.num_bytes:
         return None
     return float(metadata.num_bytes / metadata.num_rows)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from sync.base import reasons
 from sync.bigquery.columns import Fault, SqlColumn
+from sync.bigquery.sizes import UNKNOWN_ROW_BYTES
 from sync.bigquery.types import Field
 from sync.config import TableSettings
 from sync.model import window
@@ -39,7 +40,7 @@ class BigQueryTable:
     path: project.dataset.table of a `source:`; None for a `query:`.
     cursor: the cursor column as BigQuery reports it.
     prune: whether reading may leave out partitions that hold no recent row.
-    row_bytes: mean size of a row, None when BigQuery does not know it.
+    document_bytes: mean size of a row's document; see sizes.py.
     """
 
     settings: TableSettings
@@ -48,7 +49,7 @@ class BigQueryTable:
     partitioning: Partitioning | None = None
     prune: bool = True
     sql_columns: tuple[SqlColumn, ...] = ()
-    row_bytes: float | None = None
+    document_bytes: float = UNKNOWN_ROW_BYTES
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -84,7 +85,7 @@ class BigQueryTable:
     @property
     def slice_rows(self) -> int:
         """How many rows a slice should hold at most."""
-        return window.slice_rows(self.row_bytes)
+        return window.slice_rows(self.document_bytes)
 
     @property
     def reads_recent_only(self) -> bool:

@@ -9,15 +9,17 @@ well.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 BEGINNING = -62_135_596_800  # 0001-01-01, the first moment BigQuery knows
 # one worker sorts a slice: small enough to sort, large enough that its query's cost does not count
 SLICE_ROWS = 50_000
-SLICE_BYTES = 256_000_000  # the same bound for tables with large rows
-HEAVY = 4  # a bucket of over this many slices' rows is cut finer
+SLICE_BYTES = 256_000_000  # of documents: the same bound for tables with large rows
+SHARD_FILL = 0.8  # shards are cut by a hash, which fills some of them more than others
 HOUR = 3600
+MINUTE = 60
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Slice:
     fingerprint: int = 0
     # rows at or after `end` hold newer versions of keys of this slice when max_cursor >= end
     max_cursor: int = BEGINNING
-    # read in so many parts by a hash of the key: one second may hold more rows than one worker
+    # read in so many shards by a hash of the key: one second may hold more rows than one worker
     # sorts
     parts: int = 1
 
@@ -84,14 +86,25 @@ def window(now: int, watermark: int | None, lookback: int, keep: int | None) -> 
     return Window(min(start, now), now)
 
 
-def slice_rows(row_bytes: float | None) -> int:
-    """How many rows a slice should hold, given a row's mean size in bytes when it is known."""
-    return SLICE_ROWS if not row_bytes else max(1, min(SLICE_ROWS, int(SLICE_BYTES / row_bytes)))
+def slice_rows(document_bytes: float) -> int:
+    """How many rows a slice should hold, given the mean size of their documents in bytes."""
+    return max(1, min(SLICE_ROWS, int(SLICE_BYTES / max(document_bytes, 1))))
 
 
-def heavy(buckets: Iterable[Bucket], rows: int = SLICE_ROWS) -> list[int]:
-    """Starts of the hours to be counted again in finer buckets."""
-    return [b.start for b in buckets if b.rows > HEAVY * rows]
+def shards(total: int, rows: int) -> int:
+    """Into how many shards a slice of `total` rows is cut. rows: what a slice should hold."""
+    return 1 if total <= rows else math.ceil(total / max(1, int(rows * SHARD_FILL)))
+
+
+def partition_bytes(slices: Iterable[Slice], document_bytes: float) -> float:
+    """Bytes of documents in the largest part of the slices that one worker sorts.
+
+    A shard counts as filled more than its share; see SHARD_FILL.
+    """
+    rows = [
+        each.rows if each.parts == 1 else each.rows / each.parts / SHARD_FILL for each in slices
+    ]
+    return max(rows, default=0) * document_bytes
 
 
 def slices(span: Window, buckets: Sequence[Bucket], rows: int = SLICE_ROWS) -> list[Slice]:
@@ -126,5 +139,5 @@ def _joined(start: int, end: int, group: Sequence[Bucket], rows: int) -> Slice:
         keyless=sum(b.keyless for b in group),
         fingerprint=fingerprint,
         max_cursor=max((b.max_cursor for b in group), default=BEGINNING),
-        parts=-(-total // rows) if total > HEAVY * rows else 1,
+        parts=shards(total, rows),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = 86_400
 HOUR = 3600
+MINUTE = 60
 MICRO = 1_000_000
 NOW = 1_772_366_400
 SEEDS = range(8)
@@ -147,21 +149,41 @@ def newest_seconds(rows: Sequence[Row]) -> dict[str, int]:
     return newest
 
 
-def counted(rows: Sequence[Row], watermark: int) -> dict[int, Bucket]:
-    """What a count by the hour is to find."""
+def begin(second: int, length: int) -> int:
+    """When the hour or the minute begins in which a second lies."""
+    return second - (second - BEGINNING) % length
+
+
+def buckets_of(rows: Sequence[Row], slice_rows: int) -> dict[int, list[Row]]:
+    """The rows by the hour, by the minute where an hour is too heavy, or by the second."""
+    in_hour = Counter(begin(row.second, HOUR) for row in rows)
+    in_minute = Counter(begin(row.second, MINUTE) for row in rows)
+    found: dict[int, list[Row]] = {}
+    for row in rows:
+        start = row.second
+        if in_minute[begin(row.second, MINUTE)] <= slice_rows:
+            start = begin(row.second, MINUTE)
+        if in_hour[begin(row.second, HOUR)] <= slice_rows:
+            start = begin(row.second, HOUR)
+        found.setdefault(start, []).append(row)
+    return found
+
+
+def counted(rows: Sequence[Row], watermark: int, slice_rows: int) -> dict[int, Bucket]:
+    """What a count is to find."""
     newest = newest_seconds(rows)
     found = {}
-    for hour in {row.second - (row.second - BEGINNING) % HOUR for row in rows}:
-        inside = [row for row in rows if hour <= row.second < hour + HOUR]
+    for start, inside in buckets_of(rows, slice_rows).items():
         keys = {row.key for row in inside if row.key is not None}
-        latest = [key for key in keys if hour <= newest[key] < hour + HOUR]
+        seconds = {row.second for row in inside}
+        latest = [key for key in keys if newest[key] in seconds]
         fingerprint = 0
         for key in latest:
             if newest[key] <= watermark:
                 digest = hashlib.md5(f"{key} {newest[key]}".encode()).hexdigest()
                 fingerprint ^= int(digest[:15], 16)
-        found[hour] = Bucket(
-            hour,
+        found[start] = Bucket(
+            start,
             len(inside),
             len(latest),
             sum(row.key is None for row in inside),
@@ -219,15 +241,16 @@ def test_the_chain(googlesql: GoogleSql, seed: int) -> None:
     made = world(rng)
     window = made.window
     watermark = rng.choice([window.end, (window.end + max(window.start, 0)) // 2])
-    found = run(googlesql, queries.histogram(made.table, window, watermark))
+    slice_rows = rng.choice([3, 10, 1000])
+    found = run(googlesql, queries.histogram(made.table, window, watermark, slice_rows))
     buckets = {row["bucket"]: tuple(row.values()) for row in found}
     without_cursor = buckets.pop(None)
     assert without_cursor[1] == sum(row.micros is None for row in made.rows)
-    model = counted(made.between(window.start, window.end), watermark)
+    model = counted(made.between(window.start, window.end), watermark, slice_rows)
     assert {start: _bucket(values) for start, values in buckets.items()} == model
 
     everything: dict[str, int] = {}
-    for part in slices(window, list(model.values()), rng.choice([3, 10, 1000]))[:5]:
+    for part in slices(window, list(model.values()), slice_rows)[:5]:
         part = replace(part, parts=rng.choice([1, 3]))
         limits = BatchSettings(rows=rng.choice([1, 3, 1000]), bytes=rng.choice([50, 5_000_000]))
         documents = sent(googlesql, made, part, limits)

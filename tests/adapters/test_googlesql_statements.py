@@ -24,7 +24,6 @@ PATH = "my-project-1.shop.pages"
 SQL_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 RESULTS = {
     "histogram": ["INT64"] * 6,
-    "fine histogram": ["INT64"] * 6,
     "batches": ["INT64", "INT64", "INT64", "STRING"],
     "batches of a part": ["INT64", "INT64", "INT64", "STRING"],
     "everything": ["INT64", "INT64", "INT64", "STRING"],

@@ -52,10 +52,10 @@ OUR_PARAMETERS = {
     "later_end_second",
     "partition_start",
     "watermark",
-    "fine",
     "beginning",
     "hour",
-    "unit",
+    "minute",
+    "slice_rows",
     "batch_rows",
     "batch_bytes",
     "document_bytes",
@@ -357,13 +357,13 @@ def test_keys_are_compared_by_their_documents_text() -> None:
     ):
         made = columns(table, [Field("id", kind)])
         of = BigQueryTable(table, table.source, Field("sync_cursor", "TIMESTAMP"), sql_columns=made)
-        assert f"{expected} AS sync_key" in sql.histogram(of, SPAN, END).text
+        assert f"{expected} AS sync_key" in sql.histogram(of, SPAN, END, 1000).text
         assert f"{expected} AS later_key" in sql.batches(of, PART, LIMITS).text
 
 
 def test_a_hyphen_in_a_project_is_quoted() -> None:
     """The whole path is one quoted identifier."""
-    assert "FROM `my-project-1.shop.pages`" in sql.histogram(described(), SPAN, END).text
+    assert "FROM `my-project-1.shop.pages`" in sql.histogram(described(), SPAN, END, 1000).text
 
 
 def test_tables_without_a_cursor() -> None:

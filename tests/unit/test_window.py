@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.model import window
-from sync.model.window import BEGINNING, HEAVY, HOUR, SLICE_ROWS, Bucket, Slice, Window
+from sync.model.window import BEGINNING, HOUR, SLICE_ROWS, Bucket, Slice, Window
 
 NOW = 1_772_366_400
 DAY = 86_400
@@ -166,18 +166,15 @@ def test_slices_close_at_their_rows(sizes: list[int], expected: list[int]) -> No
     assert [part.rows for part in window.slices(Window(0, 10 * HOUR), buckets, 10)] == expected
 
 
-@pytest.mark.parametrize(
-    ("rows", "parts"), [(1, 1), (10, 1), (10 * HEAVY, 1), (10 * HEAVY + 1, 5), (95, 10)]
-)
-def test_heavy_seconds_are_read_in_parts(rows: int, parts: int) -> None:
-    """What holds more than four slices' rows and cannot be cut by time is cut by its keys."""
-    assert [s.parts for s in window.slices(Window(0, 10), [bucket(5, rows)], 10)] == [parts]
+@pytest.mark.parametrize(("rows", "parts"), [(1, 1), (10, 1), (11, 2), (16, 2), (17, 3), (95, 12)])
+def test_heavy_seconds_are_read_in_shards(rows: int, parts: int) -> None:
+    """What holds more than a slice's rows and cannot be cut by time is cut by its keys.
 
-
-def test_heavy_hours_are_counted_again() -> None:
-    """By the same measure as the parts."""
-    buckets = [bucket(0, 10 * HEAVY), bucket(HOUR, 10 * HEAVY + 1), bucket(2 * HOUR, 3)]
-    assert window.heavy(buckets, 10) == [HOUR]
+    A hash fills shards unevenly, so that each has room left.
+    """
+    cut = window.slices(Window(0, 10), [bucket(5, rows)], 10)
+    assert [part.parts for part in cut] == [parts]
+    assert window.partition_bytes(cut, 7) <= 70
 
 
 @pytest.mark.parametrize(
@@ -192,9 +189,9 @@ def test_superseded(end: int, reach: int, after: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row_bytes", "rows"),
-    [(None, SLICE_ROWS), (0.0, SLICE_ROWS), (100.0, SLICE_ROWS), (51_200.0, 5_000), (1e12, 1)],
+    ("document_bytes", "rows"),
+    [(0.0, SLICE_ROWS), (100.0, SLICE_ROWS), (51_200.0, 5_000), (1e12, 1)],
 )
-def test_large_rows_make_short_slices(row_bytes: float | None, rows: int) -> None:
+def test_large_rows_make_short_slices(document_bytes: float, rows: int) -> None:
     """A slice is sorted by one worker: its bytes are bounded as well."""
-    assert window.slice_rows(row_bytes) == rows
+    assert window.slice_rows(document_bytes) == rows
