@@ -62,11 +62,17 @@ def judge(new: Measurement, past: Iterable[Measurement], min_accuracy: float | N
 
     past: the results before it, oldest first.
     """
+    return judge_each([*past, new], min_accuracy)[-1]
+
+
+def judge_each(results: Iterable[Measurement], min_accuracy: float | None) -> list[str | None]:
+    """What to report about each result, judged by those before it. results: oldest first."""
     level = _Level()
-    for result in past:
-        level.add(result)
-    findings = [_below(new, min_accuracy), *level.add(new)]
-    return "; ".join(finding for finding in findings if finding) or None
+    reports = []
+    for result in results:
+        findings = [_below(result, min_accuracy), *level.add(result)]
+        reports.append("; ".join(finding for finding in findings if finding) or None)
+    return reports
 
 
 def _below(new: Measurement, min_accuracy: float | None) -> str | None:

@@ -7,10 +7,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from sync.evaluation.judge import Measurement, judge
+from sync.evaluation.judge import Measurement, judge, judge_each
 from sync.model.statistics import interval
-
-MEMORY = 100  # nights that the ledger is asked for
 
 
 def measured(
@@ -26,7 +24,7 @@ def measured(
 
 def told(runs: list[Measurement], min_accuracy: float | None = None) -> list[str | None]:
     """What is said each night, when each is judged by those before it, as the nights come."""
-    return [judge(run, runs[max(0, n - MEMORY) : n], min_accuracy) for n, run in enumerate(runs)]
+    return judge_each(runs, min_accuracy)
 
 
 @pytest.mark.parametrize("accuracy", [0.3, 0.5, 0.7, 0.9, 0.98])
@@ -74,6 +72,14 @@ def test_a_drop_after_a_recovery_is_another() -> None:
     nights = [0.8] * 20 + [0.5] * 10 + [0.8] * 20 + [0.5] * 10
     found = told(measured(nights, 500, 1))
     assert [n for n, finding in enumerate(found) if finding] == [20, 50]
+
+
+def test_a_night_is_judged_by_the_nights_before_it() -> None:
+    """The newest result is judged as it is in the whole series."""
+    runs = measured([0.8] * 10 + [0.5] * 5, 500, 2)
+    reports = told(runs)
+    assert any(reports)
+    assert reports == [judge(run, runs[:night], None) for night, run in enumerate(runs)]
 
 
 def test_below_the_minimum_is_told_always() -> None:
