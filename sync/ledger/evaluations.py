@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from sync.ledger import rejects
 from sync.model.records import EvaluationRecord, LastSync, WatchRecords
 from sync.model.sql import Parameter
 
@@ -28,7 +29,8 @@ QUALIFY ROW_NUMBER() OVER (
 # One row per evaluation: its furthest state. When two collectors have written an end, `finished`
 # counts. An open one whose job has ended has a second row, with expires_at.
 LATEST = f"{_FURTHEST}ORDER BY started_at, evaluation_id"
-# The same, and one row per table that was synced. `kind` tells them apart.
+# The same, a row for each table that was synced, and one for each with open rejects. `kind` tells
+# them apart.
 WATCH = f"""
 WITH latest AS ({_FURTHEST}),
 synced AS (
@@ -38,15 +40,20 @@ synced AS (
     MAX_BY(watermark_after, IF(watermark_after IS NULL, NULL, started_at)) AS watermark
   FROM {{runs}}
   WHERE started_at >= @runs_since AND `table` IN UNNEST(@tables) AND status != 'busy'
-  GROUP BY `table`)
+  GROUP BY `table`),
+rejected AS ({rejects.OPEN})
 SELECT 'evaluation' AS kind, evaluation_id, run_id, `table`, name, job_id, state, started_at,
   expires_at, test_samples, accuracy, base_accuracy,
-  CAST(NULL AS TIMESTAMP) AS ended_at, CAST(NULL AS INT64) AS watermark
+  CAST(NULL AS TIMESTAMP) AS ended_at, CAST(NULL AS INT64) AS watermark, 0 AS open_rejects
 FROM latest
 UNION ALL
 SELECT 'sync', NULL, NULL, `table`, NULL, NULL, NULL, started_at, NULL, NULL, NULL, NULL,
-  ended_at, watermark
+  ended_at, watermark, 0
 FROM synced
+UNION ALL
+SELECT 'rejects', NULL, NULL, `table`, NULL, NULL, NULL, MAX(rejected_at), NULL, NULL, NULL, NULL,
+  NULL, NULL, COUNT(*)
+FROM rejected WHERE `table` IN UNNEST(@tables) GROUP BY `table`
 ORDER BY started_at, evaluation_id"""
 
 
@@ -57,16 +64,18 @@ def read_evaluations(read: Read, since: datetime) -> list[EvaluationRecord]:
 
 
 def read_watch(read: Read, tables: Sequence[str], since: datetime, now: datetime) -> WatchRecords:
-    """The evaluations started since then, and the last sync of each table. One query."""
+    """Evaluations started since then, last syncs and open rejects of tables. One query."""
     parameters = [
         Parameter("since", "TIMESTAMP", since),
         Parameter("runs_since", "TIMESTAMP", now - SYNC_MEMORY),
         Parameter("tables", "ARRAY<STRING>", list(tables)),
+        rejects.since(now),
     ]
     rows = read(WATCH, parameters)
     evaluations = [_evaluation(row) for row in rows if row["kind"] == "evaluation"]
     syncs = {row["table"]: _last_sync(row) for row in rows if row["kind"] == "sync"}
-    return WatchRecords(evaluations, syncs)
+    counts = {row["table"]: row["open_rejects"] for row in rows if row["kind"] == "rejects"}
+    return WatchRecords(evaluations, syncs, counts)
 
 
 def evaluation_row(record: EvaluationRecord) -> dict[str, Any]:

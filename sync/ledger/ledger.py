@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from sync.ledger import checkpoints
+from sync.ledger import checkpoints, rejects
 from sync.ledger.evaluations import (
     evaluation_insert_id,
     evaluation_row,
@@ -16,30 +16,23 @@ from sync.ledger.evaluations import (
 )
 from sync.ledger.status_queries import read_status
 from sync.ledger.tables import LedgerTables
-from sync.model.checkpoint import Checkpoint
+from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.records import (
     EvaluationRecord,
+    OpenReject,
     RejectRecord,
-    RowId,
     RunRecord,
     StatusRecords,
     WatchRecords,
 )
 from sync.model.sql import Parameter
 
-# `excused`: met by a run that did not fail, so that it is no sign of a new problem.
-KNOWN_REJECTS = """
-SELECT key, cursor, LOGICAL_OR(run_id NOT IN (
-    SELECT run_id FROM {runs} WHERE `table` = @table AND status = 'failed')) AS excused
-FROM {rejects} WHERE `table` = @table AND cursor >= @since AND key IS NOT NULL
-GROUP BY key, cursor"""
 LAST_VERIFIED = """
 SELECT watermark_after FROM {runs}
 WHERE `table` = @table AND status = 'ok' AND action = 'sync' AND watermark_after IS NOT NULL
 ORDER BY finished_at DESC LIMIT 1"""
 DELETED_SINCE = """
 SELECT SUM(deleted) AS n_rows FROM {runs} WHERE `table` = @table AND started_at >= @since"""
-QUERIES = (KNOWN_REJECTS, LAST_VERIFIED, DELETED_SINCE, checkpoints.LATEST)
 
 
 class BigQueryLedger:
@@ -55,7 +48,7 @@ class BigQueryLedger:
 
     def record_rejects(self, records: Sequence[RejectRecord]) -> None:
         """Append rejects, each once however often it is repeated."""
-        rows = [asdict(record) for record in records]
+        rows = [rejects.to_row(record) for record in records]
         ids = [f"{each.run_id}-{each.table}-{next(self._numbers)}" for each in records]
         self._tables.append("rejects", rows, ids)
 
@@ -70,11 +63,9 @@ class BigQueryLedger:
         row_id = f"{checkpoint.table}-{row['updated_at']}"
         self._tables.append("checkpoints", [row], [row_id])
 
-    def known_rejects(self, table: str, since: int) -> dict[RowId, bool]:
-        """Rejects on record with a cursor from `since` on, and whether each is excused."""
-        parameters = [_text("table", table), Parameter("since", "INT64", since)]
-        found = self._tables.read(KNOWN_REJECTS, parameters)
-        return {RowId(row["key"], row["cursor"]): row["excused"] for row in found}
+    def open_rejects(self, table: str, now: datetime) -> list[OpenReject]:
+        """The open rejects of a table."""
+        return rejects.read_open(self._tables.read, table, now)
 
     def last_verified(self, table: str) -> int | None:
         """Watermark after the last sync that ended ok, epoch seconds."""
@@ -94,10 +85,9 @@ class BigQueryLedger:
         """The evaluations started since then, and the last syncs of tables. One query."""
         return read_watch(self._tables.read, tables, since, now)
 
-    def checkpoints(self, tables: Sequence[str]) -> dict[str, Checkpoint]:
-        """The checkpoint of each table that has one."""
-        found = self._tables.read(checkpoints.LATEST, [_names(tables)])
-        return {row["table"]: checkpoints.from_row(row) for row in found}
+    def known_tables(self, now: datetime) -> dict[str, KnownTable]:
+        """What is known of each table that the ledger has a state of. One query."""
+        return checkpoints.read_known(self._tables.read, now)
 
     def status(self, tables: Sequence[str], now: float) -> StatusRecords:
         """What the status page shows. now: epoch seconds."""
@@ -110,7 +100,3 @@ def _text(name: str, value: str) -> Parameter:
 
 def _moment(name: str, value: datetime) -> Parameter:
     return Parameter(name, "TIMESTAMP", value)
-
-
-def _names(tables: Sequence[str]) -> Parameter:
-    return Parameter("tables", "ARRAY<STRING>", list(tables))

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sync.ledger import rejects
 from sync.model.records import StatusRecords
 from sync.model.sql import Parameter
 
@@ -18,7 +19,6 @@ from sync.model.sql import Parameter
 Read = Callable[[str, Sequence[Parameter]], list[dict[str, Any]]]
 
 MEMORY = timedelta(days=3 * 366)  # what the page shows of runs and evaluations
-REJECT_MEMORY = timedelta(days=30)  # an older reject counts as fixed
 MAX_POINTS = 90  # bars or points in a plot: about what the width of a phone can show
 MAX_RUNS = 20  # last runs of a table
 MINUTE, HOUR, DAY = 60, 3_600, 86_400  # seconds
@@ -94,15 +94,10 @@ SELECT * EXCEPT (result),
 FROM furthest WHERE TRUE
 QUALIFY ROW_NUMBER() OVER (PARTITION BY `table`, name, state ORDER BY started_at DESC) = 1"""
 
-# A key that was rejected several times counts under its last reason.
-REJECTS = """
-WITH latest AS (
-  SELECT `table`, `key`, reason, rejected_at
-  FROM {rejects} WHERE rejected_at >= @since AND `table` IN UNNEST(@tables)
-  QUALIFY `key` IS NULL
-    OR ROW_NUMBER() OVER (PARTITION BY `table`, `key` ORDER BY rejected_at DESC) = 1)
+REJECTS = f"""
+WITH rejected AS ({rejects.OPEN})
 SELECT `table`, reason, COUNT(*) AS n_rows, MAX(rejected_at) AS last_at
-FROM latest
+FROM rejected WHERE `table` IN UNNEST(@tables)
 GROUP BY 1, 2 ORDER BY n_rows DESC, last_at DESC, reason LIMIT 1000"""
 
 LEASES = """
@@ -119,10 +114,7 @@ def read_status(read: Read, tables: Sequence[str], now: float) -> StatusRecords:
     queries = _queries(tables, now)
     with ThreadPoolExecutor(len(queries), thread_name_prefix="status") as pool:
         futures = [pool.submit(read, text, parameters) for text, parameters in queries]
-        last_runs, rows, accuracy, last_evaluations, rejects, leases = (
-            future.result() for future in futures
-        )
-    return StatusRecords(last_runs, rows, accuracy, last_evaluations, rejects, leases)
+        return StatusRecords(*(future.result() for future in futures))
 
 
 def _queries(tables: Sequence[str], now: float) -> list[tuple[str, list[Parameter]]]:
@@ -130,7 +122,6 @@ def _queries(tables: Sequence[str], now: float) -> list[tuple[str, list[Paramete
     moment = datetime.fromtimestamp(now, UTC)
     names = Parameter("tables", "ARRAY<STRING>", list(tables))
     since = Parameter("since", "TIMESTAMP", moment - MEMORY)
-    rejects_since = Parameter("since", "TIMESTAMP", moment - REJECT_MEMORY)
     max_runs = Parameter("max_runs", "INT64", MAX_RUNS)
     plot = [
         names,
@@ -144,6 +135,6 @@ def _queries(tables: Sequence[str], now: float) -> list[tuple[str, list[Paramete
         (ROWS, plot),
         (ACCURACY, plot),
         (LAST_EVALUATIONS, [names, since]),
-        (REJECTS, [names, rejects_since]),
+        (REJECTS, [names, rejects.since(moment)]),
         (LEASES, [names]),
     ]

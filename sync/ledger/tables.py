@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sync.base.errors import AccessDenied, NotFound, UnknownColumn
+from sync.base.errors import AccessDenied, ActionRequired, NotFound, UnknownColumn
 from sync.ledger.definitions import PARTITIONED_BY, LedgerTable, columns
 from sync.model.sql import Parameter, Query, SqlSession
 
@@ -44,12 +44,19 @@ class LedgerTables:
     def read(self, text: str, parameters: Sequence[Parameter] = ()) -> list[dict[str, Any]]:
         """The rows of a query. `{runs}` and its like stand for the tables' quoted paths.
 
-        Nothing is found in a ledger that does not exist yet.
+        Nothing is found in a ledger that does not exist yet. Columns that a ledger of an earlier
+        version lacks are added.
         """
+        query = self._query(text, parameters)
         try:
-            return self._session.read(self._query(text, parameters), self._what)
+            return self._session.read(query, self._what)
         except NotFound:
             return []
+        except AccessDenied:
+            raise
+        except ActionRequired:
+            self.create()
+            return self._session.read(query, self._what)
 
     def change(self, text: str, parameters: Sequence[Parameter]) -> int:
         """Run a DML statement. Returns how many rows it changed. Raises NotFound."""

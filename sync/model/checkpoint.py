@@ -25,3 +25,11 @@ class Checkpoint:
     covered_until: int | None = None
     unsettled_since: int | None = None
     updated_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class KnownTable:
+    """What the ledger knows of a table when a run begins. open_rejects: rows of earlier runs."""
+
+    checkpoint: Checkpoint
+    open_rejects: int = 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+NUMBER_TYPES = ("Int", "Long")
 MIN_INT, MAX_INT = -(2**31), 2**31 - 1  # what a column of type Int can hold
 
 

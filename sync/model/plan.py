@@ -32,7 +32,7 @@ class Plan:
     cursorless: rows of the source without a cursor. whole_rows: rows are compared by their whole
     content, not by key and cursor alone. verify_since: both ends must be equal from here on when
     the run ends. compare_keys: that comparison goes by keys, because counts may hide a difference.
-    refresh: why the whole keep range is read; None: it is not.
+    refresh: why the whole keep range is read; None: it is not. open_rejects: of earlier runs.
     """
 
     source: SourceTable
@@ -49,6 +49,7 @@ class Plan:
     compare_keys: bool = False
     refresh: str | None = None
     resume_token: str | None = None
+    open_rejects: int = 0
 
     @property
     def rows(self) -> int:

@@ -13,14 +13,14 @@ from typing import Any, Protocol
 from sync.base.errors import Busy
 from sync.config import BatchSettings, TableSettings
 from sync.model.batches import Batch
-from sync.model.checkpoint import Checkpoint
+from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.columns import Column, SchemaDifference, TargetSchema, TargetTable
 from sync.model.conditions import Condition
 from sync.model.records import (
     EvaluationRecord,
     JobStatus,
+    OpenReject,
     RejectRecord,
-    RowId,
     RunRecord,
     StatusRecords,
     WatchRecords,
@@ -238,11 +238,8 @@ class Ledger(Protocol):
         """Append one state of an evaluation, once however often it is repeated."""
         ...
 
-    def known_rejects(self, table: str, since: int) -> dict[RowId, bool]:
-        """Rejects on record with a cursor from `since` on.
-
-        The value is True when a run that did not fail met it: it is no sign of a new problem.
-        """
+    def open_rejects(self, table: str, now: datetime) -> list[OpenReject]:
+        """The rejects of a table that are open, each with the reason of its last attempt."""
         ...
 
     def last_verified(self, table: str) -> int | None:
@@ -258,14 +255,17 @@ class Ledger(Protocol):
         ...
 
     def watch_records(self, tables: Sequence[str], since: datetime, now: datetime) -> WatchRecords:
-        """The furthest state of each evaluation started since then, and the last syncs of tables.
+        """Evaluations started since then in their furthest state; syncs and rejects of tables.
 
         It is one query, however much there is.
         """
         ...
 
-    def checkpoints(self, tables: Sequence[str]) -> dict[str, Checkpoint]:
-        """The checkpoint of each table that has one."""
+    def known_tables(self, now: datetime) -> dict[str, KnownTable]:
+        """What is known of each table that the ledger has a state of, configured or not.
+
+        It is one query, however many tables there are.
+        """
         ...
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:

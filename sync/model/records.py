@@ -25,7 +25,10 @@ class RowId(NamedTuple):
 
 @dataclass(frozen=True)
 class RejectRecord:
-    """A row that the target would not take, or a summary of several (key and cursor are None)."""
+    """A row that the target would not take, or a summary of several (key and cursor are None).
+
+    closed_at: set where the record closes the earlier rejects of its key instead.
+    """
 
     run_id: str
     table: str
@@ -34,6 +37,20 @@ class RejectRecord:
     document: str | None
     reason: str
     rejected_at: str
+    closed_at: str | None = None
+
+
+@dataclass(frozen=True)
+class OpenReject:
+    """A reject of an earlier run that is open. reason: that of the last attempt; may quote a value.
+
+    excused: a run that did not fail has met it, so that it is no sign of a new problem.
+    """
+
+    row_id: RowId
+    reason: str
+    rejected_at: datetime
+    excused: bool
 
 
 @dataclass(frozen=True)
@@ -152,10 +169,14 @@ class LastSync:
 
 @dataclass(frozen=True)
 class WatchRecords:
-    """What a watch needs to know. syncs: by table; tables without a run are left out."""
+    """What a watch needs to know. syncs: by table; tables without a run are left out.
+
+    open_rejects: rows, by table; tables without any are left out.
+    """
 
     evaluations: Sequence[EvaluationRecord]
     syncs: Mapping[str, LastSync]
+    open_rejects: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

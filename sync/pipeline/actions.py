@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from sync.base.errors import SyncError
-from sync.model.checkpoint import Checkpoint
+from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.columns import TargetTable
 from sync.model.plan import Plan
 from sync.model.request import Request
@@ -22,11 +22,18 @@ from sync.pipeline.table_run import TableRun
 
 @dataclass
 class RunState:
-    """What the tables of a run leave to each other. schema: of the target, as it is by now."""
+    """What the tables of a run leave to each other. schema: of the target, as it is by now.
+
+    known: what the ledger knew when the run began, of all tables that it has a state of.
+    """
 
     schema: dict[str, TargetTable] = field(default_factory=dict)
-    checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
+    known: dict[str, KnownTable] = field(default_factory=dict)
     unfinished: frozenset[str] = frozenset()
+
+    def known_table(self, name: str) -> KnownTable:
+        """What the ledger knew of a table."""
+        return self.known.get(name, KnownTable(Checkpoint(name)))
 
 
 Work = Callable[[TableRun, RunState], None]
@@ -50,7 +57,7 @@ class Action:
 def sync_table(run: TableRun, state: RunState) -> None:
     """Load one table."""
     if run.table.mode == "replace":
-        swap(run, plan_swap(run, state.schema), state.schema)
+        swap(run, plan_swap(run, state.schema, state.known_table(run.name)), state.schema)
         return
     _execute(run, state, load)
 
@@ -58,7 +65,7 @@ def sync_table(run: TableRun, state: RunState) -> None:
 def reconcile_table(run: TableRun, state: RunState) -> None:
     """Compare the whole keep range of one table, and repair. A swap compares everything."""
     if run.table.mode == "replace":
-        swap(run, plan_swap(run, state.schema), state.schema)
+        swap(run, plan_swap(run, state.schema, state.known_table(run.name)), state.schema)
         return
     _execute(run, state, reconcile)
 
@@ -97,7 +104,7 @@ def action_of(request: Request) -> Action:
 def _plan_only(run: TableRun, state: RunState) -> Plan | None:
     """Plan a table. Returns None for a swap, whose rows are not compared."""
     if run.table.mode == "replace":
-        plan_swap(run, state.schema)
+        plan_swap(run, state.schema, state.known_table(run.name))
         return None
     plan = _plan(run, state)
     estimate(run, plan)
@@ -120,8 +127,7 @@ def _plan(run: TableRun, state: RunState) -> Plan:
 
 def situation(run: TableRun, state: RunState) -> Situation:
     """What the plan of a table starts from."""
-    checkpoint = state.checkpoints.get(run.name, Checkpoint(run.name))
-    return Situation(state.schema, checkpoint, run.name in state.unfinished)
+    return Situation(state.schema, state.known_table(run.name), run.name in state.unfinished)
 
 
 def _execute(

@@ -8,8 +8,10 @@ from sync.model.records import LastSync
 from sync.pipeline.table_run import TableRun
 
 
-def report_freshness(run: TableRun, last: LastSync | None) -> None:
+def report_freshness(run: TableRun, last: LastSync | None, open_rejects: int) -> None:
     """Emit the table's `freshness` event. last: what the ledger knows of its syncs.
+
+    open_rejects: rows that the target would not take, and that nothing has settled since.
 
     A table whose cursor was never seen in the target carries `empty`.
     """
@@ -19,10 +21,16 @@ def report_freshness(run: TableRun, last: LastSync | None) -> None:
     age = None if newest is None else now - newest
     ok_age = None if ended is None else max(0, now - int(ended.timestamp()))
     run.progress.watermark_before = run.progress.watermark_after = newest
-    fields: dict[str, Any] = {"age_seconds": age, "ok_age_seconds": ok_age}
+    fields: dict[str, Any] = {
+        "age_seconds": age,
+        "ok_age_seconds": ok_age,
+        "open_rejects": open_rejects,
+    }
     if run.table.cursor and newest is None:
         fields["empty"] = True
     message = f"{run.name}: newest row {_in_words(age)}, last good sync {_in_words(ok_age)}"
+    if open_rejects:
+        message = f"{message}, {open_rejects} open rejects"
     run.events("freshness", message, table=run.name, **fields)
 
 

@@ -16,6 +16,7 @@ from sync.model.conditions import OneOf
 from sync.model.plan import Plan
 from sync.model.window import Slice
 from sync.pipeline import compare
+from sync.pipeline.closings import close_rejects
 from sync.pipeline.compare import TargetIndex
 from sync.pipeline.deliver import Delivery
 from sync.pipeline.prefetch import batch_bytes, prefetch
@@ -39,12 +40,13 @@ class Loaded:
 
 def load(run: TableRun, plan: Plan, loaded: Loaded) -> None:
     """Bring the window's rows into the target. Raises OutOfTime between two batches."""
-    rejects = RejectBook(run, plan.rows)
+    rejects = RejectBook(run, plan.source, plan.rows)
     delivery = Delivery(run, rejects, plan.source)
     try:
         Loader(run, plan, rejects, delivery, loaded).load()
     finally:
         loaded.outcome_unknown = delivery.outcome_unknown
+    close_rejects(run, plan, rejects)
 
 
 class Loader:

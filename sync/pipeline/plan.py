@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from sync.base.errors import ActionRequired
 from sync.model import window as windows
-from sync.model.checkpoint import Checkpoint
+from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.columns import TargetSchema
 from sync.model.plan import Plan
 from sync.model.window import BEGINNING, Window
@@ -26,8 +26,13 @@ class Situation:
     """What a plan starts from. unfinished: an earlier run of the table did not finish."""
 
     schema: TargetSchema
-    checkpoint: Checkpoint
+    known: KnownTable
     unfinished: bool = False
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The table's last checkpoint."""
+        return self.known.checkpoint
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
         whole_rows=run.table.mode == "merge" or refresh is not None,
         refresh=refresh.reason if refresh else None,
         resume_token=refresh.token if refresh else None,
+        open_rejects=situation.known.open_rejects,
     )
     _check_not_empty(run, plan)
     return _with_verification(run, situation, plan)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sync.base.errors import OutOfTime
 from sync.model.plan import Plan
 from sync.model.window import Slice
+from sync.pipeline.closings import close_rejects
 from sync.pipeline.compare import count_rows, matches, read_index
 from sync.pipeline.deliver import Delivery
 from sync.pipeline.load import Loaded
@@ -20,7 +21,7 @@ from sync.pipeline.verify import Verifier
 
 def reconcile(run: TableRun, plan: Plan, loaded: Loaded) -> None:
     """Compare every slice of the plan and repair. A dry run only counts the differences."""
-    rejects = RejectBook(run, plan.rows)
+    rejects = RejectBook(run, plan.source, plan.rows)
     delivery = Delivery(run, rejects, plan.source)
     repairer = Repairer(run, delivery, rejects)
     try:
@@ -33,6 +34,7 @@ def reconcile(run: TableRun, plan: Plan, loaded: Loaded) -> None:
     repairer.delete_extra(plan)
     if not run.request.dry_run:
         Verifier(run, rejects, repairer).verify_and_repair(plan)
+        close_rejects(run, plan, rejects)
 
 
 def _compare_slices(run: TableRun, plan: Plan, repairer: Repairer, loaded: Loaded) -> None:

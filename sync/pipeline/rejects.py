@@ -8,14 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from sync.base import reasons
 from sync.base.errors import TooManyRejects
+from sync.base.redact import redact
 from sync.model.batches import Row
-from sync.model.records import RejectRecord, RowId
-from sync.model.window import BEGINNING
+from sync.model.ports import SourceTable
+from sync.model.records import OpenReject, RejectRecord, RowId
 from sync.pipeline.table_run import TableRun
 
+NOBODY = RowId(None, None)  # what rows without a cursor are recorded under
+# An open reject is written anew before its partition expires: Terraform keeps those for 90 days.
+RENEW_AFTER = timedelta(days=60)
 MIN_REJECTS = 10  # so few bad rows do not stop a table, whatever their share
 MAX_DOCUMENT_LENGTH = 500_000  # characters; each may take 12 bytes once it is escaped
 
@@ -31,29 +36,27 @@ class Reject:
 class RejectBook:
     """Records the rejects of one table in one run, and stops the table when they are too many."""
 
-    def __init__(self, run: TableRun, planned_rows: int) -> None:
+    def __init__(self, run: TableRun, source: SourceTable, planned_rows: int = 0) -> None:
         """planned_rows: rows that the run will read; 0: not known, and the share is not checked."""
         self._run = run
         self._planned_rows = planned_rows
-        self._known: dict[RowId, bool] = {}
-        self._known_since: int | None = None  # the cursor from which on `_known` was read
-        self._window_start = run.progress.window.start if run.progress.window else BEGINNING
+        self._known: dict[RowId, OpenReject] | None = None  # read once there is a reject
         self._new = 0  # rejects that no successful run has met before
         self._ids: set[RowId] = set()
+        self._names = frozenset([run.name, *(column.name for column in source.columns)])
 
     def add(self, rejects: Sequence[Reject]) -> None:
-        """Record rejects in the ledger, each once over all runs."""
+        """Record rejects in the ledger, each once over all runs, and again with a new reason."""
         new: list[RejectRecord] = []
         for reject in rejects:
             row_id = self.row_id(reject.row)
             self._run.progress.rejected += 1
             self._run.progress.reject_reasons[reject.reason] += 1
-            if row_id.key is not None and row_id.cursor is not None:
-                self._ids.add(row_id)
-            excused = self._excused(row_id)
-            if excused is None:
-                new.append(self._record(row_id, reject))
-            self._new += not excused
+            self._ids.add(row_id)
+            known = self._known_reject(row_id)
+            if known is None or self._is_outdated(known, reject):
+                new.append(self._record(row_id, reject, known))
+            self._new += known is None or not known.excused
         self._run.ledger.record_rejects(new)
 
     def add_cursorless(self, rows: int) -> None:
@@ -63,6 +66,7 @@ class RejectBook:
         progress.fetched += rows
         progress.rejected += rows
         progress.reject_reasons[reason] += rows
+        self._ids.add(NOBODY)
         self._run.ledger.record_rejects([_summary(self._run, reason)])
 
     def check_share(self) -> None:
@@ -77,15 +81,29 @@ class RejectBook:
         """Whether a row was rejected in this run."""
         return row_id in self._ids
 
+    def keys(self) -> set[str]:
+        """The keys of which a row was rejected in this run."""
+        return {row_id.key for row_id in self._ids if row_id.key is not None}
+
     def is_new(self, row: Row) -> bool:
         """Whether no run before this one has rejected the row."""
-        return self._excused(self.row_id(row)) is None
+        return self._known_reject(self.row_id(row)) is None
 
     def count_between(self, start: int, end: int) -> int:
-        """How many rows of this run with a cursor in [start, end) were rejected."""
+        """How many rows of this run with a cursor in [start, end) and a key were rejected."""
         return sum(
-            start <= row_id.cursor < end for row_id in self._ids if row_id.cursor is not None
+            start <= row_id.cursor < end
+            for row_id in self._ids
+            if row_id.key is not None and row_id.cursor is not None
         )
+
+    def earlier(self) -> Sequence[OpenReject]:
+        """The rejects that were open before this run."""
+        if self._known is None:
+            run = self._run
+            found = run.ledger.open_rejects(run.name, run.clock.utc())
+            self._known = {each.row_id: each for each in found}
+        return list(self._known.values())
 
     def row_id(self, row: Row) -> RowId:
         """Key and cursor, by which a row is recognised again."""
@@ -93,26 +111,25 @@ class RejectBook:
         cursor = row.values.get(self._run.cursor) if table.cursor else None
         return RowId(row.key(table.key), cursor)
 
-    def _excused(self, row_id: RowId) -> bool | None:
-        """Whether a run that did not fail has met the reject. None: it is not on record.
-
-        The lookback reads rejects again. Records are read from the window's start on, and all of
-        them once a row from before that comes.
-        """
-        since = self._window_start
-        if row_id.cursor is not None and row_id.cursor < since:
-            since = BEGINNING
-        if self._known_since is None or since < self._known_since:
-            self._known = self._run.ledger.known_rejects(self._run.name, since)
-            self._known_since = since
+    def _known_reject(self, row_id: RowId) -> OpenReject | None:
+        """The open reject of an earlier run. A row without a key cannot be recognised."""
+        if row_id.key is None:
+            return None
+        self.earlier()
+        assert self._known is not None
         return self._known.get(row_id)
+
+    def _is_outdated(self, known: OpenReject, reject: Reject) -> bool:
+        """Whether the record is old, or the reason differs by more than the values it quotes."""
+        reasons_differ = redact(known.reason, self._names) != redact(reject.reason, self._names)
+        return reasons_differ or is_old(known, self._run.clock.utc())
 
     def _document(self, row: Row) -> str | None:
         """The document to keep in the ledger; None when the configuration leaves it out."""
         keeps_document = self._run.table.rejects.keep_document
         return _storable(row.document) if keeps_document else None
 
-    def _record(self, row_id: RowId, reject: Reject) -> RejectRecord:
+    def _record(self, row_id: RowId, reject: Reject, known: OpenReject | None) -> RejectRecord:
         return RejectRecord(
             run_id=self._run.run_id,
             table=self._run.name,
@@ -120,8 +137,18 @@ class RejectBook:
             cursor=row_id.cursor,
             document=self._document(reject.row),
             reason=reject.reason,
-            rejected_at=self._run.clock.timestamp(),
+            rejected_at=after(known, self._run.clock.utc()).isoformat(),
         )
+
+
+def after(known: OpenReject | None, now: datetime) -> datetime:
+    """Now, or just after an earlier record: the latest one of a key counts."""
+    return now if known is None else max(now, known.rejected_at + timedelta(microseconds=1))
+
+
+def is_old(reject: OpenReject, now: datetime) -> bool:
+    """Whether the record of an open reject may soon expire."""
+    return now - reject.rejected_at > RENEW_AFTER
 
 
 def _summary(run: TableRun, reason: str) -> RejectRecord:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sync.model import batches
 from sync.model.batches import Row
-from sync.model.columns import key_type
+from sync.model.columns import NUMBER_TYPES, key_type
 from sync.model.conditions import AllOf, Between, OneOf
 from sync.model.plan import Plan
 from sync.model.window import Slice, Window
@@ -67,7 +67,7 @@ class Repairer:
         progress.repaired += different - rejected
         if delete and index:
             self._extra.append((part, index))
-            self._key_is_number = key_type(plan.source, self._run.key) in ("Int", "Long")
+            self._key_is_number = key_type(plan.source, self._run.key) in NUMBER_TYPES
         return SliceRepair(different, read - rejected)
 
     def _is_synced(self, row: Row) -> bool:

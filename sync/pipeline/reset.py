@@ -12,12 +12,10 @@ from typing import Any
 from sync.base.errors import ActionRequired
 from sync.config import TableSettings
 from sync.model.checkpoint import Checkpoint
-from sync.model.columns import TargetSchema, TargetTable
+from sync.model.columns import NUMBER_TYPES, TargetSchema, TargetTable
 from sync.pipeline import checkpoints
 from sync.pipeline.context import RunContext
 from sync.pipeline.swap import SUFFIX
-
-NUMBERS = ("Int", "Long")
 
 
 @dataclass(frozen=True)
@@ -69,13 +67,14 @@ def plan_reset(context: RunContext, table: TableSettings) -> ResetPlan:
     held = schema.get(name)
     _check_kind(name, held)
     _check_links(name, schema, configured)
+    known = context.ledger.known_tables(context.clock.utc()).get(name)
     fresh = name + SUFFIX
     is_left_behind = fresh in schema and fresh not in configured
     return ResetPlan(
         table=name,
         rows=None if held is None else context.target.count(name),
         watermark=_watermark(context, table, held),
-        checkpoint=_known(context.ledger.checkpoints([name]).get(name)),
+        checkpoint=_known(known.checkpoint if known else None),
         fresh=fresh if is_left_behind else None,
     )
 
@@ -131,7 +130,7 @@ def _watermark(context: RunContext, table: TableSettings, held: TargetTable | No
     if held is None or table.cursor is None:
         return None
     column = held.columns.get(table.cursor.column)
-    if column is None or column.type not in NUMBERS:
+    if column is None or column.type not in NUMBER_TYPES:
         return None
     newest, _ = context.target.newest(table.name, column.name, context.now)
     return newest

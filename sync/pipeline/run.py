@@ -97,7 +97,8 @@ class Run:
                     evaluation.resume(self._evaluations, configured, records)
             for run in self._tables:
                 with self._guarded(run):
-                    report_freshness(run, records.syncs.get(run.name))
+                    rejects = records.open_rejects.get(run.name, 0)
+                    report_freshness(run, records.syncs.get(run.name), rejects)
                 self._end(run)
 
     def _under_lease(self) -> None:
@@ -105,7 +106,7 @@ class Run:
         lease = self._context.lease
         with self._all_fail_together(self._tables):
             names = [run.name for run in self._tables]
-            self._state.checkpoints = self._context.ledger.checkpoints(names)
+            self._read_ledger()
             busy = lease.take(names)
             self._state.unfinished = lease.unfinished
             free = [run for run in self._tables if run.name not in busy]
@@ -124,8 +125,7 @@ class Run:
         """Load parents first, purge children first, then finish each table."""
         with self._all_fail_together(tables):
             if not self._action.writes:
-                names = [run.name for run in tables]
-                self._state.checkpoints = self._context.ledger.checkpoints(names)
+                self._read_ledger()
             self._state.schema = dict(self._context.target.schema())
             for run in tables:
                 with self._guarded(run):
@@ -138,6 +138,10 @@ class Run:
             self._launch(tables, self._collect(tables))
             for run in tables:
                 self._end(run)
+
+    def _read_ledger(self) -> None:
+        context = self._context
+        self._state.known = context.ledger.known_tables(context.clock.utc())
 
     def _check_deadline(self, run: TableRun, tables: Sequence[TableRun]) -> None:
         """A run whose time is over begins no further table, once it has brought anything."""

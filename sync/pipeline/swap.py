@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sync.base.errors import ActionRequired, OutcomeUnknown, OutOfTime, TooManyRejects, Unavailable
+from sync.model.checkpoint import KnownTable
 from sync.model.columns import TargetTable
 from sync.model.ports import SourceTable
+from sync.pipeline.closings import close_rejects_of_swap
 from sync.pipeline.deliver import Delivery
 from sync.pipeline.prefetch import batch_bytes, prefetch
 from sync.pipeline.prepare import made_of
@@ -20,11 +22,15 @@ WHOLE_BUDGET = 0.9
 
 @dataclass(frozen=True)
 class SwapPlan:
-    """What a swap is about. source: where the rows come from. old_exists: there is a table."""
+    """What a swap is about. source: where the rows come from. old_exists: there is a table.
+
+    open_rejects: of earlier runs.
+    """
 
     source: SourceTable
     old_exists: bool
     fresh_exists: bool
+    open_rejects: int = 0
 
     @property
     def sentence(self) -> str:
@@ -32,7 +38,7 @@ class SwapPlan:
         return "the table is swapped" if self.old_exists else "the table is made"
 
 
-def plan_swap(run: TableRun, schema: dict[str, TargetTable]) -> SwapPlan:
+def plan_swap(run: TableRun, schema: dict[str, TargetTable], known: KnownTable) -> SwapPlan:
     """Plan a swap. Writes nothing. Raises SchemaMismatch, ActionRequired."""
     source = run.source.describe(run.table)
     held = schema.get(run.name)
@@ -41,7 +47,8 @@ def plan_swap(run: TableRun, schema: dict[str, TargetTable]) -> SwapPlan:
             f"{run.name}: Aito has a {held.kind} of this name, and only a table can be synced; "
             "give the table another `name`"
         )
-    return SwapPlan(source, held is not None, run.name + SUFFIX in schema)
+    fresh_exists = run.name + SUFFIX in schema
+    return SwapPlan(source, held is not None, fresh_exists, known.open_rejects)
 
 
 def swap(run: TableRun, plan: SwapPlan, schema: dict[str, TargetTable]) -> None:
@@ -51,9 +58,10 @@ def swap(run: TableRun, plan: SwapPlan, schema: dict[str, TargetTable]) -> None:
     """
     fresh = run.name + SUFFIX
     _make_fresh(run, plan, fresh, schema)
+    rejects = RejectBook(run, plan.source)
     had_whole_budget = run.deadline.left > WHOLE_BUDGET * run.settings.time_budget_seconds
     try:
-        taken = _fill(run, plan, fresh)
+        taken = _fill(run, plan, fresh, rejects)
     except OutOfTime as error:
         if not had_whole_budget or run.deadline.stopped():
             raise
@@ -65,6 +73,7 @@ def swap(run: TableRun, plan: SwapPlan, schema: dict[str, TargetTable]) -> None:
     schema.pop(fresh, None)
     schema[run.name] = made_of(plan.source.columns)
     run.progress.verified = True
+    close_rejects_of_swap(run, plan.open_rejects, rejects)
 
 
 def _too_long(run: TableRun) -> str:
@@ -90,10 +99,9 @@ def _make_fresh(run: TableRun, plan: SwapPlan, fresh: str, schema: dict[str, Tar
     run.target.create(fresh, plan.source.columns)
 
 
-def _fill(run: TableRun, plan: SwapPlan, fresh: str) -> int:
+def _fill(run: TableRun, plan: SwapPlan, fresh: str, rejects: RejectBook) -> int:
     """Send everything. Returns how many rows were taken."""
     progress = run.progress
-    rejects = RejectBook(run, 0)
     delivery = Delivery(run, rejects, plan.source, fresh)
     progress.slices_planned = 1
     for batch in prefetch(run.source.batches(plan.source, None, run.settings.batch), batch_bytes):

@@ -157,6 +157,7 @@ LEDGER_PARAMETERS: dict[str, ParameterType] = {
     "max_runs": "INT64",
     "now": "INT64",
     "points": "INT64",
+    "rejects_since": "TIMESTAMP",
     "run_id": "STRING",
     "runs_since": "TIMESTAMP",
     "seconds": "INT64",
@@ -168,7 +169,6 @@ LEDGER_PARAMETERS: dict[str, ParameterType] = {
     "widths": "ARRAY<INT64>",
 }
 
-OTHER_TYPES: dict[tuple[str, str], ParameterType] = {("ledger.KNOWN_REJECTS", "since"): "INT64"}
 # BigQuery has this function; the engine only has what it stands for.
 MAX_BY = re.compile(r"MAX_BY\((\w+), (.*)\) AS")
 
@@ -189,7 +189,7 @@ def test_every_statement_of_the_ledger(googlesql: GoogleSql, name: str) -> None:
     """Its queries, and the DML of its leases."""
     text = MAX_BY.sub(r"ANY_VALUE(\1 HAVING MAX \2) AS", LEDGER_STATEMENTS[name])
     parameters = [
-        Parameter(each, OTHER_TYPES.get((name, each), kind), None)
+        Parameter(each, kind, None)
         for each, kind in LEDGER_PARAMETERS.items()
         if re.search(rf"@{each}\b", text)
     ]

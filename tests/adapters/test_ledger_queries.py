@@ -14,13 +14,14 @@ from google.cloud import bigquery
 
 from local import bigquery as emulator
 from local.stack import Stack
-from sync.ledger import evaluations, status_queries
+from sync.ledger import checkpoints, evaluations, rejects, status_queries
 from sync.ledger.evaluations import evaluation_insert_id, evaluation_row
+from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.records import EvaluationRecord, LastSync
 from sync.model.sql import Parameter
 
 DEFINITIONS = Path(evaluations.__file__).parent
-TABLES = ("runs", "rejects", "evaluations", "leases")
+TABLES = ("runs", "rejects", "evaluations", "leases", "checkpoints")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
@@ -159,21 +160,53 @@ def test_status_of_many_runs(records: Records) -> None:
 
 
 def test_rejects_count_once(records: Records) -> None:
-    """A key counts under its last reason; rows without a key count each."""
-    made = [
-        ("a", "old", 2),
-        ("a", "new", 1),
-        ("b", "new", 1),
-        (None, "no key", 1),
-        (None, "no key", 1),
-        ("c", "new", 40),
-    ]
-    for key, reason, days in made:
-        at = (NOON - days * DAY).isoformat()
-        row = {"run_id": "r", "table": "web", "key": key, "reason": reason, "rejected_at": at}
-        records.put("rejects", row)
+    """An open key counts under its last reason; rows without a key count each, once."""
+    put_rejects(
+        records,
+        ("a", 1, "old", 2),
+        ("a", 2, "new", 1),
+        ("b", 1, "new", 40),
+        (None, 5, "no key", 3),
+        (None, 5, "no key", 1),
+        (None, 5, "no key", 1),
+        ("closed", 1, "new", 3),
+        ("closed", 1, CLOSED, 2),
+        (None, 6, "no key", 3),
+        (None, 6, CLOSED, 2),
+        ("again", 1, "new", 4),
+        ("again", 1, CLOSED, 3),
+        ("again", 1, "worse", 2),
+    )
     found = status_queries.read_status(records.read, ["web"], NOON.timestamp())
-    assert [(row["reason"], row["n_rows"]) for row in found.rejects] == [("new", 2), ("no key", 2)]
+    counts = [(row["reason"], row["n_rows"]) for row in found.rejects]
+    assert counts == [("new", 2), ("no key", 2), ("worse", 1)]
+    known = checkpoints.read_known(records.read, NOON)
+    assert known == {"web": KnownTable(Checkpoint("web"), 5)}
+    watched = evaluations.read_watch(records.read, ["web"], NOON - DAY, NOON)
+    assert watched.open_rejects == {"web": 5}
+
+
+def test_rejects_of_failed_runs(records: Records) -> None:
+    """A reject is excused once a run that did not fail has met it, whatever its last reason."""
+    put_rejects(records, ("a", 1, "old", 2), ("a", 1, "new", 1), ("b", 1, "new", 1))
+    records.put("runs", run(1, status="failed"))
+    found = {each.row_id.key: each for each in rejects.read_open(records.read, "web", NOON)}
+    assert (found["a"].reason, found["a"].excused) == ("new", True)
+    assert not found["b"].excused
+
+
+CLOSED = "closed"
+
+
+def put_rejects(records: Records, *made: tuple[str | None, int, str, int]) -> None:
+    """Rejects as key, cursor, reason, and how many days ago. Run `r1` is that of a day ago."""
+    rows = []
+    for key, cursor, reason, days in made:
+        at = (NOON - days * DAY).isoformat()
+        row = {"table": "web", "run_id": f"r{days}", "key": key, "cursor": cursor}
+        row |= {"reason": reason, "rejected_at": at}
+        rows.append({**row, "closed_at": at if reason == CLOSED else None})
+    records.put("rejects", *rows)
 
 
 RESERVED = """
