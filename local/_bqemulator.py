@@ -11,6 +11,7 @@ import functools
 import gc
 import logging
 import os
+import re
 import sys
 import threading
 from collections import OrderedDict
@@ -207,6 +208,58 @@ def _storing_new_columns(read: Callable[..., Any], context: Any) -> Callable[...
     return read_and_store
 
 
+WILDCARD = re.compile(r"FROM\s+`(?P<path>[^`]+)\*`(?P<alias>\s+AS\s+\w+)?", re.IGNORECASE)
+SUFFIX_RANGE = re.compile(r"_TABLE_SUFFIX\s+BETWEEN\s+'([^']*)'\s+AND\s+'([^']*)'", re.IGNORECASE)
+UNION = " UNION ALL BY NAME "
+# A star that shows the columns of a wildcard, and perhaps others behind it.
+STAR_OF_WILDCARD = re.compile(
+    r"SELECT\s+\*(?P<more>(?:(?!\bFROM\b|\bSELECT\b)[^*])*FROM\s+`[^`]+\*`)", re.IGNORECASE
+)
+
+
+def _union_of_shards(expand: Callable[..., str]) -> Callable[..., str]:
+    """Wildcards in backticks become a union by column names, as BigQuery reads them.
+
+    The emulator joins columns by their places, prunes all wildcards of a text by the first range
+    that it finds there, and shows _TABLE_SUFFIX as a column.
+    """
+
+    def expand_shards(sql: str, project: str, catalog: Any) -> str:
+        ranges = SUFFIX_RANGE.findall(sql)
+
+        def shard(path: str, suffix: str) -> str:
+            return f"SELECT *, '{suffix}' AS _TABLE_SUFFIX FROM `{path}{suffix}`"
+
+        def union(match: re.Match[str]) -> str:
+            *folders, beginning = match["path"].split(".")
+            held = catalog.list_storage_tables(folders[0] if folders[1:] else project, folders[-1])
+            shards = sorted(name for name in held if name.startswith(beginning))
+            suffixes = [name.removeprefix(beginning) for name in shards]
+            read = [s for s in suffixes if any(low <= s <= high for low, high in ranges)]
+            if not suffixes:
+                return match[0]
+            chosen = read if ranges else suffixes
+            parts = [shard(match["path"], suffix) for suffix in chosen]
+            # For the columns where nothing is read. It is always a union.
+            parts += [f"{shard(match['path'], suffixes[-1])} WHERE FALSE"] * 2
+            alias = match["alias"] or " AS shards"
+            return f"FROM ({UNION.join(parts)}){alias}"
+
+        hidden = STAR_OF_WILDCARD.sub(r"SELECT * EXCEPT (_TABLE_SUFFIX)\g<more>", sql)
+        return expand(WILDCARD.sub(union, hidden), project, catalog)
+
+    return expand_shards
+
+
+def _without_schema_of_unions(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Let DuckDB find the columns of a union: the emulator's own schema lacks the nested ones."""
+
+    def build_or_leave(sql: str, *rest: Any, **named: Any) -> Any:
+        return {} if UNION in sql else build(sql, *rest, **named)
+
+    return build_or_leave
+
+
 class _Aside:
     """Serves the pages of results after `pause` seconds, and everything else in an event loop of
     its own.
@@ -253,12 +306,17 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     from bqemulator.api import app, middleware
     from bqemulator.api.routes import datasets, tabledata, tables
     from bqemulator.jobs import executor
+    from bqemulator.sql import inner_query
     from bqemulator.sql.translator import SQLTranslator
     from bqemulator.storage.engine import DuckDBEngine
     from sqlglot.dialects.dialect import Dialect
 
     patched_translator: Any = SQLTranslator
     patched_translator.translate = _translated_once(SQLTranslator.translate)
+    patched_query: Any = inner_query
+    patched_query.expand_wildcard_tables = _union_of_shards(patched_query.expand_wildcard_tables)
+    build = patched_query.build_catalog_schema
+    patched_query.build_catalog_schema = _without_schema_of_unions(build)
     patched_executor: Any = executor
     remember = functools.lru_cache(REMEMBERED_TEXTS)
     patched_executor.rewrite_table_refs = remember(patched_executor.rewrite_table_refs)

@@ -239,7 +239,7 @@ class _Builder:
             request=context.request,
             settings=context.settings,
             table=table,
-            source=BigQuerySource(self._session),
+            source=BigQuerySource(self._session, context.now),
             target=context.target,
             ledger=context.ledger,
             lease=context.lease,

@@ -74,7 +74,9 @@ class Refused(Exception):
     """The engine refused a statement, or it failed. The message is BigQuery's."""
 
 
-Columns = Mapping[str, str]  # name -> type as SQL writes it; _PARTITIONTIME is a pseudo-column
+Columns = Mapping[
+    str, str
+]  # name -> type as SQL writes it; _PARTITIONTIME and _TABLE_SUFFIX are pseudo-columns
 Tables = Mapping[str, Columns]  # by path
 
 
@@ -208,7 +210,7 @@ def _add(catalog: Any, path: str, columns: Columns) -> None:
 def _table(name: str, columns: Columns) -> Any:
     table = simple_table_pb2.SimpleTableProto(name=name)
     for column, kind in columns.items():
-        is_pseudo = column.startswith("_PARTITION")
+        is_pseudo = column.startswith(("_PARTITION", "_TABLE_SUFFIX"))
         table.column.add(
             name=column,
             type=type_of(kind),

@@ -69,6 +69,8 @@ def described(
     )
 
 
+DAILY = "my-project-1.shop.events_*"
+PSEUDO = {**COLUMNS, "day": {"sql": "_TABLE_SUFFIX"}, "row": {"sql": "TO_JSON_STRING(sync_source)"}}
 INGESTION = Partitioning(None, "DAY", False)
 ON_CURSOR = Partitioning(Field("ts", "TIMESTAMP"), "DAY", True)
 ON_OTHER = Partitioning(Field("loaded", "DATE"), "MONTH", True)
@@ -112,6 +114,10 @@ def every_table() -> Iterator[tuple[str, BigQueryTable]]:
         for zone in ("Europe/Helsinki", "+02:00"):
             cursor = {"source": "ts", "zone": zone, "column": "at"}
             yield f"in {zone}, {kind}", described(kind, ON_CURSOR, cursor=cursor)
+    for intraday in (False, True):
+        clock = {"source": "ts", "unit": "us", "column": "at"}
+        daily = described("INTEGER", source=DAILY, intraday=intraday, cursor=clock, columns=PSEUDO)
+        yield f"daily tables, {intraday}", dataclasses.replace(daily, read_at=END)
     yield "query", described(query=COMMENTED)
     yield "no columns named", described(columns=None)
 

@@ -31,12 +31,13 @@ from local.aito.server import Aito
 from local.stack import Stack
 from sync.app import Services, facts, run, wait_for_evaluations
 from sync.base.clock import Clock
-from sync.bigquery import BigQuerySource
+from sync.bigquery import BigQuerySession, BigQuerySource
 from sync.bigquery.session import label
 from sync.model import window
 from sync.model.ports import SourceTable
 from sync.model.report import RunReport, TableReport
 from sync.model.request import Request
+from sync.model.sql import Query
 
 __all__ = [
     "Clock",
@@ -129,6 +130,17 @@ def hear_counts(monkeypatch: pytest.MonkeyPatch, hear: Callable[[bool], None]) -
         return found
 
     monkeypatch.setattr(BigQuerySource, "histogram", counted)
+
+
+def hear_statements(monkeypatch: pytest.MonkeyPatch, hear: Callable[[str], None]) -> None:
+    """Call `hear` with the text of each query that a run starts, dry runs excepted."""
+    start = BigQuerySession._start
+
+    def started(session: BigQuerySession, query: Query, what: str) -> Any:
+        hear(query.text)
+        return start(session, query, what)
+
+    monkeypatch.setattr(BigQuerySession, "_start", started)
 
 
 def replace_load(monkeypatch: pytest.MonkeyPatch, instead: Callable[..., None]) -> None:

@@ -23,6 +23,8 @@ PARTITION_SECONDS = {"HOUR": HOUR, "DAY": DAY, "MONTH": 31 * DAY, "YEAR": 366 * 
 # A row of an ingestion-partitioned table is found if it is dated at most so much later than it
 # arrived. Rows that are dated further ahead are found by `reconcile`, which does not prune.
 MAX_AHEAD = DAY
+LAST_DAY = "99991231"
+INTRADAY = "intraday_"  # of tables that GA4 replaces by daily ones
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,10 @@ def partition_since(table: BigQueryTable, start: int) -> Predicates:
 
     start: rows with an earlier cursor are not wanted, epoch seconds.
     A partition column tells nothing of the cursor, thus it is bounded by the least value that it
-    can have. The time of ingestion does: see MAX_AHEAD.
+    can have. The time of ingestion does: see MAX_AHEAD. So does the day of a daily table.
     """
+    if table.settings.is_sharded:
+        return _shards_since(table, start)
     parts = table.partitioning
     if parts is None or is_partitioned_by_cursor(table):
         return Predicates()
@@ -119,6 +123,29 @@ def partition_since(table: BigQueryTable, start: int) -> Predicates:
     condition = f"({column} >= @partition_start OR {column} IS NULL)"
     since = LEAST_INTEGER if kind == "INTEGER" else _oldest_partition(table, start)
     return Predicates((condition,), (_moment("partition_start", kind, since),))
+
+
+def _shards_since(table: BigQueryTable, start: int) -> Predicates:
+    """Daily tables from the day before `start` on: their days are those of another time zone.
+
+    BigQuery prunes them by constants only, thus these are no parameters. Names that are longer than
+    a date, such as 20260301_backup, are no daily tables.
+    """
+    first = _day_text(max(start - DAY, BEGINNING))
+    last = LAST_DAY if table.read_at is None else _day_text(table.read_at + DAY)
+    between = f"_TABLE_SUFFIX BETWEEN '{first}' AND '{last}'"
+    lengths = "8"
+    if table.settings.intraday:
+        more = f"_TABLE_SUFFIX BETWEEN '{INTRADAY}{first}' AND '{INTRADAY}{last}'"
+        between = f"({between} OR {more})"
+        lengths = f"8, {8 + len(INTRADAY)}"
+    return Predicates((between, f"LENGTH(_TABLE_SUFFIX) IN ({lengths})"))
+
+
+def _day_text(seconds: int) -> str:
+    """The day of a moment as the names of daily tables have it, such as 20260301."""
+    day = date(1970, 1, 1) + timedelta(days=seconds // DAY)
+    return day.isoformat().replace("-", "")
 
 
 def is_partitioned_by_cursor(table: BigQueryTable) -> bool:

@@ -228,7 +228,8 @@ ORDER BY bucket"""
 
 def keys_since(table: BigQueryTable, window: Window, keys: Sequence[str]) -> Query:
     """Which keys have a row from the window's start on, and whether one lies in the window."""
-    wanted = cursor_since(table, window.start) + partition_since(table, BEGINNING)
+    start = window.start if table.settings.is_sharded else BEGINNING
+    wanted = cursor_since(table, window.start) + partition_since(table, start)
     text = f"""
 WITH sync_picked AS ({_picked(table, [_key_name(table)], wanted)}),
 sync_timed AS ({_timed(table)})

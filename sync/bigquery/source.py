@@ -12,6 +12,7 @@ from google.cloud import bigquery
 from sync.base.errors import AccessDenied, ActionRequired, SchemaMismatch
 from sync.bigquery import queries
 from sync.bigquery.columns import check_names, columns
+from sync.bigquery.predicates import INTRADAY
 from sync.bigquery.session import BigQuerySession
 from sync.bigquery.sizes import document_bytes
 from sync.bigquery.table import BigQueryTable, Partitioning
@@ -33,6 +34,7 @@ API_NAMES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT"
 # What BigQuery calls a column, or a member of a struct, that has no name.
 UNNAMED_COLUMN = r"f\d+_"
 UNNAMED_MEMBER = r"(_field_\d+)?"
+SHOWN_TABLES = 5  # in a message
 # For an estimate: the limits of a batch do not change what is read.
 SMALLEST_BATCHES = BatchSettings(rows=1, bytes=1)
 
@@ -40,8 +42,10 @@ SMALLEST_BATCHES = BatchSettings(rows=1, bytes=1)
 class BigQuerySource:
     """Reads one table in one run. Implements Source."""
 
-    def __init__(self, session: BigQuerySession) -> None:
+    def __init__(self, session: BigQuerySession, now: int | None = None) -> None:
+        """now: when the run began, epoch seconds."""
         self._session = session
+        self._now = now
         self._bytes_processed = 0
 
     @property
@@ -60,6 +64,8 @@ class BigQuerySource:
         check_names(table)
         metadata = self._metadata(table)
         described = _layout(table, metadata, prune)
+        if table.is_sharded:
+            described = self._daily_tables(table, prune)
         result = self._session.dry_run(queries.shape(described), table.name)
         fields = [_field(each) for each in result.fields]
         own_fields = [field for field in fields if field.name != "sync_cursor"]
@@ -75,12 +81,38 @@ class BigQuerySource:
         return described
 
     def _metadata(self, table: TableSettings) -> bigquery.Table | None:
-        """The metadata of a `source:`; None for a `query:`."""
-        if not table.source:
+        """The metadata of a `source:`; None for a `query:` and for daily tables."""
+        if not table.source or table.is_sharded:
             return None
-        has_project = table.source.count(".") > 1
-        path = table.source if has_project else f"{self._session.project}.{table.source}"
+        path = self._path(table.source)
         return self._session.metadata(path, f"{table.name}: source {path}")
+
+    def _path(self, source: str) -> str:
+        """A source with its project."""
+        return source if source.count(".") > 1 else f"{self._session.project}.{source}"
+
+    def _daily_tables(self, table: TableSettings, prune: bool) -> BigQueryTable:
+        """Tables of one day each. What they hold tells the dry run; they have no metadata."""
+        described = BigQueryTable(
+            table, self._path(str(table.source)), prune=prune, read_at=self._now
+        )
+        if table.mode == "replace":  # whose rows are not counted before they are read
+            self._check_days(described)
+        return described
+
+    def _check_days(self, table: BigQueryTable) -> None:
+        """Raises ActionRequired when no table of the source's beginning ends in a day."""
+        dataset, _, beginning = str(table.path).removesuffix("*").rpartition(".")
+        listed = self._session.list_tables(dataset, f"{table.settings.name}: dataset {dataset}")
+        names = [each.table_id for each in listed if each.table_id.startswith(beginning)]
+        ending = rf"(?:{INTRADAY})?[0-9]{{8}}" if table.settings.intraday else r"[0-9]{8}"
+        if any(re.fullmatch(ending, name.removeprefix(beginning)) for name in names):
+            return
+        shown = ", ".join(sorted(names)[:SHOWN_TABLES]) or "none"
+        raise ActionRequired(
+            f"{table.settings.name}: source {table.settings.source}: no table of this beginning"
+            f" ends in a day YYYYMMDD; found {shown}. Use `query:` with a wildcard for other names"
+        )
 
     def _check_unnamed(self, table: BigQueryTable, fields: Sequence[Field]) -> None:
         """Raises SchemaMismatch when the source has columns without a name.
@@ -123,6 +155,8 @@ class BigQuerySource:
                 continue
             newest = BEGINNING if max_cursor is None else max_cursor
             buckets.append(Bucket(start, rows, latest_per_key, keyless, newest, fingerprint))
+        if table.settings.is_sharded and not buckets and not cursorless:
+            self._check_days(table)
         return Histogram(tuple(buckets), cursorless)
 
     def is_empty(self, source: SourceTable) -> bool:

@@ -41,6 +41,7 @@ class BigQueryTable:
     cursor: the cursor column as BigQuery reports it.
     prune: whether reading may leave out partitions that hold no recent row.
     document_bytes: mean size of a row's document; see sizes.py.
+    read_at: when the run began, epoch seconds. No table of a later day is read of daily tables.
     """
 
     settings: TableSettings
@@ -50,6 +51,7 @@ class BigQueryTable:
     prune: bool = True
     sql_columns: tuple[SqlColumn, ...] = ()
     document_bytes: float = UNKNOWN_ROW_BYTES
+    read_at: int | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -75,6 +75,14 @@ def _where_goes_with_source(table: TableSettings, at: Place) -> Findings:
     yield Problem(here, text, (here, (*at, "query"), (*at, "source")))
 
 
+def _intraday_goes_with_shards(table: TableSettings, at: Place) -> Findings:
+    if not table.intraday or table.is_sharded:
+        return
+    here = (*at, "intraday")
+    text = "`intraday` goes with a source such as `dataset.events_*`; leave it out"
+    yield Problem(here, text, (here, (*at, "source")))
+
+
 def _key_and_cursor(table: TableSettings, at: Place) -> Findings:
     if table.mode == "replace":
         return
@@ -183,6 +191,7 @@ def _analyzers_are_for_text(table: TableSettings, at: Place) -> Findings:
 TABLE_RULES: tuple[Callable[[TableSettings, Place], Findings], ...] = (
     _one_origin,
     _where_goes_with_source,
+    _intraday_goes_with_shards,
     _key_and_cursor,
     _replace_has_no_cursor,
     _keep_is_longer_than_lookback,

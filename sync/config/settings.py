@@ -42,7 +42,8 @@ PROJECT = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*:)?[A-Za-z0-9][A-Za-z0-9-]*"
 DATASET = r"[A-Za-z0-9_]+"
 TABLE = r"[\w-](?:[\w -]*[\w-])?"
 LEDGER = rf"^(?:{PROJECT}\.)?{DATASET}$"
-SOURCE = rf"^(?:{PROJECT}\.)?{DATASET}\.{TABLE}$"
+# A `*` at the end reads all tables of that beginning: one a day, as exports of GA4 have them.
+SOURCE = rf"^(?:{PROJECT}\.)?{DATASET}\.{TABLE}\*?$"
 SOURCE_COLUMN = r"""[^!"$()*,./;?@\[\\\]^`{}~\x00-\x1f\x7f]+"""
 # What Aito takes, less what would need escaping somewhere.
 NAME = r"""[^/".$\s`\\\x00-\x1f\x7f-\x9f]+"""
@@ -467,7 +468,15 @@ class TableSettings(Frozen):
 
     name: Name = Field(description="the Aito table")
     source: Source | None = Field(
-        default=None, description="table or view: 'dataset.table' or 'project.dataset.table'"
+        default=None,
+        description=(
+            "table or view: 'dataset.table' or 'project.dataset.table'; 'dataset.events_*' for"
+            " tables of one day each, with names that end in YYYYMMDD"
+        ),
+    )
+    intraday: bool = Field(
+        default=False,
+        description="with a source such as events_*: read events_intraday_YYYYMMDD as well",
     )
     query: Query | None = Field(default=None, description="one SELECT instead of `source`")
     where: Condition | None = Field(
@@ -517,6 +526,11 @@ class TableSettings(Frozen):
     evaluate: tuple[EvaluationSettings, ...] = Field(
         default=(), description="predictions to measure after each load"
     )
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the source is a table a day."""
+        return self.source is not None and self.source.endswith("*")
 
     @property
     def links(self) -> dict[str, tuple[str, str]]:

@@ -21,7 +21,7 @@ def definition(table: TableSettings, columns: Sequence[Column]) -> str:
         f"{c.name} {c.type} {c.link} {c.analyzer} {expressions.get(c.name)}" for c in columns
     )
     parts = {
-        "source": (table.source, table.query, table.where),
+        "source": _source(table),
         "columns": meaning,
         "key": table.key,
         "cursor": _cursor(table),
@@ -31,6 +31,12 @@ def definition(table: TableSettings, columns: Sequence[Column]) -> str:
         f"{name}={zlib.crc32(repr(value).encode()):08x}" for name, value in parts.items()
     ]
     return ";".join([*fingerprints, f"{_KEEP}={table.keep}"])
+
+
+def _source(table: TableSettings) -> tuple[object, ...]:
+    """What is read. A setting that an earlier version lacked is left out at its default."""
+    parts = (table.source, table.query, table.where)
+    return (*parts, "intraday") if table.intraday else parts
 
 
 def _cursor(table: TableSettings) -> list[tuple[str, object]]:

@@ -15,13 +15,14 @@ from sync.config.settings import ColumnType
 from sync.ledger.definitions import PARTITIONED_BY
 from sync.ledger.definitions import columns as ledger_columns
 from sync.model.sql import Parameter, ParameterType
-from tests.sources import CURSORS, LEDGER_STATEMENTS, LIMITS, TABLES, queries, settings
+from tests.sources import CURSORS, DAILY, LEDGER_STATEMENTS, LIMITS, TABLES, queries, settings
 
 if TYPE_CHECKING:
     from tests.googlesql import Columns, GoogleSql
 
 PATH = "my-project-1.shop.pages"
 SQL_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
+NESTED = "ARRAY<STRUCT<key STRING, value STRUCT<string_value STRING, int_value INT64>>>"
 RESULTS = {
     "histogram": ["INT64"] * 6,
     "batches": ["INT64", "INT64", "INT64", "STRING"],
@@ -55,7 +56,7 @@ def sql_type(field: Field) -> str:
 
 def check(googlesql: GoogleSql, table: BigQueryTable, source: Columns) -> None:
     """All queries of a table are accepted, and give what the source reads from them."""
-    tables = {PATH: source, "shop.pages": source}
+    tables = {PATH: source, "shop.pages": source, DAILY: source}
     for name, query in queries(table).items():
         if (query.text, repr(source)) in ACCEPTED:
             continue
@@ -80,6 +81,8 @@ def test_every_layout_and_cursor(googlesql: GoogleSql, name: str) -> None:
         "customer": "INT64",
         "ts": CURSORS[table.cursor.type],
         "_PARTITIONTIME": "TIMESTAMP",
+        "_TABLE_SUFFIX": "STRING",
+        "event_params": NESTED,
     }
     check(googlesql, table, source)
 

@@ -285,6 +285,7 @@ ACCEPTED = {
     "comment before SELECT": in_table(source=None, query='"-- pages; all of them\\n(SELECT 1)"'),
     "comment after the semicolon": in_table(source=None, query='"SELECT 1; -- the end;\\n"'),
     "pipe syntax": in_table(source=None, query='"FROM d.t |> WHERE a > 1 |> SELECT a"'),
+    "a table a day": in_table(source="'my-project.analytics_1.events_*'", intraday="true"),
     "no lookback": in_table(lookback="0s"),
     "cursor column declared": in_table(columns="{id: , at_unix: {type: Int}}"),
     "replace without key": in_table(mode="replace", key=None, cursor=None),
@@ -606,6 +607,17 @@ BROKEN = [
         "document as text",
         in_table(rejects="{keep_document: 'off'}"),
         ("tables[0].rejects.keep_document", "must be true or false"),
+    ),
+    Broken(
+        "star within a source",
+        in_table(source="'site.events_*_eu'"),
+        ("tables[0].source", "must be 'dataset.table'"),
+    ),
+    Broken("star for a source", in_table(source="'site.*'"), ("must be 'dataset.table'",)),
+    Broken(
+        "intraday of one table",
+        in_table(intraday="true"),
+        ("tables[0].intraday", "such as `dataset.events_*`"),
     ),
     # numbers
     Broken(

@@ -23,6 +23,7 @@ from sync.model.window import BEGINNING, Slice
 from tests.sources import (
     COMMENTED,
     CURSORS,
+    DAILY,
     DAY,
     END,
     INGESTION,
@@ -100,6 +101,7 @@ def test_every_query(name: str) -> None:
             found.name for found in parsed.find_all(exp.Identifier) if not found.args.get("quoted")
         }
         assert not unquoted & theirs or name == "query"
+        is_daily = name.startswith("daily")
         numbers = {found.this for found in parsed.find_all(exp.Literal) if not found.is_string}
         assert numbers <= {
             "0",
@@ -108,11 +110,15 @@ def test_every_query(name: str) -> None:
             "1000000",
             str(2**31 - 1),
             str(2**31),
+            *(("8", "17") if is_daily else ()),
         }, "no second, no size in the text"
         strings = {found.this for found in parsed.find_all(exp.Literal) if found.is_string}
         zoned = {"Europe/Helsinki", "+02:00", "0001-01-02", "9999-12-30"}
         ours = {"UTC", "0x", "", " ", "[", "]", ",\n", "\n", "a;b"}
-        assert strings <= (ours | zoned if name.startswith("in ") else ours)
+        days = {"00010101", "20260224", "20260302"}
+        days |= {f"intraday_{day}" for day in days}
+        allowed = zoned if name.startswith("in ") else days if is_daily else set()
+        assert strings <= ours | allowed
 
 
 def compared(scope: exp.Expr) -> list[tuple[exp.Expr, str, str]]:
@@ -136,6 +142,21 @@ def test_predicates_of_a_zone(name: str) -> None:
     start = datetime.fromisoformat(str(values["start"])).replace(tzinfo=UTC).timestamp()
     first_midnight = -(-(START - DAY) // DAY) * DAY
     assert start == (first_midnight if name.endswith("DATE") else START - DAY)
+
+
+def test_daily_tables_are_named_by_constants() -> None:
+    """From the day before the window to the day after the run, and no name that is longer."""
+    texts = {which: query.text for which, query in queries(TABLES["daily tables, False"]).items()}
+    named = "_TABLE_SUFFIX BETWEEN '20260224' AND '20260302' AND LENGTH(_TABLE_SUFFIX) IN (8)"
+    for which in ("histogram", "batches", "batches of a part"):
+        text = texts[which]
+        assert text.count(named) == text.count(f"FROM `{DAILY}`") > 0
+    assert "BETWEEN '00010101' AND '20260302'" in texts["everything"]
+    asked = sql.batches(TABLES["daily tables, True"], PART, LIMITS).text
+    both = "_TABLE_SUFFIX BETWEEN 'intraday_20260224' AND 'intraday_20260302')"
+    assert f"20260302' OR {both} AND LENGTH(_TABLE_SUFFIX) IN (8, 17)" in asked
+    gone = sql.keys_since(TABLES["daily tables, False"], SPAN, ["a"])
+    assert named in gone.text
 
 
 @pytest.mark.parametrize("kind", CURSORS)
