@@ -41,6 +41,7 @@ READERS = {
     "detect_drop_routine",
 }
 
+UNKNOWN_COLUMN = re.compile(r'Referenced column "?([^"\s]+)"? not found')
 REMEMBERED_TEXTS = 200  # trees of the statements in use, of at most a megabyte each
 
 
@@ -155,6 +156,20 @@ def _translated_once(translate: Callable[..., Any]) -> Callable[..., Any]:
         return translations[key]
 
     return translate_once
+
+
+def _naming_unknown_columns(translate: Callable[..., Any]) -> Callable[..., Any]:
+    """BigQuery says "Unrecognized name: x at [1:8]"; the emulator passes on what DuckDB says."""
+
+    def translate_error(exc: BaseException, **rest: Any) -> Any:
+        error = translate(exc, **rest)
+        found = UNKNOWN_COLUMN.search(str(exc))
+        if found:
+            error.args = (f"Unrecognized name: {found[1]} at [1:1]",)
+            error.message = error.args[0]
+        return error
+
+    return translate_error
 
 
 def _refusing_unknown_columns(insert: Callable[..., Any]) -> Callable[..., Any]:
@@ -320,6 +335,8 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     patched_executor: Any = executor
     remember = functools.lru_cache(REMEMBERED_TEXTS)
     patched_executor.rewrite_table_refs = remember(patched_executor.rewrite_table_refs)
+    name_columns = _naming_unknown_columns(patched_executor.translate_runtime_error)
+    patched_executor.translate_runtime_error = name_columns
     patched_dialect: Any = Dialect
     patched_dialect.parse = _remembering(Dialect.parse)
     patched_engine: Any = DuckDBEngine

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from sync import config, evaluation, pipeline, status
 from sync.aito import AitoTarget, RateLimiter, Transport
-from sync.aito.conformance import WHOLE_SECONDS, ConformanceReport, build, run_conformance
+from sync.aito.conformance import WHOLE_SECONDS, ConformanceReport, run_conformance
 from sync.aito.transport import OnRepeat
+from sync.aito.version import build
 from sync.base.clock import Clock, Deadline
 from sync.base.events import EventLog, ProgressWatcher, Sink, to_stdout
 from sync.bigquery import BigQueryClient, BigQuerySession, BigQuerySource, make_client
@@ -126,7 +127,7 @@ def conformance(
         clock=clock,
         on_result=lambda result: on_line(result.line),
     )
-    return ConformanceReport(transport.url, build(transport), date, tuple(results))
+    return ConformanceReport(transport.url, build(transport.url) or "unknown", date, tuple(results))
 
 
 def facts(services: Services) -> dict[str, Any]:
@@ -229,6 +230,7 @@ class _Builder:
             self._events,
             self._services.clock,
             self._deadline,
+            self._services.settings.tables,
         )
 
     def table_run(self, context: RunContext, table: TableSettings) -> TableRun:

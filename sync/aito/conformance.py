@@ -12,18 +12,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from sync.aito.checks import CHECKS, Check
 from sync.aito.probe import MAX_CALLS, PREFIX, TABLE, Probe, Unclear
 from sync.aito.schema import read_schema
 from sync.aito.transport import Transport
-from sync.aito.wire import Wire
 from sync.base.clock import Clock
 from sync.base.errors import ActionRequired, SyncError
 
 SWEEP_SECONDS = 3600.0  # A run of the checks takes minutes: what is older was left behind.
-VERSION_SECONDS = 10.0
 WHOLE_SECONDS = 1500.0  # for everything: the checks, the wait for an expiry, the clean-up
 MAX_SECONDS = 300.0  # for the checks, without the wait for an expiry
 RESERVED_CALLS = 25  # of MAX_CALLS, to remove the tables at the end
@@ -141,16 +138,6 @@ def refuse_configured(configured: Collection[str]) -> None:
             f"{taken[0]}: names that begin with {PREFIX} are those of throw-away tables;"
             " give the table another name"
         )
-
-
-def build(transport: Transport) -> str:
-    """The version that Aito names at the root of its host, where no key is needed."""
-    parts = urlsplit(transport.url)
-    answer = Wire(f"{parts.scheme}://{parts.netloc}").exchange(
-        "GET", "/version", None, {}, VERSION_SECONDS
-    )
-    version = answer.body.get("version") if isinstance(answer.body, dict) else None
-    return str(version or "unknown")[:80]
 
 
 def _result(check: Check, probe: Probe) -> CheckResult:

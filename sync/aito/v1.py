@@ -20,6 +20,7 @@ from sync.aito import schema
 from sync.aito.conditions import where
 from sync.aito.transport import Transport
 from sync.aito.upsert import Upserts
+from sync.aito.version import build
 from sync.base.errors import (
     ActionRequired,
     OutcomeUnknown,
@@ -46,11 +47,18 @@ class AitoTarget:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._upserts = Upserts(self)
+        self._builds: list[str | None] = []
 
     @property
     def calls(self) -> int:
         """How many requests Aito may have received so far."""
-        return self._transport.calls
+        return self._transport.calls + len(self._builds)
+
+    def engine(self) -> str | None:
+        """The engine's build; None when it is not told. It is requested once a run."""
+        if not self._builds:
+            self._builds.append(build(self._transport.url))
+        return self._builds[0]
 
     # -- schema
 
@@ -134,6 +142,18 @@ class AitoTarget:
         if not isinstance(value, int):
             raise Unavailable(f"Aito: POST {BASE}/_search: {table}: the hit has no {cursor}")
         return value, total
+
+    def oldest(self, table: str, cursor: str) -> int | None:
+        """The oldest cursor; None when the table has no row with one."""
+        query = {
+            "from": table,
+            "orderBy": {"$asc": cursor},
+            "select": [cursor],
+            "limit": 1,
+        }
+        _, hits = self._search(query)
+        value = hits[0].get(cursor) if hits else None
+        return value if isinstance(value, int) else None
 
     def rows(
         self, table: str, condition: Condition, key: str, columns: Sequence[str]
@@ -265,6 +285,19 @@ class AitoTarget:
             raise OutcomeUnknown(text, Unknown.UNREADABLE)
         has_ended = bool(answer.get("finishedAt"))
         return JobStatus(has_ended, _moment(answer.get("expiresAt")))
+
+    def evaluations_since(self, since: datetime) -> list[str]:
+        """The ids of the evaluations that were started since then, whoever started them."""
+        listed = self._transport.send("GET", f"{BASE}/jobs/")
+        jobs = listed if isinstance(listed, list) else []
+        return [
+            str(job["id"])
+            for job in jobs
+            if isinstance(job, dict)
+            and job.get("id")
+            and str(job.get("path", "")).endswith("_evaluate")
+            and (_moment(job.get("startedAt")) or since) >= since
+        ]
 
     def evaluation_answer(self, job_id: str) -> Any:
         """What an ended evaluation answered. Raises Refused or OutcomeUnknown when it failed.

@@ -60,7 +60,7 @@ class NotFound(ActionRequired):
 
 
 class UnknownColumn(ActionRequired):
-    """A ledger table lacks a column that is to be written."""
+    """A ledger table lacks a column that is to be written or read."""
 
 
 class TooManyRejects(ActionRequired):

@@ -52,6 +52,7 @@ CONCURRENT_CHANGES = ("could not serialize access", "too many dml statements out
 FOOTER = re.compile(r"\s*Location: \S+\s+Job ID: \S+\s*$")
 # How BigQuery ends, or begins, what it says of a query's text: "Unrecognized name: x at [1:8]".
 ABOUT_TEXT = re.compile(r" at \[\d+:\d+\]\s*$|Cannot query over table")
+UNKNOWN_NAME = re.compile(r"Unrecognized name: ")
 # A dataset's name in "Access Denied: Dataset p:d: ... (or it may not exist)".
 MAY_BE_MISSING = re.compile(r"Dataset ([^\s:]+:\w+).*(?:may not|does not) exist", re.DOTALL)
 # The words of BigQuery's own messages, beside those of sync.base.redact.
@@ -133,6 +134,11 @@ def is_about_text(error: BaseException | None) -> bool:
     """Whether an error is about a query's text, and not about the values that it met."""
     text = FOOTER.sub("", str(getattr(error, "message", error)))
     return ABOUT_TEXT.search(text) is not None
+
+
+def is_unknown_name(error: BaseException | None) -> bool:
+    """Whether a query names a column that its tables do not have."""
+    return UNKNOWN_NAME.search(str(getattr(error, "message", error))) is not None
 
 
 def _message(error: google_errors.GoogleAPIError, *, running: bool) -> str:

@@ -13,13 +13,21 @@ from typing import Any
 from google.cloud import bigquery
 from google.cloud.bigquery.table import RowIterator
 
-from sync.base.errors import AccessDenied, ActionRequired, NotFound, SyncError, Unavailable
+from sync.base.errors import (
+    AccessDenied,
+    ActionRequired,
+    NotFound,
+    SyncError,
+    Unavailable,
+    UnknownColumn,
+)
 from sync.bigquery import tables
 from sync.bigquery.client import CALL_SECONDS, JOB_SECONDS, RETRY
 from sync.bigquery.errors import (
     dataset_that_may_be_missing,
     is_about_text,
     is_concurrent_change,
+    is_unknown_name,
     may_quote_a_row,
     translated,
 )
@@ -72,10 +80,18 @@ class BigQuerySession:
             return job.result(page_size=page_size, retry=RETRY, timeout=JOB_SECONDS, job_retry=None)
 
     def read(self, query: Query, what: str) -> list[dict[str, Any]]:
-        """All rows of a query, by column name."""
-        result = self.pages(query, what)
-        with self.running(query, what):
-            return [dict(row) for row in result]
+        """All rows of a query, by column name.
+
+        Raises UnknownColumn when the query names a column that is missing.
+        """
+        try:
+            result = self.pages(query, what)
+            with self.running(query, what):
+                return [dict(row) for row in result]
+        except ActionRequired as error:
+            if is_unknown_name(error.__cause__):
+                raise UnknownColumn(str(error)) from error
+            raise
 
     def change(self, query: Query, what: str) -> int:
         """Run a DML statement. Returns the number of rows that it changed.

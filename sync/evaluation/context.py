@@ -19,7 +19,10 @@ Known = Sequence[EvaluationRecord] | None
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """What a run lends to its evaluations. No new job starts after the deadline."""
+    """What a run lends to its evaluations. No new job starts after the deadline.
+
+    tables: all of the configuration.
+    """
 
     run_id: str
     target: Target
@@ -27,6 +30,7 @@ class EvaluationContext:
     events: EventLog
     clock: Clock
     deadline: Deadline
+    tables: Sequence[TableSettings] = ()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ An accuracy that was measured on few cases varies by chance. So the last few res
 with the results before them, with the standard error of both: that of the binomial distribution,
 and that of the variation between the earlier results, such as weekends. A shift of more than
 SIGNIFICANT standard errors starts a new level, and later results are compared with that level.
-So a drop is reported once.
+So a drop is reported once. A finding names what changed with it: a column, the engine's build,
+`keep`, `cases` or the number of rows. Results that answer another question are not compared.
 
     below min_accuracy         reported every time: it is the user's own number
     dropped                    reported once: a new, lower level begins. It is not reported when two
@@ -20,6 +21,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sync.model.basis import UNKNOWN, Basis, changes, is_comparable
 from sync.model.records import EvaluationRecord
 from sync.model.statistics import standard_error
 
@@ -41,11 +43,13 @@ class Measurement:
     """One finished evaluation.
 
     cases: rows that were predicted. 0: not known, because the query did not select the number.
+    basis: what could change the result.
     """
 
     accuracy: float
     base_accuracy: float | None
     cases: int
+    basis: Basis = UNKNOWN
 
 
 def measurement(record: EvaluationRecord) -> Measurement | None:
@@ -54,7 +58,8 @@ def measurement(record: EvaluationRecord) -> Measurement | None:
     cases = record.figures.get("test_samples")
     if record.state != "finished" or accuracy is None or cases == 0:
         return None
-    return Measurement(accuracy, record.figures.get("base_accuracy"), int(cases or 0))
+    base_accuracy = record.figures.get("base_accuracy")
+    return Measurement(accuracy, base_accuracy, int(cases or 0), record.basis)
 
 
 def judge(new: Measurement, past: Iterable[Measurement], min_accuracy: float | None) -> str | None:
@@ -62,7 +67,8 @@ def judge(new: Measurement, past: Iterable[Measurement], min_accuracy: float | N
 
     past: the results before it, oldest first.
     """
-    return judge_each([*past, new], min_accuracy)[-1]
+    comparable = [result for result in past if is_comparable(result.basis, new.basis)]
+    return judge_each([*comparable, new], min_accuracy)[-1]
 
 
 def judge_each(results: Iterable[Measurement], min_accuracy: float | None) -> list[str | None]:
@@ -172,9 +178,10 @@ def _variation(results: Sequence[Measurement]) -> float:
 def _describe_drop(before: Sequence[Measurement], after: Sequence[Measurement]) -> str:
     last = "the last run" if len(after) == 1 else f"the last {len(after)} runs"
     earlier = "the run" if len(before) == 1 else f"the {len(before)} runs"
+    causes = " and ".join(changes(before[-1].basis, after[-1].basis))
     return (
         f"accuracy dropped to {_accuracy(after):.3f} in {last}, from {_accuracy(before):.3f} in"
-        f" {earlier} before"
+        f" {earlier} before{', after ' if causes else ''}{causes}"
     )
 
 

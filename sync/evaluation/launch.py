@@ -13,6 +13,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -27,6 +29,7 @@ from sync.evaluation.context import (
     StartedEvaluation,
     ended,
 )
+from sync.model.basis import Basis, definition
 from sync.model.columns import TargetSchema
 from sync.model.records import EvaluationRecord, EvaluationStateName
 
@@ -52,6 +55,14 @@ class Candidate(NamedTuple):
     def id_in(self, run_id: str) -> str:
         """The evaluation_id, when a run starts the evaluation."""
         return f"{run_id}-{self.loaded.table.name}-{self.settings.name}"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An evaluate body, and the rows of the table if they were counted for it."""
+
+    query: dict[str, Any]
+    table_rows: int | None = None
 
 
 def launch(
@@ -125,10 +136,14 @@ def _start(
     context: EvaluationContext, candidate: Candidate, schema: TargetSchema
 ) -> EvaluationRecord:
     context.deadline.check(f"evaluation {candidate.settings.name}")
-    query = _query(context, candidate, schema)
-    job_id = context.target.start_evaluation(query)
+    asked = _asked(context, candidate, schema)
+    basis = _basis(context, candidate, asked)
+    job_id = context.target.start_evaluation(asked.query)
     record = dataclasses.replace(
-        _new_record(context, candidate), job_id=job_id, result=json.dumps({"query": query})
+        _new_record(context, candidate),
+        job_id=job_id,
+        result=json.dumps({"query": asked.query}),
+        basis=basis,
     )
     context.ledger.record_evaluation(record)
     context.events(
@@ -141,17 +156,28 @@ def _start(
     return record
 
 
-def _query(
-    context: EvaluationContext, candidate: Candidate, schema: TargetSchema
-) -> dict[str, Any]:
+def _asked(context: EvaluationContext, candidate: Candidate, schema: TargetSchema) -> Asked:
     """The evaluate body. It predicts about as many rows as `cases` allows."""
     table, settings = candidate.loaded.table, candidate.settings
     if settings.query is not None:
-        return dict(settings.query)
+        return Asked(dict(settings.query))
     question.check_columns(table, settings, schema)
     sample = question.sample(table, settings, candidate.loaded.newest)
     rows = context.target.count(table.name, sample.counted)
-    return question.body(table, settings, sample.limited(rows, settings.cases))
+    query = question.body(table, settings, sample.limited(rows, settings.cases))
+    return Asked(query, rows if sample.counted is None else None)
+
+
+def _basis(context: EvaluationContext, candidate: Candidate, asked: Asked) -> Basis:
+    """What could change the result. A question that is not answered leaves its part unknown."""
+    table, settings = candidate.loaded.table, candidate.settings
+    rows, engine = asked.table_rows, None
+    with suppress(SyncError):
+        engine = context.target.engine()
+        if rows is None:
+            rows = context.target.count(table.name)
+    cases = settings.cases if settings.query is None else None
+    return Basis(definition(table, settings, context.tables), engine, rows, cases)
 
 
 def _new_record(context: EvaluationContext, candidate: Candidate) -> EvaluationRecord:

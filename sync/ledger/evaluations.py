@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sync.ledger import rejects
+from sync.model.basis import Basis
 from sync.model.records import EvaluationRecord, LastSync, WatchRecords
 from sync.model.sql import Parameter
 
@@ -19,15 +20,17 @@ SYNC_MEMORY = timedelta(days=400)  # a sync that ended before then counts as non
 
 _FURTHEST = """
 SELECT evaluation_id, run_id, `table`, name, job_id, state, started_at, expires_at,
-  test_samples, accuracy, base_accuracy
+  test_samples, accuracy, base_accuracy,
+  definition, engine, table_rows, cases, study_id, history_seconds, aito_calls
 FROM {evaluations} WHERE started_at >= @since
 QUALIFY ROW_NUMBER() OVER (
   PARTITION BY evaluation_id
-  ORDER BY IF(state = 'started', 1, 0), IF(state = 'finished', 0, 1), IF(expires_at IS NULL, 1, 0)
-) = 1
+  ORDER BY IF(state = 'started', 1, 0), IF(state = 'finished', 0, 1), IF(expires_at IS NULL, 1, 0),
+    IF(job_id IS NULL, 1, 0), aito_calls DESC) = 1
 """
 # One row per evaluation: its furthest state. When two collectors have written an end, `finished`
-# counts. An open one whose job has ended has a second row, with expires_at.
+# counts. An open one whose job has ended has a second row, with expires_at. A study's job is
+# written before its start, too, without a job's id.
 LATEST = f"{_FURTHEST}ORDER BY started_at, evaluation_id"
 # The same, a row for each table that was synced, and one for each with open rejects. `kind` tells
 # them apart.
@@ -44,15 +47,16 @@ synced AS (
 rejected AS ({rejects.OPEN})
 SELECT 'evaluation' AS kind, evaluation_id, run_id, `table`, name, job_id, state, started_at,
   expires_at, test_samples, accuracy, base_accuracy,
+  definition, engine, table_rows, cases, study_id, history_seconds, aito_calls,
   CAST(NULL AS TIMESTAMP) AS ended_at, CAST(NULL AS INT64) AS watermark, 0 AS open_rejects
 FROM latest
 UNION ALL
 SELECT 'sync', NULL, NULL, `table`, NULL, NULL, NULL, started_at, NULL, NULL, NULL, NULL,
-  ended_at, watermark, 0
+  NULL, NULL, NULL, NULL, NULL, NULL, NULL, ended_at, watermark, 0
 FROM synced
 UNION ALL
 SELECT 'rejects', NULL, NULL, `table`, NULL, NULL, NULL, MAX(rejected_at), NULL, NULL, NULL, NULL,
-  NULL, NULL, COUNT(*)
+  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, COUNT(*)
 FROM rejected WHERE `table` IN UNNEST(@tables) GROUP BY `table`
 ORDER BY started_at, evaluation_id"""
 
@@ -92,6 +96,13 @@ def evaluation_row(record: EvaluationRecord) -> dict[str, Any]:
         "expires_at": _iso(record.expires_at),
         **record.figures,
         "result": record.result,
+        "definition": record.basis.definition,
+        "engine": record.basis.engine,
+        "table_rows": record.basis.rows,
+        "cases": record.basis.cases,
+        "study_id": record.study_id,
+        "history_seconds": record.history_seconds,
+        "aito_calls": record.aito_calls,
     }
 
 
@@ -117,6 +128,10 @@ def _evaluation(row: Row) -> EvaluationRecord:
         started_at=row["started_at"],
         expires_at=row["expires_at"],
         figures=figures,
+        basis=Basis(row["definition"], row["engine"], row["table_rows"], row["cases"]),
+        study_id=row["study_id"],
+        history_seconds=row["history_seconds"],
+        aito_calls=row["aito_calls"],
     )
 
 

@@ -75,7 +75,7 @@ WITH chosen AS (
   SELECT `table`, name, UNIX_SECONDS(started_at) AS moment, accuracy, base_accuracy, test_samples
   FROM {{evaluations}}
   WHERE started_at >= @since AND `table` IN UNNEST(@tables)
-    AND state = 'finished' AND test_samples > 0
+    AND state = 'finished' AND test_samples > 0 AND study_id IS NULL
   QUALIFY ROW_NUMBER() OVER (PARTITION BY evaluation_id ORDER BY finished_at) = 1),{_WIDTH}
 SELECT `table`, name, width AS seconds, moment - MOD(moment, width) AS start, COUNT(*) AS runs,
   AVG(accuracy) AS accuracy, AVG(base_accuracy) AS base_accuracy, AVG(test_samples) AS test_samples
@@ -85,7 +85,8 @@ LAST_EVALUATIONS = """
 WITH furthest AS (
   SELECT `table`, name, job_id, state, started_at, finished_at, accuracy, base_accuracy,
     test_samples, result
-  FROM {evaluations} WHERE started_at >= @since AND `table` IN UNNEST(@tables)
+  FROM {evaluations}
+  WHERE started_at >= @since AND `table` IN UNNEST(@tables) AND study_id IS NULL
   QUALIFY ROW_NUMBER() OVER (
     PARTITION BY evaluation_id
     ORDER BY IF(state = 'started', 1, 0), IF(state = 'finished', 0, 1)) = 1)

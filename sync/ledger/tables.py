@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sync.base.errors import AccessDenied, ActionRequired, NotFound, UnknownColumn
+from sync.base.errors import AccessDenied, NotFound, UnknownColumn
 from sync.ledger.definitions import PARTITIONED_BY, LedgerTable, columns
 from sync.model.sql import Parameter, Query, SqlSession
 
@@ -52,9 +52,7 @@ class LedgerTables:
             return self._session.read(query, self._what)
         except NotFound:
             return []
-        except AccessDenied:
-            raise
-        except ActionRequired:
+        except UnknownColumn:
             self.create()
             return self._session.read(query, self._what)
 

@@ -156,6 +156,10 @@ class Target(Protocol):
         """The newest cursor before a second, None if there is none; and the rows before it."""
         ...
 
+    def oldest(self, table: str, cursor: str) -> int | None:
+        """The oldest cursor; None when the table has no row with one."""
+        ...
+
     def rows(
         self, table: str, condition: Condition, key: str, columns: Sequence[str]
     ) -> Iterator[dict[str, Any]]:
@@ -178,12 +182,20 @@ class Target(Protocol):
         """Have the table's segments joined, so that reads are fast."""
         ...
 
+    def engine(self) -> str | None:
+        """The target's build; None when it is not told."""
+        ...
+
     def start_evaluation(self, query: Mapping[str, Any]) -> str:
         """Start an evaluation as a job. Returns the job's id."""
         ...
 
     def evaluation_status(self, job_id: str) -> JobStatus:
         """Whether a job has ended. Raises Refused (NOT_FOUND) when the job is not known."""
+        ...
+
+    def evaluations_since(self, since: datetime) -> list[str]:
+        """The ids of the evaluations that were started since then, whoever started them."""
         ...
 
     def evaluation_answer(self, job_id: str) -> Any:

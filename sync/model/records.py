@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
+from sync.model.basis import UNKNOWN, Basis
 from sync.model.report import TableReport
 
 # An evaluation that has not ended by then is lost. It would keep the next one from being started.
@@ -122,6 +123,12 @@ class EvaluationRecord:
     result: JSON text: the query, the answer without its cases, or {"reason": ...}.
     figures: test_samples, train_samples, accuracy, base_accuracy, error_rate, mean_rank and
         geom_mean_p, as far as they are known.
+    basis: what could change the result.
+    study_id: of the retention study that the record belongs to; None: it belongs to none.
+    history_seconds: how far the history of a study's job reaches back before the test rows.
+    aito_calls: of a study: requests to the target so far.
+
+    A study's own record has its id as evaluation_id, and no job.
     """
 
     evaluation_id: str
@@ -135,15 +142,26 @@ class EvaluationRecord:
     expires_at: datetime | None = None
     figures: Mapping[str, float | int | None] = field(default_factory=dict)
     result: str | None = None
+    basis: Basis = UNKNOWN
+    study_id: str | None = None
+    history_seconds: int | None = None
+    aito_calls: int | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether the evaluation was started and its end is not on record."""
-        return self.state == "started"
+        return self.state == "started" and self.job_id is not None
+
+    @property
+    def is_study(self) -> bool:
+        """Whether it is the record of a whole study. A study runs no job itself."""
+        return self.study_id == self.evaluation_id
 
     @property
     def series(self) -> tuple[str, str]:
-        """Table and name: what is measured again and again."""
+        """Table and name: what is measured again and again. A study is no part of it."""
+        if self.study_id is not None:
+            return self.table, f"{self.study_id}/{self.name}"
         return self.table, self.name
 
 

@@ -41,7 +41,10 @@ class SqlSession(Protocol):
         ...
 
     def read(self, query: Query, what: str) -> list[dict[str, Any]]:
-        """All rows of a query, by column name."""
+        """All rows of a query, by column name.
+
+        Raises UnknownColumn when the query names a column that is missing.
+        """
         ...
 
     def change(self, query: Query, what: str) -> int:

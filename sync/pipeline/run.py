@@ -40,6 +40,7 @@ class Run:
             context.events,
             context.clock,
             context.deadline,
+            context.settings.tables,
         )
 
     def report(self) -> RunReport:

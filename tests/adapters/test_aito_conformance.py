@@ -16,10 +16,10 @@ from sync.aito.conformance import (
     CheckResult,
     Outcome,
     assumptions,
-    build,
     run_conformance,
 )
 from sync.aito.probe import MAX_CALLS, PREFIX
+from sync.aito.version import build
 from sync.base.clock import Clock, Deadline
 from sync.base.errors import AccessDenied, ActionRequired
 
@@ -266,7 +266,7 @@ def test_faults_are_unknown_and_not_different(aito: Aito) -> None:
 
 def test_the_build(aito: Aito) -> None:
     """What Aito says of itself, at the root of its host."""
-    assert build(transport(aito)) == "1.0.0-local"
+    assert build(aito.url) == "1.0.0-local"
 
 
 def test_the_document_is_generated() -> None:

@@ -698,3 +698,23 @@ def test_killed_between_launch_and_ledger(jobs: Workbench) -> None:
     settled(jobs)
     jobs.run_ok(web(jobs), action="watch")
     assert [row["state"] for row in latest(jobs).values()] == ["finished"]
+
+
+def test_a_drop_names_the_column_that_was_redefined(jobs: Workbench) -> None:
+    """The night after `path` lost its meaning, the finding says what changed with the accuracy."""
+    jobs.load_source("pages", PAGES, pages(600, jobs.now))
+    good: dict[str, Any] = {"id": {}, "source": {}, "path": {}}
+    bad = {**good, "path": {"sql": "'/'"}}
+    for columns in (good, good, bad):
+        configured = web(jobs, columns=columns)
+        assert jobs.run(configured).status == "ok"
+        settled(jobs)
+        jobs.run_ok(configured, action="watch")
+        jobs.now += 60
+    finding = jobs.event("evaluation_finished")["finding"]
+    assert "accuracy dropped to 0." in finding
+    assert "after column `path` was redefined" in finding
+    rows = [row for row in jobs.ledger_rows("evaluations") if row["state"] == "finished"]
+    assert {(row["engine"], row["table_rows"], row["cases"]) for row in rows} == {
+        ("1.0.0-local", 600, 500)
+    }

@@ -48,3 +48,32 @@ def test_a_lease_of_a_run_that_did_not_finish(stack: Stack) -> None:
     bench.now += DAY
     bench.run_ok()
     assert len(bench.aito_rows()) == 100
+
+
+EVALUATIONS = """
+CREATE TABLE `{ledger}.evaluations` (evaluation_id STRING NOT NULL, run_id STRING NOT NULL,
+  `table` STRING NOT NULL, name STRING NOT NULL, job_id STRING, state STRING NOT NULL,
+  started_at TIMESTAMP NOT NULL, finished_at TIMESTAMP, test_samples INT64, train_samples FLOAT64,
+  accuracy FLOAT64, base_accuracy FLOAT64, error_rate FLOAT64, mean_rank FLOAT64,
+  geom_mean_p FLOAT64, result STRING)"""
+
+
+def test_evaluations_without_a_basis(stack: Stack) -> None:
+    """A watch adds the columns that it reads. What an earlier version started is collected."""
+    bench = Workbench(stack, "older_evaluations")
+    bench.table = {"evaluate": [{"name": "value", "predict": "value"}]}
+    bench.put([row(f"k{i:03}", bench.now - 60 - i * HOUR) for i in range(20)])
+    bench.run_ok()
+    (started,) = bench.ledger_rows("evaluations")
+    bench.sql(f"DROP TABLE `{bench.ledger}.evaluations`")
+    bench.sql(EVALUATIONS.format(ledger=bench.ledger))
+    bench.sql(
+        f"INSERT INTO `{bench.ledger}.evaluations` (evaluation_id, run_id, `table`, name, job_id,"
+        f" state, started_at) VALUES ('e', 'r', '{bench.name}', 'value', '{started['job_id']}',"
+        f" 'started', TIMESTAMP '{started['started_at'].isoformat()}')"
+    )
+    assert bench.run(action="watch").status == "ok"
+    finished = bench.event("evaluation_finished")
+    assert (finished["name"], finished["test_samples"]) == ("value", 2)
+    states = {each["state"]: each["definition"] for each in bench.ledger_rows("evaluations")}
+    assert states == {"started": None, "finished": None}

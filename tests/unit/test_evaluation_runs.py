@@ -83,6 +83,9 @@ class JobsOnly:
         self.requests += 1
         return 100
 
+    def engine(self) -> str:
+        return "1.0"
+
     def start_evaluation(self, query: Mapping[str, Any]) -> str:
         self.requests += 1
         if self.start_errors:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
 from sync.evaluation.judge import Measurement, judge, judge_each
+from sync.model.basis import Basis
 from sync.model.statistics import interval
 
 
@@ -140,3 +142,43 @@ def test_the_interval_holds_the_share(share: float, cases: int) -> None:
     assert 0 <= low <= share + 1e-12
     assert share - 1e-12 <= high <= 1
     assert high - low < 2.1 / cases**0.5
+
+
+# -- what changed with it
+
+BEFORE = Basis('{"question": "q", "columns": {"page": "1", "referrer": "1"}}', "1.0", 1000, 500)
+
+
+def after_a_change(**changed: object) -> str | None:
+    """What is said of a real drop between two nights, whose bases differ so."""
+    nights = [Measurement(0.72, 0.3, 500, BEFORE)] * 10
+    return judge(Measurement(0.5, 0.3, 500, replace(BEFORE, **changed)), nights, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "from 0.720 in the 10 runs before"),
+        (
+            {"definition": '{"question": "q", "columns": {"page": "1", "referrer": "2"}}'},
+            "after column `referrer` was redefined",
+        ),
+        ({"engine": "1.1"}, "after Aito's build became 1.1 (was 1.0)"),
+        ({"cases": 300}, "after `cases` became 300 (was 500)"),
+        ({"rows": 500}, "after the table went from 1,000 to 500 rows"),
+        ({"rows": 900}, "before"),
+    ],
+)
+def test_a_drop_names_what_changed_with_it(changed: dict[str, object], said: str) -> None:
+    """Column, build, cases or rows: what differs between the night and the one before it."""
+    found = after_a_change(**changed)
+    assert found
+    assert found.startswith("accuracy dropped to 0.500")
+    assert found.endswith(said)
+
+
+def test_another_question_is_not_compared() -> None:
+    """A lower accuracy after `predict` was changed is no drop."""
+    other = '{"question": "r", "columns": {"page": "1", "referrer": "1"}}'
+    assert after_a_change(definition=other) is None
+    assert after_a_change(definition=None) is not None
