@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import functools
 import hashlib
 import io
 import json
@@ -76,6 +77,7 @@ def seconds(text: str) -> float:
     return float(text.removesuffix("s"))
 
 
+@functools.cache
 def variables_read() -> set[str]:
     """Every environment variable that main.py and sync/ read by name."""
     found: set[str] = set()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.terraform.mails import Line, Mail, entry, mails, matcher
-from tests.terraform.tools import EXAMPLE, Plan, copy_to, plan
+from tests.terraform.tools import Plan
 
 NIGHT = 3 * 3600 + 900.0  # 03:15, in seconds of the day
 DAY = 86400.0
@@ -16,9 +16,9 @@ NAME = "aito-sync"
 
 
 @pytest.fixture(scope="module")
-def alarms(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def alarms(planned: Plan) -> Plan:
     """The plan of the example values."""
-    return plan(copy_to(tmp_path_factory.mktemp("alarms")), f"-var-file={EXAMPLE}")
+    return planned
 
 
 def line(at: float, event: str, severity: str = "INFO", **fields: Any) -> Line:

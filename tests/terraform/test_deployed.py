@@ -85,7 +85,7 @@ def test_the_unpacked_zip_serves_a_sync(tmp_path: Path, monkeypatch: pytest.Monk
     with Stack() as stack:
         visits = sample.day_one(datetime.now(UTC), pages=20, users=30)
         sample.load(stack.bigquery.client(), visits)
-        folder = copy_to(tmp_path / "repository")
+        folder = copy_to(tmp_path / "repository", whole=True)
         configured = stack.configure(tables=TABLES)
         made = plan(
             folder,

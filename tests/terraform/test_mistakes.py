@@ -7,15 +7,14 @@ Run with -s to see what each catcher said.
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.terraform.rules import RULES
-from tests.terraform.tools import ROOT, copy_to, offline, plan_script, read_plan, ready, terraform
+from tests.terraform.rules import RULES, Rule
+from tests.terraform.tools import ROOT, another, offline, plan_script, read_plan, terraform
 
 pytestmark = pytest.mark.slow
 
@@ -37,44 +36,43 @@ MISTAKES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository without a mistake, ready to plan."""
-    folder = copy_to(tmp_path_factory.mktemp("sound"))
-    (folder.parent / "tests").mkdir()
-    (folder.parent / "tests" / "test_nothing.py").write_text("# what must not be deployed\n")
-    ready(folder)
-    return folder
+INIT = "terraform init -input=false -no-color >said.txt 2>&1"
+CHECKS = {
+    "fmt": "terraform fmt -check -recursive >said.txt 2>&1",
+    "init": INIT,
+    "validate": "terraform validate -no-color >said.txt 2>&1",
+    "plan": "",  # plan_script, which asks how the providers are reached
+}
+BY_NAME = {rule.__name__: rule for rule in RULES}
 
 
-def catcher(folder: Path, test: str = "", *, formatted: bool = False) -> tuple[str, str]:
-    """Who catches what is wrong in a folder, and what they say; ("nobody", "") for a sound one.
+def caught(check: str, folder: Path) -> str:
+    """What a check says of a folder; "" when it finds nothing wrong.
 
-    test: `file/run`, the one of terraform's own tests that is run if nobody else cries: all of them
-    take minutes. formatted: take it that the format is right, as an editor would have seen to.
+    check: a key of CHECKS, or `rule NAME`, or `test FILE/RUN`, one of terraform's own tests.
     """
-    script = (
-        f"{'true' if formatted else 'terraform fmt -check -recursive >/dev/null'} || {{ echo CAUGHT"
-        f" fmt; exit 1; }}\n{INIT_AGAIN} || {{ echo CAUGHT init; cat said.txt; exit 1;"
-        f" }}\n({plan_script()}) >said.txt 2>&1 && exit 0\nterraform validate -no-color >valid.txt"
-        " 2>&1 && echo CAUGHT plan || echo CAUGHT validate\ncat said.txt; exit 1\n"
-    )
-    done = terraform(folder, script)
-    if done.returncode:
-        found = re.search(r"CAUGHT (\w+)(.*)", done.stdout, re.S)
-        assert found, done.stdout + done.stderr
-        return found[1], first_error(found[2])
+    kind, _, name = check.partition(" ")
+    if kind == "rule":
+        return _broken([BY_NAME[name]], folder)
+    if kind == "test":
+        said = said_of(folder, *name.split("/"))
+        return first_error(said) if f'run "{name.split("/")[1]}"... fail' in said else ""
+    script = CHECKS[check] or f"({plan_script()}) >said.txt 2>&1"
+    done = terraform(folder, f"{script} || {{ cat said.txt; exit 1; }}")
+    return first_error(done.stdout + done.stderr) if done.returncode else ""
+
+
+def _broken(rules: list[Rule], folder: Path) -> str:
+    """The first of some rules that the folder's plan breaks, and how; "" for none."""
+    done = terraform(folder, plan_script())
+    assert done.returncode == 0, done.stdout + done.stderr
     plan = read_plan(folder)
-    for rule in RULES:
+    for rule in rules:
         try:
             rule(plan)
         except Exception as error:  # noqa: BLE001  # a rule that trips over nonsense has caught it too
-            return f"rule {rule.__name__}", str(error).split("\n")[0]
-    if test and f'run "{test.split("/")[1]}"... fail' in (
-        said := said_of(folder, *test.split("/"))
-    ):
-        return f"test {test}", first_error(said)
-    return "nobody", ""
+            return f"{rule.__name__}: {error or type(error).__name__}".split("\n")[0]
+    return ""
 
 
 def said_of(folder: Path, file: str, run: str) -> str:
@@ -87,31 +85,32 @@ def said_of(folder: Path, file: str, run: str) -> str:
     return done.stdout + done.stderr
 
 
-INIT_AGAIN = "terraform init -input=false -no-color >said.txt 2>&1"
-
-
 def first_error(text: str) -> str:
     """The first error of terraform's, in one line."""
     found = re.search(r"Error: (.*)", text, re.S)
-    return " ".join((found[1] if found else text).split())[:160]
+    return " ".join((found[1] if found else text).split())[:160] or "an error without a word"
 
 
-def test_a_sound_deployment_is_caught_by_nobody(sound: Path) -> None:
-    """Without a mistake nothing cries, so a cry means something."""
-    assert catcher(sound) == ("nobody", "")
+def test_a_sound_deployment_is_caught_by_nobody(sound: Path, tmp_path: Path) -> None:
+    """Without a mistake nothing cries, so a cry means something.
+
+    terraform's own tests are run on the sound deployment in test_own.py.
+    """
+    folder = another(sound, tmp_path / "repository")
+    assert [caught(check, folder) for check in CHECKS] == [""] * len(CHECKS)
+    assert _broken(RULES, folder) == ""
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: m.what)
 def test_every_mistake_is_caught(mistake: Mistake, sound: Path, tmp_path: Path) -> None:
-    """Each mistake is stopped by what the list says."""
-    shutil.copytree(sound.parent, tmp_path / "repository")
-    folder = tmp_path / "repository" / "terraform"
+    """Each mistake is stopped by what the list says. Only that is run."""
+    folder = another(sound, tmp_path / "repository")
     text = (folder / mistake.file).read_text()
     assert mistake.old in text, f"{mistake.file} no longer holds {mistake.old!r}"
     (folder / mistake.file).write_text(text.replace(mistake.old, mistake.new, 1))
-    test = mistake.caught.removeprefix("test ") if mistake.caught.startswith("test ") else ""
-    who, said = catcher(folder, test, formatted=mistake.caught != "fmt")
-    print(f"\n{mistake.what}: {who}: {said}")
-    # The registry's provider leaves to Google some limits that the offline check knows; then a rule
-    # catches it.
-    assert who == mistake.caught if offline() else who != "nobody"
+    said = caught(mistake.caught, folder)
+    if not said and not offline():
+        # The registry's provider leaves to Google some limits that the offline check knows.
+        said = caught("plan", folder) or _broken(RULES, folder)
+    print(f"\n{mistake.what}: {mistake.caught}: {said}")
+    assert said

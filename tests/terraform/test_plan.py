@@ -16,11 +16,10 @@ from tests.terraform.tools import (
     EXAMPLE,
     ROOT,
     Plan,
-    copy_to,
+    another,
     need_offline,
     plan_script,
     read_plan,
-    ready,
     terraform,
 )
 
@@ -59,12 +58,13 @@ REFUSALS = {
 
 
 @pytest.fixture(scope="module")
-def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
+def plans(sound: Path, planned: Plan, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
     """The plan of the default and of each example, made once."""
-    folder = copy_to(tmp_path_factory.mktemp("plan"))
-    ready(folder)
-    made = {}
+    folder = another(sound, tmp_path_factory.mktemp("plan"))
+    made = {"default": planned}
     for name, variables in FILES.items():
+        if name in made:
+            continue
         done = terraform(folder, plan_script(f"-var-file={variables}"))
         assert done.returncode == 0, done.stdout + done.stderr
         made[name] = read_plan(folder)
@@ -144,13 +144,12 @@ def test_the_key_is_added_without_showing_it(plans: dict[str, Plan], tmp_path: P
     assert "the key" not in done.stdout + done.stderr
 
 
-def test_without_any_value_it_plans_and_warns(tmp_path: Path) -> None:
+def test_without_any_value_it_plans_and_warns(sound: Path, tmp_path: Path) -> None:
     """The project is then the environment's; that nobody hears of a bad night is said in every
     plan.
     """
     need_offline("with the registry's provider a plan looks the project up")
-    folder = copy_to(tmp_path)
-    ready(folder)
+    folder = another(sound, tmp_path)
     done = terraform(folder, plan_script("-var=region=europe-west1"))
     assert done.returncode == 0, done.stdout + done.stderr
     for rule in RULES:
@@ -162,13 +161,12 @@ def test_without_any_value_it_plans_and_warns(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_each_refusal_says_its_own_reason(tmp_path: Path) -> None:
+def test_each_refusal_says_its_own_reason(sound: Path, tmp_path: Path) -> None:
     """Every configuration that cannot work is refused in the plan, for its own reason and with
     what would be right.
     """
     need_offline("it reads what a plan says; that each is refused, terraform test shows too")
-    folder = copy_to(tmp_path)
-    ready(folder)
+    folder = another(sound, tmp_path)
     wrong = []
     for name, reason in REFUSALS.items():
         done = terraform(

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from tests.terraform.test_text import declared
-from tests.terraform.tools import EXAMPLE, ROOT, Plan, copy_to, plan
+from tests.terraform.tools import ROOT, Plan
 
 TEXT = (ROOT / "docs" / "runbook.md").read_text()
 ALARMS = TEXT.split("## Alarms")[1].split("\n## Errors")[0]
@@ -17,9 +17,9 @@ OPERATIONS = TEXT.split("## Operations")[1]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def made(planned: Plan) -> Plan:
     """The plan of the example values."""
-    return plan(copy_to(tmp_path_factory.mktemp("runbook")), f"-var-file={EXAMPLE}")
+    return planned
 
 
 def sections(text: str) -> dict[str, str]:

@@ -37,7 +37,7 @@ EXAMPLES = sorted((ROOT / "terraform" / "examples").glob("*/*.yaml"))
 @pytest.fixture(scope="module")
 def zipped(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The zip of the repository as it stands."""
-    folder = copy_to(tmp_path_factory.mktemp("zip"))
+    folder = copy_to(tmp_path_factory.mktemp("zip"), whole=True)
     plan(folder)
     return zipfile.ZipFile(folder / ".terraform" / "source.zip")
 
@@ -55,6 +55,7 @@ def tracked() -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_the_zip_holds_what_runs_and_nothing_else(zipped: zipfile.ZipFile) -> None:
     """main.py, requirements.txt, the configuration and every tracked file of sync/: byte for byte,
     and nothing more.
@@ -70,6 +71,7 @@ def test_the_zip_holds_what_runs_and_nothing_else(zipped: zipfile.ZipFile) -> No
     assert not strange, strange
 
 
+@pytest.mark.slow
 def test_the_configuration_in_the_zip_parses(zipped: zipfile.ZipFile) -> None:
     """The function will understand the configuration that it is deployed with."""
     assert config.parse(zipped.read("sync.yaml").decode()).tables
