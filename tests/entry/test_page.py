@@ -301,6 +301,7 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("kind", ["full", "empty", "hostile", "trouble"])
@@ -341,6 +342,7 @@ def test_in_chromium(browser: Any, tmp_path: Path, kind: str, width: int, scheme
     view.close()
 
 
+@pytest.mark.slow
 def test_over_http(browser: Any, bench: Workbench) -> None:
     """As the function serves it, under its own security policy: styles hold, the console stays
     empty.

@@ -14,6 +14,8 @@ import pytest
 from tests.terraform.rules import RULES, Rule
 from tests.terraform.tools import (
     EXAMPLE,
+    OFFLINE,
+    OFFLINE_VENV,
     ROOT,
     Plan,
     another,
@@ -76,6 +78,15 @@ def plans(sound: Path, planned: Plan, tmp_path_factory: pytest.TempPathFactory) 
 def test_every_plan_keeps_every_rule(plans: dict[str, Plan], example: str, rule: Rule) -> None:
     """The default and each example keep each rule of rules.py."""
     rule(plans[example])
+
+
+def test_the_dashboard_is_one_that_google_takes(planned: Plan, tmp_path: Path) -> None:
+    """Every field of the dashboard is one of the API's messages."""
+    need_offline("it reads the dashboard with the API's own messages")
+    (tmp_path / "plan.json").write_text(planned.text)
+    command = [OFFLINE_VENV / "bin" / "python", OFFLINE / "check_dashboards.py", "plan.json"]
+    done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_existing_secret_is_not_made(plans: dict[str, Plan]) -> None:
