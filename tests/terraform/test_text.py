@@ -105,12 +105,14 @@ def build() -> dict[str, Any]:
 
 
 def test_cloud_build_checks_before_it_applies() -> None:
-    """The steps are check, validate, plan, apply; the plan waits for both checks, and its own plan
-    is applied.
+    """The steps are check, configuration, validate, plan, apply. The plan waits for all checks, and
+    its own plan is applied.
     """
     steps = {step["id"]: step for step in build()["steps"]}
-    assert list(steps) == ["check", "validate", "plan", "apply"]
-    assert steps["plan"]["waitFor"] == ["check", "validate"]
+    assert list(steps) == ["check", "configuration", "validate", "plan", "apply"]
+    assert steps["configuration"]["waitFor"] == ["check"]
+    assert steps["plan"]["waitFor"] == ["configuration", "validate"]
+    assert '/validate.py "$$CONFIG" --real' in steps["configuration"]["args"][1]
     assert "waitFor" not in steps["apply"]
     assert "-out=plan.tfplan" in steps["plan"]["args"][1]
     assert "apply -lock-timeout=300s plan.tfplan" in steps["apply"]["args"][1]
