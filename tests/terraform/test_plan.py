@@ -84,7 +84,7 @@ def test_the_dashboard_is_one_that_google_takes(planned: Plan, tmp_path: Path) -
     """Every field of the dashboard is one of the API's messages."""
     need_offline("it reads the dashboard with the API's own messages")
     (tmp_path / "plan.json").write_text(planned.text)
-    command = [OFFLINE_VENV / "bin" / "python", OFFLINE / "check_dashboards.py", "plan.json"]
+    command = [str(OFFLINE_VENV / "bin/python"), str(OFFLINE / "check_dashboards.py"), "plan.json"]
     done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
