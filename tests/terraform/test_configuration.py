@@ -107,7 +107,7 @@ def test_no_test_reads_the_users_configuration() -> None:
 
 @pytest.mark.slow
 def test_the_tests_pass_with_a_broken_configuration(tmp_path: Path) -> None:
-    """With a sync.yaml that is no configuration at all, the tests of settings and documents pass."""
+    """With a sync.yaml that is no configuration, the tests of settings and documents pass."""
     left_out = shutil.ignore_patterns(".git", ".venv", "build", ".*_cache", ".terraform")
     copy = tmp_path / "repository"
     shutil.copytree(ROOT, copy, ignore=left_out)
