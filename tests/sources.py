@@ -63,7 +63,7 @@ def described(
 ) -> BigQueryTable:
     """A source whose cursor has the type `kind`."""
     table = settings(**more)
-    fields = [Field(name, "STRING") for name in table.columns or ["id"]]
+    fields = [Field(name, "STRING") for name in table.columns or table.key_parts]
     return BigQueryTable(
         table, table.source, Field("sync_cursor", kind), parts, prune, columns(table, fields)
     )
@@ -120,6 +120,7 @@ def every_table() -> Iterator[tuple[str, BigQueryTable]]:
         yield f"daily tables, {intraday}", dataclasses.replace(daily, read_at=END)
     yield "query", described(query=COMMENTED)
     yield "no columns named", described(columns=None)
+    yield "key of several columns", described(key=["ID", "from"])
 
 
 TABLES = dict(every_table())

@@ -70,20 +70,23 @@ def columns(table: TableSettings, fields: Sequence[Field]) -> tuple[SqlColumn, .
     """
     cursor = table.cursor.column if table.cursor else None
     settings = table.columns or {}
-    fields = [_with_name_of_key(field, table.key) for field in fields]
+    if not table.has_composite_key:
+        fields = [_with_name_of_key(field, table.key_name) for field in fields]
     made: list[SqlColumn] = []
     problems: list[str] = []
     for field in fields:
         if cursor and is_same_name(field.name, cursor):
             continue
         try:
-            made.append(_column(field, settings.get(field.name, ColumnSettings()), table.key))
+            made.append(_column(field, settings.get(field.name, ColumnSettings()), table))
         except _Unfit as error:
             problems.append(str(error))
     problems += _table_problems(table, fields, made)
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
         raise SchemaMismatch(f"{table.name}: the source does not fit Aito:\n{lines}")
+    if table.has_composite_key:
+        made.append(_composite_key(table, fields))
     if cursor:
         made.append(_cursor_column(cursor, settings.get(cursor, ColumnSettings())))
     return tuple(made)
@@ -121,18 +124,49 @@ def _with_name_of_key(field: Field, key: str | None) -> Field:
 def _table_problems(
     table: TableSettings, fields: Sequence[Field], made: Sequence[SqlColumn]
 ) -> Iterator[str]:
-    names = [field.name for field in fields]
-    if table.key and table.key not in names:
-        found = ", ".join(names)
-        yield f"{table.key}: the key is not a column of the source; it has {found}"
+    yield from _key_problems(table, fields)
     if table.cursor and table.columns is None:
         yield from _hidden_by_cursor(table.cursor.column, fields)
     for each in made:
-        if each.name == table.key and each.column.type not in KEY_TYPES:
+        if each.name == table.key_name and each.column.type not in KEY_TYPES:
             yield (
                 f"{each.name}: a key must be String, Int or Long, not {each.column.type};"
                 " declare another `type`"
             )
+
+
+def _key_problems(table: TableSettings, fields: Sequence[Field]) -> Iterator[str]:
+    by_name = {field.name.lower(): field for field in fields}
+    for part in table.key_parts:
+        field = by_name.get(part.lower())
+        if field is None:
+            found = ", ".join(each.name for each in fields)
+            yield f"{part}: the key is not a column of the source; it has {found}"
+        elif table.has_composite_key:
+            yield from _part_problems(field)
+    if table.has_composite_key and table.key_column.lower() in by_name:
+        yield (
+            f"{table.key_column}: the source has a column of this name, and the key of"
+            f" {' and '.join(table.key_parts)} would hide it; give key_column another name"
+        )
+
+
+def _part_problems(field: Field) -> Iterator[str]:
+    if field.type in types.KEY_PART_TYPES and not field.repeated:
+        return
+    kind = f"ARRAY<{field.type}>" if field.repeated else field.type
+    yield (
+        f"{field.name}: a column of type {kind} cannot be a part of the key, because equal values"
+        " may have different texts; make a STRING or a whole number of it by `sql:`"
+    )
+
+
+def _composite_key(table: TableSettings, fields: Sequence[Field]) -> SqlColumn:
+    """The column of a key of several columns. A part that is NULL is a fault of the part."""
+    by_name = {field.name.lower(): field for field in fields}
+    parts = [by_name[part.lower()] for part in table.key_parts]
+    column = Column(table.key_column, "String", nullable=False)
+    return SqlColumn(column, value="sync_key", text=types.composite_key_text(parts))
 
 
 def _hidden_by_cursor(cursor: str, fields: Sequence[Field]) -> Iterator[str]:
@@ -145,8 +179,10 @@ def _hidden_by_cursor(cursor: str, fields: Sequence[Field]) -> Iterator[str]:
             )
 
 
-def _column(field: Field, settings: ColumnSettings, key: str | None) -> SqlColumn:
+def _column(field: Field, settings: ColumnSettings, table: TableSettings) -> SqlColumn:
     """One column. Raises _Unfit."""
+    is_part = any(is_same_name(field.name, part) for part in table.key_parts)
+    is_key = is_part and not table.has_composite_key
     _check_name(field.name)
     _check_type(field)
     aito_type = settings.type or ("Text" if settings.analyzer else types.default_type(field))
@@ -154,20 +190,20 @@ def _column(field: Field, settings: ColumnSettings, key: str | None) -> SqlColum
     column = Column(
         name=field.name,
         type=aito_type,
-        nullable=_nullable(field, settings, is_key=field.name == key),
+        nullable=_nullable(field, settings, is_key=is_part),
         link=settings.link,
         analyzer=settings.analyzer,
     )
     source = quoted(field.name)
     value = types.value(field, source, aito_type)
-    if field.name == key and (field.type, aito_type) == ("INTEGER", "Int"):
+    if is_key and (field.type, aito_type) == ("INTEGER", "Int"):
         # A key that does not fit Int is compared with others, thus its document shows a number.
         value = types.exact_integer(source)
     return SqlColumn(
         column,
         value=value,
         faults=tuple(_faults(field, column)),
-        text=types.key_text(field, source, aito_type) if field.name == key else "",
+        text=types.key_text(field, source, aito_type) if is_key else "",
     )
 
 

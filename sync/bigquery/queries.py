@@ -64,7 +64,7 @@ def _picked(table: BigQueryTable, names: Iterable[str], predicates: Predicates) 
 
 def _timed(table: BigQueryTable) -> str:
     second = _second(table)
-    return f"SELECT *, {_key(table)} AS sync_key, {second} AS sync_second FROM sync_picked"
+    return f"SELECT *, {table.key_text} AS sync_key, {second} AS sync_second FROM sync_picked"
 
 
 def _second(table: BigQueryTable) -> str:
@@ -77,19 +77,6 @@ def _where(table: BigQueryTable, predicates: Predicates) -> str:
     if table.settings.where:
         predicates += Predicates((f"(\n{table.settings.where}\n)",))
     return predicates.where
-
-
-def _key(table: BigQueryTable) -> str:
-    """SQL of the key as the text that it has in a document."""
-    for column in table.sql_columns:
-        if column.name == table.settings.key:
-            return column.text
-    return "CAST(NULL AS STRING)"
-
-
-def _key_name(table: BigQueryTable) -> str:
-    assert table.settings.key
-    return table.settings.key
 
 
 # -- shape
@@ -201,7 +188,7 @@ def histogram(table: BigQueryTable, window: Window, watermark: int, slice_rows: 
     inside = cursor_between(table, window.start, window.end) + partition
     without_cursor = cursor_is_null(table) + partition
     text = f"""
-WITH sync_picked AS ({_picked(table, [_key_name(table)], inside)}),
+WITH sync_picked AS ({_picked(table, table.settings.key_parts, inside)}),
 sync_timed AS ({_timed(table)}),
 grouped AS ({_GROUPED}),
 ranked AS ({_RANKED}),
@@ -231,7 +218,7 @@ def keys_since(table: BigQueryTable, window: Window, keys: Sequence[str]) -> Que
     start = window.start if table.settings.is_sharded else BEGINNING
     wanted = cursor_since(table, window.start) + partition_since(table, start)
     text = f"""
-WITH sync_picked AS ({_picked(table, [_key_name(table)], wanted)}),
+WITH sync_picked AS ({_picked(table, table.settings.key_parts, wanted)}),
 sync_timed AS ({_timed(table)})
 SELECT sync_key, LOGICAL_OR(sync_second < @window_end) AS in_window
 FROM sync_timed WHERE sync_key IN UNNEST(@keys) GROUP BY sync_key"""
@@ -325,10 +312,15 @@ batched AS ({_BATCHED})
 
 
 def _document_names(table: BigQueryTable) -> list[str]:
-    """The columns that are picked from the source. The cursor's is made from `sync_second`."""
-    cursor = table.settings.cursor
+    """The columns that are picked from the source. The cursor's is made from `sync_second`, and
+    that of a key of several columns from `sync_key`.
+    """
+    settings = table.settings
+    made = {settings.cursor.column} if settings.cursor else set()
+    if settings.has_composite_key:
+        made.add(settings.key_column)
     names = [column.name for column in table.sql_columns]
-    return [name for name in names if not cursor or name != cursor.column]
+    return [name for name in names if name not in made]
 
 
 def _made(table: BigQueryTable, in_shard: Predicates) -> str:
@@ -357,7 +349,7 @@ def _short_document(table: BigQueryTable) -> str:
     """SQL of a document that tells only which row it is, and how large its document was."""
     members = ["BYTE_LENGTH(sync_document) AS document_bytes"]
     for column in table.sql_columns:
-        if column.name == table.settings.key:
+        if column.name == table.settings.key_name:
             is_text = column.column.type == "String"
             key = "sync_key" if is_text else exact_integer("sync_key")
             members.append(f"{key} AS {quoted(column.name)}")
@@ -390,8 +382,8 @@ class _LaterKeys:
         later = cursor_between(table, part.end, part.superseded_after, prefix="later_")
         # Its parameter is that of the slice's own rows.
         partition = partition_since(table, part.start)
-        rows = _picked(table, [_key_name(table)], later + partition)
-        keys = f"SELECT DISTINCT {_key(table)} AS later_key FROM ({rows})"
+        rows = _picked(table, table.settings.key_parts, later + partition)
+        keys = f"SELECT DISTINCT {table.key_text} AS later_key FROM ({rows})"
         self.step = f"later AS ({keys}),\n"
         self.condition = "LEFT JOIN later ON later_key = sync_key WHERE later_key IS NULL"
         self.parameters = later.parameters

@@ -59,6 +59,14 @@ class BigQueryTable:
         return tuple(each.column for each in self.sql_columns)
 
     @property
+    def key_text(self) -> str:
+        """SQL of the key as the text that it has in a document; NULL without a key."""
+        for each in self.sql_columns:
+            if each.name == self.settings.key_name:
+                return each.text
+        return "CAST(NULL AS STRING)"
+
+    @property
     def cursor_units(self) -> int:
         """How many units of the cursor's source column are a second."""
         cursor = self.settings.cursor

@@ -8,7 +8,7 @@ To add a type, add it to DEFAULTS, and to CONVERSIONS if it may become something
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 CURSOR_TYPES = ("TIMESTAMP", "DATETIME", "DATE", "INTEGER")
@@ -182,6 +182,34 @@ def key_text(field: Field, expression: str, aito_type: str) -> str:
     if aito_type in ("Int", "Long") and field.type in _SECONDS:
         return _CAST_TEXT.format(epoch_seconds(field, expression))
     return value(field, expression, aito_type)
+
+
+# What may be a part of a key of several columns: equal values have equal texts.
+KEY_PART_TYPES = (
+    *("STRING", "BYTES", "INTEGER", "NUMERIC", "BIGNUMERIC", "BOOLEAN"),
+    *("DATE", "DATETIME", "TIME", "TIMESTAMP"),
+)
+# `|` joins the parts, so a text may not hold it: `~` becomes `~0`, and `|` becomes `~1`.
+_ESCAPED = "REPLACE(REPLACE({0}, '~', '~0'), '|', '~1')"
+
+
+def composite_key_text(fields: Sequence[Field]) -> str:
+    """SQL of the text of a key of several columns; NULL when one of them is NULL.
+
+    The text of a part depends on its value and BigQuery type alone, not on its Aito type.
+    """
+    names = [quoted(field.name) for field in fields]
+    texts = [_part_text(field, name) for field, name in zip(fields, names, strict=True)]
+    any_null = " OR ".join(f"{name} IS NULL" for name in names)
+    joined = ", '|', ".join(texts)
+    return f"IF({any_null}, NULL, CONCAT({joined}))"
+
+
+def _part_text(field: Field, expression: str) -> str:
+    if field.type == "STRING":
+        return _ESCAPED.format(expression)
+    default, sql = DEFAULTS[field.type]
+    return (sql if default == "String" else _CAST_TEXT).format(expression)
 
 
 def _json(field: Field, expression: str, depth: int = 0) -> str:

@@ -122,25 +122,55 @@ def _keep_is_longer_than_lookback(table: TableSettings, at: Place) -> Findings:
 
 
 def _key_identifies(table: TableSettings, at: Place) -> Findings:
-    key = table.key
     columns = table.columns
-    if key is None or columns is None:
+    if columns is None:
         return
     at_key = (*at, "key")
-    at_column = (*at, "columns", key)
-    if key not in columns:
-        text = f"{quote(key)} is not one of the columns; {suggest(key, columns)}"
-        yield Problem(at_key, text, (at_key, at_column))
+    for name in table.key_parts:
+        at_column = (*at, "columns", name)
+        if name not in columns:
+            text = f"{quote(name)} is not one of the columns; {suggest(name, columns)}"
+            yield Problem(at_key, text, (at_key, at_column))
+        elif columns[name].nullable:
+            text = "the key cannot be nullable: a row without it has no identity; leave it out"
+            at_nullable = (*at_column, "nullable")
+            yield Problem(at_nullable, text, (at_key, at_nullable))
+    if not table.has_composite_key:
+        yield from _key_compares_exactly(table, at)
+
+
+def _key_compares_exactly(table: TableSettings, at: Place) -> Findings:
+    name = table.key_name or ""
+    column = (table.columns or {}).get(name)
+    if column is None or column.type in KEY_TYPES:
         return
-    column = columns[key]
-    if column.type not in KEY_TYPES:
-        text = f"a {column.type} column cannot be the key; right would be String, Int or Long"
-        at_type = (*at_column, "type")
-        yield Problem(at_type, text, (at_key, at_type))
-    if column.nullable:
-        text = "the key cannot be nullable: a row without it has no identity; leave it out"
-        at_nullable = (*at_column, "nullable")
-        yield Problem(at_nullable, text, (at_key, at_nullable))
+    text = f"a {column.type} column cannot be the key; right would be String, Int or Long"
+    at_type = (*at, "columns", name, "type")
+    yield Problem(at_type, text, ((*at, "key"), at_type))
+
+
+def _key_column_is_made(table: TableSettings, at: Place) -> Findings:
+    """The column of a key of several columns is made by the sync, and needs a name of its own."""
+    here = (*at, "key_column")
+    if not table.has_composite_key:
+        if "key_column" in table.model_fields_set:
+            text = "`key_column` is for a key of several columns; leave it out"
+            yield Problem(here, text, (here, (*at, "key")))
+        return
+    made_of = " and ".join(table.key_parts)
+    name = table.key_column
+    for column in table.columns or {}:
+        if column.lower() != name.lower():
+            continue
+        text = (
+            f"this column is made of {made_of}: leave it out of `columns`, or give `key_column`"
+            " another name"
+        )
+        at_column = (*at, "columns", column)
+        yield Problem(at_column, text, (at_column, here, (*at, "key")))
+    if name.lower() in [part.lower() for part in table.key_parts]:
+        text = f"{quote(name)} is a part of the key; the whole key needs a column of its own"
+        yield Problem(here, text, (here, (*at, "key")))
 
 
 def _cursor_has_its_column(table: TableSettings, at: Place) -> Findings:
@@ -148,9 +178,7 @@ def _cursor_has_its_column(table: TableSettings, at: Place) -> Findings:
         return
     name = table.cursor.column
     at_cursor = (*at, "cursor", "column")
-    if name == table.key:
-        text = "the cursor needs a column of its own, and this one is the key"
-        yield Problem(at_cursor, text, (at_cursor, (*at, "key")))
+    yield from _cursor_is_not_the_key(table, at)
     column = (table.columns or {}).get(name)
     if column is None:
         return
@@ -178,6 +206,22 @@ def _unit_or_zone(table: TableSettings, at: Place) -> Findings:
     yield Problem(at_unit, text, (at_unit, at_zone))
 
 
+def _cursor_is_not_the_key(table: TableSettings, at: Place) -> Findings:
+    assert table.cursor
+    name = table.cursor.column.lower()
+    at_cursor = (*at, "cursor", "column")
+    if table.key_name and name == table.key_name.lower():
+        text = "the cursor needs a column of its own, and this one is the key"
+        at_key = (*at, "key_column" if table.has_composite_key else "key")
+        yield Problem(at_cursor, text, (at_cursor, at_key))
+    elif name in [part.lower() for part in table.key_parts]:
+        text = (
+            "the cursor needs a column of its own, and this one is a part of the key;"
+            " give it another name"
+        )
+        yield Problem(at_cursor, text, (at_cursor, (*at, "key")))
+
+
 def _analyzers_are_for_text(table: TableSettings, at: Place) -> Findings:
     for name, column in (table.columns or {}).items():
         if column.analyzer is None or column.type == "Text":
@@ -196,6 +240,7 @@ TABLE_RULES: tuple[Callable[[TableSettings, Place], Findings], ...] = (
     _replace_has_no_cursor,
     _keep_is_longer_than_lookback,
     _key_identifies,
+    _key_column_is_made,
     _cursor_has_its_column,
     _unit_or_zone,
     _analyzers_are_for_text,
@@ -209,6 +254,23 @@ def _link_targets(settings: Settings, table: TableSettings, at: Place) -> Findin
     for column, (parent, target) in table.links.items():
         here = (*at, "columns", column, "link")
         yield from _column_exists(settings, parent, target, here)
+        if (table.columns or {})[column].sql is None:
+            yield from _composite_target(settings, parent, target, here)
+
+
+def _composite_target(settings: Settings, parent: str, target: str, here: Place) -> Findings:
+    """A link to a key of several columns, by a column that does not make the same text."""
+    for number, other in enumerate(settings.tables):
+        is_target = other.name == parent and other.key_name == target
+        if not is_target or not other.has_composite_key:
+            continue
+        parts = ", '|', ".join(f"CAST({part} AS STRING)" for part in other.key_parts)
+        text = (
+            f"{parent}.{target} is made of {' and '.join(other.key_parts)}, so no source column"
+            f" holds its text; make the same text by `sql`, such as CONCAT({parts})"
+        )
+        at_sql = (*here[:-1], "sql")
+        yield Problem(here, text, (here, at_sql, ("tables", number, "key")))
 
 
 def _column_exists(settings: Settings, table: str, column: str, here: Place) -> Findings:
@@ -230,6 +292,8 @@ def _known_columns(table: TableSettings) -> list[str]:
     if table.columns is None:
         return []
     names = list(table.columns)
+    if table.has_composite_key:
+        names.append(table.key_column)
     if table.cursor and table.cursor.column not in names:
         names.append(table.cursor.column)
     return names

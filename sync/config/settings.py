@@ -20,6 +20,7 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    PlainValidator,
 )
 from pydantic_core import CoreSchema, core_schema
 
@@ -181,6 +182,25 @@ def _text_or_mapping(value: object) -> object:
     return value
 
 
+def _key(value: object) -> str | tuple[str, ...]:
+    """A column, or the columns that make the key together."""
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not names:
+        raise ValueError("must be a column, or a list of columns such as [order_id, line]")
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError("must be a list of columns, each of them text")
+        if not re.fullmatch(NAME, name):
+            raise ValueError(f"must be {NAME_RULE}, not {quote(name)}")
+    several = tuple(names)
+    first: dict[str, str] = {}
+    for name in several:
+        if name.lower() in first:
+            raise ValueError(f"has {quote(name)} twice; BigQuery compares names without case")
+        first[name.lower()] = name
+    return several if len(several) > 1 else several[0]
+
+
 def _test(value: object) -> object:
     """Aito's condition for the test rows, or `newest` and a duration."""
     if not isinstance(value, str):
@@ -227,6 +247,14 @@ Given = Annotated[
     str,
     Matches(
         rf"^{NAME}(?:\.{NAME})?$", "a column, or a column behind a link such as visitor.device"
+    ),
+]
+# `[id]` is `id`: after validation several names are at least two.
+Key = Annotated[
+    str | tuple[str, ...],
+    PlainValidator(
+        _key,
+        json_schema_input_type=Name | Annotated[tuple[Name, ...], Field(min_length=1)],
     ),
 ]
 Link = Annotated[
@@ -491,8 +519,19 @@ class TableSettings(Frozen):
             "append: rows never change; merge: the newest of a key wins; replace: swap the table"
         ),
     )
-    key: Name | None = Field(
-        default=None, description="the Aito column that identifies a row; required with a cursor"
+    key: Key | None = Field(
+        default=None,
+        description=(
+            "the Aito column that identifies a row; required with a cursor. A list such as"
+            " [order_id, line] makes one key of several columns"
+        ),
+    )
+    key_column: Name = Field(
+        default="sync_key",
+        description=(
+            "Aito String column that holds a key of several columns: their texts, joined by `|`"
+            " (in a text, `~` becomes `~0` and `|` becomes `~1`)"
+        ),
     )
     cursor: CursorSettings | None = Field(
         default=None, description="what tells new rows from old ones"
@@ -531,6 +570,31 @@ class TableSettings(Frozen):
     def is_sharded(self) -> bool:
         """Whether the source is a table a day."""
         return self.source is not None and self.source.endswith("*")
+
+    @property
+    def key_parts(self) -> tuple[str, ...]:
+        """The columns that the key is made of, as `columns` spells them. Empty without a key."""
+        names = self.key or ()
+        several = (names,) if isinstance(names, str) else names
+        declared = {name.lower(): name for name in self.columns or {}}
+        return tuple(declared.get(name.lower(), name) for name in several)
+
+    @property
+    def has_composite_key(self) -> bool:
+        """Whether several columns make the key."""
+        return len(self.key_parts) > 1
+
+    @property
+    def key_name(self) -> str | None:
+        """The Aito column that identifies a row; None without a key."""
+        if self.has_composite_key:
+            return self.key_column
+        return self.key_parts[0] if self.key_parts else None
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """Every Aito column of the key: its parts, and the one that is made of them."""
+        return (*self.key_parts, self.key_column) if self.has_composite_key else self.key_parts
 
     @property
     def links(self) -> dict[str, tuple[str, str]]:

@@ -33,6 +33,7 @@ class Plan:
     content, not by key and cursor alone. verify_since: both ends must be equal from here on when
     the run ends. compare_keys: that comparison goes by keys, because counts may hide a difference.
     refresh: why the whole keep range is read; None: it is not. open_rejects: of earlier runs.
+    rekeyed: the target holds rows under keys that were made in another way.
     """
 
     source: SourceTable
@@ -50,6 +51,7 @@ class Plan:
     refresh: str | None = None
     resume_token: str | None = None
     open_rejects: int = 0
+    rekeyed: bool = False
 
     @property
     def rows(self) -> int:

@@ -37,6 +37,11 @@ class SourceTable(Protocol):
         ...
 
     @property
+    def key_text(self) -> str:
+        """How the text of the key is made. Another text means that all keys may be others."""
+        ...
+
+    @property
     def reject_reasons(self) -> tuple[str, ...]:
         """Why a row may not be sent. `Row.fault` is an index into it."""
         ...

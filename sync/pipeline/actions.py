@@ -168,7 +168,7 @@ def _completed(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) ->
     after = _settled(before, plan, loaded, verified=run.progress.verified)
     refreshed = plan.resume_token is not None and run.request.action == "sync"
     if before.definition is None or refreshed:
-        after = replace(after, definition=definition(run.table, plan.source.columns))
+        after = replace(after, definition=definition(run.table, plan.source))
     if before.resume_token == plan.resume_token or refreshed:
         after = replace(after, action=None, resume_token=None, covered_until=None)
     return after

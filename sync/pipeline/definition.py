@@ -6,24 +6,23 @@ It has a named part for each subject, so that a change can be named too.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 
 from sync.config import TableSettings
-from sync.model.columns import Column
+from sync.model.ports import SourceTable
 
 _KEEP = "keep"
 
 
-def definition(table: TableSettings, columns: Sequence[Column]) -> str:
-    """The fingerprint of a table. columns: as the source describes them."""
+def definition(table: TableSettings, source: SourceTable) -> str:
+    """The fingerprint of a table. source: as it was described."""
     expressions = {name: column.sql for name, column in (table.columns or {}).items()}
     meaning = sorted(
-        f"{c.name} {c.type} {c.link} {c.analyzer} {expressions.get(c.name)}" for c in columns
+        f"{c.name} {c.type} {c.link} {c.analyzer} {expressions.get(c.name)}" for c in source.columns
     )
     parts = {
         "source": _source(table),
         "columns": meaning,
-        "key": table.key,
+        "key": _key(table, source),
         "cursor": _cursor(table),
         "mode": table.mode,
     }
@@ -39,12 +38,24 @@ def _source(table: TableSettings) -> tuple[object, ...]:
     return (*parts, "intraday") if table.intraday else parts
 
 
+def _key(table: TableSettings, source: SourceTable) -> object:
+    """What the key is made of: of several columns also how, which their BigQuery types decide."""
+    if not table.has_composite_key:
+        return table.key_name
+    return table.key_parts, table.key_column, source.key_text
+
+
 def _cursor(table: TableSettings) -> list[tuple[str, object]]:
     """What the cursor is made of. Settings at their default are left out.
 
     So a setting that a later version adds does not change the fingerprint.
     """
     return sorted(table.cursor.model_dump(exclude_defaults=True).items()) if table.cursor else []
+
+
+def is_rekeyed(before: str, after: str) -> bool:
+    """Whether rows are identified in another way, so that those of the old keys must go."""
+    return "key" in changes(before, after)
 
 
 def changes(before: str, after: str) -> list[str]:

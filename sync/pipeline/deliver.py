@@ -69,7 +69,7 @@ class Delivery:
         self._run = run
         self._rejects = rejects
         self._reject_reasons = source.reject_reasons
-        self._key_is_int = key_type(source, run.table.key) == "Int"
+        self._key_is_int = key_type(source, run.table.key_name) == "Int"
         self._table = table or run.name
         self._max_bytes = run.settings.batch.bytes
         self._suspects = Suspects()
@@ -100,7 +100,7 @@ class Delivery:
         """
         if not self._suspects.rejects:
             return
-        if self._probe is not None and self._run.table.key is not None:
+        if self._probe is not None and self._run.table.key_name is not None:
             self._run.lease.check()
             self._write(batches.of([self._probe]), upsert=True)
         elif self._new_suspects():
@@ -225,7 +225,7 @@ class Delivery:
 
         Rows that are there count as uploaded.
         """
-        if self._run.table.key is None:
+        if self._run.table.key_name is None:
             raise Unavailable(
                 f"{self._table}: the outcome of an insert is unknown, and without a key nothing "
                 "can be looked up"

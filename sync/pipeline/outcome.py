@@ -80,8 +80,7 @@ def names_of(table: TableSettings) -> frozenset[str]:
     names = [table.name, *(table.columns or {})]
     if table.cursor:
         names.append(table.cursor.column)
-    if table.key:
-        names.append(table.key)
+    names += table.key_columns
     return frozenset(names)
 
 

@@ -40,10 +40,12 @@ class Refresh:
     """Why the whole keep range is read, and by what a later run recognises that it may resume.
 
     token None: the range was given by the request, and is not resumed.
+    rekeyed: the configuration identifies rows in another way than before.
     """
 
     reason: str
     token: str | None = None
+    rekeyed: bool = False
 
 
 def make_plan(run: TableRun, situation: Situation) -> Plan:
@@ -52,7 +54,7 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
     Raises SchemaMismatch with every difference, ActionRequired, Unavailable.
     """
     source = run.source.describe(run.table, prune=not run.request.everything)
-    refresh = _refresh(run, situation, definition.definition(run.table, source.columns))
+    refresh = _refresh(run, situation, definition.definition(run.table, source))
     if refresh:
         source = source.whole()
     changes = needed_changes(run, source.columns, situation.schema)
@@ -79,6 +81,7 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
         refresh=refresh.reason if refresh else None,
         resume_token=refresh.token if refresh else None,
         open_rejects=situation.known.open_rejects,
+        rekeyed=refresh.rekeyed if refresh else False,
     )
     _check_not_empty(run, plan)
     return _with_verification(run, situation, plan)
@@ -106,7 +109,8 @@ def _refresh(run: TableRun, situation: Situation, current: str) -> Refresh | Non
     if not changed:
         return None
     reason = f"the configuration changed: {', '.join(changed)}"
-    return Refresh(reason, definition.token("definition", current))
+    is_rekeyed = definition.is_rekeyed(known, current)
+    return Refresh(reason, definition.token("definition", current), is_rekeyed)
 
 
 def _window(
@@ -208,7 +212,7 @@ def report_plan(run: TableRun, plan: Plan) -> None:
 
 def _warn(run: TableRun, plan: Plan) -> None:
     if plan.keyless:
-        run.warn("rows_without_key", f"{plan.keyless} rows have no {run.key}, the key")
+        run.warn("rows_without_key", _without_key(run, plan.keyless))
     if plan.cursorless:
         run.warn("rows_without_cursor", f"{plan.cursorless} rows have no cursor and are not loaded")
     if not plan.rows and not plan.target_rows:
@@ -223,9 +227,17 @@ def _warn(run: TableRun, plan: Plan) -> None:
         run.warn(
             "keys_collapsed",
             f"{plan.rows} rows of the source have only {latest} keys; {folded} rows "
-            f"({folded / plan.rows:.0%}) are folded into others of the same {run.key}. "
+            f"({folded / plan.rows:.0%}) are folded into others of the same "
+            f"{' and '.join(run.table.key_parts)}. "
             "Is it the right `key`?",
         )
+
+
+def _without_key(run: TableRun, rows: int) -> str:
+    *first, last = run.table.key_parts
+    if not first:
+        return f"{rows} rows have no {last}, the key"
+    return f"{rows} rows have no value in {', '.join(first)} or {last}, which make the key"
 
 
 def estimate(run: TableRun, plan: Plan) -> None:

@@ -109,7 +109,7 @@ class RejectBook:
         """Key and cursor, by which a row is recognised again."""
         table = self._run.table
         cursor = row.values.get(self._run.cursor) if table.cursor else None
-        return RowId(row.key(table.key), cursor)
+        return RowId(row.key(table.key_name), cursor)
 
     def _known_reject(self, row_id: RowId) -> OpenReject | None:
         """The open reject of an earlier run. A row without a key cannot be recognised."""

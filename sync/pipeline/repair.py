@@ -99,9 +99,10 @@ class Repairer:
     def delete_extra(self, plan: Plan) -> int:
         """Delete what the repairs found beside the source's rows. Returns how many rows.
 
-        A key that has another row in the window was moved: its old row counts as repaired. A key
-        whose rows all come after the window keeps its row until the next run replaces it. What is
-        left is gone from the source, and the guard is asked before the first delete.
+        A key that has another row in the window was moved: its old row counts as repaired. So does
+        every row under a key that was made in another way. A key whose rows all come after the
+        window keeps its row until the next run replaces it. What is left is gone from the source,
+        and the guard is asked before the first delete.
         Raises DeleteRefused.
         """
         extra, self._extra = self._extra, []
@@ -113,13 +114,14 @@ class Repairer:
         found = self._run.source.keys_since(whole, window, keys)
         deleted = []
         gone = moved = 0
+        is_moved = found.keys() | (set(keys) if plan.rekeyed else set())
         for part, index in extra:
             for key, cursors in index.items():
                 if found.get(key) is False:
                     self._kept += [(key, cursor) for cursor in cursors]
                     continue
                 deleted.append((part, key))
-                if key in found:
+                if key in is_moved:
                     moved += len(cursors)
                 else:
                     gone += len(cursors)

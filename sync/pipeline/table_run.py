@@ -70,8 +70,8 @@ class TableRun:
     @property
     def key(self) -> str:
         """The column that identifies a row. A table with a cursor always has one."""
-        assert self.table.key
-        return self.table.key
+        assert self.table.key_name
+        return self.table.key_name
 
     @property
     def cursor(self) -> str:

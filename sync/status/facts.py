@@ -220,8 +220,7 @@ def _describe_rejects(rows: Iterable[Row], names: frozenset[str]) -> list[Facts]
 def _known_names(table: TableSettings) -> frozenset[str]:
     """The names of tables and columns that the configuration mentions. A reason may show them."""
     names = [table.name, *(table.columns or {})]
-    if table.key:
-        names.append(table.key)
+    names += table.key_columns
     if table.cursor:
         names.append(table.cursor.column)
     for evaluation in table.evaluate:

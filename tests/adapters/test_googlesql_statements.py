@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from sync.bigquery.columns import KEY_TYPES, columns
-from sync.bigquery.queries import batches
+from sync.bigquery.queries import batches, keys_since
 from sync.bigquery.table import BigQueryTable
-from sync.bigquery.types import DEFAULTS, Field, is_convertible
+from sync.bigquery.types import DEFAULTS, KEY_PART_TYPES, Field, is_convertible
 from sync.config.settings import ColumnType
 from sync.ledger.definitions import PARTITIONED_BY
 from sync.ledger.definitions import columns as ledger_columns
 from sync.model.sql import Parameter, ParameterType
-from tests.sources import CURSORS, DAILY, LEDGER_STATEMENTS, LIMITS, TABLES, queries, settings
+from tests.sources import (
+    CURSORS,
+    DAILY,
+    LEDGER_STATEMENTS,
+    LIMITS,
+    SPAN,
+    TABLES,
+    queries,
+    settings,
+)
 
 if TYPE_CHECKING:
     from tests.googlesql import Columns, GoogleSql
@@ -25,6 +34,7 @@ SQL_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 NESTED = "ARRAY<STRUCT<key STRING, value STRUCT<string_value STRING, int_value INT64>>>"
 RESULTS = {
     "histogram": ["INT64"] * 6,
+    "keys since": ["STRING", "BOOL"],
     "batches": ["INT64", "INT64", "INT64", "STRING"],
     "batches of a part": ["INT64", "INT64", "INT64", "STRING"],
     "everything": ["INT64", "INT64", "INT64", "STRING"],
@@ -57,7 +67,8 @@ def sql_type(field: Field) -> str:
 def check(googlesql: GoogleSql, table: BigQueryTable, source: Columns) -> None:
     """All queries of a table are accepted, and give what the source reads from them."""
     tables = {PATH: source, "shop.pages": source, DAILY: source}
-    for name, query in queries(table).items():
+    every_query = {**queries(table), "keys since": keys_since(table, SPAN, ["a", "b"])}
+    for name, query in every_query.items():
         if (query.text, repr(source)) in ACCEPTED:
             continue
         found = googlesql.prepare(query.text, tables, query.parameters)
@@ -138,6 +149,18 @@ def test_every_key(googlesql: GoogleSql, kind: str, aito_type: str) -> None:
         table, table.source, Field("sync_cursor", "DATE"), sql_columns=columns(table, [field])
     )
     check(googlesql, described, {"id": sql_type(field), "ts": "DATE"})
+
+
+def test_a_key_of_every_type(googlesql: GoogleSql) -> None:
+    """A key of several columns, one of each type that may be a part of it."""
+    parts = [Field(f"c{number}", kind) for number, kind in enumerate(KEY_PART_TYPES)]
+    asked: dict[str, object] = {part.name: {} for part in parts}
+    table = settings(key=[part.name for part in parts], key_column="row", columns=asked)
+    described = BigQueryTable(
+        table, table.source, Field("sync_cursor", "DATE"), sql_columns=columns(table, parts)
+    )
+    source = {part.name: sql_type(part) for part in parts} | {"ts": "DATE"}
+    check(googlesql, described, source)
 
 
 def test_geography(googlesql: GoogleSql) -> None:

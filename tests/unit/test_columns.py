@@ -78,6 +78,36 @@ def test_default_types(kind: str, aito_type: str) -> None:
     assert made(Field("x", kind, repeated=True, fields=inner)).column.type == array
 
 
+def test_a_key_of_several_columns() -> None:
+    """One String column is made of them. A part that is NULL is a fault that names the part."""
+    fields = [Field("order_id", "STRING"), Field("Line", "INTEGER"), Field("v", "FLOAT")]
+    found = {each.name: each for each in columns_of(settings(key=["order_id", "line"]), fields)}
+    assert list(found) == ["order_id", "Line", "v", "sync_key", "at"]
+    assert found["sync_key"].column == Column("sync_key", "String", nullable=False)
+    assert [found[name].column.nullable for name in ("order_id", "Line", "v")] == [
+        False,
+        False,
+        True,
+    ]
+    assert [fault.reason for fault in found["order_id"].faults] == [
+        "order_id: NULL in a column that is not nullable"
+    ]
+
+
+def test_parts_that_make_no_key() -> None:
+    """A part without a stable text is refused with what would be right."""
+    fields = [
+        *(Field("price", "FLOAT"), Field("tags", "STRING", True), Field("line", "INTEGER")),
+        Field("SYNC_KEY", "STRING"),
+    ]
+    told = refusal(*fields, key=["price", "tags", "lines"])
+    assert "price: a column of type FLOAT cannot be a part of the key" in told
+    assert "tags: a column of type ARRAY<STRING> cannot be a part of the key" in told
+    assert "lines: the key is not a column of the source; it has price, tags, line" in told
+    assert "sync_key: the source has a column of this name" in told
+    assert "give key_column another name" in told
+
+
 def test_geography_is_text() -> None:
     """As WKT, alone, in arrays and inside a STRUCT.
 

@@ -255,6 +255,25 @@ def test_defaults() -> None:
     assert table.evaluate[0].cases == 500
 
 
+def test_the_example_is_valid() -> None:
+    """The example in the repository can be loaded as it is."""
+    assert [table.name for table in config.load(ROOT / "sync.yaml").tables] == [
+        "aito_segment_user",
+        "aito_segment_web",
+    ]
+
+
+def test_the_columns_of_a_key() -> None:
+    """Their names are those of `columns`, whatever their case in `key`."""
+    single = only_table(in_table(key="ID", columns="{Id: , a: }"))
+    assert (single.key_name, single.key_parts, single.key_columns) == ("Id", ("Id",), ("Id",))
+    several = only_table(in_table(key="[ID, line]", key_column="row", columns="{id: , Line: }"))
+    assert (several.key_name, several.key_parts) == ("row", ("id", "Line"))
+    assert several.key_columns == ("id", "Line", "row")
+    keyless = only_table(in_table(key=None, cursor=None, mode="replace"))
+    assert (keyless.key_name, keyless.key_columns) == (None, ())
+
+
 def test_settings_are_frozen() -> None:
     """Nobody changes the settings after they were read."""
     settings = config.parse(in_file())
@@ -263,6 +282,18 @@ def test_settings_are_frozen() -> None:
 
 
 ACCEPTED = {
+    "key in another case": in_table(key="Id", columns="{id: , a: }"),
+    "key of several columns": in_table(key="[id, Line]", columns="{id: , line: {type: Text}}"),
+    "key in a list": in_table(key="[id]", columns="{id: }"),
+    "link to the column of a composite key": in_file(
+        tables="""
+  - {name: lines, source: a.b, mode: replace, key: [o, l], columns: {o: , l: }}
+  - name: returns
+    source: a.c
+    mode: replace
+    columns: {line: {sql: "CONCAT(o, '|', l)", link: lines.sync_key}}
+"""
+    ),
     "shared URL": in_file(aito="{url: 'https://shared.aito.ai/db/my-db'}"),
     "http on loopback": in_file(aito="{url: 'http://127.0.0.1:9005'}"),
     "http on IPv6 loopback": in_file(aito="{url: 'http://[::1]:9005'}"),
@@ -786,8 +817,56 @@ BROKEN = [
     Broken("no columns", columns("{}"), ("tables[0].columns", "must not be empty")),
     Broken(
         "key not declared",
-        columns("{Id: , a: }"),
-        ("tables[0].key", "'id' is not one of", "did you mean 'Id'?"),
+        columns("{idd: , a: }"),
+        ("tables[0].key", "'id' is not one of", "did you mean 'idd'?"),
+    ),
+    Broken(
+        "part of the key not declared",
+        in_table(key="[id, line]", columns="{id: , lines: }"),
+        ("tables[0].key", "'line' is not one of", "did you mean 'lines'?"),
+    ),
+    Broken(
+        "part of the key that may be absent",
+        in_table(key="[id, line]", columns="{id: , line: {nullable: true}}"),
+        ("tables[0].columns.line.nullable", "a row without it has no identity"),
+    ),
+    Broken("key without columns", in_table(key="[]"), ("tables[0].key", "[order_id, line]")),
+    Broken("number as key", in_table(key="5"), ("tables[0].key", "a list of columns")),
+    Broken("number in the key", in_table(key="[id, 5]"), ("tables[0].key", "each of them text")),
+    Broken(
+        "space in a part of the key",
+        in_table(key="[id, the line]"),
+        ("tables[0].key", "'the line'", "white space"),
+    ),
+    Broken(
+        "part of the key twice",
+        in_table(key="[id, ID]"),
+        ("tables[0].key", "'ID' twice", "without case"),
+    ),
+    Broken(
+        "key_column of a single key",
+        in_table(key_column="row"),
+        ("tables[0].key_column", "for a key of several columns"),
+    ),
+    Broken(
+        "key_column that is a column",
+        in_table(key="[a, b]", key_column="Row", columns="{a: , b: , row: }"),
+        ("tables[0].columns.row", "made of a and b", "another name"),
+    ),
+    Broken(
+        "key_column that is a part",
+        in_table(key="[a, b]", key_column="A"),
+        ("tables[0].key_column", "a part of the key"),
+    ),
+    Broken(
+        "key_column that holds the cursor",
+        in_table(key="[a, b]", key_column="u", cursor="{source: at, column: U}"),
+        ("tables[0].cursor.column", "this one is the key"),
+    ),
+    Broken(
+        "cursor as a part of the key",
+        in_table(key="[a, U]", cursor="{source: at, column: u}"),
+        ("tables[0].cursor.column", "a part of the key", "another name"),
     ),
     Broken(
         "Text key",
@@ -853,6 +932,20 @@ BROKEN = [
         "circle behind a table",
         linked(("x", "a.id"), ("a", "b.id"), ("b", "a.id")),
         ("circle (a → b → a)",),
+    ),
+    Broken(
+        "link to a composite key",
+        in_file(
+            tables="""
+  - {name: lines, source: a.b, mode: replace, key: [o, l], columns: {o: , l: }}
+  - {name: returns, source: a.c, mode: replace, columns: {line: {link: lines.sync_key}}}
+"""
+        ),
+        (
+            "tables[1].columns.line.link",
+            "lines.sync_key is made of o and l",
+            "CONCAT(CAST(o AS STRING), '|', CAST(l AS STRING))",
+        ),
     ),
     # evaluations
     Broken(
