@@ -63,7 +63,7 @@ def described(
 ) -> BigQueryTable:
     """A source whose cursor has the type `kind`."""
     table = settings(**more)
-    fields = [Field(name, "STRING") for name in table.columns or table.key_parts]
+    fields = [Field(name, "STRING") for name in table.named or table.key_parts]
     return BigQueryTable(
         table, table.source, Field("sync_cursor", kind), parts, prune, columns(table, fields)
     )
@@ -119,6 +119,8 @@ def every_table() -> Iterator[tuple[str, BigQueryTable]]:
         daily = described("INTEGER", source=DAILY, intraday=intraday, cursor=clock, columns=PSEUDO)
         yield f"daily tables, {intraday}", dataclasses.replace(daily, read_at=END)
     yield "query", described(query=COMMENTED)
+    star = {"*": {"except": ["note"]}, "id": {}, "page": {"sql": "LOWER(`from`)"}}
+    yield "all columns", described(columns=star)
     yield "no columns named", described(columns=None)
     yield "key of several columns", described(key=["ID", "from"])
 

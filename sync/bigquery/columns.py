@@ -69,7 +69,7 @@ def columns(table: TableSettings, fields: Sequence[Field]) -> tuple[SqlColumn, .
     Raises SchemaMismatch with every column that cannot be synced.
     """
     cursor = table.cursor.column if table.cursor else None
-    settings = table.columns or {}
+    settings = table.named
     if not table.has_composite_key:
         fields = [_with_name_of_key(field, table.key_name) for field in fields]
     made: list[SqlColumn] = []
@@ -99,7 +99,7 @@ def is_same_name(name: str, other: str) -> bool:
 
 def check_names(table: TableSettings) -> None:
     """Raises SchemaMismatch when BigQuery would take two columns of a table for one."""
-    names = list(table.columns or {})
+    names = list(table.named)
     if table.cursor and table.cursor.column not in names:
         names.append(table.cursor.column)
     first: dict[str, str] = {}
@@ -125,7 +125,7 @@ def _table_problems(
     table: TableSettings, fields: Sequence[Field], made: Sequence[SqlColumn]
 ) -> Iterator[str]:
     yield from _key_problems(table, fields)
-    if table.cursor and table.columns is None:
+    if table.cursor and table.takes_all:
         yield from _hidden_by_cursor(table.cursor.column, fields)
     for each in made:
         if each.name == table.key_name and each.column.type not in KEY_TYPES:

@@ -49,7 +49,7 @@ def _from(table: BigQueryTable) -> str:
 
 def _expression(table: BigQueryTable, name: str) -> str:
     """SQL of a column's source value."""
-    settings = (table.settings.columns or {}).get(name)
+    settings = table.settings.named.get(name)
     if settings and settings.sql:
         return f"(\n{settings.sql}\n)"
     return quoted(name)
@@ -82,16 +82,20 @@ def _where(table: BigQueryTable, predicates: Predicates) -> str:
 # -- shape
 
 
-def declared(table: TableSettings) -> list[str]:
-    """The columns that the configuration names, without the cursor's."""
+def listed(table: TableSettings) -> list[str]:
+    """The columns that a query must list, without the cursor's.
+
+    Where all source columns are taken, only those that are made by SQL are listed beside them.
+    """
     cursor = table.cursor.column if table.cursor else None
-    return [name for name in table.columns or {} if name != cursor]
+    named = table.named.items()
+    return [name for name, made in named if name != cursor and (made.sql or not table.takes_all)]
 
 
 def shape(table: BigQueryTable) -> Query:
     """A query whose result columns are the table's columns and the cursor, as `sync_cursor`.
 
-    The columns that the configuration names come first, in the order of `declared`. They have other
+    All source columns come first, where they are taken, then those of `listed`. These have other
     names here: BigQuery refuses some characters in a result's names that Aito allows.
     It is for a dry run only. It has the predicates that BigQuery may require: the cursor may be the
     partition column of a table behind a view.
@@ -99,11 +103,14 @@ def shape(table: BigQueryTable) -> Query:
     predicates = partition_since(table, BEGINNING)
     if table.settings.cursor:
         predicates += cursor_is_not_null(table)
-    if table.settings.columns is None:
-        select = _everything(table, predicates)
-    else:
-        select = _declared_columns(table, predicates)
-    return Query(f"{select} LIMIT 0", predicates.parameters)
+    select = ["*"] if table.settings.takes_all else []
+    for place, name in enumerate(listed(table.settings)):
+        select.append(f"{_expression(table, name)} AS sync_column_{place}")
+    if table.settings.cursor:
+        select.append(f"{cursor_column(table)} AS sync_cursor")
+    where = _where(table, predicates)
+    text = f"SELECT {', '.join(select)} {_from(table)} {where} LIMIT 0"
+    return Query(text, predicates.parameters)
 
 
 def first_row(table: BigQueryTable) -> Query:
@@ -114,21 +121,6 @@ def first_row(table: BigQueryTable) -> Query:
     return Query(
         f"SELECT 1 {_from(table)} {_where(table, predicates)} LIMIT 1", predicates.parameters
     )
-
-
-def _everything(table: BigQueryTable, predicates: Predicates) -> str:
-    cursor = f", {cursor_column(table)} AS sync_cursor" if table.settings.cursor else ""
-    return f"SELECT *{cursor} {_from(table)} {_where(table, predicates)}"
-
-
-def _declared_columns(table: BigQueryTable, predicates: Predicates) -> str:
-    columns = [
-        f"{_expression(table, name)} AS sync_column_{place}"
-        for place, name in enumerate(declared(table.settings))
-    ]
-    if table.settings.cursor:
-        columns.append(f"{cursor_column(table)} AS sync_cursor")
-    return f"SELECT {', '.join(columns)} {_from(table)} {_where(table, predicates)}"
 
 
 # -- histogram

@@ -19,6 +19,7 @@ from sync.bigquery.table import BigQueryTable, Partitioning
 from sync.bigquery.types import CURSOR_TYPES, Field, quoted
 from sync.bigquery.wire import trim_heap
 from sync.config import BatchSettings, CursorSettings, TableSettings
+from sync.config.problems import close, suggest
 from sync.model.batches import Batch
 from sync.model.ports import SourceTable
 from sync.model.sql import Query
@@ -120,7 +121,7 @@ class BigQuerySource:
         A dry run reports such a column under a name that no query can use. A column may also be
         called so, thus a dry run with these names decides.
         """
-        unnamed = _unnamed(fields) if table.settings.columns is None else _unnamed_members(fields)
+        unnamed = _unnamed(fields) if table.settings.takes_all else _unnamed_members(fields)
         if not unnamed:
             return
         try:
@@ -235,13 +236,54 @@ def _own(source: SourceTable) -> BigQueryTable:
 
 def _named(table: TableSettings, fields: Sequence[Field], required: set[str]) -> Iterator[Field]:
     """The fields under their Aito names. A dry run does not say which columns are REQUIRED."""
-    names = [field.name for field in fields]
-    if table.columns is not None:
-        names = queries.declared(table)
-    for field, name in zip(fields, names, strict=True):
-        settings = (table.columns or {}).get(name)
-        is_source_column = settings is None or settings.sql is None
+    names = queries.listed(table)
+    first = len(fields) - len(names)
+    yield from _of_star(table, fields[:first], required)
+    for field, name in zip(fields[first:], names, strict=True):
+        is_source_column = table.named[name].sql is None
         yield replace(field, name=name, required=is_source_column and name.lower() in required)
+
+
+def _of_star(table: TableSettings, fields: Sequence[Field], required: set[str]) -> Iterator[Field]:
+    """All source columns less those that are left out or made by SQL.
+
+    Raises SchemaMismatch when the configuration names a column that the source lacks.
+    """
+    _check_star(table, [field.name for field in fields])
+    left_out = {name.lower() for name in table.left_out}
+    named = {name.lower(): name for name in table.named}
+    for field in fields:
+        key = field.name.lower()
+        name = named.get(key, field.name)
+        is_made = name in table.named and table.named[name].sql is not None
+        if key not in left_out and not is_made:
+            yield replace(field, name=name, required=key in required)
+
+
+def _check_star(table: TableSettings, names: Sequence[str]) -> None:
+    """Raises SchemaMismatch for columns that the source lacks.
+
+    One that is left out may be gone from the source, unless its name is almost another one's.
+    """
+    if not table.takes_all:
+        return
+    known = {name.lower() for name in names}
+    settled = {name.lower() for name in (*table.named, *table.left_out)}
+    others = [name for name in names if name.lower() not in settled]
+    cursor = table.cursor.column if table.cursor else None
+    problems = [
+        f"{name}: not a column of the source; {suggest(name, others)}"
+        for name, made in table.named.items()
+        if made.sql is None and name != cursor and name.lower() not in known
+    ]
+    problems += [
+        f"except {name}: not a column of the source; {suggest(name, others)}"
+        for name in table.left_out
+        if name.lower() not in known and close(name, others)
+    ]
+    if problems:
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        raise SchemaMismatch(f"{table.name}: `columns` and the source differ:\n{lines}")
 
 
 def _unnamed(fields: Sequence[Field]) -> list[str]:

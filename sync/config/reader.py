@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from sync.base.errors import ConfigError
@@ -201,7 +202,7 @@ def _message(detail: ErrorDetails, place: Place) -> str:
     limits = {name: _number(limit) for name, limit in detail.get("ctx", {}).items()}
     text = MESSAGES[kind].format(**limits)
     if kind == "missing":
-        field = _model(place).model_fields.get(str(place[-1]))
+        field = _keys(place).get(str(place[-1]))
         return f"{text}: {field.description}" if field else text
     if kind.endswith("_type"):
         return f"{text}{_instead(detail)}"
@@ -233,7 +234,7 @@ def _unknown_key(place: Place) -> str:
             "unknown key; keys and passwords do not belong in this file: name the secret in"
             " aito.api_key_secret"
         )
-    return f"unknown key {quote(word)}; {suggest(word, _model(place).model_fields)}"
+    return f"unknown key {quote(word)}; {suggest(word, _keys(place))}"
 
 
 def _looks_secret(word: str) -> bool:
@@ -245,7 +246,13 @@ def _probable_key(place: Place) -> str | None:
     word = str(place[-1])
     if _looks_secret(word):
         return None
-    return close(word, _model(place).model_fields)
+    return close(word, _keys(place))
+
+
+def _keys(place: Place) -> dict[str, FieldInfo]:
+    """The keys that the mapping at a place may hold."""
+    fields = _model(place).model_fields
+    return {field.alias or name: field for name, field in fields.items()}
 
 
 def _model(place: Place) -> type[BaseModel]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from sync.config.problems import Place, Problem, close, cut, quote, suggest
-from sync.config.settings import EvaluationSettings, Settings, TableSettings, spell_duration
+from sync.config.settings import STAR, EvaluationSettings, Settings, TableSettings, spell_duration
 
 # What a row can be found by: whole values that compare exactly. None: derived from the source.
 KEY_TYPES = {None, "String", "Int", "Long"}
@@ -122,16 +122,16 @@ def _keep_is_longer_than_lookback(table: TableSettings, at: Place) -> Findings:
 
 
 def _key_identifies(table: TableSettings, at: Place) -> Findings:
-    columns = table.columns
-    if columns is None:
+    columns = table.named
+    if table.columns is None:
         return
     at_key = (*at, "key")
     for name in table.key_parts:
         at_column = (*at, "columns", name)
-        if name not in columns:
+        if name not in columns and not table.takes_all:
             text = f"{quote(name)} is not one of the columns; {suggest(name, columns)}"
             yield Problem(at_key, text, (at_key, at_column))
-        elif columns[name].nullable:
+        elif name in columns and columns[name].nullable:
             text = "the key cannot be nullable: a row without it has no identity; leave it out"
             at_nullable = (*at_column, "nullable")
             yield Problem(at_nullable, text, (at_key, at_nullable))
@@ -141,7 +141,7 @@ def _key_identifies(table: TableSettings, at: Place) -> Findings:
 
 def _key_compares_exactly(table: TableSettings, at: Place) -> Findings:
     name = table.key_name or ""
-    column = (table.columns or {}).get(name)
+    column = table.named.get(name)
     if column is None or column.type in KEY_TYPES:
         return
     text = f"a {column.type} column cannot be the key; right would be String, Int or Long"
@@ -222,6 +222,21 @@ def _cursor_is_not_the_key(table: TableSettings, at: Place) -> Findings:
         yield Problem(at_cursor, text, (at_cursor, (*at, "key")))
 
 
+def _star_has_except_alone(table: TableSettings, at: Place) -> Findings:
+    for name, column in (table.columns or {}).items():
+        at_column = (*at, "columns", name)
+        if name != STAR and column.left_out:
+            here = (*at_column, "except")
+            text = "`except` goes with the column '*', which is all other source columns"
+            yield Problem(here, text, (here,))
+        if name == STAR and column.model_fields_set - {"left_out"}:
+            text = (
+                "'*' takes all other source columns as they are: it has `except` alone;"
+                " name a column to say more of it"
+            )
+            yield Problem(at_column, text, (at_column,))
+
+
 def _analyzers_are_for_text(table: TableSettings, at: Place) -> Findings:
     for name, column in (table.columns or {}).items():
         if column.analyzer is None or column.type == "Text":
@@ -243,6 +258,7 @@ TABLE_RULES: tuple[Callable[[TableSettings, Place], Findings], ...] = (
     _key_column_is_made,
     _cursor_has_its_column,
     _unit_or_zone,
+    _star_has_except_alone,
     _analyzers_are_for_text,
 )
 
@@ -289,9 +305,9 @@ def _column_exists(settings: Settings, table: str, column: str, here: Place) -> 
 
 def _known_columns(table: TableSettings) -> list[str]:
     """The names of the columns. Empty when the file does not declare them."""
-    if table.columns is None:
+    if table.takes_all:
         return []
-    names = list(table.columns)
+    names = list(table.named)
     if table.has_composite_key:
         names.append(table.key_column)
     if table.cursor and table.cursor.column not in names:

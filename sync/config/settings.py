@@ -47,6 +47,7 @@ LEDGER = rf"^(?:{PROJECT}\.)?{DATASET}$"
 SOURCE = rf"^(?:{PROJECT}\.)?{DATASET}\.{TABLE}\*?$"
 SOURCE_COLUMN = r"""[^!"$()*,./;?@\[\\\]^`{}~\x00-\x1f\x7f]+"""
 # What Aito takes, less what would need escaping somewhere.
+STAR = "*"  # in `columns`: all source columns that are not named
 NAME = r"""[^/".$\s`\\\x00-\x1f\x7f-\x9f]+"""
 PATH_PART = r"[^/\s]+"
 IDENTIFIER = r"[A-Za-z0-9_-]{1,255}"
@@ -199,6 +200,11 @@ def _key(value: object) -> str | tuple[str, ...]:
             raise ValueError(f"has {quote(name)} twice; BigQuery compares names without case")
         first[name.lower()] = name
     return several if len(several) > 1 else several[0]
+
+
+def _tuple_of_list(value: object) -> object:
+    """A list of JSON. Strict validation takes one only where it reads the JSON itself."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _test(value: object) -> object:
@@ -400,6 +406,14 @@ class ColumnSettings(Frozen):
     nullable: bool | None = Field(
         default=None, description="whether the value may be absent; default derived from the source"
     )
+    left_out: Annotated[
+        tuple[SourceColumn, ...],
+        BeforeValidator(_tuple_of_list, json_schema_input_type=tuple[SourceColumn, ...]),
+    ] = Field(
+        default=(),
+        alias="except",
+        description="of the column '*', which is all other source columns: those to leave out",
+    )
 
 
 def _empty_if_null(value: object) -> object:
@@ -545,7 +559,10 @@ class TableSettings(Frozen):
         | None
     ) = Field(
         default=None,
-        description="Aito column: how it is made; left out: every source column under its own name",
+        description=(
+            "Aito column: how it is made; '*' adds all other source columns, less its `except`;"
+            " left out: every source column under its own name"
+        ),
     )
     lookback: Duration = Field(
         default=3_600,
@@ -572,11 +589,27 @@ class TableSettings(Frozen):
         return self.source is not None and self.source.endswith("*")
 
     @property
+    def named(self) -> dict[str, ColumnSettings]:
+        """The columns that the configuration names."""
+        return {name: made for name, made in (self.columns or {}).items() if name != STAR}
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether source columns that the configuration does not name are columns, too."""
+        return self.columns is None or STAR in self.columns
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The source columns that `*` leaves out."""
+        star = (self.columns or {}).get(STAR)
+        return star.left_out if star else ()
+
+    @property
     def key_parts(self) -> tuple[str, ...]:
         """The columns that the key is made of, as `columns` spells them. Empty without a key."""
         names = self.key or ()
         several = (names,) if isinstance(names, str) else names
-        declared = {name.lower(): name for name in self.columns or {}}
+        declared = {name.lower(): name for name in self.named}
         return tuple(declared.get(name.lower(), name) for name in several)
 
     @property
@@ -600,7 +633,7 @@ class TableSettings(Frozen):
     def links(self) -> dict[str, tuple[str, str]]:
         """Column -> the table and column it points to."""
         found: dict[str, tuple[str, str]] = {}
-        for name, column in (self.columns or {}).items():
+        for name, column in self.named.items():
             if column.link:
                 table, _, target = column.link.partition(".")
                 found[name] = (table, target)

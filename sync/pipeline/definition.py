@@ -15,7 +15,7 @@ _KEEP = "keep"
 
 def definition(table: TableSettings, source: SourceTable) -> str:
     """The fingerprint of a table. source: as it was described."""
-    expressions = {name: column.sql for name, column in (table.columns or {}).items()}
+    expressions = {name: column.sql for name, column in table.named.items()}
     meaning = sorted(
         f"{c.name} {c.type} {c.link} {c.analyzer} {expressions.get(c.name)}" for c in source.columns
     )

@@ -77,7 +77,7 @@ def _reject_counts(table: TableSettings, progress: Progress) -> list[RejectCount
 
 def names_of(table: TableSettings) -> frozenset[str]:
     """The names of a table and its columns that the configuration mentions."""
-    names = [table.name, *(table.columns or {})]
+    names = [table.name, *table.named]
     if table.cursor:
         names.append(table.cursor.column)
     names += table.key_columns

@@ -219,7 +219,7 @@ def _describe_rejects(rows: Iterable[Row], names: frozenset[str]) -> list[Facts]
 
 def _known_names(table: TableSettings) -> frozenset[str]:
     """The names of tables and columns that the configuration mentions. A reason may show them."""
-    names = [table.name, *(table.columns or {})]
+    names = [table.name, *table.named]
     names += table.key_columns
     if table.cursor:
         names.append(table.cursor.column)

@@ -216,6 +216,15 @@ def test_a_cursor_must_be_a_time(shop: Shop) -> None:
         shop.describe(cursor={"source": "id", "column": "at"})
 
 
+def test_all_columns_and_some_named(shop: Shop) -> None:
+    """Names are compared without case; a named column stands in its place under its new name."""
+    shop.load(ROWS)
+    columns = {"*": {"except": ["TS"]}, "N": {"type": "Long"}, "twice": {"sql": "n * 2"}}
+    table = shop.describe(columns=columns)
+    found = [(column.name, column.type) for column in table.columns]
+    assert found == [("id", "String"), ("N", "Long"), ("twice", "Int"), ("at", "Int")]
+
+
 def test_a_failure_shows_no_value(shop: Shop) -> None:
     """A query that fails while it runs may quote a row: the message does not."""
     shop.load(ROWS)

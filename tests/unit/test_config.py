@@ -308,6 +308,8 @@ ACCEPTED = {
     "comment before SELECT": in_table(source=None, query='"-- pages; all of them\\n(SELECT 1)"'),
     "comment after the semicolon": in_table(source=None, query='"SELECT 1; -- the end;\\n"'),
     "pipe syntax": in_table(source=None, query='"FROM d.t |> WHERE a > 1 |> SELECT a"'),
+    "all columns": in_table(columns="{'*': }"),
+    "all columns, less some": in_table(columns="{'*': {except: [raw]}, a: {type: Text}}"),
     "a table a day": in_table(source="'my-project.analytics_1.events_*'", intraday="true"),
     "no lookback": in_table(lookback="0s"),
     "cursor column declared": in_table(columns="{id: , at_unix: {type: Int}}"),
@@ -641,6 +643,21 @@ BROKEN = [
         "intraday of one table",
         in_table(intraday="true"),
         ("tables[0].intraday", "such as `dataset.events_*`"),
+    ),
+    Broken(
+        "except of one column",
+        in_table(columns="{id: {except: [a]}}"),
+        ("tables[0].columns.id.except", "goes with the column '*'"),
+    ),
+    Broken(
+        "more of a star",
+        in_table(columns="{id: , '*': {type: Text}}"),
+        ("tables[0].columns.*", "it has `except` alone"),
+    ),
+    Broken(
+        "misspelt except",
+        in_table(columns="{id: , '*': {exept: [a]}}"),
+        ("unknown key 'exept'; did you mean 'except'?",),
     ),
     # numbers
     Broken(
