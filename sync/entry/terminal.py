@@ -66,7 +66,9 @@ class Progress:
 def summary(report: RunReport, command: str) -> str:
     """What a run did, a line for each table."""
     head = f"{command}: {report.status} in {report.seconds:.1f} s (run {report.run_id})"
-    return "\n".join([head, *(line for table in report.tables for line in _table_lines(table))])
+    tables = [line for table in report.tables for line in _table_lines(table)]
+    warnings = [f"  warning: {warning.message}" for warning in report.warnings]
+    return "\n".join([head, *tables, *warnings])
 
 
 def _table_lines(table: TableReport) -> Iterable[str]:

@@ -11,7 +11,8 @@ class Checkpoint:
     """A table's state that outlives a run. Cursors are epoch seconds.
 
     definition: fingerprint of the configuration at the last complete refresh; None: not known.
-    action: what is being resumed: `sync` (a refresh) or `reconcile`; None: nothing.
+    action: what is being resumed: `sync` (a refresh) or `reconcile`; None: nothing. `removed`: the
+        table left the configuration, and that was reported.
     resume_token: fingerprint of the request and configuration that may resume.
     covered_until: end of the range that the resumed action has gone through.
     unsettled_since: start of the range in which a write with an unknown outcome may still be

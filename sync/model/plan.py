@@ -13,11 +13,15 @@ from sync.model.window import Slice, Window
 class Changes:
     """What has to be made in the target before rows can be sent."""
 
-    create: tuple[Column, ...] = ()  # all columns of a table that is missing
+    create: tuple[Column, ...] = ()  # all columns of a table that is missing or made anew
     add: tuple[Column, ...] = ()  # columns that the table lacks
+    remade: tuple[str, ...] = ()  # how an empty table differs, which is dropped before
 
     def sentences(self, table: str) -> list[str]:
         """The changes in words."""
+        if self.remade:
+            differences = "; ".join(self.remade)
+            return [f"table {table} is empty and made anew, as it differs: {differences}"]
         if self.create:
             return [f"table {table} with {len(self.create)} columns is made"]
         return [f"column {column.name} ({column.type}) is added" for column in self.add]
@@ -34,6 +38,7 @@ class Plan:
     the run ends. compare_keys: that comparison goes by keys, because counts may hide a difference.
     refresh: why the whole keep range is read; None: it is not. open_rejects: of earlier runs.
     rekeyed: the target holds rows under keys that were made in another way.
+    definition: fingerprint of what the rows are made of.
     """
 
     source: SourceTable
@@ -52,6 +57,7 @@ class Plan:
     resume_token: str | None = None
     open_rejects: int = 0
     rekeyed: bool = False
+    definition: str = ""
 
     @property
     def rows(self) -> int:

@@ -18,6 +18,7 @@ WarningCode = Literal[
     "refresh_pending",
     "not_incremental",
     "evaluation",
+    "table_removed",
 ]
 COUNTS = ("fetched", "uploaded", "skipped", "rejected", "repaired", "deleted", "purged")
 
@@ -106,11 +107,12 @@ class TableReport:
 
 @dataclass
 class RunReport:
-    """All tables of a run."""
+    """All tables of a run. warnings: what concerns none of them, such as a removed table."""
 
     run_id: str
     request: Request
     tables: list[TableReport]
+    warnings: list[TableWarning] = field(default_factory=list)
     seconds: float = 0.0
     aito_calls: int = 0
     continued: bool = False  # the rest was requested on the topic
@@ -153,6 +155,8 @@ class RunReport:
             "aito_calls": self.aito_calls,
             "tables": [table.to_json() for table in self.tables],
         }
+        if self.warnings:
+            body["warnings"] = [vars(each) for each in self.warnings]
         if self.error is not None:
             body["error"] = self.error
         return body

@@ -11,12 +11,12 @@ from sync.model.columns import TargetTable
 from sync.model.plan import Plan
 from sync.model.request import Request
 from sync.pipeline import checkpoints
-from sync.pipeline.definition import definition
+from sync.pipeline.definition import changes
 from sync.pipeline.load import Loaded, load
 from sync.pipeline.plan import Situation, estimate, make_plan, report_plan
 from sync.pipeline.prepare import check_parents, prepare, tables_to_come
 from sync.pipeline.reconcile import reconcile
-from sync.pipeline.swap import plan_swap, swap
+from sync.pipeline.swap import SwapPlan, plan_swap, swap
 from sync.pipeline.table_run import TableRun
 
 
@@ -25,11 +25,13 @@ class RunState:
     """What the tables of a run leave to each other. schema: of the target, as it is by now.
 
     known: what the ledger knew when the run began, of all tables that it has a state of.
+    made: the definitions of tables that the target did not have, by name.
     """
 
     schema: dict[str, TargetTable] = field(default_factory=dict)
     known: dict[str, KnownTable] = field(default_factory=dict)
     unfinished: frozenset[str] = frozenset()
+    made: dict[str, str] = field(default_factory=dict)
 
     def known_table(self, name: str) -> KnownTable:
         """What the ledger knew of a table."""
@@ -57,7 +59,7 @@ class Action:
 def sync_table(run: TableRun, state: RunState) -> None:
     """Load one table."""
     if run.table.mode == "replace":
-        swap(run, plan_swap(run, state.schema, state.known_table(run.name)), state.schema)
+        _swap(run, state)
         return
     _execute(run, state, load)
 
@@ -65,7 +67,7 @@ def sync_table(run: TableRun, state: RunState) -> None:
 def reconcile_table(run: TableRun, state: RunState) -> None:
     """Compare the whole keep range of one table, and repair. A swap compares everything."""
     if run.table.mode == "replace":
-        swap(run, plan_swap(run, state.schema, state.known_table(run.name)), state.schema)
+        _swap(run, state)
         return
     _execute(run, state, reconcile)
 
@@ -104,10 +106,26 @@ def action_of(request: Request) -> Action:
 def _plan_only(run: TableRun, state: RunState) -> Plan | None:
     """Plan a table. Returns None for a swap, whose rows are not compared."""
     if run.table.mode == "replace":
-        plan_swap(run, state.schema, state.known_table(run.name))
+        _plan_swap(run, state)
         return None
     plan = _plan(run, state)
     estimate(run, plan)
+    return plan
+
+
+def _swap(run: TableRun, state: RunState) -> None:
+    """Swap a table, and keep what its rows are made of."""
+    plan = _plan_swap(run, state)
+    swap(run, plan, state.schema)
+    before = state.known_table(run.name).checkpoint
+    after = replace(before, definition=plan.definition)
+    checkpoints.save(run.ledger, run.clock, before, after)
+
+
+def _plan_swap(run: TableRun, state: RunState) -> SwapPlan:
+    plan = plan_swap(run, state.schema, state.known_table(run.name))
+    if not plan.old_exists:
+        state.made[run.name] = plan.definition
     return plan
 
 
@@ -117,6 +135,8 @@ def _plan(run: TableRun, state: RunState) -> Plan:
     start = situation(run, state)
     plan = make_plan(run, start)
     report_plan(run, plan)
+    if plan.changes.create:
+        state.made[run.name] = plan.definition
     if plan.refresh is None and start.checkpoint.action == "sync":
         run.warn(
             "refresh_pending",
@@ -137,6 +157,10 @@ def _execute(
     plan = _plan(run, state)
     before = situation(run, state).checkpoint
     prepare(run, plan.changes, state.schema)
+    if plan.changes.create:
+        # Also for a run that fails: the next one may make an empty table anew.
+        made = replace(before, definition=plan.definition)
+        before = checkpoints.save(run.ledger, run.clock, before, made)
     ready = replace(plan, exists=True)
     loaded = Loaded()
     try:
@@ -167,9 +191,12 @@ def _completed(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) ->
     """The checkpoint after a step that ended ok."""
     after = _settled(before, plan, loaded, verified=run.progress.verified)
     refreshed = plan.resume_token is not None and run.request.action == "sync"
-    if before.definition is None or refreshed:
-        after = replace(after, definition=definition(run.table, plan.source))
-    if before.resume_token == plan.resume_token or refreshed:
+    known = before.definition
+    if known is None or refreshed or not changes(known, plan.definition):
+        # The same but for a shorter `keep`: when it is longer again, rows must be read again.
+        after = replace(after, definition=plan.definition)
+    resumed = before.resume_token is not None and before.resume_token == plan.resume_token
+    if resumed or refreshed:
         after = replace(after, action=None, resume_token=None, covered_until=None)
     return after
 

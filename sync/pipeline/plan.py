@@ -54,10 +54,12 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
     Raises SchemaMismatch with every difference, ActionRequired, Unavailable.
     """
     source = run.source.describe(run.table, prune=not run.request.everything)
-    refresh = _refresh(run, situation, definition.definition(run.table, source))
+    current = definition.definition(run.table, source)
+    refresh = _refresh(run, situation, current)
     if refresh:
         source = source.whole()
-    changes = needed_changes(run, source.columns, situation.schema)
+    made_here = situation.checkpoint.definition is not None
+    changes = needed_changes(run, source.columns, situation.schema, made_here=made_here)
     exists = not changes.create
     watermark, rows = _target_state(run, exists=exists)
     window = _window(run, refresh, situation.checkpoint, watermark)
@@ -81,7 +83,8 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
         refresh=refresh.reason if refresh else None,
         resume_token=refresh.token if refresh else None,
         open_rejects=situation.known.open_rejects,
-        rekeyed=refresh.rekeyed if refresh else False,
+        rekeyed=refresh is not None and refresh.rekeyed,
+        definition=current,
     )
     _check_not_empty(run, plan)
     return _with_verification(run, situation, plan)

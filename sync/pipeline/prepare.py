@@ -17,9 +17,13 @@ REMEDY = (
 )
 
 
-def needed_changes(run: TableRun, wanted: Sequence[Column], schema: TargetSchema) -> Changes:
+def needed_changes(
+    run: TableRun, wanted: Sequence[Column], schema: TargetSchema, *, made_here: bool
+) -> Changes:
     """What has to be made for these columns.
 
+    made_here: the sync has made the table. It is made anew when it differs and is empty, such as
+    after a first run that failed.
     Raises ActionRequired when the name is no table, SchemaMismatch with every difference.
     """
     held = schema.get(run.name)
@@ -32,11 +36,24 @@ def needed_changes(run: TableRun, wanted: Sequence[Column], schema: TargetSchema
         )
     addable = [_addable(run, column, held) for column in wanted]
     difference = run.target.compare(run.name, addable, held)
+    if difference.problems and made_here and _may_be_remade(run, schema):
+        return Changes(create=tuple(wanted), remade=difference.problems)
     if difference.problems:
         problems = "\n".join(f"  - {problem}" for problem in difference.problems)
         remedy = REMEDY.format(table=run.name)
         raise SchemaMismatch(f"{run.name}: Aito's table differs:\n{problems}\nRemedy: {remedy}.")
     return Changes(add=difference.missing)
+
+
+def _may_be_remade(run: TableRun, schema: TargetSchema) -> bool:
+    """Whether the table is empty, and no other table links to it: Aito would not drop it."""
+    linked = {
+        column.link.partition(".")[0]
+        for name, held in schema.items()
+        for column in held.columns.values()
+        if column.link and name != run.name
+    }
+    return run.name not in linked and run.target.count(run.name) == 0
 
 
 def _addable(run: TableRun, column: Column, held: TargetTable) -> Column:
@@ -70,6 +87,8 @@ def check_parents(run: TableRun, schema: TargetSchema, planned: frozenset[str]) 
 
 def prepare(run: TableRun, changes: Changes, schema: dict[str, TargetTable]) -> None:
     """Make the changes in the target, and enter them into `schema`."""
+    if changes.remade:
+        _drop_empty(run)
     if changes.create:
         run.lease.check()
         run.target.create(run.name, changes.create)
@@ -79,6 +98,18 @@ def prepare(run: TableRun, changes: Changes, schema: dict[str, TargetTable]) -> 
         run.target.add_column(run.name, column)
         held = schema[run.name].columns
         schema[run.name] = TargetTable({**held, column.name: column})
+
+
+def _drop_empty(run: TableRun) -> None:
+    """Drop a table that was empty when the plan was made. Raises ActionRequired if it is not."""
+    rows = run.target.count(run.name)
+    if rows:
+        raise ActionRequired(
+            f"{run.name}: Aito's table was empty and differed, and now it holds {rows} rows: does "
+            "anything else write to it?"
+        )
+    run.lease.check()
+    run.target.drop(run.name)
 
 
 def made_of(columns: Sequence[Column]) -> TargetTable:

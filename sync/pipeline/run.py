@@ -11,12 +11,13 @@ from sync.base.errors import SyncError
 from sync.base.events import Severity
 from sync.evaluation import EvaluationContext, Known, LoadedTable
 from sync.model.records import RunRecord
-from sync.model.report import RunReport, TableReport
+from sync.model.report import RunReport, TableReport, TableWarning
 from sync.pipeline.actions import RunState, action_of
 from sync.pipeline.context import RunContext
 from sync.pipeline.freshness import report_freshness
 from sync.pipeline.outcome import table_report, unexpected
 from sync.pipeline.purge import purge
+from sync.pipeline.removed import report_removed
 from sync.pipeline.table_run import TableRun
 
 NESTED = ("window", "watermark", "slices")  # fields of an answer that an event leaves out
@@ -32,6 +33,7 @@ class Run:
         self._state = RunState()
         self._errors: dict[str, SyncError] = {}
         self._reports: dict[str, TableReport] = {}
+        self._warnings: list[TableWarning] = []
         self._counted_calls = 0  # requests to the target that are entered with a table
         self._evaluations = EvaluationContext(
             context.run_id,
@@ -60,7 +62,8 @@ class Run:
             self._under_lease()
         else:
             self._work_through(self._tables)
-        report = RunReport(context.run_id, request, [self._reports[name] for name in names])
+        tables = [self._reports[name] for name in names]
+        report = RunReport(context.run_id, request, tables, warnings=self._warnings)
         report.continued = self._continue(report)
         report.seconds = context.clock.monotonic() - context.started
         report.aito_calls = context.target.calls
@@ -132,6 +135,7 @@ class Run:
                 with self._guarded(run):
                     self._check_deadline(run, tables)
                     self._action.work(run, self._state)
+            self._warnings = report_removed(self._context, self._state)
             if self._action.purges:
                 self._purge(tables)
             for run in tables:

@@ -9,6 +9,7 @@ from sync.model.checkpoint import KnownTable
 from sync.model.columns import TargetTable
 from sync.model.ports import SourceTable
 from sync.pipeline.closings import close_rejects_of_swap
+from sync.pipeline.definition import definition
 from sync.pipeline.deliver import Delivery
 from sync.pipeline.prefetch import batch_bytes, prefetch
 from sync.pipeline.prepare import made_of
@@ -24,13 +25,14 @@ WHOLE_BUDGET = 0.9
 class SwapPlan:
     """What a swap is about. source: where the rows come from. old_exists: there is a table.
 
-    open_rejects: of earlier runs.
+    open_rejects: of earlier runs. definition: fingerprint of what the rows are made of.
     """
 
     source: SourceTable
     old_exists: bool
     fresh_exists: bool
     open_rejects: int = 0
+    definition: str = ""
 
     @property
     def sentence(self) -> str:
@@ -48,7 +50,8 @@ def plan_swap(run: TableRun, schema: dict[str, TargetTable], known: KnownTable) 
             "give the table another `name`"
         )
     fresh_exists = run.name + SUFFIX in schema
-    return SwapPlan(source, held is not None, fresh_exists, known.open_rejects)
+    current = definition(run.table, source)
+    return SwapPlan(source, held is not None, fresh_exists, known.open_rejects, current)
 
 
 def swap(run: TableRun, plan: SwapPlan, schema: dict[str, TargetTable]) -> None:

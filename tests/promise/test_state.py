@@ -1,0 +1,129 @@
+"""State survives people: tables that failed, differ, are renamed, or leave the configuration."""
+
+from __future__ import annotations
+
+import pytest
+
+from local.stack import Stack
+from tests.workbench import DAY, HOUR, NOW, Row, Workbench, iso, row, table
+
+SOURCE = {"id": "STRING", "ts": "TIMESTAMP", "n": "INT64"}
+ROWS = [{"id": f"k{i:02}", "ts": iso(NOW - 100 + i), "n": 2**40 + i} for i in range(30)]
+
+
+def numbers(bench: Workbench, kind: str, **more: object) -> Row:
+    """A table whose column `n` has this type."""
+    columns = {"id": {}, "n": {"type": kind}}
+    return table(bench.name, f"{bench.dataset}.numbers", columns=columns, **more)
+
+
+def kept(bench: Workbench) -> Row:
+    """A table that stays in the configuration."""
+    return table(f"{bench.name}_kept", f"{bench.dataset}.numbers", columns={"id": {}})
+
+
+def test_an_empty_table_of_a_failed_run_is_made_anew(bench: Workbench) -> None:
+    """The first run made the table and refused every row. Then the type is mended."""
+    bench.load_source("numbers", SOURCE, ROWS)
+    (failed,) = bench.run(numbers(bench, "Int")).tables
+    assert (failed.status, failed.code) == ("failed", "TooManyRejects")
+    assert bench.aito.rows(bench.name) == []
+    (planned,) = bench.run(numbers(bench, "Long"), dry_run=True).tables
+    assert planned.estimate
+    assert planned.estimate["schema"] == [
+        f"table {bench.name} is empty and made anew, as it differs: "
+        "n: type is Int in Aito and Long here"
+    ]
+    assert bench.aito.schema()[bench.name]["columns"]["n"]["type"] == "Int"
+    assert bench.run_ok(numbers(bench, "Long")).uploaded == 30
+
+
+def test_an_empty_table_that_others_link_to_is_not_made_anew(bench: Workbench) -> None:
+    """Aito would not drop it: the differences are reported."""
+    bench.load_source("numbers", SOURCE, ROWS)
+    bench.run(numbers(bench, "Int"))
+    child = {"parent": {"type": "String", "nullable": True, "link": f"{bench.name}.id"}}
+    bench.aito.create_table(f"{bench.name}_child", child)
+    (failed,) = bench.run(numbers(bench, "Long")).tables
+    assert failed.code == "SchemaMismatch"
+
+
+def test_a_table_with_rows_is_never_made_anew(bench: Workbench) -> None:
+    """Another type of an existing column is refused with the command that helps."""
+    bench.load_source("numbers", SOURCE, ROWS)
+    bench.run_ok(numbers(bench, "Long"))
+    (failed,) = bench.run(numbers(bench, "String")).tables
+    assert failed.code == "SchemaMismatch"
+    assert f"`python -m sync reset {bench.name}`" in (failed.error or "")
+    assert len(bench.aito.rows(bench.name)) == 30
+
+
+def test_a_table_is_taken_out_of_the_configuration(bench: Workbench) -> None:
+    """It is reported once, with what stays in Aito: in the answer and in the log."""
+    bench.load_source("numbers", SOURCE, ROWS)
+    bench.run_ok(kept(bench), numbers(bench, "Long"))
+    for dry_run in (True, False):
+        report = bench.run(kept(bench), dry_run=dry_run)
+        (warning,) = report.to_json()["warnings"]
+        assert warning["code"] == "table_removed"
+        assert f"{bench.name} is no longer in the configuration" in warning["message"]
+        assert "Aito keeps its 30 rows" in warning["message"]
+        assert "renamed" not in warning["message"]
+        assert bench.event("table_warning")["code"] == "table_removed"
+    assert report.status == "ok"
+    assert "warnings" not in bench.run(kept(bench)).to_json()
+    assert len(bench.aito.rows(bench.name)) == 30
+
+
+@pytest.mark.parametrize("mode", ["append", "replace"])
+def test_a_renamed_table(bench: Workbench, mode: str) -> None:
+    """It is recognised: the new one is loaded anew, and the old one stays in Aito."""
+    bench.load_source("numbers", SOURCE, ROWS)
+    old = numbers(bench, "Long", mode=mode)
+    if mode == "replace":
+        del old["cursor"]
+    new = {**old, "name": f"{bench.name}_renamed"}
+    bench.run_ok(old)
+    (warning,) = bench.run(new, dry_run=True).to_json()["warnings"]
+    assert f"If you have renamed the table: Aito makes {new['name']} as a new" in warning["message"]
+    report = bench.run(new)
+    (warning,) = report.to_json()["warnings"]
+    assert f"Aito keeps its 30 rows until you drop {bench.name} there" in warning["message"]
+    assert (report.status, report.tables[0].uploaded) == ("ok", 30)
+
+
+def test_a_table_that_comes_back(bench: Workbench) -> None:
+    """Its rows were made by another definition: it is a refresh."""
+    bench.load_source("numbers", SOURCE, ROWS)
+    bench.run_ok(kept(bench), numbers(bench, "Long"))
+    bench.run_ok(kept(bench))
+    doubled = numbers(bench, "Long")
+    doubled["columns"]["n"] = {"sql": "n * 2", "type": "Long"}
+    report = bench.run_ok(kept(bench), doubled)
+    assert report.uploaded == 30
+    assert {held["n"] % 2 for held in bench.aito.rows(bench.name)} == {0}
+
+
+def test_a_keep_that_is_shortened_and_then_longer_again(stack: Stack) -> None:
+    """The rows that were purged in between come back."""
+    bench = Workbench(stack, "state_keep", keep=15 * DAY)
+    bench.put([row(f"k{i:03}", bench.now - 60 - i * 6 * HOUR) for i in range(15 * 4)])
+    bench.run_ok()
+    bench.keep = 10 * DAY
+    assert bench.run_ok().purged == 5 * 4
+    bench.keep = 15 * DAY
+    bench.run_ok()
+    assert len(bench.aito_rows()) == 15 * 4
+
+
+def test_a_keep_that_is_shortened_by_much(stack: Stack) -> None:
+    """The purge is refused with numbers and the words that allow it once."""
+    bench = Workbench(stack, "state_purge", keep=15 * DAY)
+    bench.put([row(f"k{i:03}", bench.now - 60 - i * 6 * HOUR) for i in range(15 * 4)])
+    bench.run_ok()
+    bench.keep = 5 * DAY
+    (failed,) = bench.run().tables
+    assert (failed.status, failed.code) == ("failed", "PurgeRefused")
+    assert "40 of 60 rows are older than keep" in (failed.error or "")
+    assert "--allow purge" in (failed.error or "")
+    assert bench.run_ok(allow=frozenset(["purge"])).purged == 40
