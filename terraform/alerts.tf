@@ -6,6 +6,9 @@
 # on a fresh log-based metric fails the first apply). "Each combination of extracted values is treated as a separate rule
 # for the purposes of triggering notifications" (Cloud Monitoring API, LogMatch.labelExtractors).
 #
+# An error's numbers change from run to run ("81 of 101 rows are older than keep"), so the label is the line's `summary`:
+# the error with # for each number. The line itself has them.
+#
 # What only waits for an upstream is a WARNING with `retryable`, and no alarm until the retries are spent. What each alarm
 # means and what to do is in docs/runbook.md, under the alarm's title.
 
@@ -14,6 +17,11 @@ locals {
 
   stale_seconds = var.stale_after_hours * 3600
   runs_table    = "`${local.ledger_project}.${local.ledger_dataset}.runs`"
+
+  # Warnings that have an alarm of their own: one state, one mail.
+  own_alarms = ["evaluation", "rejects"]
+  # Which alarms are off.
+  quiet = concat(var.pause ? ["stale"] : [], contains(var.quiet_warnings, "rejects") ? ["rejects"] : [])
 
   # Log line -> alarm. `labels` become the mail's table, reason and error; a change of one is another state.
   line_alarms = {
@@ -48,11 +56,11 @@ locals {
       subject  = "$${log.extracted_label.table} failed: $${log.extracted_label.reason}"
       severity = "ERROR"
       filter   = "${local.log_base} AND jsonPayload.event=\"table_done\" AND jsonPayload.status=\"failed\" AND severity>=ERROR AND NOT jsonPayload.retryable=true"
-      labels   = { table = "jsonPayload.table", reason = "jsonPayload.code", error = "jsonPayload.error" }
+      labels   = { table = "jsonPayload.table", reason = "jsonPayload.code", error = "jsonPayload.summary" }
       text     = <<-EOT
         **What it means.** Table $${log.extracted_label.table} needs a person: calling again changes nothing. What is in Aito stays as it was, and the other tables go on.
         **The error.** $${log.extracted_label.error}
-        **Where it is.** Field `error` of the line `table_done`, and column `error` of ${local.runs_table}.
+        **Where it is.** With its numbers in field `error` of the line `table_done`, and in column `error` of ${local.runs_table}.
         **Type**, after the correction: `${local.commands.run_table}`
         **Do not** drop the Aito table: the error says what is wrong and what would be right.
       EOT
@@ -69,6 +77,19 @@ locals {
         **Where it is.** Field `message` of the line `run_done`; a mistake in the file is named with its line.
         **Type** `python3 terraform/validate.py sync.yaml`, correct it, then `terraform apply`
         **Do not** edit the function in the console: the next apply takes it back.
+      EOT
+    }
+    rejects = {
+      title    = "rejects open"
+      subject  = "$${log.extracted_label.table} has open rejects"
+      severity = "WARNING"
+      filter   = "${local.log_base} AND jsonPayload.event=\"freshness\" AND jsonPayload.open_rejects>0"
+      labels   = { table = "jsonPayload.table" }
+      text     = <<-EOT
+        **What it means.** Aito would not take some rows of table $${log.extracted_label.table}, or they do not fit its columns, and nothing has settled them since. All other rows are in Aito.
+        **Where the error is.** In the ledger's table `rejects`: each row's key and reason.
+        **Type** `${local.commands.rejects}`
+        **Do not** insert the rows by hand: docs/runbook.md, "Replay rejects", says how they come in.
       EOT
     }
     stale = {
@@ -88,11 +109,12 @@ locals {
       title    = "a warning"
       subject  = "$${log.extracted_label.table}: $${log.extracted_label.reason}"
       severity = "WARNING"
-      filter   = "${local.log_base} AND jsonPayload.event=\"table_warning\" AND severity>=WARNING AND NOT jsonPayload.code=(${join(" OR ", [for code in sort(setunion(var.quiet_warnings, ["evaluation"])) : "\"${code}\""])})"
-      labels   = { table = "jsonPayload.table", reason = "jsonPayload.code" }
+      filter   = "${local.log_base} AND jsonPayload.event=\"table_warning\" AND severity>=WARNING AND NOT jsonPayload.code=(${join(" OR ", [for code in sort(setunion(var.quiet_warnings, local.own_alarms)) : "\"${code}\""])})"
+      labels   = { table = "jsonPayload.table", reason = "jsonPayload.code", warning = "jsonPayload.summary" }
       text     = <<-EOT
         **What it means.** Table $${log.extracted_label.table} ended `ok` with the warning `$${log.extracted_label.reason}`: the data may not be what you expect.
-        **Where it is.** Field `message` of the line `table_warning`, with its numbers and what to do.
+        **The warning.** $${log.extracted_label.warning}
+        **Where it is.** With its numbers in field `message` of the line `table_warning`.
         **Type** `${local.commands.warnings}`
         **Do not** ignore it by habit: what you know and accept goes into `quiet_warnings`, by its code.
       EOT
@@ -104,6 +126,7 @@ locals {
   commands = {
     crashes   = "gcloud logging read 'resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.name}\" severity>=ERROR -jsonPayload.event:*' --project=${local.project_id} --freshness=1d --limit=20"
     page      = "gcloud run services proxy ${var.name} --region=${var.region} --project=${local.project_id} --port=8080"
+    rejects   = "bq query --nouse_legacy_sql 'SELECT rejected_at, key, reason FROM ${local.ledger_project}.${local.ledger_dataset}.rejects AS r WHERE r.table = \"$${log.extracted_label.table}\" ORDER BY rejected_at DESC LIMIT 20'"
     run_table = "gcloud pubsub topics publish ${var.name} --project=${local.project_id} --message='{\"action\":\"sync\",\"tables\":[\"$${log.extracted_label.table}\"]}'"
     runs      = "bq query --nouse_legacy_sql 'SELECT started_at, action, status, uploaded, error FROM ${local.ledger_project}.${local.ledger_dataset}.runs ORDER BY started_at DESC LIMIT 20'"
     warnings  = "gcloud logging read 'resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.name}\" jsonPayload.event=\"table_warning\"' --project=${local.project_id} --freshness=2d --limit=20 --format='value(timestamp,jsonPayload.table,jsonPayload.code,jsonPayload.message)'"
@@ -152,7 +175,7 @@ resource "google_monitoring_alert_policy" "line" {
   severity              = each.value.severity
   combiner              = "OR"
   notification_channels = local.channels
-  enabled               = !(var.pause && each.key == "stale")
+  enabled               = !contains(local.quiet, each.key)
 
   conditions {
     display_name = each.value.title

@@ -10,6 +10,8 @@ locals {
     { title = "Rows Aito would not take, per run", metric = "rejected", by = ["table"], label = "rows" },
     { title = "Seconds a table took, per run", metric = "seconds", by = ["table"], label = "seconds" },
     { title = "Bytes BigQuery read, per run", metric = "bytes_processed", by = ["table"], label = "bytes" },
+    { title = "Calls to Aito, per run", metric = "aito_calls", by = ["table"], label = "calls" },
+    { title = "Open rejects", metric = "open_rejects", by = ["table"], label = "rows" },
     { title = "Accuracy of the evaluations", metric = "accuracy", by = ["table", "name"], label = "share" },
   ]
 
@@ -17,6 +19,7 @@ locals {
     { title = "Tables done, by status", metric = "tables_done", by = ["status"], label = "tables" },
     { title = "Runs that wait for an upstream, by table", metric = "waiting", by = ["table"], label = "tables" },
     { title = "Warnings, by code", metric = "warnings", by = ["table", "code"], label = "lines" },
+    { title = "Evaluations, by state and table", metric = "evaluations", by = ["table", "event"], label = "lines" },
     { title = "Errors, by event", metric = "errors", by = ["event"], label = "lines" },
   ]
 

@@ -10,10 +10,12 @@ locals {
 
   # field of an event -> a distribution; its mean over an hour is the number itself, as each table writes one line a run
   measures = {
+    aito_calls       = { event = "table_done", field = "aito_calls", unit = "1", labels = ["table"] }
     accuracy         = { event = "evaluation_finished", field = "accuracy", unit = "1", labels = ["table", "name"] }
     bytes_processed  = { event = "table_done", field = "bytes_processed", unit = "By", labels = ["table"] }
     data_age_seconds = { event = "freshness", field = "age_seconds", unit = "s", labels = ["table"] }
     deleted          = { event = "table_done", field = "deleted", unit = "1", labels = ["table"] }
+    open_rejects     = { event = "freshness", field = "open_rejects", unit = "1", labels = ["table"] }
     purged           = { event = "table_done", field = "purged", unit = "1", labels = ["table"] }
     rejected         = { event = "table_done", field = "rejected", unit = "1", labels = ["table"] }
     run_age_seconds  = { event = "freshness", field = "ok_age_seconds", unit = "s", labels = ["table"] }
@@ -24,6 +26,7 @@ locals {
   # lines -> a count
   counts = {
     errors      = { filter = "severity>=ERROR", labels = { event = "event" } }
+    evaluations = { filter = "(jsonPayload.event=\"evaluation_started\" OR jsonPayload.event=\"evaluation_skipped\" OR jsonPayload.event=\"evaluation_finished\" OR jsonPayload.event=\"evaluation_failed\")", labels = { table = "table", event = "event" } }
     never_ok    = { filter = "jsonPayload.event=\"freshness\" AND jsonPayload.ok_age_seconds=NULL_VALUE", labels = { table = "table" } }
     tables_done = { filter = "jsonPayload.event=\"table_done\" AND ${local.loads}", labels = { table = "table", status = "status" } }
     waiting     = { filter = "jsonPayload.event=\"table_done\" AND ${local.loads} AND jsonPayload.status=\"failed\" AND jsonPayload.retryable=true", labels = { table = "table" } }

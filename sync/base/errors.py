@@ -11,6 +11,8 @@ SyncError
 │   ├── TooManyRejects       more bad rows than rejects.max_share allows
 │   ├── PurgeRefused         more old rows than purge.max_share allows
 │   ├── DeleteRefused        more rows gone from the source than delete.max_share allows
+│   ├── EmptySource          the source had rows, and shows none
+│   ├── InternalError        a fault of this program
 │   └── Refused              the target said no, and stored nothing of it
 ├── Busy                409  another run holds the table
 └── Unavailable         503  try later: nothing is wrong but the moment
@@ -73,6 +75,14 @@ class PurgeRefused(ActionRequired):
 
 class DeleteRefused(ActionRequired):
     """More rows are gone from the source than `delete.max_share` allows to delete."""
+
+
+class EmptySource(ActionRequired):
+    """The source has no rows at all, and the target has."""
+
+
+class InternalError(ActionRequired):
+    """An error that nobody has thought of."""
 
 
 class Refusal(enum.Enum):

@@ -15,6 +15,7 @@ from sync.entry import answer, message, notices
 from sync.entry.answer import Answer
 from sync.entry.request import request as validated
 from sync.entry.request import request_for
+from sync.entry.trace import traced
 from sync.pipeline import unexpected
 from sync.status import page
 
@@ -44,9 +45,9 @@ def handle(request: flask.Request, services: GetServices, stopped: GetStopped) -
             return _show(request, services)
         return _error(405, f"{request.method[:20]} is not known here; {HELP}")
     except SyncError as error:
-        return _not_run(error)
+        return _not_run(request, error)
     except Exception as error:  # noqa: BLE001 - the edge: no traceback reaches a caller
-        return _not_run(unexpected(error))
+        return _not_run(request, unexpected(error))
 
 
 def _run(request: flask.Request, services: GetServices, stopped: GetStopped) -> Answer:
@@ -56,11 +57,12 @@ def _run(request: flask.Request, services: GetServices, stopped: GetStopped) -> 
     fields = received.fields
     if received.notice is not None:
         if reason := notices.nothing_to_do(settings, received.notice):
-            EventLog("")("run_done", reason, status="ok", http_status=200)
+            EventLog("", traced(request))("run_done", reason, status="ok", http_status=200)
             return answer.of_nothing_to_do(reason)
         fields = {"tables": notices.readers(settings, received.notice), **fields}
     wanted = request_for(settings, fields)
-    return answer.of_report(run(services(), wanted, stopped=stopped()))
+    report = run(services(), wanted, traced(request), stopped())
+    return answer.of_report(report)
 
 
 def _settings(services: GetServices, fields: dict[str, Any]) -> Settings:
@@ -90,22 +92,23 @@ def _show(request: flask.Request, services: GetServices) -> flask.Response:
     try:
         return flask.Response(page.render(facts(services())), headers=page.HEADERS)
     except SyncError as error:
-        _log(error)
+        _log(request, error)
         return flask.Response(
             page.render_error(str(error)), status=error.status, headers=page.HEADERS
         )
 
 
-def _not_run(error: SyncError) -> flask.Response:
-    _log(error)
+def _not_run(request: flask.Request, error: SyncError) -> flask.Response:
+    _log(request, error)
     return _response(answer.of_error(error))
 
 
-def _log(error: SyncError) -> None:
+def _log(request: flask.Request, error: SyncError) -> None:
     """Log it too: neither Scheduler nor Pub/Sub shows anybody the answer."""
-    severity: Severity = "WARNING" if isinstance(error, BadRequest) else "ERROR"
-    text = f"not run: {error}"
-    EventLog("")("run_done", text, severity, status="failed", http_status=error.status)
+    needs_person = error.status == 500
+    severity: Severity = "ERROR" if needs_person else "WARNING"
+    log = EventLog("", traced(request))
+    log("run_done", f"not run: {error}", severity, status="failed", http_status=error.status)
 
 
 def _error(status: int, text: str) -> flask.Response:

@@ -47,6 +47,7 @@ class TableReport:
     status: Status = "ok"
     error: str | None = None
     code: str | None = None  # of the error: the name of its class
+    summary: str | None = None  # the error without numbers: the same for the same state
     http_status: int = 200
     retry_after: int | None = None
     start: int | None = None

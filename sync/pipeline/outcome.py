@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from sync.base.errors import ActionRequired, Busy, LeaseLost, OutOfTime, SyncError
+from sync.base.errors import Busy, InternalError, LeaseLost, OutOfTime, SyncError
 from sync.base.redact import redact
+from sync.base.summary import without_numbers
 from sync.config import TableSettings
 from sync.model.report import RejectCount, Status, TableReport
 from sync.pipeline.table_run import Progress, TableRun
@@ -46,6 +47,7 @@ def table_report(run: TableRun, error: SyncError | None) -> TableReport:
         status=status_of(error),
         error=None if error is None else str(error),
         code=None if error is None else type(error).__name__,
+        summary=None if error is None else without_numbers(str(error), _own_names(run.table)),
         http_status=200 if error is None else error.status,
         retry_after=retry_after(error),
         start=window.start if window else None,
@@ -84,6 +86,12 @@ def names_of(table: TableSettings) -> frozenset[str]:
     return frozenset(names)
 
 
+def _own_names(table: TableSettings) -> frozenset[str]:
+    """The names that the configuration mentions, with those of the source."""
+    source = table.source or ""
+    return names_of(table) | {source, *source.split(".")}
+
+
 def unexpected(error: Exception) -> SyncError:
     """An error that nobody has thought of, without its message, which may hold a row's value."""
     frame = error.__traceback__
@@ -92,4 +100,4 @@ def unexpected(error: Exception) -> SyncError:
     where = "?"
     if frame:
         where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
-    return ActionRequired(f"internal error: {type(error).__name__} at {where}; please report it")
+    return InternalError(f"internal error: {type(error).__name__} at {where}; please report it")

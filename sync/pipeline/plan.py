@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sync.base.errors import ActionRequired
+from sync.base.errors import EmptySource
 from sync.model import window as windows
 from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.columns import TargetSchema
@@ -156,7 +156,7 @@ def _check_not_empty(run: TableRun, plan: Plan) -> None:
     if plan.rows or plan.cursorless or not target_has_rows:
         return
     if "empty_source" not in run.request.allow and run.source.is_empty(plan.source):
-        raise ActionRequired(empty_source(run.name, plan.target_rows))
+        raise EmptySource(empty_source(run.name, plan.target_rows))
 
 
 def _with_verification(run: TableRun, situation: Situation, plan: Plan) -> Plan:

@@ -275,6 +275,7 @@ class Run:
             action=self._context.request.action,
             watermark=report.watermark_after,
             code=report.code,
+            summary=report.summary,
             **body,
         )
 

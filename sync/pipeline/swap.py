@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sync.base.errors import ActionRequired, OutcomeUnknown, OutOfTime, TooManyRejects, Unavailable
+from sync.base.errors import (
+    ActionRequired,
+    EmptySource,
+    OutcomeUnknown,
+    OutOfTime,
+    TooManyRejects,
+    Unavailable,
+)
 from sync.model.checkpoint import KnownTable
 from sync.model.columns import TargetTable
 from sync.model.ports import SourceTable
@@ -124,7 +131,7 @@ def _check_not_empty(run: TableRun, plan: SwapPlan) -> None:
         return
     old = run.target.count(run.name)
     if old:
-        raise ActionRequired(empty_source(run.name, old))
+        raise EmptySource(empty_source(run.name, old))
 
 
 def empty_source(table: str, rows: int) -> str:

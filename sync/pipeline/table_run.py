@@ -8,6 +8,7 @@ from typing import Any
 
 from sync.base.clock import Clock, Deadline
 from sync.base.events import EventLog
+from sync.base.summary import without_numbers
 from sync.config import Settings, TableSettings
 from sync.model.ports import Lease, Ledger, Source, Target
 from sync.model.report import COUNTS, TableWarning, WarningCode
@@ -82,8 +83,14 @@ class TableRun:
     def warn(self, code: WarningCode, message: str) -> None:
         """Add a warning to the report, and log it."""
         self.progress.warnings.append(TableWarning(code, message))
+        summary = without_numbers(message, frozenset({self.name}))
         self.events(
-            "table_warning", f"{self.name}: {message}", "WARNING", table=self.name, code=code
+            "table_warning",
+            f"{self.name}: {message}",
+            "WARNING",
+            table=self.name,
+            code=code,
+            summary=summary,
         )
 
     def slice_done(self, start: int, end: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sync.base.summary import without_numbers
 from tests.terraform.mails import Line, Mail, entry, mails, matcher
 from tests.terraform.tools import Plan
 
@@ -99,16 +100,20 @@ def test_an_outage_of_the_whole_night_is_one_mail_a_table(alarms: Plan) -> None:
 
 
 def test_a_table_that_needs_a_person_is_one_mail_a_night(alarms: Plan) -> None:
-    """Six attempts are one mail. It names deployment, table and reason, and holds the error and
-    the command.
+    """Six attempts with other numbers are one mail. It names deployment, table and reason, and
+    holds the error and the command.
     """
-    error = {"code": "PurgeRefused", "error": "users: 80 of 100 rows are older than keep"}
-    lines = [done(NIGHT + after, "users", "failed", **error) for after in RETRIES]
+    told = [f"users: {80 + n} of {100 + n} rows are older than keep" for n in range(6)]
+    lines = [
+        done(NIGHT + after, "users", "failed", code="PurgeRefused", error=error, summary=summary)
+        for after, error in zip(RETRIES, told, strict=True)
+        if (summary := without_numbers(error, frozenset({"users"})))
+    ]
     lines += [ended(NIGHT + after, "failed", http_status=500) for after in RETRIES]
     [mail] = mails(alarms, sorted(lines, key=lambda each: float(each["at"])))
     assert mail.subject == f"{NAME}: users failed: PurgeRefused"
     assert mail.at == NIGHT
-    assert "users: 80 of 100 rows are older than keep" in mail.text
+    assert "users: # of # rows are older than keep" in mail.text
     assert '--message=\'{"action":"sync","tables":["users"]}\'' in mail.text
     assert "${" not in mail.text
 

@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from sync.base import errors
 from tests.terraform.test_text import declared
 from tests.terraform.tools import ROOT, Plan
 
@@ -57,6 +58,17 @@ def test_every_alarm_is_explained(title: str) -> None:
 def test_every_operation_is_there(what: str) -> None:
     """Each operation has its section, with a command."""
     assert "`" in sections(OPERATIONS)[what]
+
+
+def test_every_reason_is_explained() -> None:
+    """The table of errors has each class of error that may end a table, and no other."""
+    table = TEXT.split("\n## Errors")[1].split("## Operations")[0]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.M)
+    explained = {name for cell in rows for name in re.findall(r"`(\w+)`", cell)}
+    groups = {"BadRequest", "SyncError"}  # a request's, and the root
+    classes = [c for c in vars(errors).values() if isinstance(c, type)]
+    known = {c.__name__ for c in classes if issubclass(c, errors.SyncError)}
+    assert explained == known - groups
 
 
 def test_outputs_and_variables_exist() -> None:
