@@ -95,3 +95,23 @@ class KillAfter:
             if method != "GET":
                 self.sent.append(f"{method} {where}")
             return len(self.sent)
+
+
+def before_every_query(
+    monkeypatch: pytest.MonkeyPatch, matches: Callable[[str], bool], then: Callable[[], object]
+) -> None:
+    """Do something right before BigQuery gets each query that matches. `then` may query, too."""
+    send = requests.Session.send
+    busy = threading.Lock()
+
+    def do_and_send(
+        session: requests.Session, request: requests.PreparedRequest, **more: Any
+    ) -> requests.Response:
+        if matches(_query(request)) and busy.acquire(blocking=False):
+            try:
+                then()
+            finally:
+                busy.release()
+        return send(session, request, **more)
+
+    monkeypatch.setattr(requests.Session, "send", do_and_send)

@@ -217,6 +217,11 @@ class Workbench:
         fields = [SchemaField(name, kind) for name, kind in schema.items()]
         bigquery.load(self.client, f"{self.dataset}.{table}", fields, rows, **options)
 
+    def session(self) -> BigQuerySession:
+        """A session of the sync on this BigQuery."""
+        services = self.services()
+        return BigQuerySession(services.bigquery, services.settings.bigquery, "test", "sync")
+
     def sql(self, text: str) -> list[Row]:
         """Run one statement on the emulator. `{d}` stands for the dataset."""
         return bigquery.sql(self.client, text.replace("{d}", self.dataset))

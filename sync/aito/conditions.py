@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sync.model.columns import MAX_INT, MIN_INT
 from sync.model.conditions import AllOf, Before, Between, Condition, Native, OneOf
 
 
@@ -14,12 +15,17 @@ def where(condition: Condition) -> dict[str, Any]:
     """
     match condition:
         case Between(column, start, end):
-            return {"$and": [{column: {"$gte": start}}, {column: {"$lt": end}}]}
+            return {"$and": [{column: {"$gte": _int(start)}}, {column: {"$lt": _int(end)}}]}
         case Before(column, end):
-            return {column: {"$lt": end}}
+            return {column: {"$lt": _int(end)}}
         case Native(query):
             return dict(query)
         case OneOf(column, values):
             return {column: {"$or": list(values)}}
         case AllOf(conditions):
             return {"$and": [where(inner) for inner in conditions]}
+
+
+def _int(seconds: int) -> int:
+    """A bound that an Int column can be compared with: the beginning of time is none."""
+    return min(max(seconds, MIN_INT), MAX_INT)

@@ -115,12 +115,25 @@ def shape(table: BigQueryTable) -> Query:
 
 def first_row(table: BigQueryTable) -> Query:
     """A query that finds a row if the source shows any."""
-    predicates = partition_since(table, BEGINNING)
-    if is_partitioned_by_cursor(table):  # BigQuery may require a predicate on it
-        predicates += cursor_is_not_null(table)
+    predicates = _required(table)
     return Query(
         f"SELECT 1 {_from(table)} {_where(table, predicates)} LIMIT 1", predicates.parameters
     )
+
+
+def row_count(table: BigQueryTable) -> Query:
+    """A query that counts the rows that the source shows."""
+    predicates = _required(table)
+    text = f"SELECT COUNT(*) {_from(table)} {_where(table, predicates)}"
+    return Query(text, predicates.parameters)
+
+
+def _required(table: BigQueryTable) -> Predicates:
+    """The predicates that BigQuery may require of a query over everything."""
+    predicates = partition_since(table, BEGINNING)
+    if is_partitioned_by_cursor(table):
+        predicates += cursor_is_not_null(table)
+    return predicates
 
 
 # -- histogram

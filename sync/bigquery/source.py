@@ -160,6 +160,12 @@ class BigQuerySource:
             self._check_days(table)
         return Histogram(tuple(buckets), cursorless)
 
+    def count(self, source: SourceTable) -> int:
+        """How many rows the source shows altogether."""
+        table = _own(source)
+        ((rows,),) = self._rows(table, queries.row_count(table))
+        return int(rows)
+
     def is_empty(self, source: SourceTable) -> bool:
         """Whether the source shows no row at all."""
         table = _own(source)

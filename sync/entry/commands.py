@@ -108,7 +108,7 @@ RUN_OPTIONS = (
     ),
     click.option("--since", metavar="TIME", help="Go through this range instead: ISO 8601."),
     click.option("--until", metavar="TIME", help="The end of the range, excluded."),
-    click.option("--deep", is_flag=True, help="reconcile: compare keys in every slice."),
+    click.option("--deep", is_flag=True, help="reconcile: compare contents, too."),
     click.option(
         "--allow",
         multiple=True,

@@ -1,4 +1,8 @@
-"""The `checkpoints` table: appended to, and the latest row of a table counts."""
+"""The `checkpoints` table: appended to, and the latest row of a table counts.
+
+Beside each checkpoint the query reads from `runs` when the table was last served. A run that had no
+time for a table leaves a row without a window there.
+"""
 
 from __future__ import annotations
 
@@ -12,41 +16,41 @@ from sync.model.sql import Parameter
 
 Read = Callable[[str, Sequence[Parameter]], list[dict[str, Any]]]
 
-# The latest checkpoint of each table, and a row for each table with open rejects. One query.
+# Of each table: the latest checkpoint, the number of open rejects, and its last runs. One query.
 KNOWN = f"""
 WITH latest AS (
-  SELECT `table`, definition, action, resume_token, covered_until, unsettled_since, updated_at
+  SELECT `table`, definition, action, resume_token, covered_until, unsettled_since, unsettled_at,
+    verify_from, run_id, calls_without_progress, updated_at
   FROM {{checkpoints}} WHERE TRUE
   QUALIFY ROW_NUMBER() OVER (PARTITION BY `table` ORDER BY updated_at DESC) = 1),
-rejected AS ({rejects.OPEN})
-SELECT 'checkpoint' AS kind, `table`, definition, action, resume_token, covered_until,
-  unsettled_since, updated_at, 0 AS open_rejects
-FROM latest
-UNION ALL
-SELECT 'rejects', `table`, CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS STRING),
-  CAST(NULL AS INT64), CAST(NULL AS INT64), MAX(rejected_at), COUNT(*)
-FROM rejected GROUP BY `table`"""
+rejected AS (SELECT `table`, COUNT(*) AS open_rejects FROM ({rejects.OPEN}) GROUP BY `table`),
+served AS (
+  SELECT `table`, MAX(started_at) AS last_run,
+    MAX(IF(status = 'ok' AND action = 'sync', started_at, NULL)) AS ok_at,
+    MAX(IF(status != 'partial' OR window_start IS NOT NULL, started_at, NULL)) AS served_at
+  FROM {{runs}} GROUP BY `table`),
+names AS (
+  SELECT `table` AS name FROM latest UNION DISTINCT SELECT `table` FROM rejected
+  UNION DISTINCT SELECT `table` FROM served)
+SELECT name AS `table`, definition, action, resume_token, covered_until, unsettled_since,
+  unsettled_at, verify_from, run_id, calls_without_progress, updated_at,
+  IFNULL(open_rejects, 0) AS open_rejects, served_at, ok_at,
+  IFNULL(last_run > IFNULL(served_at, TIMESTAMP_SECONDS(0)), FALSE) AS is_waiting
+FROM names
+LEFT JOIN latest ON latest.`table` = name
+LEFT JOIN rejected ON rejected.`table` = name
+LEFT JOIN served ON served.`table` = name
+ORDER BY name"""
+OF_TABLE = ("open_rejects", "served_at", "ok_at", "is_waiting")
 
 
 def read_known(read: Read, now: datetime) -> dict[str, KnownTable]:
-    """What is known of each table that has a checkpoint or an open reject."""
+    """What is known of each table that the ledger has a state of."""
     rows = read(KNOWN, [rejects.since(now)])
-    found = {row["table"]: from_row(row) for row in rows if row["kind"] == "checkpoint"}
-    counts = {row["table"]: row["open_rejects"] for row in rows if row["kind"] == "rejects"}
-    return {
-        table: KnownTable(found.get(table, Checkpoint(table)), counts.get(table, 0))
-        for table in sorted({*found, *counts})
-    }
+    return {row["table"]: _known_table(row) for row in rows}
 
 
-def from_row(row: Mapping[str, Any]) -> Checkpoint:
-    """A checkpoint from a row of KNOWN."""
-    return Checkpoint(
-        **{name: value for name, value in row.items() if name not in ("kind", "open_rejects")}
-    )
-
-
-def to_row(checkpoint: Checkpoint) -> dict[str, Any]:
-    """A checkpoint as a row to append. Its `updated_at` must be set."""
-    assert checkpoint.updated_at
-    return {**vars(checkpoint), "updated_at": checkpoint.updated_at.isoformat()}
+def _known_table(row: Mapping[str, Any]) -> KnownTable:
+    fields = {name: value for name, value in row.items() if name not in OF_TABLE}
+    more = {name: row[name] for name in OF_TABLE}
+    return KnownTable(Checkpoint(**fields), **more)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -60,7 +60,7 @@ class RunLease:
         self._until = 0.0
         self._held = 0
         self._stop_renewing = threading.Event()
-        self._unfinished: frozenset[str] = frozenset()
+        self._unfinished: Mapping[str, str] = {}
 
     def take(self, tables: Sequence[str]) -> dict[str, Busy]:
         """Take the leases of tables. Returns the error of each that another run holds."""
@@ -74,8 +74,8 @@ class RunLease:
         return {table: _busy(table, holders.get(table, _UNKNOWN_HOLDER)) for table in others}
 
     @property
-    def unfinished(self) -> frozenset[str]:
-        """The tables that an earlier run has left unfinished."""
+    def unfinished(self) -> Mapping[str, str]:
+        """The tables that an earlier run has left unfinished, each with the id of that run."""
         return self._unfinished
 
     @property

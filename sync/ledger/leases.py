@@ -7,8 +7,8 @@ taking it is an UPDATE: BigQuery serialises those, and one of two runs gets it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sync.base.errors import ActionRequired, NotFound
@@ -27,7 +27,7 @@ WHERE `table` IN UNNEST(@tables) AND `table` NOT IN ({_HELD_TABLES})"""
 TAKE_DONE = f"{_TAKE} AND {_STATE} = 'done' AND `table` NOT IN ({_DOUBLE_TABLES})"
 TAKE_OTHERS = _TAKE
 UNFINISHED = f"""
-SELECT DISTINCT `table` FROM {{leases}}
+SELECT DISTINCT `table`, run_id FROM {{leases}}
 WHERE `table` IN UNNEST(@tables) AND `table` NOT IN ({_HELD_TABLES}) AND {_STATE} != 'done'"""
 TAKE_FIRST = f"""
 INSERT INTO {{leases}} (`table`, run_id, expires_at, state)
@@ -69,11 +69,12 @@ STATEMENTS = (
 class Taken:
     """The outcome of taking leases.
 
-    tables: those that this run holds now. unfinished: those that an earlier run left unfinished.
+    tables: those that this run holds now. unfinished: those of them that an earlier run left
+    unfinished, each with the id of that run.
     """
 
     tables: frozenset[str]
-    unfinished: frozenset[str] = frozenset()
+    unfinished: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class LeaseTable:
             self._tables.change(DROP_DOUBLES, parameters[1:2])
             self._take_first(parameters)
         mine = frozenset(row["table"] for row in self._mine(parameters))
-        return Taken(mine, mine & {row["table"] for row in unfinished})
+        return Taken(mine, _left_by(row for row in unfinished if row["table"] in mine))
 
     def _take_done(self, parameters: Sequence[Parameter]) -> int:
         """Take what was given back in good order. Returns how many leases."""
@@ -141,6 +142,15 @@ class LeaseTable:
         """Who holds which of the tables."""
         found = self._tables.read(HOLDERS, (Parameter("tables", "ARRAY<STRING>", list(tables)),))
         return {row["table"]: Holder(row["run_id"], float(row["seconds_left"])) for row in found}
+
+
+def _left_by(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The run that left each table unfinished. No id where two runs did."""
+    left_by: dict[str, str] = {}
+    for row in rows:
+        table = row["table"]
+        left_by[table] = "" if table in left_by else row["run_id"]
+    return left_by
 
 
 def _named(tables: Sequence[str], run_id: str) -> tuple[Parameter, Parameter]:

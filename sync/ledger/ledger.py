@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
+from sync.base.errors import ActionRequired
 from sync.ledger import checkpoints, rejects
 from sync.ledger.evaluations import (
     evaluation_insert_id,
@@ -59,7 +60,7 @@ class BigQueryLedger:
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Append a checkpoint, which replaces the table's earlier ones."""
-        row = checkpoints.to_row(checkpoint)
+        row = checkpoint.to_row()
         row_id = f"{checkpoint.table}-{row['updated_at']}"
         self._tables.append("checkpoints", [row], [row_id])
 
@@ -87,7 +88,13 @@ class BigQueryLedger:
 
     def known_tables(self, now: datetime) -> dict[str, KnownTable]:
         """What is known of each table that the ledger has a state of. One query."""
-        return checkpoints.read_known(self._tables.read, now)
+        try:
+            return checkpoints.read_known(self._tables.read, now)
+        except ActionRequired as error:
+            if type(error) is not ActionRequired:
+                raise
+            self._tables.create()  # a ledger of an earlier version lacks columns
+            return checkpoints.read_known(self._tables.read, now)
 
     def status(self, tables: Sequence[str], now: float) -> StatusRecords:
         """What the status page shows. now: epoch seconds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,12 @@ class Checkpoint:
     covered_until: end of the range that the resumed action has gone through.
     unsettled_since: start of the range in which a write with an unknown outcome may still be
         applied or doubled; None: nothing is unsettled.
+    unsettled_at: when the last such write was sent.
+    verify_from: start of what a run has left uncompared, because it was interrupted or because
+        rows moved meanwhile. The next run compares from there; None: nothing is left.
+    run_id: the run that wrote this. If that run is the last one of an unfinished table, it has
+        recorded here all that the next run must look at.
+    calls_without_progress: calls in a row that ended partial and brought nothing.
     """
 
     table: str
@@ -25,12 +32,31 @@ class Checkpoint:
     resume_token: str | None = None
     covered_until: int | None = None
     unsettled_since: int | None = None
+    unsettled_at: datetime | None = None
+    verify_from: int | None = None
+    run_id: str | None = None
+    calls_without_progress: int | None = None
     updated_at: datetime | None = None
+
+    def to_row(self) -> dict[str, Any]:
+        """What the ledger stores of it. Times are texts."""
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in vars(self).items()
+        }
 
 
 @dataclass(frozen=True)
 class KnownTable:
-    """What the ledger knows of a table when a run begins. open_rejects: rows of earlier runs."""
+    """What the ledger knows of a table when a run begins.
+
+    open_rejects: rows of earlier runs. served_at: start of the last run that had time for the
+    table. ok_at: start of the last sync that ended ok. is_waiting: whether the last run had no time
+    for it.
+    """
 
     checkpoint: Checkpoint
     open_rejects: int = 0
+    served_at: datetime | None = None
+    ok_at: datetime | None = None
+    is_waiting: bool = False

@@ -36,9 +36,10 @@ class Plan:
     cursorless: rows of the source without a cursor. whole_rows: rows are compared by their whole
     content, not by key and cursor alone. verify_since: both ends must be equal from here on when
     the run ends. compare_keys: that comparison goes by keys, because counts may hide a difference.
-    refresh: why the whole keep range is read; None: it is not. open_rejects: of earlier runs.
-    rekeyed: the target holds rows under keys that were made in another way.
-    definition: fingerprint of what the rows are made of.
+    refresh: why the whole keep range is read; None: it is not. resume_token: by what a later run
+    recognises that it may resume; None: there is nothing to resume. open_rejects: of earlier runs.
+    rekeyed: the target holds rows under keys that were made in another way. definition: fingerprint
+    of what the rows are made of. is_range: only a range that the request names is gone through.
     """
 
     source: SourceTable
@@ -58,6 +59,12 @@ class Plan:
     open_rejects: int = 0
     rekeyed: bool = False
     definition: str = ""
+    is_range: bool = False
+
+    @property
+    def is_refresh(self) -> bool:
+        """Whether the whole keep range is gone through."""
+        return self.refresh is not None and not self.is_range
 
     @property
     def rows(self) -> int:

@@ -103,6 +103,10 @@ class Source(Protocol):
         """
         ...
 
+    def count(self, source: SourceTable) -> int:
+        """How many rows the source shows altogether."""
+        ...
+
     def is_empty(self, source: SourceTable) -> bool:
         """Whether the source shows no row at all."""
         ...
@@ -217,8 +221,8 @@ class Lease(Protocol):
         ...
 
     @property
-    def unfinished(self) -> frozenset[str]:
-        """The tables that an earlier run has left unfinished."""
+    def unfinished(self) -> Mapping[str, str]:
+        """The tables that an earlier run has left unfinished, each with the id of that run."""
         ...
 
     def take(self, tables: Sequence[str]) -> dict[str, Busy]:

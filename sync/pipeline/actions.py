@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from sync.base.errors import SyncError
+from sync.base.errors import ActionRequired, LeaseLost, OutOfTime, SyncError
 from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.columns import TargetTable
 from sync.model.plan import Plan
 from sync.model.request import Request
 from sync.pipeline import checkpoints
-from sync.pipeline.definition import changes
-from sync.pipeline.load import Loaded, load
+from sync.pipeline.load import load
+from sync.pipeline.loaded import Loaded
 from sync.pipeline.plan import Situation, estimate, make_plan, report_plan
 from sync.pipeline.prepare import check_parents, prepare, tables_to_come
 from sync.pipeline.reconcile import reconcile
-from sync.pipeline.swap import SwapPlan, plan_swap, swap
+from sync.pipeline.swap import SwapPlan, claim_fresh, plan_swap, swap
 from sync.pipeline.table_run import TableRun
 
 
 @dataclass
 class RunState:
-    """What the tables of a run leave to each other. schema: of the target, as it is by now.
+    """What the tables of a run leave to each other.
 
-    known: what the ledger knew when the run began, of all tables that it has a state of.
-    made: the definitions of tables that the target did not have, by name.
+    schema: of the target, as it is by now. known: what the ledger knew when the run began, of all
+    tables that it has a state of. made: the definitions of tables that the target did not have, by
+    name. unfinished: tables that an earlier run has left so, and its id. begun: tables that this
+    run may have written to. finished: tables whose step ended ok.
     """
 
     schema: dict[str, TargetTable] = field(default_factory=dict)
     known: dict[str, KnownTable] = field(default_factory=dict)
-    unfinished: frozenset[str] = frozenset()
     made: dict[str, str] = field(default_factory=dict)
+    unfinished: Mapping[str, str] = field(default_factory=dict)
+    begun: set[str] = field(default_factory=set)
+    finished: set[str] = field(default_factory=set)
 
     def known_table(self, name: str) -> KnownTable:
         """What the ledger knew of a table."""
         return self.known.get(name, KnownTable(Checkpoint(name)))
 
 
+# A call that is out of time may bring nothing once or twice. So many in a row are no coincidence.
+MAX_CALLS_WITHOUT_PROGRESS = 5
 Work = Callable[[TableRun, RunState], None]
 
 
@@ -116,8 +123,8 @@ def _plan_only(run: TableRun, state: RunState) -> Plan | None:
 def _swap(run: TableRun, state: RunState) -> None:
     """Swap a table, and keep what its rows are made of."""
     plan = _plan_swap(run, state)
+    before = claim_fresh(run, plan, state.known_table(run.name).checkpoint)
     swap(run, plan, state.schema)
-    before = state.known_table(run.name).checkpoint
     after = replace(before, definition=plan.definition)
     checkpoints.save(run.ledger, run.clock, before, after)
 
@@ -147,7 +154,10 @@ def _plan(run: TableRun, state: RunState) -> Plan:
 
 def situation(run: TableRun, state: RunState) -> Situation:
     """What the plan of a table starts from."""
-    return Situation(state.schema, state.known_table(run.name), run.name in state.unfinished)
+    known = state.known_table(run.name)
+    left_by = state.unfinished.get(run.name)
+    has_crashed = left_by is not None and left_by != known.checkpoint.run_id
+    return Situation(state.schema, known, has_crashed)
 
 
 def _execute(
@@ -155,56 +165,54 @@ def _execute(
 ) -> None:
     """Plan a table, make what the target lacks, take the step, and keep the checkpoint."""
     plan = _plan(run, state)
-    before = situation(run, state).checkpoint
+    start = situation(run, state)
+    before = start.checkpoint
+    state.begun.add(run.name)
     prepare(run, plan.changes, state.schema)
     if plan.changes.create:
         # Also for a run that fails: the next one may make an empty table anew.
         made = replace(before, definition=plan.definition)
         before = checkpoints.save(run.ledger, run.clock, before, made)
+    stored = before
+    if plan.is_refresh and plan.exists:
+        stored = checkpoints.save(run.ledger, run.clock, before, checkpoints.begun(before, plan))
     ready = replace(plan, exists=True)
     loaded = Loaded()
     try:
         step(run, ready, loaded)
-    except SyncError:
-        after = _interrupted(before, run, ready, loaded)
-        checkpoints.save(run.ledger, run.clock, before, after)
+    except LeaseLost:
+        with suppress(SyncError):
+            _enter_lost_lease(run, ready)
         raise
-    after = _completed(before, run, ready, loaded)
-    checkpoints.save(run.ledger, run.clock, before, after)
+    except SyncError as error:
+        after = checkpoints.interrupted(before, run, ready, loaded)
+        failure = _stalled(run, after, error)
+        if failure is not error:
+            after = replace(after, calls_without_progress=0)
+        checkpoints.save(run.ledger, run.clock, stored, after, always=True)
+        raise failure from error
+    if start.has_crashed:
+        # The process may be frozen and write once more. So the next run compares again.
+        loaded.verify_from = ready.verify_since
+    after = checkpoints.completed(before, run, ready, loaded)
+    checkpoints.save(run.ledger, run.clock, stored, after)
+    state.finished.add(run.name)
 
 
-def _interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
-    """The checkpoint after a step that raised."""
-    after = _settled(before, plan, loaded, verified=False)
-    if plan.resume_token is None:
-        return after
-    covered = loaded.covered_until
-    return replace(
-        after,
-        action=run.request.action,
-        resume_token=plan.resume_token,
-        covered_until=plan.window.start if covered is None else covered,
+def _enter_lost_lease(run: TableRun, plan: Plan) -> None:
+    """Tell the run that holds the lease by now what this run may have written without it."""
+    known = run.ledger.known_tables(run.clock.utc())
+    stored = known.get(run.name, KnownTable(Checkpoint(run.name))).checkpoint
+    after = checkpoints.lease_lost(stored, plan)
+    checkpoints.save(run.ledger, run.clock, stored, after)
+
+
+def _stalled(run: TableRun, checkpoint: Checkpoint, error: SyncError) -> SyncError:
+    """The error of an interrupted run. It needs a person when too many calls brought nothing."""
+    calls = checkpoint.calls_without_progress or 0
+    if calls < MAX_CALLS_WITHOUT_PROGRESS or not isinstance(error, OutOfTime):
+        return error
+    return ActionRequired(
+        f"{run.name}: {calls} calls in a row brought nothing, because each was out of time; "
+        f"raise time_budget_seconds, which is {run.settings.time_budget_seconds:g}"
     )
-
-
-def _completed(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
-    """The checkpoint after a step that ended ok."""
-    after = _settled(before, plan, loaded, verified=run.progress.verified)
-    refreshed = plan.resume_token is not None and run.request.action == "sync"
-    known = before.definition
-    if known is None or refreshed or not changes(known, plan.definition):
-        # The same but for a shorter `keep`: when it is longer again, rows must be read again.
-        after = replace(after, definition=plan.definition)
-    resumed = before.resume_token is not None and before.resume_token == plan.resume_token
-    if resumed or refreshed:
-        after = replace(after, action=None, resume_token=None, covered_until=None)
-    return after
-
-
-def _settled(before: Checkpoint, plan: Plan, loaded: Loaded, *, verified: bool) -> Checkpoint:
-    """The checkpoint with the range that the next run must look at once more."""
-    since = None if verified else before.unsettled_since
-    if loaded.outcome_unknown:
-        starts = [plan.window.start, *([] if since is None else [since])]
-        since = min(starts)
-    return replace(before, unsettled_since=since)

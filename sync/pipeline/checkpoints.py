@@ -1,4 +1,8 @@
-"""Saves checkpoints."""
+"""What a run leaves to the next run of a table: the checkpoint after each way to end, and its save.
+
+A checkpoint tells where the next run must look, so that no run begins again what another one has
+done, and none trusts what nobody has compared.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,132 @@ from datetime import timedelta
 
 from sync.base.clock import Clock
 from sync.model.checkpoint import Checkpoint
+from sync.model.plan import Plan
 from sync.model.ports import Ledger
+from sync.pipeline import definition
+from sync.pipeline.loaded import Loaded
+from sync.pipeline.table_run import TableRun
+
+# A lost write may be applied so long after it was sent. Longer than a day, so that with one run a
+# night at least one more looks at it.
+LATE_WRITES = timedelta(hours=36)
 
 
-def save(ledger: Ledger, clock: Clock, before: Checkpoint, after: Checkpoint) -> Checkpoint:
+def save(
+    ledger: Ledger,
+    clock: Clock,
+    before: Checkpoint,
+    after: Checkpoint,
+    *,
+    always: bool = False,
+) -> Checkpoint:
     """Append `after`, with a time later than that of `before`, unless it says the same.
 
+    always: also if it says the same, so that the next run knows which run wrote it.
     The latest row of a table counts, so the time must grow even if the clock is set back.
-    Returns what counts now.
+    Returns what the ledger holds now.
     """
-    if after == before:
+    if not always and replace(after, run_id=before.run_id) == before:
         return before
     now = clock.utc()
     if before.updated_at is not None:
         now = max(now, before.updated_at + timedelta(microseconds=1))
-    saved = replace(after, updated_at=now)
-    ledger.save_checkpoint(saved)
-    return saved
+    stored = replace(after, updated_at=now)
+    ledger.save_checkpoint(stored)
+    return stored
+
+
+def begun(before: Checkpoint, plan: Plan) -> Checkpoint:
+    """The checkpoint while everything is gone through. It counts if the process dies."""
+    return replace(before, verify_from=earliest(before.verify_from, plan.verify_since))
+
+
+def interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
+    """The checkpoint after a step that raised."""
+    after = replace(
+        _settled(before, run, plan, loaded),
+        run_id=run.run_id,
+        verify_from=_left_to_compare(before, run, plan, loaded),
+    )
+    if plan.resume_token is not None and not _is_in_the_way(before, plan):
+        covered = loaded.covered_until
+        after = replace(
+            after,
+            action=run.request.action,
+            resume_token=plan.resume_token,
+            covered_until=plan.window.start if covered is None else covered,
+        )
+    calls = 0 if _made_progress(run, before, after) else (before.calls_without_progress or 0) + 1
+    return replace(after, calls_without_progress=calls)
+
+
+def completed(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
+    """The checkpoint after a step that ended ok."""
+    after = _settled(before, run, plan, loaded)
+    after = replace(after, run_id=run.run_id, calls_without_progress=None)
+    if not plan.is_range:
+        after = replace(after, verify_from=loaded.verify_from)
+    refreshed = plan.is_refresh and run.request.action == "sync"
+    known = before.definition
+    if known is None or refreshed or not definition.changes(known, plan.definition):
+        # The same but for a shorter `keep`: when it is longer again, rows must be read again.
+        after = replace(after, definition=plan.definition)
+    resumed = before.resume_token is not None and before.resume_token == plan.resume_token
+    if resumed or refreshed:
+        after = replace(after, action=None, resume_token=None, covered_until=None)
+    return after
+
+
+def lease_lost(stored: Checkpoint, plan: Plan) -> Checkpoint:
+    """The checkpoint of another run, after a run without a lease may have written once more.
+
+    stored: what the ledger holds now. Only the range to compare is added.
+    """
+    return replace(stored, verify_from=earliest(stored.verify_from, plan.verify_since))
+
+
+def earliest(*moments: int | None) -> int | None:
+    """The least of the moments that are known."""
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _settled(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
+    """The checkpoint with the range in which a lost write may still be applied."""
+    now = run.clock.utc()
+    if loaded.unsettled_since is not None:
+        since = earliest(before.unsettled_since, loaded.unsettled_since)
+        return replace(before, unsettled_since=since, unsettled_at=now)
+    sent = before.unsettled_at
+    is_over = sent is None or now - sent >= LATE_WRITES
+    if run.progress.verified and is_over and not plan.is_range:
+        return replace(before, unsettled_since=None, unsettled_at=None)
+    return before
+
+
+def _left_to_compare(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> int | None:
+    """Where the next run must begin to compare."""
+    if plan.is_range:
+        return earliest(before.verify_from, loaded.verify_from, plan.window.start)
+    if loaded.verify_from is not None:
+        return loaded.verify_from
+    if run.request.action == "reconcile":
+        return earliest(before.verify_from, loaded.repaired_from)
+    return earliest(before.verify_from, plan.verify_since)
+
+
+def _is_in_the_way(before: Checkpoint, plan: Plan) -> bool:
+    """Whether a refresh was begun before, which this run must not make begin anew."""
+    token = definition.token("refresh", plan.definition)
+    return before.resume_token == token != plan.resume_token
+
+
+def _made_progress(run: TableRun, before: Checkpoint, after: Checkpoint) -> bool:
+    """Whether the run has come further than the one before."""
+    if run.progress.uploaded or run.progress.deleted:
+        return True
+    return _position(before) != _position(after)
+
+
+def _position(checkpoint: Checkpoint) -> tuple[object, ...]:
+    """How far an interrupted work has come."""
+    return checkpoint.resume_token, checkpoint.covered_until, checkpoint.verify_from

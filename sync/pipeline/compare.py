@@ -1,8 +1,11 @@
-"""Compares a slice of the source with what the target holds of it, by count or by keys."""
+"""Compares a slice of both ends: by count, by keys, or by contents."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sync.base.errors import ActionRequired
 from sync.model.conditions import Between
@@ -11,6 +14,7 @@ from sync.pipeline.rejects import RejectBook
 from sync.pipeline.table_run import TableRun
 
 TargetIndex = dict[str, list[int]]  # key as text -> cursors of the target's rows with this key
+Hashes = dict[tuple[str, int], bytes]  # key and cursor -> hash of the row's content
 FINGERPRINT_HEX_DIGITS = 15  # 60 bits, as the source's query takes them
 
 
@@ -29,12 +33,46 @@ def read_index(run: TableRun, part: Slice) -> TargetIndex:
     index: TargetIndex = {}
     condition = Between(run.cursor, part.start, part.end)
     for hit in run.target.rows(run.name, condition, run.key, [run.key, run.cursor]):
-        if run.key not in hit:
-            raise ActionRequired(
-                f"{run.name}: Aito holds rows without {run.key}, the key; delete them there"
-            )
-        index.setdefault(str(hit[run.key]), []).append(hit[run.cursor])
+        index.setdefault(_key_of(run, hit), []).append(hit[run.cursor])
     return index
+
+
+def _key_of(run: TableRun, hit: Mapping[str, Any]) -> str:
+    if run.key not in hit:
+        raise ActionRequired(
+            f"{run.name}: Aito holds rows without {run.key}, the key; delete them there"
+        )
+    return str(hit[run.key])
+
+
+def read_contents(run: TableRun, part: Slice, columns: Sequence[str]) -> tuple[TargetIndex, Hashes]:
+    """The index of a slice, and the hash of each row's content by its key and cursor."""
+    index: TargetIndex = {}
+    hashes: Hashes = {}
+    condition = Between(run.cursor, part.start, part.end)
+    for hit in run.target.rows(run.name, condition, run.key, columns):
+        key, cursor = _key_of(run, hit), hit[run.cursor]
+        index.setdefault(key, []).append(cursor)
+        hashes[key, cursor] = content_hash(hit)
+    return index, hashes
+
+
+def content_hash(values: Mapping[str, object]) -> bytes:
+    """A hash of a document. Nulls do not count, and 1.0 is 1."""
+    present = {name: _plain(value) for name, value in values.items() if value is not None}
+    text = json.dumps(present, sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def _plain(value: object) -> object:
+    """A value with each whole number as an integer, as JSON does not tell them apart."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return value
 
 
 def matches(part: Slice, index: TargetIndex) -> bool:

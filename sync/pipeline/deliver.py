@@ -76,7 +76,8 @@ class Delivery:
         self._backoff = Backoff()
         self._probe: str | None = None  # a document that the target is known to hold
         self.taken = 0  # rows that the target took
-        self.outcome_unknown = False  # whether any write may still be applied later
+        # The earliest cursor of a row whose write may still be applied later.
+        self.unsettled_since: int | None = None
 
     def send(self, batch: Batch, *, upsert: bool = False) -> None:
         """Deliver a batch. upsert: rows that the target holds under the same keys are replaced.
@@ -103,12 +104,17 @@ class Delivery:
         if self._probe is not None and self._run.table.key_name is not None:
             self._run.lease.check()
             self._write(batches.of([self._probe]), upsert=True)
-        elif self._new_suspects():
+        elif self._new_suspects() and not self._target_works:
             raise Unavailable(
                 f"{self._table}: Aito answers 500 to {len(self._suspects.rejects)} rows and took "
                 "no other; try again"
             )
         self._reject_suspects()
+
+    @property
+    def _target_works(self) -> bool:
+        """Whether rows without a key were taken. There is no probe of such a table."""
+        return self._run.table.key_name is None and self.taken > 0
 
     def _without_flagged(self, batch: Batch, *, upsert: bool) -> Batch:
         """Reject the rows that the source has flagged. Returns the rest."""
@@ -132,7 +138,8 @@ class Delivery:
                 self._handle_refusal(batch, error, how)
                 return
             except OutcomeUnknown as error:
-                self.outcome_unknown |= error.cause is not Unknown.SERVER_ERROR
+                if error.cause is not Unknown.SERVER_ERROR:
+                    self._enter_unsettled(batch)
                 left = batch if how.upsert else self._missing(batch)
                 nothing_taken = left.rows == batch.rows
                 failed = error.cause is Unknown.SERVER_ERROR
@@ -145,6 +152,14 @@ class Delivery:
             else:
                 self._took(batch.rows, batch.last)
                 return
+
+    def _enter_unsettled(self, batch: Batch) -> None:
+        """Remember the rows of a write that may still be applied later."""
+        if self._run.table.cursor is None:
+            return
+        cursors = [int(row.values[self._run.cursor]) for row in batch.read()]
+        known = [] if self.unsettled_since is None else [self.unsettled_since]
+        self.unsettled_since = min([*known, *cursors])
 
     def _write(self, batch: Batch, *, upsert: bool) -> None:
         if upsert:
@@ -226,10 +241,7 @@ class Delivery:
         Rows that are there count as uploaded.
         """
         if self._run.table.key_name is None:
-            raise Unavailable(
-                f"{self._table}: the outcome of an insert is unknown, and without a key nothing "
-                "can be looked up"
-            )
+            return self._missing_by_count(batch)
         rows = batch.read()
         columns = [self._run.key]
         if self._run.table.cursor:
@@ -243,6 +255,22 @@ class Delivery:
         if here:
             self._took(len(here), here[-1])
         return batches.of(left, batch.newest)
+
+    def _missing_by_count(self, batch: Batch) -> Batch:
+        """The same without a key: all rows of the batch or none, else nobody can tell which.
+
+        Nothing but this delivery writes to the table. Raises Unavailable.
+        """
+        stored = self._run.target.count(self._table) - self.taken
+        if not stored:
+            return batch
+        if stored == batch.rows:
+            self._took(batch.rows, batch.last)
+            return batches.of([], batch.newest)
+        raise Unavailable(
+            f"{self._table}: the outcome of an insert is unknown: {stored} of {batch.rows} rows "
+            "are there, and without a key nobody can tell which; try again"
+        )
 
     def _stored(self, rows: list[Row], columns: list[str]) -> set[tuple[object, ...]]:
         """The values of the columns, of the rows that the target holds under the rows' keys."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from sync.model import batches
 from sync.model.batches import Batch, Row
@@ -19,6 +18,7 @@ from sync.pipeline import compare
 from sync.pipeline.closings import close_rejects
 from sync.pipeline.compare import TargetIndex
 from sync.pipeline.deliver import Delivery
+from sync.pipeline.loaded import Loaded
 from sync.pipeline.prefetch import batch_bytes, prefetch
 from sync.pipeline.rejects import RejectBook
 from sync.pipeline.repair import Repairer
@@ -26,26 +26,14 @@ from sync.pipeline.table_run import TableRun
 from sync.pipeline.verify import Verifier
 
 
-@dataclass
-class Loaded:
-    """The result of a load or a reconcile, also when it ends early.
-
-    covered_until: end of what a run through everything has gone through.
-    outcome_unknown: a write may still be applied later.
-    """
-
-    covered_until: int | None = None
-    outcome_unknown: bool = False
-
-
 def load(run: TableRun, plan: Plan, loaded: Loaded) -> None:
     """Bring the window's rows into the target. Raises OutOfTime between two batches."""
-    rejects = RejectBook(run, plan.source, plan.rows)
+    rejects = RejectBook(run, plan.source, lambda: plan.rows)
     delivery = Delivery(run, rejects, plan.source)
     try:
         Loader(run, plan, rejects, delivery, loaded).load()
     finally:
-        loaded.outcome_unknown = delivery.outcome_unknown
+        loaded.unsettled_since = delivery.unsettled_since
     close_rejects(run, plan, rejects)
 
 
@@ -53,14 +41,20 @@ class Loader:
     """The slices of one plan."""
 
     def __init__(
-        self, run: TableRun, plan: Plan, rejects: RejectBook, delivery: Delivery, loaded: Loaded
+        self,
+        run: TableRun,
+        plan: Plan,
+        rejects: RejectBook,
+        delivery: Delivery,
+        loaded: Loaded,
     ) -> None:
         self._run = run
         self._plan = plan
         self._rejects = rejects
         self._delivery = delivery
         self._loaded = loaded
-        self._verifier = Verifier(run, rejects, Repairer(run, delivery, rejects))
+        repairer = Repairer(run, delivery, rejects, loaded)
+        self._verifier = Verifier(run, rejects, repairer, loaded)
 
     def load(self) -> None:
         """All slices, then the comparison of both ends over the whole window."""

@@ -13,9 +13,11 @@ from sync.model.window import BEGINNING, Window
 from sync.pipeline import definition
 from sync.pipeline.prepare import needed_changes
 from sync.pipeline.swap import empty_source
-from sync.pipeline.table_run import TableRun
+from sync.pipeline.table_run import TableRun, oldest
 
-RESUME_SECONDS = 86_400  # what was gone through longer ago is gone through again
+# What was gone through longer ago is gone through again. More than a day, because a caller may come
+# once a night.
+RESUME_SECONDS = 3 * 86_400
 USD_PER_TIB = 6.25  # BigQuery on demand, https://cloud.google.com/bigquery/pricing
 COLLAPSED_SHARE = 0.1  # of the rows may share their keys with others, and is not worth a warning
 COLLAPSED_ROWS = 10  # neither are so few rows
@@ -23,11 +25,14 @@ COLLAPSED_ROWS = 10  # neither are so few rows
 
 @dataclass(frozen=True)
 class Situation:
-    """What a plan starts from. unfinished: an earlier run of the table did not finish."""
+    """What a plan starts from.
+
+    has_crashed: the run before ended without a checkpoint, so nobody knows what it has written.
+    """
 
     schema: TargetSchema
     known: KnownTable
-    unfinished: bool = False
+    has_crashed: bool = False
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -39,12 +44,13 @@ class Situation:
 class Refresh:
     """Why the whole keep range is read, and by what a later run recognises that it may resume.
 
-    token None: the range was given by the request, and is not resumed.
+    is_range: the request names the range.
     rekeyed: the configuration identifies rows in another way than before.
     """
 
     reason: str
-    token: str | None = None
+    token: str
+    is_range: bool = False
     rekeyed: bool = False
 
 
@@ -56,16 +62,18 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
     source = run.source.describe(run.table, prune=not run.request.everything)
     current = definition.definition(run.table, source)
     refresh = _refresh(run, situation, current)
+    resumes = refresh is not None and _resumes(run, refresh, situation.checkpoint)
     if refresh:
         source = source.whole()
     made_here = situation.checkpoint.definition is not None
     changes = needed_changes(run, source.columns, situation.schema, made_here=made_here)
     exists = not changes.create
     watermark, rows = _target_state(run, exists=exists)
-    window = _window(run, refresh, situation.checkpoint, watermark)
+    covered = situation.checkpoint.covered_until if resumes else None
+    window = _window(run, refresh, covered, watermark)
     slice_rows = source.slice_rows
     if run.request.action == "reconcile":
-        # The keys of such a slice cost one request, as its count would.
+        # The keys of such a slice cost one request.
         slice_rows = min(slice_rows, run.target.page_rows)
     known_until = run.now if refresh else BEGINNING - 1 if watermark is None else watermark
     counted = run.source.histogram(source, window, known_until, slice_rows)
@@ -85,9 +93,10 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
         open_rejects=situation.known.open_rejects,
         rekeyed=refresh is not None and refresh.rekeyed,
         definition=current,
+        is_range=refresh is not None and refresh.is_range,
     )
     _check_not_empty(run, plan)
-    return _with_verification(run, situation, plan)
+    return _with_verification(run, situation, plan, resumes=resumes)
 
 
 def _target_state(run: TableRun, *, exists: bool) -> tuple[int | None, int]:
@@ -101,11 +110,12 @@ def _refresh(run: TableRun, situation: Situation, current: str) -> Refresh | Non
     """Why the whole keep range is read; None: it is not."""
     request, known = run.request, situation.checkpoint.definition
     if request.since is not None or request.until is not None:
-        return Refresh("the range was requested")
+        token = definition.token("range", request.since, request.until, current)
+        return Refresh("the range was requested", token, is_range=True)
     if request.action == "reconcile":
         return Refresh("reconcile", definition.token("reconcile", request.deep, current))
     if request.full_refresh:
-        return Refresh("full_refresh was requested", definition.token("full_refresh", current))
+        return Refresh("full_refresh was requested", definition.token("refresh", current))
     if known is None or run.name not in situation.schema:
         return None
     changed = definition.changes(known, current)
@@ -113,41 +123,30 @@ def _refresh(run: TableRun, situation: Situation, current: str) -> Refresh | Non
         return None
     reason = f"the configuration changed: {', '.join(changed)}"
     is_rekeyed = definition.is_rekeyed(known, current)
-    return Refresh(reason, definition.token("definition", current), is_rekeyed)
+    return Refresh(reason, definition.token("refresh", current), rekeyed=is_rekeyed)
+
+
+def _resumes(run: TableRun, refresh: Refresh, checkpoint: Checkpoint) -> bool:
+    """Whether an earlier run of the same request has gone through a part of it."""
+    if run.request.dry_run or checkpoint.covered_until is None or checkpoint.updated_at is None:
+        return False
+    age = run.clock.now() - checkpoint.updated_at.timestamp()
+    return checkpoint.resume_token == refresh.token and age <= RESUME_SECONDS
 
 
 def _window(
-    run: TableRun, refresh: Refresh | None, checkpoint: Checkpoint, watermark: int | None
+    run: TableRun, refresh: Refresh | None, covered: int | None, watermark: int | None
 ) -> Window:
+    """What is read. covered: end of what an earlier run of the same request has gone through."""
     known = None if refresh else watermark
     window = windows.window(run.now, known, run.table.lookback, run.table.keep)
-    if refresh is None:
-        return window
-    if refresh.token is None:
-        return _requested_window(run, window)
-    return _resumed_window(run, refresh, checkpoint, window)
-
-
-def _requested_window(run: TableRun, window: Window) -> Window:
-    """The part of the window that the request names."""
-    since, until = run.request.since, run.request.until
-    start = window.start if since is None else max(window.start, since)
-    end = window.end if until is None else min(window.end, until)
+    start, end = window.start, window.end
+    if refresh and refresh.is_range:
+        start = max(start, run.request.since or start)
+        end = min(end, run.request.until or end)
+    if covered is not None:
+        start = max(start, covered)
     return Window(min(start, end), end)
-
-
-def _resumed_window(
-    run: TableRun, refresh: Refresh, checkpoint: Checkpoint, window: Window
-) -> Window:
-    """The window without what an earlier run of the same request has gone through."""
-    if run.request.dry_run or checkpoint.covered_until is None or checkpoint.updated_at is None:
-        return window
-    same = checkpoint.resume_token == refresh.token
-    age = run.clock.now() - checkpoint.updated_at.timestamp()
-    if not same or age > RESUME_SECONDS:
-        return window
-    start = max(window.start, checkpoint.covered_until)
-    return Window(min(start, window.end), window.end)
 
 
 def _check_not_empty(run: TableRun, plan: Plan) -> None:
@@ -159,26 +158,26 @@ def _check_not_empty(run: TableRun, plan: Plan) -> None:
         raise EmptySource(empty_source(run.name, plan.target_rows))
 
 
-def _with_verification(run: TableRun, situation: Situation, plan: Plan) -> Plan:
+def _with_verification(run: TableRun, situation: Situation, plan: Plan, *, resumes: bool) -> Plan:
     """The plan with the range in which both ends must be equal at the end.
 
-    After a run that did not finish it begins where both ends were last found equal: later windows
-    would not see what a crash or a lost answer left behind further back than the lookback. A merge
-    that was broken off may have deleted a key's newest row, and the row to come back in its place
-    may be of any age.
+    After a run that was interrupted it begins where that run has left off. After one that died it
+    begins where both ends were last found equal, and in merge at the oldest row: a key's newest
+    row may be of any age. It goes by keys then: one row too many would hide one that is missing.
     """
-    if plan.refresh and plan.resume_token is None:
-        return replace(plan, verify_since=plan.window.start)
-    everything = windows.window(run.now, None, 0, run.table.keep).start
-    unsettled_since = situation.checkpoint.unsettled_since
-    start = plan.window.start
-    if plan.refresh or (situation.unfinished and run.table.mode == "merge"):
-        start = everything
-    elif situation.unfinished:
-        start = min(start, _verified_until(run, plan))
-    if unsettled_since is not None:
-        start = max(everything, min(start, unsettled_since))
-    return replace(plan, verify_since=start, compare_keys=unsettled_since is not None)
+    checkpoint = situation.checkpoint
+    everything = oldest(run)
+    begin = everything if plan.is_refresh and not resumes else plan.window.start
+    left = [checkpoint.verify_from]
+    if checkpoint.verify_from is None:
+        left.append(checkpoint.unsettled_since)
+    if situation.has_crashed:
+        left.append(everything if run.table.mode == "merge" else _verified_until(run, plan))
+    known = [max(everything, start) for start in left if start is not None]
+    start = min([begin, *known])
+    if plan.is_range:
+        start = plan.window.start
+    return replace(plan, verify_since=start, compare_keys=bool(known))
 
 
 def _verified_until(run: TableRun, plan: Plan) -> int:

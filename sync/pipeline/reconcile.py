@@ -1,7 +1,7 @@
 """Compares the whole keep range of both ends, and repairs.
 
-By keys where that costs no more than a count, which cannot see that as many rows are missing as
-are doubled. Larger slices by counts, and by keys where they differ or `deep` is requested.
+By keys, because a count cannot see that as many rows are missing as are doubled. `deep` compares
+the contents of all rows, too.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from sync.base.errors import OutOfTime
 from sync.model.plan import Plan
 from sync.model.window import Slice
 from sync.pipeline.closings import close_rejects
-from sync.pipeline.compare import count_rows, matches, read_index
+from sync.pipeline.compare import matches, read_index
 from sync.pipeline.deliver import Delivery
-from sync.pipeline.load import Loaded
+from sync.pipeline.loaded import Loaded
 from sync.pipeline.rejects import RejectBook
 from sync.pipeline.repair import Repairer
 from sync.pipeline.table_run import TableRun
@@ -21,19 +21,20 @@ from sync.pipeline.verify import Verifier
 
 def reconcile(run: TableRun, plan: Plan, loaded: Loaded) -> None:
     """Compare every slice of the plan and repair. A dry run only counts the differences."""
-    rejects = RejectBook(run, plan.source, plan.rows)
+    rejects = RejectBook(run, plan.source, lambda: plan.rows)
     delivery = Delivery(run, rejects, plan.source)
-    repairer = Repairer(run, delivery, rejects)
+    repairer = Repairer(run, delivery, rejects, loaded)
     try:
         _compare_slices(run, plan, repairer, loaded)
+        repairer.delete_extra(plan)
+        if not run.request.dry_run:
+            Verifier(run, rejects, repairer, loaded).verify_and_repair(plan)
     except OutOfTime:
         repairer.delete_extra(plan)  # a resumed run does not come back to these slices
         raise
     finally:
-        loaded.outcome_unknown = delivery.outcome_unknown
-    repairer.delete_extra(plan)
+        loaded.unsettled_since = delivery.unsettled_since
     if not run.request.dry_run:
-        Verifier(run, rejects, repairer).verify_and_repair(plan)
         close_rejects(run, plan, rejects)
 
 
@@ -42,10 +43,10 @@ def _compare_slices(run: TableRun, plan: Plan, repairer: Repairer, loaded: Loade
         if number:
             run.deadline.check(run.name)
         run.progress.fetched += part.rows
-        if _equal(run, plan, part):
+        if not run.request.deep and _equal(run, plan, part):
             run.progress.skipped += part.rows
         else:
-            found = repairer.repair(plan, part, delete=True)
+            found = repairer.repair(plan, part, delete=True, contents=run.request.deep)
             run.progress.skipped += max(0, part.rows - part.keyless - found.different)
         loaded.covered_until = part.end
         run.slice_done(part.start, part.end)
@@ -54,6 +55,4 @@ def _compare_slices(run: TableRun, plan: Plan, repairer: Repairer, loaded: Loade
 def _equal(run: TableRun, plan: Plan, part: Slice) -> bool:
     if not plan.exists:
         return part.latest_per_key == 0
-    if part.rows > run.target.page_rows and not run.request.deep:
-        return count_rows(run, part) == part.latest_per_key
     return matches(part, read_index(run, part))

@@ -5,8 +5,9 @@ So the watermark never passes a row that nobody knows of.
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -36,10 +37,10 @@ class Reject:
 class RejectBook:
     """Records the rejects of one table in one run, and stops the table when they are too many."""
 
-    def __init__(self, run: TableRun, source: SourceTable, planned_rows: int = 0) -> None:
-        """planned_rows: rows that the run will read; 0: not known, and the share is not checked."""
+    def __init__(self, run: TableRun, source: SourceTable, count_rows: Callable[[], int]) -> None:
+        """count_rows: how many rows the run will read. It is called when there are many rejects."""
         self._run = run
-        self._planned_rows = planned_rows
+        self._count_rows = functools.cache(count_rows)
         self._known: dict[RowId, OpenReject] | None = None  # read once there is a reject
         self._new = 0  # rejects that no successful run has met before
         self._ids: set[RowId] = set()
@@ -71,9 +72,9 @@ class RejectBook:
 
     def check_share(self) -> None:
         """Raises TooManyRejects past `rejects.max_share`."""
-        rows = max(self._planned_rows, self._run.progress.fetched)
-        if not self._planned_rows or self._new < MIN_REJECTS:
+        if self._new < MIN_REJECTS:
             return
+        rows = max(self._count_rows(), self._run.progress.fetched)
         if self._new > self._run.table.rejects.max_share * rows:
             raise TooManyRejects(too_many(self._run, self._new, rows))
 

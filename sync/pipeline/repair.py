@@ -1,12 +1,15 @@
 """Makes the target's rows of a slice what the source's are.
 
 Sends what is missing, replaces what differs, and deletes what the source no longer has. Deletions
-are collected first and decided together, before the first of them.
+are collected first and decided together, before the first of them. The source may change while it
+is compared, so a row is deleted only if the source has no row of its key at all, or if the target
+holds the key's other row.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sync.model import batches
@@ -14,14 +17,22 @@ from sync.model.batches import Row
 from sync.model.columns import NUMBER_TYPES, key_type
 from sync.model.conditions import AllOf, Between, OneOf
 from sync.model.plan import Plan
+from sync.model.records import RowId
 from sync.model.window import Slice, Window
-from sync.pipeline.compare import TargetIndex, read_index
+from sync.pipeline.compare import (
+    Hashes,
+    TargetIndex,
+    content_hash,
+    read_contents,
+    read_index,
+)
 from sync.pipeline.delete_guard import DeleteGuard
 from sync.pipeline.deliver import Delivery
+from sync.pipeline.loaded import Loaded
 from sync.pipeline.rejects import RejectBook
-from sync.pipeline.table_run import TableRun
+from sync.pipeline.table_run import TableRun, oldest
 
-DELETE_KEYS = 500  # keys in the condition of one delete
+DELETE_KEYS = 500  # keys in the condition of one request
 
 
 @dataclass(frozen=True)
@@ -38,27 +49,41 @@ class SliceRepair:
 class Repairer:
     """Repairs slices of one table in one run."""
 
-    def __init__(self, run: TableRun, delivery: Delivery, rejects: RejectBook) -> None:
+    def __init__(
+        self, run: TableRun, delivery: Delivery, rejects: RejectBook, loaded: Loaded
+    ) -> None:
         self._run = run
         self._delivery = delivery
         self._rejects = rejects
+        self._loaded = loaded
         self._guard = DeleteGuard(run)
         self._extra: list[tuple[Slice, TargetIndex]] = []
-        self._kept: list[tuple[str, int]] = []  # key and cursor of rows that stay for now
+        self._kept: set[tuple[str, int]] = set()  # key and cursor of rows that stay for now
+        self._moved: set[tuple[str, int]] = set()  # the same, until the key's other row is here
         self._key_is_number = False
 
-    def repair(self, plan: Plan, part: Slice, *, delete: bool) -> SliceRepair:
+    @property
+    def waits_for_moved_rows(self) -> bool:
+        """Whether an old row stays because the target lacks the key's other row."""
+        return bool(self._moved)
+
+    def repair(
+        self, plan: Plan, part: Slice, *, delete: bool, contents: bool = False
+    ) -> SliceRepair:
         """Send what the target lacks of a slice, and remember what it holds beside.
 
         delete: rows that the source does not have are to be deleted by `delete_extra`.
+        contents: rows are compared by their whole content, not by key and cursor alone.
         """
-        index = read_index(self._run, part) if plan.exists else {}
+        index, hashes = self._read_target(plan, part, contents=contents)
         progress = self._run.progress
         rejected_before = progress.rejected
         different = read = 0
         for batch in self._run.source.batches(plan.source, part, self._run.settings.batch):
             rows = [row for row in batch.read() if self._is_synced(row)]
-            wrong, upsert = self._differences(rows, index)
+            wrong, upsert = self._differences(rows, index, hashes)
+            if wrong:
+                self._enter_repair(part)
             self._send(wrong, upsert=upsert)
             different += len(wrong)
             read += len(rows)
@@ -66,16 +91,34 @@ class Repairer:
         rejected = progress.rejected - rejected_before
         progress.repaired += different - rejected
         if delete and index:
+            self._enter_repair(part)
             self._extra.append((part, index))
             self._key_is_number = key_type(plan.source, self._run.key) in NUMBER_TYPES
         return SliceRepair(different, read - rejected)
+
+    def _enter_repair(self, part: Slice) -> None:
+        if self._loaded.repaired_from is None:
+            self._loaded.repaired_from = part.start
+
+    def _read_target(
+        self, plan: Plan, part: Slice, *, contents: bool
+    ) -> tuple[TargetIndex, Hashes | None]:
+        """What the target holds of a slice. No hashes: contents are not compared."""
+        if not plan.exists:
+            return {}, None
+        if contents:
+            columns = [column.name for column in plan.source.columns]
+            return read_contents(self._run, part, columns)
+        return read_index(self._run, part), None
 
     def _is_synced(self, row: Row) -> bool:
         """Whether a row of the source should be in the target."""
         row_id = self._rejects.row_id(row)
         return row_id.key is not None and not self._rejects.holds(row_id)
 
-    def _differences(self, rows: list[Row], index: TargetIndex) -> tuple[list[Row], bool]:
+    def _differences(
+        self, rows: list[Row], index: TargetIndex, hashes: Hashes | None
+    ) -> tuple[list[Row], bool]:
         """The rows that the target does not hold just so, and whether it holds any of their keys.
 
         Every key that was looked up is removed from the index.
@@ -85,7 +128,7 @@ class Repairer:
         for row in rows:
             row_id = self._rejects.row_id(row)
             cursors = index.pop(row_id.key or "", None)
-            if cursors != [row_id.cursor]:
+            if cursors != [row_id.cursor] or _has_other_content(row, row_id, hashes):
                 wrong.append(row)
                 upsert = upsert or cursors is not None
             elif row.fault is None:
@@ -99,32 +142,37 @@ class Repairer:
     def delete_extra(self, plan: Plan) -> int:
         """Delete what the repairs found beside the source's rows. Returns how many rows.
 
-        A key that has another row in the window was moved: its old row counts as repaired. So does
-        every row under a key that was made in another way. A key whose rows all come after the
-        window keeps its row until the next run replaces it. What is left is gone from the source,
-        and the guard is asked before the first delete.
-        Raises DeleteRefused.
+        A key that has another row in the source was moved. Its old row counts as repaired, and
+        goes once the target holds the other one. So does every row under a key that was made in
+        another way. A key whose rows all come after the window keeps its row until the next run
+        replaces it. What is left is gone from the source, and the guard is asked before the first
+        delete. Raises DeleteRefused.
         """
         extra, self._extra = self._extra, []
+        self._moved.clear()
         keys = sorted({key for _, index in extra for key in index})
         if not keys:
             return 0
-        whole = plan.source.whole()
-        window = Window(plan.verify_since, plan.window.end)
-        found = self._run.source.keys_since(whole, window, keys)
+        found = self._in_source(plan, keys)
+        here = self._in_target([key for key in keys if found.get(key)])
         deleted = []
         gone = moved = 0
-        is_moved = found.keys() | (set(keys) if plan.rekeyed else set())
         for part, index in extra:
             for key, cursors in index.items():
-                if found.get(key) is False:
-                    self._kept += [(key, cursor) for cursor in cursors]
-                    continue
-                deleted.append((part, key))
-                if key in is_moved:
+                rows = {(key, cursor) for cursor in cursors}
+                if key not in found and plan.rekeyed:
                     moved += len(cursors)
-                else:
+                elif key not in found:
                     gone += len(cursors)
+                elif not found[key]:
+                    self._kept |= rows
+                    continue
+                elif self._must_wait(key, here[key] - set(cursors)):
+                    self._moved |= rows
+                    continue
+                else:
+                    moved += len(cursors)
+                deleted.append((part, key))
         self._guard.check(gone)
         self._delete_keys(deleted)
         self._guard.add(gone)
@@ -132,9 +180,35 @@ class Repairer:
         self._run.progress.repaired += moved
         return gone + moved
 
+    def _must_wait(self, key: str, other_rows: set[int]) -> bool:
+        """Whether the old row of a moved key stays, since the target has no other of this key."""
+        rejected = self._rejects.keys()
+        never_comes = self._run.request.dry_run or key in rejected
+        return not other_rows and not never_comes
+
+    def _in_source(self, plan: Plan, keys: list[str]) -> dict[str, bool]:
+        """The keys that the source has, and whether in the window. See Source.keys_since.
+
+        In `merge` an older row counts again when a newer one is taken back, however old it is.
+        """
+        start = plan.verify_since
+        if self._run.table.mode == "merge":
+            start = min(start, oldest(self._run))
+        whole = plan.source.whole()
+        return self._run.source.keys_since(whole, Window(start, plan.window.end), keys)
+
+    def _in_target(self, keys: list[str]) -> dict[str, set[int]]:
+        """The cursors of the rows that the target holds under these keys."""
+        here: dict[str, set[int]] = {key: set() for key in keys}
+        name, key, cursor = self._run.name, self._run.key, self._run.cursor
+        for some in self._conditions(keys):
+            for hit in self._run.target.rows(name, some, key, [key, cursor]):
+                here[str(hit[key])].add(hit[cursor])
+        return here
+
     def kept_between(self, start: int, end: int) -> int:
         """How many rows with a cursor in [start, end) stay although the window lacks them."""
-        return sum(start <= cursor < end for _, cursor in set(self._kept))
+        return sum(start <= cursor < end for _, cursor in self._kept | self._moved)
 
     def _delete_keys(self, found: list[tuple[Slice, str]]) -> None:
         if self._run.request.dry_run:
@@ -145,10 +219,21 @@ class Repairer:
     def _delete(self, part: Slice, keys: list[str]) -> None:
         """Delete rows of one slice alone: in another slice the same key may be right."""
         inside = Between(self._run.cursor, part.start, part.end)
+        for some in self._conditions(keys):
+            self._run.lease.check()
+            self._run.target.delete(self._run.name, AllOf((some, inside)))
+
+    def _conditions(self, keys: list[str]) -> Iterator[OneOf]:
+        """Conditions that together mean these keys."""
         values: list[int] | list[str] = keys
         if self._key_is_number:
             values = [int(key) for key in keys]
         for first in range(0, len(values), DELETE_KEYS):
-            some = OneOf(self._run.key, tuple(values[first : first + DELETE_KEYS]))
-            self._run.lease.check()
-            self._run.target.delete(self._run.name, AllOf((some, inside)))
+            yield OneOf(self._run.key, tuple(values[first : first + DELETE_KEYS]))
+
+
+def _has_other_content(row: Row, row_id: RowId, hashes: Hashes | None) -> bool:
+    """Whether the target's row of this key and cursor differs. No hashes: it is not compared."""
+    if hashes is None or row.fault is not None or row_id.key is None or row_id.cursor is None:
+        return False
+    return hashes[row_id.key, row_id.cursor] != content_hash(row.values)

@@ -6,7 +6,7 @@ The next sync finds no table, so it makes it and loads the whole keep range.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sync.base.errors import ActionRequired
@@ -45,15 +45,8 @@ class ResetPlan:
             "table": self.table,
             "rows": self.rows,
             "watermark": self.watermark,
-            "checkpoint": _as_json(self.checkpoint),
+            "checkpoint": self.checkpoint and self.checkpoint.to_row(),
         }
-
-
-def _as_json(checkpoint: Checkpoint | None) -> dict[str, Any] | None:
-    if checkpoint is None:
-        return None
-    moment = checkpoint.updated_at
-    return {**vars(checkpoint), "updated_at": None if moment is None else moment.isoformat()}
 
 
 def plan_reset(context: RunContext, table: TableSettings) -> ResetPlan:
@@ -120,7 +113,12 @@ def _forget(context: RunContext, plan: ResetPlan) -> None:
 
 def _known(checkpoint: Checkpoint | None) -> Checkpoint | None:
     """The checkpoint; None for one that says nothing."""
-    if checkpoint is None or replace(checkpoint, updated_at=None) == Checkpoint(checkpoint.table):
+    if checkpoint is None:
+        return None
+    no_state = Checkpoint(
+        checkpoint.table, run_id=checkpoint.run_id, updated_at=checkpoint.updated_at
+    )
+    if checkpoint == no_state:
         return None
     return checkpoint
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sync import __version__, evaluation
 from sync.base.errors import SyncError
@@ -20,6 +20,7 @@ from sync.pipeline.purge import purge
 from sync.pipeline.removed import report_removed
 from sync.pipeline.table_run import TableRun
 
+CONTINUED = timedelta(hours=1)  # calls that go on with each other's work follow so soon
 NESTED = ("window", "watermark", "slices")  # fields of an answer that an event leaves out
 
 
@@ -35,6 +36,7 @@ class Run:
         self._reports: dict[str, TableReport] = {}
         self._warnings: list[TableWarning] = []
         self._counted_calls = 0  # requests to the target that are entered with a table
+        self._passed_over: set[str] = set()  # an earlier call of the same work has synced them
         self._evaluations = EvaluationContext(
             context.run_id,
             context.target,
@@ -113,7 +115,7 @@ class Run:
             self._read_ledger()
             busy = lease.take(names)
             self._state.unfinished = lease.unfinished
-            free = [run for run in self._tables if run.name not in busy]
+            free = self._in_turn([run for run in self._tables if run.name not in busy])
             for run in self._tables:
                 if run.name in busy:
                     self._errors[run.name] = busy[run.name]
@@ -123,7 +125,24 @@ class Run:
         unfinished = {run.name for run in free}  # until it is known how they ended
         with lease.kept(unfinished):
             self._work_through(free)
+            unfinished -= self._state.finished
             unfinished -= {run.name for run in free if self._is_ok(run)}
+            begun = self._state.begun | set(lease.unfinished)
+            unfinished &= begun  # a table that no run has touched needs no second look
+
+    def _in_turn(self, tables: list[TableRun]) -> list[TableRun]:
+        """Parents first; but when the last run had no time for a table, the longest unserved first.
+
+        A parent was loaded by the run that had no time for its child.
+        """
+        if not self._is_continued:
+            return tables
+        never = datetime.min.replace(tzinfo=UTC)
+
+        def served_at(run: TableRun) -> datetime:
+            return self._state.known_table(run.name).served_at or never
+
+        return sorted(tables, key=served_at)
 
     def _work_through(self, tables: Sequence[TableRun]) -> None:
         """Load parents first, purge children first, then finish each table."""
@@ -133,8 +152,7 @@ class Run:
             self._state.schema = dict(self._context.target.schema())
             for run in tables:
                 with self._guarded(run):
-                    self._check_deadline(run, tables)
-                    self._action.work(run, self._state)
+                    self._begin(run, is_first=run is tables[0])
             self._warnings = report_removed(self._context, self._state)
             if self._action.purges:
                 self._purge(tables)
@@ -148,14 +166,37 @@ class Run:
         context = self._context
         self._state.known = context.ledger.known_tables(context.clock.utc())
 
-    def _check_deadline(self, run: TableRun, tables: Sequence[TableRun]) -> None:
-        """A run whose time is over begins no further table, once it has brought anything."""
-        if any(other.progress.uploaded or other.progress.repaired for other in tables):
-            self._context.deadline.check(run.name)
+    def _begin(self, run: TableRun, *, is_first: bool) -> None:
+        """Do a table's work. A run whose time is over begins with one table only.
+
+        When calls go on with each other's work, what one of them has synced is not left for later.
+        """
+        deadline = self._context.deadline
+        if is_first or not deadline.over:
+            self._action.work(run, self._state)
+        elif self._is_continued and self._was_synced(run):
+            self._passed_over.add(run.name)
+        else:
+            deadline.check(run.name)
+
+    @property
+    def _is_continued(self) -> bool:
+        """Whether the call before this one had no time for all tables."""
+        return any(self._state.known_table(run.name).is_waiting for run in self._tables)
+
+    def _was_synced(self, run: TableRun) -> bool:
+        """Whether a call of the same work has synced a table."""
+        request = self._context.request
+        known = self._state.known_table(run.name)
+        if known.ok_at is None or known.is_waiting:
+            return False
+        age = self._context.clock.utc() - known.ok_at
+        return age < CONTINUED and request.action == "sync" and not request.full_refresh
 
     def _purge(self, tables: Sequence[TableRun]) -> None:
-        for run in reversed(tables):
-            if self._is_ok(run) and run.table.cursor:
+        names = {run.name for run in tables}
+        for run in reversed(self._tables):
+            if run.name in names and self._is_ok(run) and run.table.cursor:
                 with self._guarded(run):
                     purge(run)
 
@@ -163,7 +204,7 @@ class Run:
         """Optimize a changed table. One that is not optimized is slower, not wrong."""
         progress = run.progress
         changed = progress.uploaded or progress.purged or progress.repaired or progress.deleted
-        if not changed or not self._action.writes:
+        if not changed or not self._action.writes or self._context.deadline.over:
             return
         try:
             with self._measured(run):
@@ -211,15 +252,17 @@ class Run:
     # -- the end of a table
 
     def _is_ok(self, run: TableRun) -> bool:
-        return run.name not in self._errors
+        """Whether this run has done a table's work."""
+        return run.name not in self._errors and run.name not in self._passed_over
 
     def _end(self, run: TableRun) -> None:
         """Write the table's row, log its end, and make its report."""
         self._count_other_calls(run)
         self._warn_of_counts(run)
         report = table_report(run, self._errors.get(run.name))
-        # A busy table has a row of the run that holds it.
-        if self._action.writes and self._context.lease.taken and report.status != "busy":
+        # A busy table has a row of the run that holds it, and one passed over of an earlier call.
+        is_known = report.status == "busy" or run.name in self._passed_over
+        if self._action.writes and self._context.lease.taken and not is_known:
             with self._guarded(run):
                 self._context.ledger.record_run(self._record(run, report))
             report = table_report(run, self._errors.get(run.name))
@@ -328,10 +371,15 @@ class Run:
     # -- the rest of a run
 
     def _continue(self, report: RunReport) -> bool:
-        """Ask for the rest of partial tables by a message. Returns whether that was possible."""
+        """Ask for the rest of partial tables by a message. Returns whether that was possible.
+
+        Not when another table failed or was busy: whoever called calls again then, and that run
+        continues. A message from each of its calls would make the runs more and more.
+        """
         rest = [table.table for table in report.tables if table.status == "partial"]
+        others = {table.status for table in report.tables} - {"ok", "partial"}
         publish = self._context.publish
-        if not rest or publish is None or not self._action.writes:
+        if not rest or others or publish is None or not self._action.writes:
             return False
         request = self._context.request
         message: dict[str, object] = {"action": request.action, "tables": rest}
@@ -340,6 +388,9 @@ class Run:
                 message[flag] = True
         if request.allow:
             message["allow"] = sorted(request.allow)
+        for name, moment in (("since", request.since), ("until", request.until)):
+            if moment is not None:
+                message[name] = datetime.fromtimestamp(moment, UTC).isoformat()
         try:
             publish(message)
         except SyncError as error:

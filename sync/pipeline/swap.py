@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sync.base.errors import (
     ActionRequired,
@@ -12,9 +12,10 @@ from sync.base.errors import (
     TooManyRejects,
     Unavailable,
 )
-from sync.model.checkpoint import KnownTable
+from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.columns import TargetTable
 from sync.model.ports import SourceTable
+from sync.pipeline import checkpoints
 from sync.pipeline.closings import close_rejects_of_swap
 from sync.pipeline.definition import definition
 from sync.pipeline.deliver import Delivery
@@ -24,6 +25,8 @@ from sync.pipeline.rejects import RejectBook, too_many
 from sync.pipeline.table_run import TableRun
 
 SUFFIX = "__fresh"
+# The checkpoint's action of a table that this sync has swapped, so that the fresh table is its own.
+SWAP = "swap"
 # A table that had so much of the time budget and did not fit will not fit the next time either.
 WHOLE_BUDGET = 0.9
 
@@ -61,6 +64,21 @@ def plan_swap(run: TableRun, schema: dict[str, TargetTable], known: KnownTable) 
     return SwapPlan(source, held is not None, fresh_exists, known.open_rejects, current)
 
 
+def claim_fresh(run: TableRun, plan: SwapPlan, checkpoint: Checkpoint) -> Checkpoint:
+    """Record that the fresh table is this sync's own, before it is made. Returns the checkpoint.
+
+    Raises ActionRequired when a table of its name is there that the sync did not make.
+    """
+    fresh = run.name + SUFFIX
+    if plan.fresh_exists and checkpoint.action != SWAP:
+        raise ActionRequired(
+            f"{run.name}: Aito has a table {fresh}, which this sync did not make and would need "
+            "to drop; drop or rename it, or give the table another `name`"
+        )
+    claimed = replace(checkpoint, action=SWAP)
+    return checkpoints.save(run.ledger, run.clock, checkpoint, claimed)
+
+
 def swap(run: TableRun, plan: SwapPlan, schema: dict[str, TargetTable]) -> None:
     """Replace the table's rows by the source's.
 
@@ -68,7 +86,7 @@ def swap(run: TableRun, plan: SwapPlan, schema: dict[str, TargetTable]) -> None:
     """
     fresh = run.name + SUFFIX
     _make_fresh(run, plan, fresh, schema)
-    rejects = RejectBook(run, plan.source)
+    rejects = RejectBook(run, plan.source, lambda: run.source.count(plan.source))
     had_whole_budget = run.deadline.left > WHOLE_BUDGET * run.settings.time_budget_seconds
     try:
         taken = _fill(run, plan, fresh, rejects)

@@ -10,6 +10,7 @@ from sync.base.clock import Clock, Deadline
 from sync.base.events import EventLog
 from sync.base.summary import without_numbers
 from sync.config import Settings, TableSettings
+from sync.model import window as windows
 from sync.model.ports import Lease, Ledger, Source, Target
 from sync.model.report import COUNTS, TableWarning, WarningCode
 from sync.model.request import Request
@@ -105,3 +106,8 @@ class TableRun:
             slice_end=end,
             **progress.counts(),
         )
+
+
+def oldest(run: TableRun) -> int:
+    """Start of the range whose rows are kept, epoch seconds."""
+    return windows.window(run.now, None, 0, run.table.keep).start

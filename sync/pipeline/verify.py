@@ -12,11 +12,12 @@ from sync.model import window as windows
 from sync.model.plan import Plan
 from sync.model.window import Slice, Window
 from sync.pipeline.compare import count_rows, expected_rows, matches, read_index
+from sync.pipeline.loaded import Loaded
 from sync.pipeline.rejects import RejectBook
 from sync.pipeline.repair import Repairer
-from sync.pipeline.table_run import TableRun
+from sync.pipeline.table_run import TableRun, oldest
 
-MAX_REPAIR_ROUNDS = 3  # the source may change while it is compared
+MAX_REPAIR_ROUNDS = 3  # of a source that changes while it is compared
 
 
 def recount(run: TableRun, plan: Plan, start: int, *, prune: bool) -> Plan:
@@ -32,16 +33,15 @@ def recount(run: TableRun, plan: Plan, start: int, *, prune: bool) -> Plan:
     return replace(plan, source=source, window=window, slices=slices)
 
 
-def oldest(run: TableRun) -> int:
-    """Start of the range whose rows are kept, epoch seconds."""
-    return windows.window(run.now, None, 0, run.table.keep).start
-
-
 class Verifier:
     """The last step of every load: both ends agree from `plan.verify_since` on, or are made to."""
 
-    def __init__(self, run: TableRun, rejects: RejectBook, repairer: Repairer) -> None:
+    def __init__(
+        self, run: TableRun, rejects: RejectBook, repairer: Repairer, loaded: Loaded
+    ) -> None:
+        """loaded: is told how far the comparison has come, so that the next run goes on there."""
         self._run = run
+        self._loaded = loaded
         self._rejects = rejects
         self._repairer = repairer
 
@@ -58,20 +58,26 @@ class Verifier:
         if plan.verify_since < plan.window.start:
             plan = recount(self._run, plan, plan.verify_since, prune=True)
         by_keys = plan.compare_keys
+        settled = False
         for attempt in range(MAX_REPAIR_ROUNDS):
             if not by_keys and self._counts_agree(plan):
                 self._run.progress.verified = True
                 return
             # First within the recent partitions: most often rows only came during the load.
             plan = recount(self._run, plan, plan.window.start, prune=attempt == 0)
-            settled, deleted = self._repair_slices(plan, by_keys=by_keys)
-            if self._run.table.mode == "merge" and deleted:
-                # An older row of a deleted key may be the newest that is left.
-                plan = recount(self._run, plan, oldest(self._run), prune=False)
-            elif settled:
+            settled = self._repair_slices(plan, by_keys=by_keys)
+            if settled and not self._repairer.waits_for_moved_rows:
                 self._run.progress.verified = True
                 return
+            if self._repairer.waits_for_moved_rows:
+                # The row that the target lacks may be of any age.
+                plan = recount(self._run, plan, oldest(self._run), prune=False)
             by_keys = False
+        if settled:
+            # Rows move while they are compared. The next run looks at them once more, by keys.
+            self._loaded.verify_from = oldest(self._run)
+            self._run.progress.verified = True
+            return
         raise Unavailable(
             f"{self._run.name}: BigQuery and Aito still differ after {MAX_REPAIR_ROUNDS} repairs; "
             "try again later"
@@ -82,23 +88,31 @@ class Verifier:
         expected = sum(self._expected(part) for part in plan.slices)
         return count_rows(self._run, whole) == expected
 
-    def _repair_slices(self, plan: Plan, *, by_keys: bool) -> tuple[bool, int]:
+    def _repair_slices(self, plan: Plan, *, by_keys: bool) -> bool:
         """Repair the slices that differ.
 
-        Returns whether each of them holds then what was read of it, and how many rows were
-        deleted. What came to the source after it was read is the next run's.
+        Returns whether each of them holds then what was read of it. What came to the source after
+        it was read is the next run's.
         """
         may_delete = not plan.source.reads_recent_only
         repaired: list[tuple[Slice, int]] = []
         for number, part in enumerate(plan.slices):
-            if number:
-                self._run.deadline.check(self._run.name)
+            if number and self._run.deadline.over:
+                self._interrupt(plan, repaired[0][0] if repaired else part)
             if not self._slice_agrees(part, by_keys=by_keys):
                 found = self._repairer.repair(plan, part, delete=may_delete)
                 repaired.append((part, found.stored_rows))
-        deleted = self._repairer.delete_extra(plan)
-        settled = may_delete and all(self._holds(part, rows) for part, rows in repaired)
-        return settled, deleted
+        self._repairer.delete_extra(plan)
+        return may_delete and all(self._holds(part, rows) for part, rows in repaired)
+
+    def _interrupt(self, plan: Plan, first_left: Slice) -> None:
+        """Raises OutOfTime, and leaves the slices from `first_left` on to the next run."""
+        self._repairer.delete_extra(plan)
+        self._loaded.verify_from = first_left.start
+        if self._repairer.waits_for_moved_rows and plan.window.start > oldest(self._run):
+            # The row that the target lacks may be older than all that was compared.
+            self._loaded.verify_from = oldest(self._run)
+        self._run.deadline.check(self._run.name)
 
     def _holds(self, part: Slice, stored_rows: int) -> bool:
         """Whether the target holds so many rows of a slice, and those that stay for now."""
@@ -111,6 +125,8 @@ class Verifier:
 
     def _slice_agrees(self, part: Slice, *, by_keys: bool) -> bool:
         expected = self._expected(part)
-        if by_keys and expected == part.latest_per_key:
-            return matches(part, read_index(self._run, part))
+        if by_keys:
+            # Rejects and rows that stay are not in the fingerprint: such a slice is read.
+            is_comparable = expected == part.latest_per_key
+            return is_comparable and matches(part, read_index(self._run, part))
         return count_rows(self._run, part) == expected

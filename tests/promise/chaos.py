@@ -3,7 +3,8 @@
 A round has a table of its own. In several nights, rows of every awkward kind reach its source. In
 each night random faults hit random calls to Aito, a second trigger may come on top, and the
 function's process may be killed with SIGKILL at a random moment. Then the function is called until
-it answers 200. Whenever it does, both ends must be equal: no row lost, none doubled.
+it answers 200. Whenever it does, both ends must be equal: no row lost, none doubled. Most rounds
+run in this process, with what no server can show: see dice.py.
 
 A round depends on the seed and its number alone. `--only N` plays that one again.
 """
@@ -25,10 +26,12 @@ import requests
 
 from local.stack import Function, Stack
 from tests.faults import BAD, refuse_bad_rows
+from tests.promise.dice import Stuck, played
 from tests.workbench import DAY, HOUR, Row, Workbench, batches_of, row
 
 LEDGER = "chaos_ledger"
 SETTINGS: Row = {"time_budget_seconds": 20, **batches_of(12)}
+PROCESS_EVERY = 5  # rounds; the others run in this process, which is faster
 ROUNDS_A_PROCESS = 20  # starting a process of the function takes a second, so rounds share one
 CALLS = 8  # until 200: three would do, but the first may meet a lease or a fault that is left
 PATIENCE = 60.0  # seconds that a call may take
@@ -54,7 +57,7 @@ FAULTS = (
     "migrating",
 )
 KINDS = ("any", "insert", "insert", "search", "modify", "delete", "schema", "optimize")
-APPLIED = ("none", "half", "all")
+APPLIED = ("none", "half", "all", "late")
 
 
 class Unequal(Exception):
@@ -71,15 +74,21 @@ class Chaos:
     calls: int = 0
     faults: int = 0
     statuses: dict[int, int] = field(default_factory=dict)
+    calls_here: int = 0
+    thrown: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        thrown = ", ".join(f"{count} x {what}" for what, count in sorted(self.thrown.items()))
         statuses = ", ".join(
             f"{count} x {status}" for status, count in sorted(self.statuses.items())
         )
-        return f"{self.calls} calls ({statuses}), {self.faults} faults, {self.killed} kills"
+        of_processes = f"{self.calls} calls ({statuses}), {self.faults} faults, {self.killed} kills"
+        return f"{of_processes}; here {self.calls_here} calls, {thrown}"
 
     def rounds(self, numbers: Sequence[int]) -> None:
         """Play these rounds, one after the other, with one process of the function."""
+        if not numbers:
+            return
         tables = {number: self._table(number) for number in numbers}
         described = [bench.table_config() for bench in tables.values()]
         aito = {"requests_per_second": 100_000, "timeout_seconds": 1}
@@ -93,6 +102,19 @@ class Chaos:
                     self._round(random.Random(f"{self.seed}/{number}"), function, bench)
                 except Unequal as error:
                     raise Unequal(f"round {number} of seed {self.seed}: {error}") from error
+
+    def rounds_here(self, numbers: Sequence[int]) -> None:
+        """Play these rounds inside this process."""
+        with played(self.stack) as here:
+            for number in numbers:
+                dice = random.Random(f"{self.seed}/{number}")
+                try:
+                    here.round(dice, f"dice_{number}")
+                except Stuck as error:
+                    raise Unequal(f"round {number} of seed {self.seed}: {error}") from error
+        self.calls_here += here.calls
+        for what, count in here.thrown.items():
+            self.thrown[what] = self.thrown.get(what, 0) + count
 
     def _table(self, number: int) -> Workbench:
         dice = random.Random(f"{self.seed}/{number} table")
@@ -121,6 +143,9 @@ class Chaos:
             self._trigger(dice, function, bench)
             self.stack.aito.heal()
             self._until_ok(function, bench)
+            if dice.random() < 0.5 and self.stack.aito.land():
+                self._until_ok(function, bench)
+        self.stack.aito.forget_late()
         self.stack.aito.drop_table(bench.name)
 
     def _plan_faults(self, dice: random.Random) -> None:
@@ -224,7 +249,9 @@ def play(
     refuse_bad_rows(stack.aito)
     try:
         for first in range(0, len(numbers), ROUNDS_A_PROCESS):
-            chaos.rounds(numbers[first : first + ROUNDS_A_PROCESS])
+            some = numbers[first : first + ROUNDS_A_PROCESS]
+            chaos.rounds([number for number in some if number % PROCESS_EVERY == 0])
+            chaos.rounds_here([number for number in some if number % PROCESS_EVERY])
             tell(f"{min(first + ROUNDS_A_PROCESS, len(numbers))} rounds: {chaos}")
     finally:
         stack.aito.refuse(None)

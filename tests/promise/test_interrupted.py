@@ -81,3 +81,27 @@ def test_a_table_that_was_made_anew(loaded: Workbench) -> None:
     report = loaded.run()
     assert (report.http_status, report.tables[0].repaired) == (200, 1)
     assert loaded.aito_keys() == KEYS
+
+
+def test_a_write_that_lands_two_runs_later(loaded: Workbench) -> None:
+    """A lost insert is applied after the next run was ok. The run after that finds the doubles."""
+    loaded.put([row(f"n{i}", loaded.now - 9 - i) for i in range(5)])
+    loaded.aito.fail("cut", on="insert", apply="late")
+    loaded.run_ok()
+    loaded.now += 24 * HOUR
+    loaded.put([row("later", loaded.now - 5)])
+    loaded.run_ok()
+    assert loaded.aito.land() == 1
+    loaded.now += 24 * HOUR
+    loaded.run_ok()
+
+
+def test_a_process_that_was_frozen_writes_once_more(loaded: Workbench) -> None:
+    """The run that took over ended ok. What the old process wrote then is found by the next."""
+    loaded.hold_lease("frozen")
+    loaded.expire_leases()
+    loaded.now += 40 * HOUR
+    loaded.put([row("later", loaded.now - 5)])
+    loaded.run_ok()
+    loaded.aito.double_rows(loaded.name, {"id": "k39"})
+    loaded.run_ok()

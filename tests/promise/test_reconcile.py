@@ -66,16 +66,31 @@ def test_a_dry_run_only_counts(stack: Stack) -> None:
     assert bench.run_ok(action="reconcile").deleted == 100
 
 
-def test_deep_finds_what_counts_do_not(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One row missing and one too many in the same large slice: equal in number, found by keys."""
+def test_large_hours_are_compared_by_keys(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row missing and one too many in an hour of several pages: equal in number, found."""
     limit_page(monkeypatch, 100)
-    bench = Workbench(stack, "reconcile_deep")
+    bench = Workbench(stack, "reconcile_hours")
     bench.put([row(f"k{i:03}", bench.now - 60) for i in range(200)])
     bench.run_ok()
     stack.aito.delete_rows(bench.name, {"id": "k100"})
     stack.aito.double_rows(bench.name, {"id": "k150"})
+    assert bench.run_ok(action="reconcile").repaired == 2
+    assert bench.run_ok(action="reconcile").repaired == 0
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_deep_compares_contents(stack: Stack, mode: str) -> None:
+    """A value that differs under the same key and cursor is found by `deep`, and repaired."""
+    bench = Workbench(stack, f"reconcile_deep_{mode}", mode)
+    bench.put([row(f"k{i:03}", bench.now - 60 - 1000 * i) for i in range(50)])
+    bench.run_ok()
+    wrong = bench.aito_rows()[20:23]
+    stack.aito.delete_rows(bench.name, {"id": {"$or": [each["id"] for each in wrong]}})
+    stack.aito.insert(bench.name, [{**each, "value": "other"} for each in wrong])
     assert bench.run(action="reconcile").tables[0].repaired == 0
-    assert bench.run_ok(action="reconcile", deep=True).repaired == 2
+    assert bench.run(action="reconcile", deep=True, dry_run=True).tables[0].repaired == 3
+    report = bench.run_ok(action="reconcile", deep=True)
+    assert (report.repaired, report.skipped) == (3, 47)
     assert bench.run_ok(action="reconcile", deep=True).repaired == 0
 
 

@@ -132,3 +132,46 @@ def test_rows_without_a_key_may_be_twins(stack: Stack) -> None:
     bench.put([row("a", bench.now), row("a", bench.now)])
     assert bench.run().status == "ok"
     assert len(bench.aito_rows()) == 2
+
+
+def test_many_bad_rows_stop_the_load(stack: Stack) -> None:
+    """More than rejects.max_share of all rows are bad: the load ends before it has tried each."""
+    bench = Workbench(stack, "replace_all_bad", "replace")
+    bench.put([row(f"k{i:04}", bench.now, BAD) for i in range(1000)])
+    refuse_bad_rows(stack.aito)
+    report = bench.run()
+    stack.aito.refuse(None)
+    assert report.http_status == 500
+    assert "11 of 1000 rows were rejected" in str(report.tables[0].error)
+    assert stack.aito.total(on="insert") < 60
+
+
+def test_server_errors_without_a_key(stack: Stack) -> None:
+    """A row that Aito answers 500 to is found by counts, and rejected. The others are loaded."""
+    table = {"key": None, "rejects": {"max_share": 0.5}}
+    bench = Workbench(stack, "replace_500", "replace", table=table)
+    bench.put([row(f"k{i}", bench.now, BAD if i == 3 else "v") for i in range(10)])
+    refuse_bad_rows(stack.aito)
+    stack.aito.refusal_status = 500
+    try:
+        report = bench.run().tables[0]
+    finally:
+        stack.aito.refuse(None)
+        stack.aito.refusal_status = 400
+    assert (report.status, report.rejected, len(bench.aito_rows())) == ("ok", 1, 9), report.error
+
+
+def test_a_fresh_table_of_somebody_else(stack: Stack) -> None:
+    """A table of this name that the sync did not make is not dropped. Its own leftover is."""
+    bench = Workbench(stack, "replace_theirs", "replace")
+    bench.put([row("a", bench.now)])
+    stack.aito.create_table(f"{bench.name}__fresh", {"id": {"type": "String", "nullable": False}})
+    report = bench.run()
+    assert report.http_status == 500
+    assert "which this sync did not make" in str(report.tables[0].error)
+    assert f"{bench.name}__fresh" in stack.aito.schema()
+    stack.aito.drop_table(f"{bench.name}__fresh")
+    stack.aito.fail("error", on="rename", times=1)
+    assert bench.run().http_status == 503
+    assert f"{bench.name}__fresh" in stack.aito.schema()
+    bench.run_ok()

@@ -108,3 +108,44 @@ def test_busy_tells_by_whom_and_for_how_long() -> None:
     busy = lease.take(["t"])
     assert (busy["t"].status, busy["t"].retry_after) == (409, 13)
     assert "run other is at work on it" in str(busy["t"])
+
+
+def test_one_of_two_leases_is_lost() -> None:
+    """A run that lost a table writes nothing more, though it still holds the other."""
+    book, seconds = Book(), Seconds()
+    lease = RunLease(book, "mine", seconds.clock, LONGEST_WRITE)
+    assert lease.take(["a", "b"]) == {}
+    book.held = 1
+    lease.renew()
+    with pytest.raises(LeaseLost):
+        lease.check()
+
+
+class SlowBook(Book):
+    """A ledger that answers after 50 seconds."""
+
+    def __init__(self, seconds: Seconds) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def take(self, tables: Sequence[str], run_id: str, seconds: int) -> Taken:
+        self._seconds.at += 50
+        return super().take(tables, run_id, seconds)
+
+    def renew(self, run_id: str, seconds: int) -> int:
+        self._seconds.at += 50
+        return super().renew(run_id, seconds)
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+def test_it_counts_from_the_request(renewed: bool) -> None:
+    """BigQuery may set the end long before its answer arrives."""
+    seconds = Seconds()
+    lease = taken(SlowBook(seconds), seconds)
+    requested = 0.0
+    if renewed:
+        requested = seconds.at
+        lease.renew()
+    seconds.at = requested + SPARE_SECONDS + 1
+    with pytest.raises(LeaseLost):
+        lease.check()

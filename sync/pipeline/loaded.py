@@ -1,0 +1,21 @@
+"""What a step with a table has come to, also when it ends early."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Loaded:
+    """The result of a load or a reconcile. Cursors are epoch seconds; None: nothing.
+
+    covered_until: end of what a run through everything has gone through.
+    unsettled_since: the earliest row of which a write may still be applied later.
+    repaired_from: start of the first slice that was repaired.
+    verify_from: start of what the closing comparison has not compared, once it has begun.
+    """
+
+    covered_until: int | None = None
+    unsettled_since: int | None = None
+    repaired_from: int | None = None
+    verify_from: int | None = None

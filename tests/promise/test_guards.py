@@ -1,0 +1,230 @@
+"""Small guards whose loss nobody would notice at once: each has a test of its own.
+
+`python -m tests.promise.mutants` removes each guard in a copy and shows that its test fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local.stack import Stack
+from sync.bigquery import BigQuerySource
+from sync.ledger import LeaseTable, LedgerTables
+from tests.faults import BAD, refuse_bad_rows
+from tests.workbench import HOUR, Clock, Workbench, batches_of, hear_counts, limit_slices, row
+
+
+class Sleeper:
+    """A clock that jumps over the end of every lease when it is told to."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._seconds = 0.0
+        self.clock = Clock(
+            now=lambda: bench.now, monotonic=lambda: self._seconds, sleep=lambda _: None
+        )
+
+    def sleep(self) -> None:
+        self._seconds = 1000.0
+
+
+@pytest.fixture
+def server_errors(stack: Stack) -> Iterator[None]:
+    """Aito answers 500 to bad rows."""
+    refuse_bad_rows(stack.aito)
+    stack.aito.refusal_status = 500
+    yield
+    stack.aito.refuse(None)
+    stack.aito.refusal_status = 400
+
+
+def test_no_swap_without_a_lease(stack: Stack) -> None:
+    """The lease ran out while the last rows were sent: readers keep the old table."""
+    bench = Workbench(stack, "guard_swap", "replace", settings={"time_budget_seconds": 3000})
+    bench.put([row("a", bench.now)])
+    bench.run_ok()
+    bench.put([row("z", bench.now)])
+    sleeper = Sleeper(bench)
+
+    def arrives(document: dict[str, Any]) -> None:
+        if document["id"] == "z":
+            sleeper.sleep()
+
+    stack.aito.refuse(arrives)
+    report = bench.run(clock=sleeper.clock)
+    stack.aito.refuse(None)
+    assert report.tables[0].status == "partial"
+    assert bench.aito_keys() == ["a"]
+    bench.run_ok()
+
+
+def test_no_delete_without_a_lease(stack: Stack) -> None:
+    """The lease ran out after the comparison: what is gone from the source stays for now."""
+    settings = {"time_budget_seconds": 3000}
+    bench = Workbench(stack, "guard_delete", settings=settings)
+    bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(9)])
+    bench.run_ok()
+    bench.delete_from_source(["k3"])
+    sleeper = Sleeper(bench)
+
+    def hear(event: dict[str, Any]) -> None:
+        if event["event"] == "slice_done":
+            sleeper.sleep()
+
+    report = bench.run(action="reconcile", clock=sleeper.clock, on_event=hear)
+    assert report.tables[0].status == "partial"
+    assert len(bench.aito_rows()) == 9
+    bench.run_ok(action="reconcile")
+
+
+def test_no_probe_without_a_lease(stack: Stack, server_errors: None) -> None:
+    """The lease ran out while Aito failed on a row: no other row is written to test it."""
+    settings = {"time_budget_seconds": 3000}
+    bench = Workbench(stack, "guard_probe", settings=settings, table={"rejects": {"max_share": 1}})
+    bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(5)])
+    bench.run_ok()
+    bench.put([row("bad", bench.now - 10, BAD)])
+    sleeper = Sleeper(bench)
+    tries: list[str] = []
+
+    def arrives(document: dict[str, Any]) -> str | None:
+        if document["value"] != BAD:
+            return None
+        tries.append(document["id"])
+        if len(tries) == 2:
+            sleeper.sleep()
+        return "bad"
+
+    stack.aito.refuse(arrives)
+    stack.aito.reset_stats()
+    report = bench.run(clock=sleeper.clock)
+    assert report.tables[0].status == "partial"
+    assert stack.aito.total(on="modify") == 0
+    refuse_bad_rows(stack.aito)
+    bench.run_ok()
+
+
+def test_a_reject_deletes_outdated_rows_once(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, server_errors: None
+) -> None:
+    """A good row of the rejected key arrives during the run. It is not deleted as outdated."""
+    limit_slices(monkeypatch, 5)
+    table = {"lookback": "9d", "rejects": {"max_share": 1}}
+    bench = Workbench(stack, "guard_outdated", "merge", table=table, settings=batches_of(5))
+    bench.put([row(f"k{i}", bench.now - 60 - i * HOUR) for i in range(10)])
+    bench.run_ok()
+    bench.put([row("k9", bench.now - 8 * HOUR - 30, BAD), row("new", bench.now - 7 * HOUR)])
+    arrived: list[str] = []
+
+    def arrives(document: dict[str, Any]) -> str | None:
+        if document["value"] != BAD:
+            return None
+        if not arrived:
+            arrived.append(document["id"])
+            bench.put([row("k9", bench.now - 20, "good"), row("last", bench.now - 10)])
+        return "bad"
+
+    stack.aito.refuse(arrives)
+    bench.run_ok()
+    assert arrived == ["k9"]
+    assert "k9" in bench.aito_keys()
+
+
+def test_a_lease_that_was_given_back_is_not_renewed(stack: Stack) -> None:
+    """A renewal that comes late leaves a free lease free."""
+    bench = Workbench(stack, "guard_renewal")
+    bench.put([row("a", bench.now - 5)])
+    bench.run_ok()
+    (held,) = bench.ledger_rows("leases")
+    leases = LeaseTable(LedgerTables(bench.session(), bench.ledger))
+    assert leases.renew(held["run_id"], 1000) == 0
+    assert bench.run().http_status == 200
+
+
+def test_a_reject_belongs_to_one_slice(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reject at the edge of two slices is missing in one of them: nothing is counted anew."""
+    limit_slices(monkeypatch, 1)
+    bench = Workbench(stack, "guard_edge", table={"rejects": {"max_share": 1}})
+    edge = bench.now - bench.now % HOUR - 5 * HOUR
+    bench.put([row("a", edge - HOUR), row("bad", edge, BAD), row("c", edge + HOUR)])
+    refuse_bad_rows(stack.aito)
+    counts: list[bool] = []
+    hear_counts(monkeypatch, counts.append)
+    bench.run_ok()
+    stack.aito.refuse(None)
+    assert len(counts) == 1
+
+
+def test_a_refresh_does_not_skip_shards(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second with many rows is read in parts by a hash of the key. A stop loses none of them."""
+    limit_slices(monkeypatch, 5)
+    bench = Workbench(stack, "guard_shards", settings=batches_of(5))
+    bench.put([row(f"k{i:02}", bench.now - 60) for i in range(40)])
+    bench.run_ok()
+    for each in bench.source_rows:
+        each["value"] = "new"
+    bench.sql(f"UPDATE `{bench.source}` SET value = 'new' WHERE TRUE")
+    report = bench.run(full_refresh=True, stopped=lambda: True)
+    for _ in range(20):
+        if report.status == "ok":
+            break
+        report = bench.run(full_refresh=True)
+    bench.assert_both_ends_equal()
+
+
+def test_rejects_are_not_sent_again(stack: Stack) -> None:
+    """A slice is repaired in the run that rejected a row of it: the row is not tried once more."""
+    bench = Workbench(stack, "guard_repair", table={"lookback": "9d", "rejects": {"max_share": 1}})
+    bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(9)])
+    bench.run_ok()
+    bench.put([row("bad", bench.now - 30, BAD)])
+    bench.aito.insert(bench.name, [{**bench.aito_rows()[0], "id": "extra"}])
+    refuse_bad_rows(stack.aito)
+    report = bench.run_ok()
+    stack.aito.refuse(None)
+    assert (report.rejected, report.deleted) == (1, 1)
+
+
+def test_a_doubled_row_is_not_held(stack: Stack) -> None:
+    """A row that Aito holds twice is sent when its slice is read, and not left to a repair."""
+    bench = Workbench(stack, "guard_doubled", table={"lookback": "9d"})
+    bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(9)])
+    bench.run_ok()
+    bench.aito.double_rows(bench.name, {"id": "k4"})
+    bench.put([row("new", bench.now - 30)])
+    report = bench.run_ok()
+    assert (report.uploaded, report.repaired) == (2, 0)
+
+
+def test_a_heavy_second_is_not_held_in_memory(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keys are looked up batch by batch: a slice that is read in parts has no index."""
+    limit_slices(monkeypatch, 5)
+    bench = Workbench(stack, "guard_heavy", settings=batches_of(4))
+    bench.put([row(f"k{i:02}", bench.now - 60) for i in range(40)])
+    bench.run_ok()
+    stack.aito.reset_stats()
+    bench.run_ok()
+    assert max(entry.rows for entry in stack.aito.log if entry.kind == "search") <= 4
+
+
+def test_the_newest_row_is_in_the_fingerprint(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing new both ends are found equal without reading the rows again."""
+    bench = Workbench(stack, "guard_fingerprint")
+    bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(9)])
+    bench.run_ok()
+    read: list[object] = []
+    batches = BigQuerySource.batches
+
+    def heard(source: BigQuerySource, *rest: Any) -> Any:
+        read.append(rest)
+        return batches(source, *rest)
+
+    monkeypatch.setattr(BigQuerySource, "batches", heard)
+    assert bench.run_ok().skipped == 9
+    assert read == []

@@ -1,0 +1,159 @@
+"""Work of several calls ends: progress is kept, tables take turns, and a standstill is no loop."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from local.stack import Stack
+from sync.base.errors import OutOfTime
+from tests.workbench import HOUR, RunReport, Workbench, batches_of, limit_slices, replace_load, row
+
+TOPIC = "projects/local-project/topics/rest"
+TABLES = 12
+
+
+def out_of_time() -> bool:
+    """A run that is asked to stop at once."""
+    return True
+
+
+@pytest.fixture
+def bench(stack: Stack, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A loaded merge table of 60 rows in twelve slices."""
+    limit_slices(monkeypatch, 5)
+    name = re.sub(r"\W+", "_", request.node.name)
+    bench = Workbench(stack, name, "merge", settings=batches_of(5))
+    bench.put([row(f"k{i:02}", bench.now - 60 - i * HOUR) for i in range(60)])
+    bench.run_ok()
+    return bench
+
+
+def until_ok(bench: Workbench, most: int, **request: Any) -> list[RunReport]:
+    """Calls that are out of time at once, until one is ok."""
+    reports: list[RunReport] = []
+    while not reports or reports[-1].status != "ok":
+        assert len(reports) < most, [each.tables[0].error for each in reports]
+        reports.append(bench.run(stopped=out_of_time, **request))
+        assert reports[-1].tables[0].status in ("ok", "partial"), reports[-1].tables[0].error
+    bench.assert_both_ends_equal()
+    return reports
+
+
+def test_the_closing_comparison_goes_on_where_it_stopped(bench: Workbench) -> None:
+    """After a run that died everything is compared, a slice a call, and never from the start."""
+    bench.hold_lease("killed")
+    bench.expire_leases()
+    newest = max(bench.aito_rows(), key=lambda each: each["unix"])
+    bench.aito.double_rows(bench.name, {"id": newest["id"]})
+    reports = until_ok(bench, 15)
+    assert len(reports) > 6
+
+
+def test_a_refresh_survives_other_runs(bench: Workbench) -> None:
+    """A plain sync, one that fails, and a reconcile come between the calls of a refresh."""
+    for each in bench.source_rows:
+        each["value"] = "new"
+    bench.sql(f"UPDATE `{bench.source}` SET value = 'new' WHERE TRUE")
+    covered: list[int] = []
+    for number in range(30):
+        report = bench.run(stopped=out_of_time, full_refresh=True)
+        covered.append(report.tables[0].start or 0)
+        if report.status == "ok":
+            break
+        if number == 1:
+            assert bench.run().status == "ok"
+        elif number == 3:
+            bench.aito.fail("unavailable", on="search", times=None)
+            assert bench.run().http_status == 503
+            bench.aito.heal()
+        elif number == 5:
+            bench.run(action="reconcile", stopped=out_of_time)
+    assert report.status == "ok"
+    assert covered == sorted(covered)
+    bench.assert_both_ends_equal()
+
+
+def test_twelve_tables_take_turns(stack: Stack) -> None:
+    """Every call has time for one table, and the first always has news. All tables are reached."""
+    names = [f"turn_{i:02}" for i in range(TABLES)]
+    benches = [Workbench(stack, n, dataset=n, shared_ledger="turns") for n in names]
+    for bench in benches:
+        bench.put([row("a", bench.now - 50)])
+    configured = [bench.table_config() for bench in benches]
+    first = benches[0]
+    for number in range(TABLES):
+        first.put([row(f"n{number}", first.now - 40 + number)])
+        first.now += 1
+        report = first.run(*configured, stopped=out_of_time)
+        assert [each.status for each in report.tables].count("ok") == 1 + number
+    assert (report.status, report.http_status) == ("ok", 200)
+    assert all(bench.aito_keys()[0] == "a" for bench in benches)
+
+
+def test_calls_that_bring_nothing_end(
+    stack: Stack, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a topic each call would ask for the next one. After a few the table fails."""
+    bench.settings = {**(bench.settings or {}), "topic": TOPIC}
+    stack.pubsub.messages.clear()
+
+    def never_ends(*_: object) -> None:
+        raise OutOfTime("the time is over")
+
+    with monkeypatch.context() as patch:
+        replace_load(patch, never_ends)
+        statuses = [bench.run().http_status]
+        while statuses[-1] == 202:
+            statuses.append(bench.run().http_status)
+            assert len(statuses) <= 20
+        report = bench.run()
+    assert statuses[-1] == 500
+    assert len(stack.pubsub.messages) == len(statuses)
+    assert report.http_status == 202, "it is counted anew"
+    bench.run_ok()
+
+
+def test_the_error_says_what_to_do(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message of such a table names the setting."""
+
+    def never_ends(*_: object) -> None:
+        raise OutOfTime("the time is over")
+
+    replace_load(monkeypatch, never_ends)
+    for _ in range(6):
+        report = bench.run()
+    assert "5 calls in a row brought nothing" in str(report.tables[0].error)
+    assert "raise time_budget_seconds" in str(report.tables[0].error)
+
+
+def test_a_failed_table_publishes_no_message(stack: Stack) -> None:
+    """Whoever gets an error calls again: that call continues, and a message would double it."""
+    bench = Workbench(stack, "multiply", settings={"topic": TOPIC, **batches_of(5)})
+    bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(20)])
+    good = bench.table_config()
+    bad = {**good, "name": "multiply_bad", "source": f"{bench.dataset}.missing"}
+    stack.pubsub.messages.clear()
+    assert bench.run(bad, good, stopped=out_of_time).http_status == 500
+    assert stack.pubsub.messages == []
+    report = bench.run(bad, good, stopped=out_of_time)
+    assert [each.status for each in report.tables] == ["partial", "partial"], "good had its turn"
+    assert (report.http_status, len(stack.pubsub.messages)) == (202, 1)
+
+
+def test_a_range_is_continued(stack: Stack) -> None:
+    """The message repeats the range, and the next call goes on within it."""
+    bench = Workbench(stack, "long_range", settings={"topic": TOPIC, **batches_of(5)})
+    bench.put([row(f"k{i:02}", bench.now - 60 - i * HOUR) for i in range(20)])
+    bench.run_ok()
+    stack.aito.delete_rows(bench.name, {})
+    since, until = bench.now - 12 * HOUR, bench.now - HOUR
+    stack.pubsub.messages.clear()
+    assert bench.run(since=since, until=until, stopped=out_of_time).http_status == 202
+    message = json.loads(stack.pubsub.messages[-1].data)
+    assert message["since"] < message["until"]
+    assert bench.run(since=since, until=until).http_status == 200
+    assert bench.aito_keys() == [f"k{i:02}" for i in range(1, 12)]
