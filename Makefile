@@ -48,9 +48,11 @@ schema: $(STAMP)  ## write sync.schema.json, which editors read, from the settin
 docs: $(STAMP)  ## write the pages of docs/ that are made from the code
 	@$(PY) -m docs.generate
 
-lock:  ## pin requirements.txt, with hashes, from requirements.in; needs uv
+lock:  ## pin requirements.txt and requirements-cli.txt, with hashes, from *.in; needs uv
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --output-file requirements.txt $(ARGS) requirements.in
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --output-file requirements-cli.txt $(ARGS) requirements-cli.in
 
 chaos: $(STAMP)  ## random data, faults, kills and triggers, then equality (ROUNDS=300 SEED=...)
 	@$(PY) -m tests.promise.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))

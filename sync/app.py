@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sync import config, evaluation, pipeline, status
-from sync.aito import AitoTarget, RateLimiter, Transport
+from sync.aito import AitoTarget, RateLimiter, Transport, describe_access
 from sync.aito.conformance import WHOLE_SECONDS, ConformanceReport, run_conformance
 from sync.aito.transport import OnRepeat
 from sync.aito.version import build
 from sync.base.clock import Clock, Deadline
+from sync.base.errors import SyncError
 from sync.base.events import EventLog, ProgressWatcher, Sink, to_stdout
-from sync.bigquery import BigQueryClient, BigQuerySession, BigQuerySource, make_client
+from sync.bigquery import BigQueryClient, BigQuerySession, BigQuerySource, identity, make_client
 from sync.config import BigQuerySettings, Settings, TableSettings
 from sync.evaluation import EvaluationContext
 from sync.gcp import Secret, api_key, publish
 from sync.ledger import BigQueryLedger, LeaseTable, LedgerTables, RunLease
+from sync.model.parts import Part, Parts
 from sync.model.report import RunReport
 from sync.model.request import Request
 from sync.pipeline import ResetPlan, RunContext, TableRun, run_tables
@@ -46,13 +48,85 @@ class Services:
     @classmethod
     def from_environment(cls, clock: Clock | None = None) -> Services:
         """Read the configuration and make the clients. Raises ConfigError, AccessDenied."""
-        clock = clock or Clock()
-        settings = config.load(os.environ.get("SYNC_CONFIG") or DEFAULT_CONFIG)
-        client = make_client(settings.bigquery)
+        settings = _read_settings()
+        return cls.of(settings, make_client(settings.bigquery), clock or Clock())
+
+    @classmethod
+    def of(cls, settings: Settings, client: BigQueryClient, clock: Clock) -> Services:
+        """The services over a client of BigQuery. Raises AccessDenied when no key is named."""
         project = os.environ.get("GOOGLE_CLOUD_PROJECT") or client.project
         key = api_key(settings.aito.api_key_secret, project)
         limiter = RateLimiter(settings.aito.requests_per_second, clock)
         return cls(settings, client, key, limiter, clock)
+
+
+def _read_settings() -> Settings:
+    return config.load(os.environ.get("SYNC_CONFIG") or DEFAULT_CONFIG)
+
+
+class Reach:
+    """Looks at every part that a sync depends on, and writes nothing.
+
+    services: what a run needs; None when the credentials or the key cannot be had.
+    """
+
+    def __init__(self, on_part: Callable[[Part], None] = lambda _: None) -> None:
+        """on_part: is called with each part. Raises ConfigError."""
+        self.services: Services | None = None
+        self._settings = _read_settings()
+        self._clock = Clock()
+        self._parts = Parts(on_part)
+        if self._parts.look("credentials", self._credentials):
+            if self._parts.look("BigQuery", self._bigquery):
+                self._parts.look("ledger", self._ledger)
+            if self._parts.look("key", self._key):
+                self._parts.look("Aito", self._aito)
+
+    @property
+    def parts(self) -> list[Part]:
+        """The parts that were looked at."""
+        return self._parts.found
+
+    @property
+    def errors(self) -> list[SyncError]:
+        """Why parts could not be used."""
+        return self._parts.errors
+
+    def _credentials(self) -> str:
+        self._client = make_client(self._settings.bigquery)
+        return identity(self._client)
+
+    def _session(self) -> BigQuerySession:
+        return BigQuerySession(self._client, self._settings.bigquery, "check", "check")
+
+    def _bigquery(self) -> str:
+        session = self._session()
+        session.check_queries()
+        return f"queries run in project {session.project}"
+
+    def _ledger(self) -> str:
+        session = self._session()
+        dataset = LedgerTables(session, self._settings.ledger).dataset
+        location = session.location_of(dataset, f"ledger {dataset}")
+        if location is None:
+            return f"{dataset} does not exist yet; the first sync makes it"
+        return f"{dataset}, in {location}"
+
+    def _key(self) -> str:
+        services = Services.of(self._settings, self._client, self._clock)
+        services.secret.get()
+        self.services = services
+        from_environment = os.environ.get("AITO_API_KEY", "").strip()
+        if from_environment:
+            return "AITO_API_KEY"
+        return f"secret {self._settings.aito.api_key_secret}"
+
+    def _aito(self) -> str:
+        services = self.services
+        assert services is not None  # `_key` made them
+        deadline = Deadline.after(self._clock, self._settings.time_budget_seconds)
+        transport = _transport(services, deadline)
+        return describe_access(transport, AitoTarget(transport).schema())
 
 
 def run(

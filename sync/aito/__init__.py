@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from sync.aito.access import describe_access
 from sync.aito.rate_limit import RateLimiter
 from sync.aito.transport import Key, Transport
 from sync.aito.v1 import AitoTarget
 
-__all__ = ["AitoTarget", "Key", "RateLimiter", "Transport"]
+__all__ = ["AitoTarget", "Key", "RateLimiter", "Transport", "describe_access"]

@@ -1,7 +1,7 @@
 """BigQuery: a source of tables, and the session on which the ledger keeps its own tables."""
 
-from sync.bigquery.client import BigQueryClient, make_client
+from sync.bigquery.client import BigQueryClient, identity, make_client
 from sync.bigquery.session import BigQuerySession
 from sync.bigquery.source import BigQuerySource
 
-__all__ = ["BigQueryClient", "BigQuerySession", "BigQuerySource", "make_client"]
+__all__ = ["BigQueryClient", "BigQuerySession", "BigQuerySource", "identity", "make_client"]

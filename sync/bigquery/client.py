@@ -72,6 +72,15 @@ def _emulator_client(emulator: str, project: str | None, location: str | None) -
     )
 
 
+def identity(client: bigquery.Client) -> str:
+    """Whose credentials the client uses, for people. It names no secret."""
+    if emulator := os.environ.get("BIGQUERY_EMULATOR_HOST"):
+        return f"emulator at {emulator}, no credentials"
+    credentials = client._credentials  # the client has no public way to it
+    account = getattr(credentials, "service_account_email", None)
+    return f"service account {account}" if account else "user credentials"
+
+
 def _read_in_large_pieces(client: bigquery.Client) -> None:
     session = client._http  # Google's own manuals mount an adapter here, too
     if not session.is_mtls:  # such a session has an adapter that holds the client's certificate

@@ -44,13 +44,14 @@ class SqlColumn:
     """A target column and its SQL over the source column of the same name.
 
     value: the value in a document. faults: what makes a row unfit.
-    text: of a key, its value as text.
+    text: of a key, its value as text. origin: the type of the source column, as SQL writes it.
     """
 
     column: Column
     value: str
     faults: tuple[Fault, ...] = ()
     text: str = ""
+    origin: str = ""
 
     @property
     def name(self) -> str:
@@ -204,6 +205,7 @@ def _column(field: Field, settings: ColumnSettings, table: TableSettings) -> Sql
         value=value,
         faults=tuple(_faults(field, column)),
         text=types.key_text(field, source, aito_type) if is_key else "",
+        origin=field.sql_type,
     )
 
 

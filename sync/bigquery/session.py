@@ -214,6 +214,19 @@ class BigQuerySession:
         with self._looking_for_dataset(), translated(what):
             return self._client.get_table(path, retry=RETRY, timeout=CALL_SECONDS)
 
+    def check_queries(self) -> None:
+        """Raises AccessDenied or Unavailable when no query can be run. Nothing is read."""
+        self.dry_run(Query("SELECT 1"), "BigQuery")
+
+    def location_of(self, dataset: str, what: str) -> str | None:
+        """Where `project.dataset` is, such as EU. None: it does not exist."""
+        try:
+            with translated(what):
+                found = self._client.get_dataset(dataset, retry=RETRY, timeout=CALL_SECONDS)
+        except NotFound:
+            return None
+        return str(found.location)
+
     def list_tables(self, dataset: str, what: str) -> list[Any]:
         """The tables and views of `project.dataset`, as the API lists them.
 

@@ -67,6 +67,11 @@ class BigQueryTable:
         return "CAST(NULL AS STRING)"
 
     @property
+    def origins(self) -> dict[str, str]:
+        """The source's type of each column, for people. The cursor's is left out."""
+        return {each.name: each.origin for each in self.sql_columns if each.origin}
+
+    @property
     def cursor_units(self) -> int:
         """How many units of the cursor's source column are a second."""
         cursor = self.settings.cursor

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+# The API's names of types that SQL calls otherwise.
+SQL_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
 CURSOR_TYPES = ("TIMESTAMP", "DATETIME", "DATE", "INTEGER")
 
 
@@ -31,6 +33,12 @@ class Field:
     def element(self) -> Field:
         """An element of this array, as a field."""
         return replace(self, repeated=False, required=False)
+
+    @property
+    def sql_type(self) -> str:
+        """The type as SQL writes it, without the fields of a STRUCT."""
+        name = SQL_NAMES.get(self.type, self.type)
+        return f"ARRAY<{name}>" if self.repeated else name
 
 
 def quoted(name: str) -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -20,7 +20,7 @@ from sync.app import Services, facts, inspect_tables, run
 from sync.base.errors import BadRequest, ConfigError, SyncError
 from sync.base.events import ProgressWatcher, Sink
 from sync.config import parse
-from sync.entry import answer, init, terminal
+from sync.entry import answer, init, plan_view, screen, terminal
 from sync.entry.proposal import link_candidates
 from sync.entry.request import request as validated
 from sync.entry.request import request_for
@@ -192,7 +192,13 @@ def _write(path: Path, text: str) -> None:
 @click.pass_obj
 def check(common: Common, /, **options: Any) -> int:
     """Reach every part, show the plan and its price; write nothing."""
-    return _run("check", common, options)
+    as_json = _choose_file(common, options)
+    reach = app.Reach(lambda part: screen.show(plan_view.part_line(part), err=as_json))
+    if reach.services is None or reach.errors:
+        return _unreachable(reach, as_json)
+    click.echo(err=as_json)
+    parts = {"parts": plan_view.json_parts(reach.parts)}
+    return _run("check", reach.services, as_json, options, parts)
 
 
 @cli.command("sync", cls=TablesCommand)
@@ -200,7 +206,8 @@ def check(common: Common, /, **options: Any) -> int:
 @click.pass_obj
 def sync_(common: Common, /, **options: Any) -> int:
     """Load what is new, purge what is old, start evaluations."""
-    return _run("sync", common, options)
+    services, as_json = _services(common, options)
+    return _run("sync", services, as_json, options)
 
 
 @cli.command(cls=TablesCommand)
@@ -208,7 +215,8 @@ def sync_(common: Common, /, **options: Any) -> int:
 @click.pass_obj
 def reconcile(common: Common, /, **options: Any) -> int:
     """Compare both ends over the whole keep range, and repair."""
-    return _run("reconcile", common, options)
+    services, as_json = _services(common, options)
+    return _run("reconcile", services, as_json, options)
 
 
 @cli.command(cls=TablesCommand)
@@ -216,7 +224,8 @@ def reconcile(common: Common, /, **options: Any) -> int:
 @click.pass_obj
 def watch(common: Common, /, **options: Any) -> int:
     """Collect finished evaluations and report freshness."""
-    return _run("watch", common, options)
+    services, as_json = _services(common, options)
+    return _run("watch", services, as_json, options)
 
 
 @cli.command(cls=TablesCommand)
@@ -254,7 +263,7 @@ def reset(common: Common, /, **options: Any) -> int:
     services, as_json = _services(common, options)
     known = [table.name for table in services.settings.tables]
     (name,) = validated({"tables": [options["table"]]}, known).tables or ()
-    sink, _ = _screen(as_json)
+    sink, _, _ = _display(as_json)
     plan = app.plan_reset(services, name, sink)
     if not plan.is_empty:
         click.echo(terminal.reset_question(plan), err=True)
@@ -298,28 +307,52 @@ def _confirmed(question: str) -> bool:
         return False
 
 
-def _services(common: Common, options: dict[str, Any]) -> tuple[Services, bool]:
-    """The services of the configuration named by the options, and whether to print JSON."""
+def _choose_file(common: Common, options: dict[str, Any]) -> bool:
+    """Name the configuration of the options to what reads it. Returns whether to print JSON."""
     path = options.pop("config") or common.config
-    as_json = options.pop("as_json") or common.as_json
     if path is not None:
         os.environ["SYNC_CONFIG"] = path
+    return bool(options.pop("as_json") or common.as_json)
+
+
+def _services(common: Common, options: dict[str, Any]) -> tuple[Services, bool]:
+    """The services of the configuration named by the options, and whether to print JSON."""
+    as_json = _choose_file(common, options)
     return Services.from_environment(), as_json
 
 
-def _run(command: str, common: Common, options: dict[str, Any]) -> int:
-    """Run the engine and print what it did."""
+def _unreachable(reach: app.Reach, as_json: bool) -> int:
+    """What `check` ends with when a part cannot be used. The worst error decides its status."""
+    if as_json:
+        _print({"parts": plan_view.json_parts(reach.parts), "status": "failed", "tables": []})
+    else:
+        screen.show("\nNo table was planned, because a part above cannot be used.")
+        screen.show("Nothing was written.")
+    statuses = [answer.of_error(error).exit_status for error in reach.errors]
+    return min(statuses)  # failed (1) needs a person, call again (3) does not
+
+
+def _run(
+    command: str,
+    services: Services,
+    as_json: bool,
+    options: dict[str, Any],
+    also: Mapping[str, Any] = MappingProxyType({}),
+) -> int:
+    """Run the engine and print what it did. also: belongs into the JSON as well."""
     wait = options.pop("wait")
     if wait and command not in HAS_EVALUATIONS:
         raise BadRequest("'--wait' goes with the commands sync and watch")
-    services, as_json = _services(common, options)
     request = request_for(services.settings, _fields(command, options))
     stopped = stop_on_signal()
-    sink, watcher = _screen(as_json)
-    report = run(services, request, sink, stopped, watcher)
+    sink, watcher, stop_display = _display(as_json)
+    try:
+        report = run(services, request, sink, stopped, watcher)
+    finally:
+        stop_display()
     made = answer.of_report(report)
-    body: dict[str, Any] = made.body
-    text = terminal.summary(report, command)
+    body: dict[str, Any] = {**also, **made.body}
+    text = plan_view.plan_text(body) if request.dry_run else terminal.summary(report, command)
     exit_status = made.exit_status
     if wait and report.status == "ok" and not request.dry_run:
         app.wait_for_evaluations(services, request.tables, sink, stopped)
@@ -342,12 +375,11 @@ def _fields(command: str, options: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _screen(as_json: bool) -> tuple[Sink, ProgressWatcher | None]:
-    """Where log events and progress go: a live line on a terminal, otherwise lines of JSON."""
-    if as_json or not sys.stderr.isatty():
-        return terminal.print_event, None
-    screen = terminal.Progress(sys.stderr)
-    return screen, screen.progress
+def _display(as_json: bool) -> tuple[Sink, ProgressWatcher | None, Callable[[], None]]:
+    """Where the events and the progress of a run go, and what ends the display."""
+    if as_json:
+        return terminal.print_event, None, lambda: None
+    return screen.watch_run()
 
 
 def _show(as_text: Callable[[Any], str], common: Common, options: dict[str, Any]) -> int:
@@ -369,4 +401,7 @@ def _facts(services: Services, tables: Sequence[str] | None) -> dict[str, Any]:
 
 
 def _print(content: dict[str, Any] | str) -> None:
-    click.echo(content if isinstance(content, str) else json.dumps(content, indent=2))
+    if isinstance(content, str):
+        screen.show(content)
+    else:
+        click.echo(json.dumps(content, indent=2))

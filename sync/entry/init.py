@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from sync.config import parse
 from sync.entry.proposal import ColumnChoice, TableProposal, propose
 from sync.model.inspection import Inspection, TableFacts
-from sync.pipeline.plan import USD_PER_TIB
+from sync.pipeline.estimate import USD_PER_TIB
 
 EXAMPLE_URL = "https://my-db.aito.app"
 COMMENT_AT = 44  # the place of comments behind values

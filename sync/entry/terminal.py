@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, TextIO
+from typing import Any
 
 from sync.model.report import COUNTS, RunReport, TableReport
 from sync.pipeline import ResetPlan
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
-CLEAR_LINE = "\r\033[K"
 
 Facts = Mapping[str, Any]  # what GET /?format=json answers, or one table of it
 
@@ -23,41 +21,6 @@ def print_event(record: dict[str, Any]) -> None:
     """One log event as a line of JSON on stderr."""
     line = json.dumps(record, ensure_ascii=False, default=str)
     print(line, file=sys.stderr, flush=True)
-
-
-class Progress:
-    """Shows a run on a terminal: rows done, rows a second, time left."""
-
-    def __init__(self, screen: TextIO) -> None:
-        self._screen = screen
-        self._planned: dict[str, int] = {}
-        self._started: dict[str, float] = {}
-
-    def __call__(self, record: dict[str, Any]) -> None:
-        """Take one log event."""
-        event = record["event"]
-        if event == "table_planned":
-            table = record["table"]
-            self._planned[table] = record["rows"]
-            self._started[table] = time.monotonic()
-        if event not in ("run_started", "slice_done"):
-            self._write(f"{CLEAR_LINE}{record['message']}\n")
-
-    def progress(self, table: str, rows: int) -> None:
-        """Take the number of rows read so far."""
-        self._write(f"{CLEAR_LINE}{table}: {self._speed(table, rows)}")
-
-    def _speed(self, table: str, done: int) -> str:
-        now = time.monotonic()
-        planned = self._planned.get(table, done)
-        seconds = now - self._started.get(table, now)
-        rate = done / seconds if seconds else 0.0
-        left = (planned - done) / rate if rate else 0.0
-        return f"{done:,} of {planned:,} rows, {rate:,.0f} rows/s, {max(0.0, left):.0f} s left"
-
-    def _write(self, text: str) -> None:
-        self._screen.write(text)
-        self._screen.flush()
 
 
 # --- the end of a run
@@ -73,7 +36,7 @@ def summary(report: RunReport, command: str) -> str:
 
 def _table_lines(table: TableReport) -> Iterable[str]:
     verified = ", verified" if table.verified else ""
-    result = table.error or _estimate(table) or _counts(table.counts()) or "nothing to do"
+    result = table.error or _counts(table.counts()) or "nothing to do"
     yield f"  {table.table}: {table.status}{verified}; {result}"
     for warning in table.warnings:
         yield f"    warning: {warning.message}"
@@ -83,22 +46,6 @@ def _table_lines(table: TableReport) -> Iterable[str]:
 
 def _counts(counts: Mapping[str, Any]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-
-
-def _estimate(table: TableReport) -> str:
-    """What a dry run would do. Empty when the run was none, or did not get so far."""
-    estimate = table.estimate
-    if estimate is None or table.start is None or table.end is None:
-        return ""
-    start = f"{_time(table.start):%Y-%m-%d %H:%M}"
-    end = f"{_time(table.end):%Y-%m-%d %H:%M}"
-    changes = estimate["schema"] or ["Aito's table fits"]
-    parts = [
-        f"{estimate['rows']:,} rows to read, of {start} to {end}",
-        f"{estimate['bytes'] / 1e6:,.1f} MB",
-        f"${estimate['usd']:.4f}",
-    ]
-    return "; ".join([", ".join(parts), *changes])
 
 
 def _time(second: int) -> datetime:

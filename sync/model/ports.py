@@ -42,6 +42,11 @@ class SourceTable(Protocol):
         ...
 
     @property
+    def origins(self) -> Mapping[str, str]:
+        """The source's type of each column, for people. Columns that are computed may be absent."""
+        ...
+
+    @property
     def reject_reasons(self) -> tuple[str, ...]:
         """Why a row may not be sent. `Row.fault` is an index into it."""
         ...

@@ -12,9 +12,10 @@ from sync.model.columns import TargetTable
 from sync.model.plan import Plan
 from sync.model.request import Request
 from sync.pipeline import checkpoints
+from sync.pipeline.estimate import estimate, estimate_swap
 from sync.pipeline.load import load
 from sync.pipeline.loaded import Loaded
-from sync.pipeline.plan import Situation, estimate, make_plan, report_plan
+from sync.pipeline.plan import Situation, make_plan, report_plan
 from sync.pipeline.prepare import check_parents, prepare, tables_to_come
 from sync.pipeline.reconcile import reconcile
 from sync.pipeline.swap import SwapPlan, claim_fresh, plan_swap, swap
@@ -113,7 +114,7 @@ def action_of(request: Request) -> Action:
 def _plan_only(run: TableRun, state: RunState) -> Plan | None:
     """Plan a table. Returns None for a swap, whose rows are not compared."""
     if run.table.mode == "replace":
-        _plan_swap(run, state)
+        estimate_swap(run, _plan_swap(run, state))
         return None
     plan = _plan(run, state)
     estimate(run, plan)

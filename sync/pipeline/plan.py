@@ -18,7 +18,6 @@ from sync.pipeline.table_run import TableRun, oldest
 # What was gone through longer ago is gone through again. More than a day, because a caller may come
 # once a night.
 RESUME_SECONDS = 3 * 86_400
-USD_PER_TIB = 6.25  # BigQuery on demand, https://cloud.google.com/bigquery/pricing
 COLLAPSED_SHARE = 0.1  # of the rows may share their keys with others, and is not worth a warning
 COLLAPSED_ROWS = 10  # neither are so few rows
 
@@ -240,15 +239,3 @@ def _without_key(run: TableRun, rows: int) -> str:
     if not first:
         return f"{rows} rows have no {last}, the key"
     return f"{rows} rows have no value in {', '.join(first)} or {last}, which make the key"
-
-
-def estimate(run: TableRun, plan: Plan) -> None:
-    """Enter what a dry run's plan would cost into the progress."""
-    size = run.source.estimate(plan.source, plan.window, plan.slices)
-    run.progress.estimate = {
-        "rows": plan.rows,
-        "bytes": size,
-        "usd": round(size / 2**40 * USD_PER_TIB, 6),
-        "schema": plan.changes.sentences(run.name),
-        "refresh": plan.refresh if run.request.action == "sync" else None,
-    }

@@ -21,7 +21,8 @@ from sync.pipeline.removed import report_removed
 from sync.pipeline.table_run import TableRun
 
 CONTINUED = timedelta(hours=1)  # calls that go on with each other's work follow so soon
-NESTED = ("window", "watermark", "slices")  # fields of an answer that an event leaves out
+# Fields of an answer that an event leaves out.
+NESTED = ("window", "watermark", "slices", "estimate")
 
 
 class Run:

@@ -4,8 +4,8 @@ script.
 
 from __future__ import annotations
 
-import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +18,9 @@ import sync
 from local import bigquery
 from local.stack import Stack
 from sync.entry import commands
-from sync.entry.terminal import Progress
 from tests.entry.conftest import Inside
 
+NOBODY = "http://127.0.0.1:1"  # nobody listens there
 ROOT = Path(__file__).parents[2]
 SCHEMA = [SchemaField("id", "STRING"), SchemaField("at", "TIMESTAMP")]
 TABLE = {
@@ -55,13 +55,20 @@ def test_check_then_sync(stack: Stack, environ: dict[str, str]) -> None:
     """`check` prints plan and price and writes nothing; `sync --json` loads and prints the
     contract's answer.
     """
-    writes = stack.aito.total("writes")
+    writes, schema = stack.aito.total("writes"), stack.aito.schema()
     checked = shell(environ, "check")
     assert checked.returncode == 0, checked.stderr
-    assert "3 rows to read" in checked.stdout
-    assert "columns is made" in checked.stdout
-    assert "$" in checked.stdout
-    assert stack.aito.total("writes") == writes
+    assert "ok      Aito" in checked.stdout
+    assert "the key may write" in checked.stdout
+    assert "+ table cli_table with 3 columns is made" in checked.stdout
+    assert re.search("id +String, from STRING", checked.stdout)
+    assert re.search("at +String, from TIMESTAMP", checked.stdout)
+    assert "+ 3 rows to read" in checked.stdout
+    assert "$0.0" in checked.stdout
+    assert checked.stdout.endswith("Nothing was written.\n")
+    # One delete in a table that does not exist shows whether the key may write.
+    assert stack.aito.total("writes") == writes + 1
+    assert stack.aito.schema() == schema
 
     done = shell(environ, "sync", "--json")
     assert done.returncode == 0, done.stderr
@@ -73,6 +80,50 @@ def test_check_then_sync(stack: Stack, environ: dict[str, str]) -> None:
     ]
     assert events[0] == "run_started"
     assert events[-1] == "run_done"
+
+
+def test_check_goes_on_past_a_part(stack: Stack, inside: Inside, environ: dict[str, str]) -> None:
+    """Each part has its line. The first that cannot be used does not hide the next ones."""
+    refused = inside({**environ, "AITO_API_KEY": stack.aito.read_only_key}, "check")
+    assert refused.returncode == 1
+    assert "ok      key          AITO_API_KEY" in refused.stdout
+    assert "failed  Aito         the key may read" in refused.stdout
+    assert "store the read-write key" in refused.stdout
+    assert "No table was planned" in refused.stdout
+    none = inside({**environ, "SECRET_MANAGER_EMULATOR_HOST": NOBODY, "AITO_API_KEY": ""}, "check")
+    assert none.returncode == 3
+    assert "ok      ledger" in none.stdout
+    assert "failed  key" in none.stdout
+
+
+def test_check_as_json(stack: Stack, inside: Inside, environ: dict[str, str]) -> None:
+    """`--json` holds the parts and the plan, and nothing else is on stdout."""
+    done = inside(environ, "check", "--json")
+    body = json.loads(done.stdout)
+    assert [part["part"] for part in body["parts"]] == [
+        "credentials",
+        "BigQuery",
+        "ledger",
+        "key",
+        "Aito",
+    ]
+    assert all(part["ok"] for part in body["parts"])
+    estimate = body["tables"][0]["estimate"]
+    assert estimate["columns"][0] == {
+        "name": "id",
+        "type": "String",
+        "change": "add",
+        "source_type": "STRING",
+    }
+    assert (estimate["rows"], estimate["keys"], estimate["aito_calls"]) == (3, 3, 5)
+
+
+def test_plain_lines_without_a_terminal(environ: dict[str, str]) -> None:
+    """A script sees plain sentences on stderr, and no event that the result repeats."""
+    done = shell(environ, "sync")
+    assert done.returncode == 0
+    assert done.stderr == "cli_table: 3 rows in 1 slices\n"
+    assert "cli_table: ok, verified; 3 fetched, 3 uploaded" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -248,13 +299,3 @@ def test_watch_waits_too(stack: Stack, inside: Inside, monkeypatch: pytest.Monke
     done = shell(environ, "watch", "--wait")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("accuracy 1.000") == 2
-
-
-def test_progress() -> None:
-    """On a terminal: rows done, rows a second and the time left, on one line."""
-    screen = io.StringIO()
-    progress = Progress(screen)
-    progress({"event": "table_planned", "message": "t: 10 rows", "table": "t", "rows": 10})
-    progress.progress("t", 5)
-    assert "t: 5 of 10 rows" in screen.getvalue()
-    assert "s left" in screen.getvalue()

@@ -21,6 +21,7 @@ def clone(tmp_path: Path) -> Path:
     (root / "sync").mkdir(parents=True)
     (root / "sync" / "__main__.py").write_text(PROGRAM)
     (root / "requirements.txt").write_text("# nothing\n")
+    (root / "requirements-cli.txt").write_text("# nothing\n")
     shutil.copy(ROOT / "aito-sync", root)
     return root
 
@@ -54,7 +55,7 @@ def test_a_fresh_clone(clone: Path) -> None:
     second = launch(clone, "--version")
     assert (second.stdout, second.stderr) == ("['--version']\n", "")
     (clone / "requirements.txt").write_text("# nothing more\n")
-    assert "installs what requirements.txt names" in launch(clone).stderr
+    assert "installs what requirements.txt and requirements-cli.txt name" in launch(clone).stderr
     (clone.parent / "aito-sync").symlink_to(clone / "aito-sync")
     assert launch(clone.parent).returncode == 3
 
@@ -63,7 +64,7 @@ def test_without_python(clone: Path, tmp_path: Path) -> None:
     """Without a Python that fits, it says which would."""
     tools = tmp_path / "tools"
     tools.mkdir()
-    for name in ("bash", "env", "dirname", "readlink", "cmp"):
+    for name in ("bash", "env", "dirname", "readlink", "cat", "cmp"):
         (tools / name).symlink_to(str(shutil.which(name)))
     done = launch(clone, "check", path=str(tools))
     assert done.returncode == 2

@@ -53,6 +53,7 @@ FOREIGN = {
     "cloudevents": {"entry"},
     "jinja2": {"status"},
     "click": {"entry"},
+    "rich": {"entry"},
     "flask": {"entry"},
 }
 IMPURE = {"os", "io", "socket", "subprocess", "time", "random", "threading", "tempfile", "http"}

@@ -1,0 +1,128 @@
+"""What `check` and dry runs print: the parts that were reached, then the plan of each table.
+
+A sign stands before each line of a plan:
+
+    +  is made or loaded      ~  is changed or read again      -  is deleted or purged
+    !  is a warning           x  is an error
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sync.model.parts import Part
+from sync.model.window import BEGINNING
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_COLUMNS = 20  # that are listed, of a table that is made
+MINUTE = 60
+
+Json = Mapping[str, Any]  # a part of the answer's body
+
+
+def part_line(part: Part) -> str:
+    """One part, in one line or as many as its error has."""
+    if part.error is None:
+        return f"  ok      {part.name:<12} {part.detail}"
+    return f"  failed  {part.name:<12} {str(part.error).removeprefix(f'{part.name}: ')}"
+
+
+def plan_text(body: Json) -> str:
+    """The plan of every table in the body of a dry run's answer."""
+    tables = [_table(table, body["action"]) for table in body["tables"]]
+    return "\n\n".join([*tables, "Nothing was written."])
+
+
+def _table(table: Json, action: str) -> str:
+    lines = [f"{table['table']}: {_headline(table, action)}"]
+    lines += [f"  {line}" for line in _plan_lines(table)]
+    lines += [f"  ! {warning['message']}" for warning in table["warnings"]]
+    if table["error"]:
+        lines.append(f"  x {table['error'].removeprefix(table['table'] + ': ')}")
+    return "\n".join(lines)
+
+
+def _headline(table: Json, action: str) -> str:
+    if table["error"]:
+        return f"{action} would fail"
+    start, end = table["window"]["start"], table["window"]["end"]
+    if start is None or end is None:
+        return f"{action} of the whole source"
+    since = "the beginning" if start == BEGINNING else _time(start)
+    return f"{action} of {since} to {_time(end)} UTC"
+
+
+def _plan_lines(table: Json) -> Iterator[str]:
+    estimate = table.get("estimate")
+    if estimate is None:
+        return
+    yield from _schema_lines(estimate)
+    if refresh := estimate.get("refresh"):
+        yield f"~ the whole keep range is read again: {refresh}"
+    yield from _row_lines(table, estimate)
+    for evaluation in estimate["evaluations"]:
+        yield f"+ evaluation {evaluation['name']}: at most about {evaluation['cases']:,} cases"
+    if "bytes" in estimate:
+        yield f"  {_price(estimate)}"
+
+
+def _schema_lines(estimate: Json) -> Iterator[str]:
+    for change in estimate["schema"]:
+        yield f"+ {change}"
+    new = [column for column in estimate["columns"] if column["change"] == "add"]
+    width = max((len(column["name"]) for column in new), default=0)
+    for column in new[:MAX_COLUMNS]:
+        yield f"    {column['name']:<{width}}  {_types(column)}"
+    if len(new) > MAX_COLUMNS:
+        yield f"    and {len(new) - MAX_COLUMNS} more; --json lists all"
+
+
+def _types(column: Json) -> str:
+    """Aito's type, and the type in BigQuery that it is made of."""
+    parts = [column["type"]]
+    if "source_type" in column:
+        parts.append(f"from {column['source_type']}")
+    if "link" in column:
+        parts.append(f"links to {column['link']}")
+    return ", ".join(parts)
+
+
+def _row_lines(table: Json, estimate: Json) -> Iterator[str]:
+    if "rows" in estimate:
+        slices = table["slices"]["planned"]
+        in_slices = f", in {slices} slices" if slices > 1 else ""
+        folded = estimate["rows"] - estimate["keys"]
+        of_keys = f" of {estimate['keys']:,} keys" if folded else ""
+        yield f"+ {_rows(estimate['rows'])}{of_keys} to read{in_slices}"
+    for name, meaning in (
+        ("uploaded", "+ {} missing in Aito"),
+        ("repaired", "~ {} to repair"),
+        ("deleted", "- {} to delete, which the source no longer has"),
+        ("purged", "- {} to purge, older than keep"),
+    ):
+        if table[name]:
+            yield meaning.format(_rows(table[name]))
+
+
+def _price(estimate: Json) -> str:
+    parts = [f"{estimate['bytes'] / 1e6:,.1f} MB read, ${estimate['usd']:.4f}"]
+    parts.append(f"about {estimate['aito_calls']:,} Aito calls")
+    if estimate["seconds"] >= MINUTE:
+        parts.append(f"about {estimate['seconds'] / MINUTE:,.0f} min")
+    return ", ".join(parts)
+
+
+def json_parts(parts: Iterable[Part]) -> list[dict[str, Any]]:
+    """The parts for `--json`."""
+    return [part.to_json() for part in parts]
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _time(second: int) -> str:
+    """Epoch seconds as a time, also far in the past, which datetime.fromtimestamp refuses."""
+    return f"{EPOCH + timedelta(seconds=second):%Y-%m-%d %H:%M}"

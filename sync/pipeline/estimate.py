@@ -1,0 +1,73 @@
+"""What a dry run says of a plan: what would be made and read, and what it would cost."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sync.model.columns import Column
+from sync.model.plan import Changes, Plan
+from sync.model.ports import SourceTable
+from sync.pipeline.swap import SwapPlan
+from sync.pipeline.table_run import TableRun
+
+USD_PER_TIB = 6.25  # BigQuery on demand, https://cloud.google.com/bigquery/pricing
+# Aito's engineers saw 200 to 900 rows a second. It depends on the columns.
+ROWS_A_SECOND = 400
+TABLE_CALLS = 4  # requests to Aito beside the batches: the watermark, counts, optimize
+
+
+def estimate(run: TableRun, plan: Plan) -> None:
+    """Enter what the plan of a table with a cursor would do and cost into the progress."""
+    size = run.source.estimate(plan.source, plan.window, plan.slices)
+    batches = math.ceil(plan.rows / run.settings.batch.rows)
+    run.progress.estimate = {
+        "rows": plan.rows,
+        "keys": sum(part.latest_per_key for part in plan.slices),
+        "bytes": size,
+        "usd": _usd(size),
+        "schema": plan.changes.sentences(run.name),
+        "columns": _columns(plan.source, plan.changes),
+        "refresh": plan.refresh if run.request.action == "sync" else None,
+        "aito_calls": batches + TABLE_CALLS,
+        "seconds": round(plan.rows / ROWS_A_SECOND),
+        "evaluations": _evaluations(run),
+    }
+
+
+def estimate_swap(run: TableRun, plan: SwapPlan) -> None:
+    """Enter what the swap of a table would do into the progress."""
+    new = Changes() if plan.old_exists else Changes(create=plan.source.columns)
+    run.progress.estimate = {
+        "schema": [plan.sentence],
+        "columns": _columns(plan.source, new),
+        "evaluations": _evaluations(run),
+    }
+
+
+def _usd(size: int) -> float:
+    return round(size / 2**40 * USD_PER_TIB, 6)
+
+
+def _columns(source: SourceTable, changes: Changes) -> list[dict[str, str]]:
+    """Each column with both types. change: `add` when Aito lacks the column."""
+    new = {column.name for column in (*changes.create, *changes.add)}
+    return [_column(column, source, column.name in new) for column in source.columns]
+
+
+def _column(column: Column, source: SourceTable, is_new: bool) -> dict[str, str]:
+    described = {"name": column.name, "type": column.type, "change": "add" if is_new else "keep"}
+    if origin := source.origins.get(column.name):
+        described["source_type"] = origin
+    if column.link:
+        described["link"] = column.link
+    return described
+
+
+def _evaluations(run: TableRun) -> list[dict[str, Any]]:
+    """The evaluations that follow a sync. cases: about how many rows each predicts at most."""
+    if run.request.action != "sync":
+        return []
+    return [
+        {"name": evaluation.name, "cases": evaluation.cases} for evaluation in run.table.evaluate
+    ]
