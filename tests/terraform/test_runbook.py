@@ -9,6 +9,7 @@ import re
 import pytest
 
 from sync.base import errors
+from sync.entry.commands import cli
 from tests.terraform.test_text import declared
 from tests.terraform.tools import ROOT, Plan
 
@@ -58,6 +59,13 @@ def test_every_alarm_is_explained(title: str) -> None:
 def test_every_operation_is_there(what: str) -> None:
     """Each operation has its section, with a command."""
     assert "`" in sections(OPERATIONS)[what]
+
+
+def test_commands_of_the_sync_exist() -> None:
+    """Each `./aito-sync COMMAND` is one of the command line's."""
+    typed = set(re.findall(r"\./aito-sync (\w+)", TEXT))
+    assert typed
+    assert typed <= set(cli.commands)
 
 
 def test_every_reason_is_explained() -> None:
