@@ -63,10 +63,13 @@ class _Unfit(Exception):
     """A column that cannot be synced, and why."""
 
 
-def columns(table: TableSettings, fields: Sequence[Field]) -> tuple[SqlColumn, ...]:
+def columns(
+    table: TableSettings, fields: Sequence[Field], chosen: Mapping[str, str] | None = None
+) -> tuple[SqlColumn, ...]:
     """The columns of a target table, the cursor's last.
 
     fields: the columns that BigQuery reports, named as in the target.
+    chosen: what columns become of which the configuration says nothing; the default otherwise.
     Raises SchemaMismatch with every column that cannot be synced.
     """
     cursor = table.cursor.column if table.cursor else None
@@ -79,7 +82,8 @@ def columns(table: TableSettings, fields: Sequence[Field]) -> tuple[SqlColumn, .
         if cursor and is_same_name(field.name, cursor):
             continue
         try:
-            made.append(_column(field, settings.get(field.name, ColumnSettings()), table))
+            asked = settings.get(field.name, ColumnSettings())
+            made.append(_column(field, asked, table, (chosen or {}).get(field.name)))
         except _Unfit as error:
             problems.append(str(error))
     problems += _table_problems(table, fields, made)
@@ -180,13 +184,16 @@ def _hidden_by_cursor(cursor: str, fields: Sequence[Field]) -> Iterator[str]:
             )
 
 
-def _column(field: Field, settings: ColumnSettings, table: TableSettings) -> SqlColumn:
-    """One column. Raises _Unfit."""
+def _column(
+    field: Field, settings: ColumnSettings, table: TableSettings, chosen: str | None
+) -> SqlColumn:
+    """One column. chosen: its type where the configuration names none. Raises _Unfit."""
     is_part = any(is_same_name(field.name, part) for part in table.key_parts)
     is_key = is_part and not table.has_composite_key
     _check_name(field.name)
     _check_type(field)
-    aito_type = settings.type or ("Text" if settings.analyzer else types.default_type(field))
+    default = "Text" if settings.analyzer else chosen or types.default_type(field)
+    aito_type = settings.type or default
     _check_conversion(field, aito_type)
     column = Column(
         name=field.name,

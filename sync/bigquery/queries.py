@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from sync.bigquery import facts
 from sync.bigquery.predicates import (
     Predicates,
     cursor_between,
     cursor_column,
     cursor_is_not_null,
-    cursor_is_null,
     cursor_second,
     cursor_since,
     is_partitioned_by_cursor,
@@ -178,20 +178,27 @@ SELECT *, CASE WHEN hour_rows <= @slice_rows THEN sync_hour
 
 _BUCKETS = """\
 SELECT bucket, SUM(n_rows) AS n_rows, SUM(latest_per_key) AS latest_per_key,
-  SUM(keyless) AS keyless, MAX(max_cursor) AS max_cursor, BIT_XOR(fingerprint) AS fingerprint
+  SUM(keyless) AS keyless, MAX(max_cursor) AS max_cursor, BIT_XOR(fingerprint) AS fingerprint,
+  CAST(NULL AS STRING) AS facts
 FROM cut GROUP BY bucket"""
 
 
-def histogram(table: BigQueryTable, window: Window, watermark: int, slice_rows: int) -> Query:
+def histogram(
+    table: BigQueryTable,
+    window: Window,
+    watermark: int,
+    slice_rows: int,
+    integers: Sequence[str] = (),
+) -> Query:
     """Count the window's rows by hour. The columns are the fields of window.Bucket, in order.
 
     An hour of over `slice_rows` rows is counted by the minute, and such a minute by the second.
-    The row without a bucket counts the rows without a cursor. watermark: fingerprints cover rows up
-    to it.
+    Rows without a bucket hold facts as JSON: see facts.py. watermark: fingerprints cover rows up to
+    it. integers: columns whose range is looked at.
     """
     partition = partition_since(table, window.start)
     inside = cursor_between(table, window.start, window.end) + partition
-    without_cursor = cursor_is_null(table) + partition
+    looked_at = facts.outside(table, window.end) + partition
     text = f"""
 WITH sync_picked AS ({_picked(table, table.settings.key_parts, inside)}),
 sync_timed AS ({_timed(table)}),
@@ -202,10 +209,13 @@ placed AS ({_PLACED}),
 weighed AS ({_WEIGHED}),
 cut AS ({_CUT})
 {_BUCKETS}
-UNION ALL SELECT NULL, COUNT(*), 0, 0, NULL, 0 {_from(table)} {_where(table, without_cursor)}
+UNION ALL SELECT NULL, 0, 0, 0, NULL, 0, {facts.of_cursor(table)}
+FROM ({_clock(table, looked_at)}){_ranges(table, inside, integers)}
 ORDER BY bucket"""
     parameters = (
         *inside.parameters,
+        *looked_at.parameters[: len(looked_at.parameters) - len(partition.parameters)],
+        *facts.parameters(table, window.end),
         Parameter("watermark", "INT64", watermark),
         Parameter("beginning", "INT64", BEGINNING),
         Parameter("hour", "INT64", HOUR),
@@ -213,6 +223,28 @@ ORDER BY bucket"""
         Parameter("slice_rows", "INT64", slice_rows),
     )
     return Query(text, parameters)
+
+
+def _clock(table: BigQueryTable, predicates: Predicates) -> str:
+    column = cursor_column(table)
+    second = cursor_second(table, column)
+    where = _where(table, predicates)
+    return f"SELECT {column} AS sync_cursor, {second} AS sync_second {_from(table)} {where}"
+
+
+def _ranges(table: BigQueryTable, predicates: Predicates, integers: Sequence[str]) -> str:
+    """The part of a count that looks at the range of integers. Empty without any."""
+    if not integers:
+        return ""
+    rows = f"FROM ({_picked(table, integers, predicates)})"
+    return f"\nUNION ALL SELECT NULL, 0, 0, 0, NULL, 0, {facts.of_integers(integers)} {rows}"
+
+
+def ranges(table: BigQueryTable, integers: Sequence[str]) -> Query:
+    """A query that looks at the range of integers in the whole source: see facts.py."""
+    everything = partition_since(table, BEGINNING)
+    rows = f"FROM ({_picked(table, integers, everything)})"
+    return Query(f"SELECT {facts.of_integers(integers)} AS facts {rows}", everything.parameters)
 
 
 # -- keys

@@ -10,7 +10,7 @@ from typing import Any
 from google.cloud import bigquery
 
 from sync.base.errors import AccessDenied, ActionRequired, SchemaMismatch
-from sync.bigquery import queries
+from sync.bigquery import facts, queries
 from sync.bigquery.columns import check_names, columns
 from sync.bigquery.predicates import INTRADAY
 from sync.bigquery.session import BigQuerySession
@@ -76,6 +76,7 @@ class BigQuerySource:
             described,
             cursor=_cursor(table, fields),
             sql_columns=made,
+            fields=tuple(own_fields),
             document_bytes=document_bytes(made, own_fields, _row_bytes(metadata)),
         )
         self._check_unnamed(described, own_fields)
@@ -139,26 +140,43 @@ class BigQuerySource:
     # -- count
 
     def histogram(
-        self, source: SourceTable, window: Window, watermark: int, slice_rows: int
+        self,
+        source: SourceTable,
+        window: Window,
+        watermark: int,
+        slice_rows: int,
+        integers: Sequence[str] = (),
     ) -> Histogram:
         """Count rows and keys in the window. Fingerprints cover rows up to `watermark`.
 
-        What is too heavy for one slice is counted in finer buckets.
+        What is too heavy for one slice is counted in finer buckets. integers: columns whose range
+        is looked at.
         """
         table = _own(source)
-        query = queries.histogram(table, window, watermark, slice_rows)
+        query = queries.histogram(table, window, watermark, slice_rows, integers)
         buckets = []
-        cursorless = 0
+        texts = []
         for row in self._rows(table, query):
-            start, rows, latest_per_key, keyless, max_cursor, fingerprint = row
+            start, rows, latest_per_key, keyless, max_cursor, fingerprint, text = row
             if start is None:
-                cursorless += rows
+                texts.append(text)
                 continue
             newest = BEGINNING if max_cursor is None else max_cursor
             buckets.append(Bucket(start, rows, latest_per_key, keyless, newest, fingerprint))
+        found = facts.read(texts)
+        cursorless = int(found["cursorless"])
         if table.settings.is_sharded and not buckets and not cursorless:
             self._check_days(table)
-        return Histogram(tuple(buckets), cursorless)
+        wide = facts.wide(found, integers)
+        return Histogram(tuple(buckets), cursorless, facts.clock(found), wide)
+
+    def wide_integers(self, source: SourceTable, integers: Sequence[str]) -> frozenset[str]:
+        """Those of the columns that hold an integer beyond 32 bits."""
+        if not integers:
+            return frozenset()
+        table = _own(source)
+        texts = [text for (text,) in self._rows(table, queries.ranges(table, integers))]
+        return facts.wide(facts.read(texts), integers)
 
     def count(self, source: SourceTable) -> int:
         """How many rows the source shows altogether."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from sync.base import reasons
-from sync.bigquery.columns import Fault, SqlColumn
+from sync.bigquery.columns import Fault, SqlColumn, columns, is_same_name
 from sync.bigquery.sizes import UNKNOWN_ROW_BYTES
 from sync.bigquery.types import Field
 from sync.config import TableSettings
@@ -41,6 +42,8 @@ class BigQueryTable:
     cursor: the cursor column as BigQuery reports it.
     prune: whether reading may leave out partitions that hold no recent row.
     document_bytes: mean size of a row's document; see sizes.py.
+    fields: the source's columns under their Aito names.
+    chosen: the types of columns that the configuration leaves open.
     read_at: when the run began, epoch seconds. No table of a later day is read of daily tables.
     """
 
@@ -52,6 +55,8 @@ class BigQueryTable:
     sql_columns: tuple[SqlColumn, ...] = ()
     document_bytes: float = UNKNOWN_ROW_BYTES
     read_at: int | None = None
+    fields: tuple[Field, ...] = ()
+    chosen: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -110,6 +115,27 @@ class BigQueryTable:
         """
         by_ingestion_time = self.partitioning is not None and self.partitioning.column is None
         return self.prune and by_ingestion_time and self.settings.mode == "append"
+
+    @property
+    def open_integers(self) -> tuple[str, ...]:
+        """The columns that are Int because nothing said otherwise: the data may need Long."""
+        held = {column.name for column in self.columns if column.type == "Int"}
+        return tuple(each.name for each in self.fields if self._is_open(each, held))
+
+    def _is_open(self, column: Field, held: set[str]) -> bool:
+        is_integer = column.type == "INTEGER" and not column.repeated and column.name in held
+        declared = self.settings.named.get(column.name)
+        cursor = self.settings.cursor
+        is_cursor = cursor is not None and is_same_name(column.name, cursor.column)
+        return is_integer and not is_cursor and (declared is None or declared.type is None)
+
+    def with_types(self, types: Mapping[str, str]) -> BigQueryTable:
+        """The same table, with these types for columns that are open."""
+        if not types:
+            return self
+        chosen = {**self.chosen, **types}
+        made = columns(self.settings, self.fields, chosen)
+        return replace(self, chosen=chosen, sql_columns=made)
 
     def whole(self) -> BigQueryTable:
         """The same table, read without leaving anything out."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sync.model.columns import Column
 from sync.model.ports import SourceTable
-from sync.model.window import Slice, Window
+from sync.model.window import NOTHING_KNOWN, ClockFacts, Slice, Window
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ class Plan:
 
     exists: the target has the table. window: what is read. watermark: newest cursor in the
     target before the window's end. target_rows: its rows before the window's end.
-    cursorless: rows of the source without a cursor. whole_rows: rows are compared by their whole
-    content, not by key and cursor alone. verify_since: both ends must be equal from here on when
-    the run ends. compare_keys: that comparison goes by keys, because counts may hide a difference.
+    cursorless: rows of the source without a cursor. clock: what else its cursors tell.
+    whole_rows: rows are compared by their whole content, not by key and cursor alone.
+    verify_since: both ends must be equal from here on when the run ends.
+    compare_keys: that comparison goes by keys, because counts may hide a difference.
     refresh: why the whole keep range is read; None: it is not. resume_token: by what a later run
     recognises that it may resume; None: there is nothing to resume. open_rejects: of earlier runs.
     rekeyed: the target holds rows under keys that were made in another way. definition: fingerprint
@@ -50,6 +51,7 @@ class Plan:
     target_rows: int = 0
     slices: tuple[Slice, ...] = ()
     cursorless: int = 0
+    clock: ClockFacts = NOTHING_KNOWN
     slice_rows: int = 0
     whole_rows: bool = False
     verify_since: int = 0

@@ -64,6 +64,15 @@ class SourceTable(Protocol):
         """
         ...
 
+    @property
+    def open_integers(self) -> tuple[str, ...]:
+        """The columns of type Int of which the configuration names no type."""
+        ...
+
+    def with_types(self, types: Mapping[str, str]) -> SourceTable:
+        """The same table, with these types for columns of `open_integers`."""
+        ...
+
     def whole(self) -> SourceTable:
         """The same table, read without leaving anything out."""
         ...
@@ -85,9 +94,21 @@ class Source(Protocol):
         ...
 
     def histogram(
-        self, source: SourceTable, window: Window, watermark: int, slice_rows: int
+        self,
+        source: SourceTable,
+        window: Window,
+        watermark: int,
+        slice_rows: int,
+        integers: Sequence[str] = (),
     ) -> Histogram:
-        """Count rows and keys in the window. Fingerprints cover rows up to `watermark`."""
+        """Count rows and keys in the window. Fingerprints cover rows up to `watermark`.
+
+        integers: columns whose range is looked at.
+        """
+        ...
+
+    def wide_integers(self, source: SourceTable, integers: Sequence[str]) -> frozenset[str]:
+        """Those of the columns that hold an integer beyond 32 bits, in the whole source."""
         ...
 
     def batches(

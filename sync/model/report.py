@@ -17,6 +17,8 @@ WarningCode = Literal[
     "rejects",
     "refresh_pending",
     "not_incremental",
+    "cursor_unit",
+    "rows_ahead",
     "evaluation",
     "table_removed",
 ]

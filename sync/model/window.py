@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 BEGINNING = -62_135_596_800  # 0001-01-01, the first moment BigQuery knows
 # one worker sorts a slice: small enough to sort, large enough that its query's cost does not count
@@ -48,11 +48,33 @@ class Bucket:
 
 
 @dataclass(frozen=True)
+class ClockFacts:
+    """What the source holds after the window's end, and what its numbers may count.
+
+    ahead: rows from the window's end on; ahead_first, ahead_last: their oldest and newest cursor.
+    units: of a cursor that is a number, unit -> rows whose number is a probable time in it.
+    """
+
+    ahead: int = 0
+    ahead_first: int | None = None
+    ahead_last: int | None = None
+    units: Mapping[str, int] = field(default_factory=dict)
+
+
+NOTHING_KNOWN = ClockFacts()
+
+
+@dataclass(frozen=True)
 class Histogram:
-    """What the source holds in a window. cursorless: rows that have no cursor at all."""
+    """What the source holds in a window. cursorless: rows that have no cursor at all.
+
+    wide: those of the named columns that hold an integer beyond 32 bits.
+    """
 
     buckets: tuple[Bucket, ...]
     cursorless: int = 0
+    clock: ClockFacts = NOTHING_KNOWN
+    wide: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

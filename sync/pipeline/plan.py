@@ -11,7 +11,8 @@ from sync.model.columns import TargetSchema
 from sync.model.plan import Plan
 from sync.model.window import BEGINNING, Window
 from sync.pipeline import definition
-from sync.pipeline.prepare import needed_changes
+from sync.pipeline.clock import check_clock, rows_ahead, warn_of_clock
+from sync.pipeline.prepare import needed_changes, undecided, with_known_types
 from sync.pipeline.swap import empty_source
 from sync.pipeline.table_run import TableRun, oldest
 
@@ -59,6 +60,7 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
     Raises SchemaMismatch with every difference, ActionRequired, Unavailable.
     """
     source = run.source.describe(run.table, prune=not run.request.everything)
+    source = with_known_types(run, source, situation.schema)
     current = definition.definition(run.table, source)
     refresh = _refresh(run, situation, current)
     resumes = refresh is not None and _resumes(run, refresh, situation.checkpoint)
@@ -75,7 +77,11 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
         # The keys of such a slice cost one request.
         slice_rows = min(slice_rows, run.target.page_rows)
     known_until = run.now if refresh else BEGINNING - 1 if watermark is None else watermark
-    counted = run.source.histogram(source, window, known_until, slice_rows)
+    integers = undecided(source, changes)
+    counted = run.source.histogram(source, window, known_until, slice_rows, integers)
+    if counted.wide:
+        source = source.with_types(dict.fromkeys(counted.wide, "Long"))
+        changes = needed_changes(run, source.columns, situation.schema, made_here=made_here)
     plan = Plan(
         source=source,
         changes=changes,
@@ -85,15 +91,17 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
         target_rows=rows,
         slices=tuple(windows.slices(window, counted.buckets, slice_rows)),
         cursorless=counted.cursorless,
+        clock=counted.clock,
         slice_rows=slice_rows,
         whole_rows=run.table.mode == "merge" or refresh is not None,
         refresh=refresh.reason if refresh else None,
         resume_token=refresh.token if refresh else None,
         open_rejects=situation.known.open_rejects,
         rekeyed=refresh is not None and refresh.rekeyed,
-        definition=current,
+        definition=definition.definition(run.table, source),
         is_range=refresh is not None and refresh.is_range,
     )
+    check_clock(run, plan)
     _check_not_empty(run, plan)
     return _with_verification(run, situation, plan, resumes=resumes)
 
@@ -206,6 +214,7 @@ def report_plan(run: TableRun, plan: Plan) -> None:
         watermark=plan.watermark,
         keyless=plan.keyless,
         cursorless=plan.cursorless,
+        ahead=rows_ahead(run, plan),
         refresh=plan.refresh,
     )
     _warn(run, plan)
@@ -217,11 +226,8 @@ def _warn(run: TableRun, plan: Plan) -> None:
     if plan.cursorless:
         run.warn("rows_without_cursor", f"{plan.cursorless} rows have no cursor and are not loaded")
     if not plan.rows and not plan.target_rows:
-        run.warn(
-            "no_rows",
-            "nothing has ever been loaded; if the source has rows, is their cursor in the future, "
-            "or in another unit than `cursor.unit` says?",
-        )
+        run.warn("no_rows", _no_rows(run, plan))
+    warn_of_clock(run, plan)
     latest = sum(part.latest_per_key for part in plan.slices)
     folded = plan.rows - plan.keyless - latest
     if folded >= COLLAPSED_ROWS and folded > COLLAPSED_SHARE * plan.rows:
@@ -232,6 +238,14 @@ def _warn(run: TableRun, plan: Plan) -> None:
             f"{' and '.join(run.table.key_parts)}. "
             "Is it the right `key`?",
         )
+
+
+def _no_rows(run: TableRun, plan: Plan) -> str:
+    ahead = rows_ahead(run, plan)
+    if ahead:
+        found = f"{ahead} rows of the source are dated in the future; is it the right cursor?"
+        return f"nothing has ever been loaded: {found}"
+    return "nothing has ever been loaded: the source shows no row of the `keep` range"
 
 
 def _without_key(run: TableRun, rows: int) -> str:

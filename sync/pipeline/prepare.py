@@ -9,6 +9,7 @@ from sync.base.errors import ActionRequired, SchemaMismatch
 from sync.config import TableSettings
 from sync.model.columns import Column, TargetSchema, TargetTable
 from sync.model.plan import Changes
+from sync.model.ports import SourceTable
 from sync.pipeline.table_run import TableRun
 
 REMEDY = (
@@ -56,6 +57,30 @@ def _may_be_remade(run: TableRun, schema: TargetSchema) -> bool:
     return run.name not in linked and run.target.count(run.name) == 0
 
 
+def with_known_types(run: TableRun, source: SourceTable, schema: TargetSchema) -> SourceTable:
+    """The source with Long where the target, or what a column links to, is Long."""
+    held = schema[run.name].columns if run.name in schema else {}
+    types = {}
+    for name in source.open_integers:
+        known = [held[name]] if name in held else []
+        if name in run.table.links:
+            parent, linked = run.table.links[name]
+            known += [schema[parent].columns[linked]] if _has(schema, parent, linked) else []
+        if any(column.type == "Long" for column in known):
+            types[name] = "Long"
+    return source.with_types(types)
+
+
+def undecided(source: SourceTable, changes: Changes) -> tuple[str, ...]:
+    """The columns to be made whose type the data decides."""
+    made = {column.name for column in (*changes.create, *changes.add)}
+    return tuple(name for name in source.open_integers if name in made)
+
+
+def _has(schema: TargetSchema, table: str, column: str) -> bool:
+    return table in schema and column in schema[table].columns
+
+
 def _addable(run: TableRun, column: Column, held: TargetTable) -> Column:
     """The column, nullable if it is to be added: rows that exist have no value of it.
 
@@ -76,8 +101,7 @@ def check_parents(run: TableRun, schema: TargetSchema, planned: frozenset[str]) 
     """
     missing = []
     for column, (table, linked) in run.table.links.items():
-        is_there = table in schema and linked in schema[table].columns
-        if not is_there and table not in planned:
+        if not _has(schema, table, linked) and table not in planned:
             missing.append(f"{column} links to {table}.{linked}")
     if missing:
         raise ActionRequired(

@@ -20,7 +20,7 @@ from sync.pipeline.closings import close_rejects_of_swap
 from sync.pipeline.definition import definition
 from sync.pipeline.deliver import Delivery
 from sync.pipeline.prefetch import batch_bytes, prefetch
-from sync.pipeline.prepare import made_of
+from sync.pipeline.prepare import made_of, with_known_types
 from sync.pipeline.rejects import RejectBook, too_many
 from sync.pipeline.table_run import TableRun
 
@@ -59,6 +59,9 @@ def plan_swap(run: TableRun, schema: dict[str, TargetTable], known: KnownTable) 
             f"{run.name}: Aito has a {held.kind} of this name, and only a table can be synced; "
             "give the table another `name`"
         )
+    source = with_known_types(run, source, schema)
+    wide = run.source.wide_integers(source, source.open_integers)
+    source = source.with_types(dict.fromkeys(wide, "Long"))
     fresh_exists = run.name + SUFFIX in schema
     current = definition(run.table, source)
     return SwapPlan(source, held is not None, fresh_exists, known.open_rejects, current)

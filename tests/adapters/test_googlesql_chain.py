@@ -243,9 +243,13 @@ def test_the_chain(googlesql: GoogleSql, seed: int) -> None:
     watermark = rng.choice([window.end, (window.end + max(window.start, 0)) // 2])
     slice_rows = rng.choice([3, 10, 1000])
     found = run(googlesql, queries.histogram(made.table, window, watermark, slice_rows))
-    buckets = {row["bucket"]: tuple(row.values()) for row in found}
-    without_cursor = buckets.pop(None)
-    assert without_cursor[1] == sum(row.micros is None for row in made.rows)
+    buckets = {row["bucket"]: tuple(row.values())[:-1] for row in found}
+    buckets.pop(None)
+    (text,) = [row["facts"] for row in found if row["facts"]]
+    facts = json.loads(text)
+    assert facts["cursorless"] == sum(row.micros is None for row in made.rows)
+    moments = [row.micros for row in made.rows if row.micros is not None]
+    assert facts["ahead"] == sum(micros >= window.end * MICRO for micros in moments)
     model = counted(made.between(window.start, window.end), watermark, slice_rows)
     assert {start: _bucket(values) for start, values in buckets.items()} == model
 

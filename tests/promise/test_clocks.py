@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from local.stack import Stack
-from tests.workbench import DAY, HOUR, Row, Workbench, civil, limit_slices
+from sync.pipeline.clock import UNIT_NAMES
+from tests.workbench import DAY, HOUR, Row, Workbench, civil, iso, limit_slices
 
 SUMMER_TIME_ENDS = 1_792_891_200  # 2026-10-25T01:20:00Z: clocks in Helsinki show 03:20 twice
 
@@ -83,3 +84,97 @@ def test_a_cursor_that_is_none(
         (report,) = bench.run(table, dry_run=dry_run).tables
         assert report.http_status == 500
         assert says.format(d=bench.dataset, t=source) in (report.error or "")
+
+
+# -- numbers in another unit
+
+
+UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000}
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize(
+    ("said", "held", "keep"), [("s", "ms", "90d"), ("s", "us", None), ("ms", "s", None)]
+)
+def test_a_wrong_unit_on_the_first_night(
+    stack: Stack, mode: str, said: str, held: str, keep: str | None
+) -> None:
+    """It is refused with the unit that fits, in the plan as in the run; nothing is loaded."""
+    bench = Workbench(stack, f"clock_{said}_{held}_{mode}", mode)
+    schema = {"id": "STRING", "ts": "INT64"}
+    rows = [{"id": f"k{i}", "ts": (bench.now - 60 - i * 600) * UNITS[held]} for i in range(30)]
+    bench.load_source("numbers", schema, rows)
+    table = {**cursor_table(bench, "numbers", unit=said), "keep": keep}
+    for dry_run in (True, False):
+        (report,) = bench.run(table, dry_run=dry_run).tables
+        assert report.http_status == 500
+        assert f"30 rows hold {UNIT_NAMES[held]} in ts, and cursor.unit says" in str(report.error)
+        assert f"set `unit: {held}`" in str(report.error)
+    assert bench.aito_rows() == []
+    table["cursor"]["unit"] = held
+    assert bench.run_ok(table).uploaded == 30
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_unit_that_changes(stack: Stack, mode: str) -> None:
+    """Numbers of another unit from the second night on are said each night, and mend by SQL."""
+    bench = Workbench(stack, f"clock_change_{mode}", mode)
+    schema = {"id": "STRING", "ts": "INT64"}
+    rows = [{"id": f"k{i}", "ts": bench.now - 60 - i * HOUR} for i in range(60)]
+    bench.load_source("changing", schema, rows)
+    table = cursor_table(bench, "changing")
+    assert bench.run_ok(table).warnings == []
+    bench.now += DAY
+    rows = [{"id": f"new{i}", "ts": (bench.now - 60 - i * HOUR) * 1000} for i in range(20)]
+    bench.load_source("changing", schema, rows)
+    (warning,) = bench.run_ok(table).warnings
+    assert warning.code == "cursor_unit"
+    assert warning.message.startswith("20 rows hold milliseconds in ts, and cursor.unit says sec")
+
+
+def test_few_numbers_of_old_times(stack: Stack) -> None:
+    """Zeros and small numbers are no other unit."""
+    bench = Workbench(stack, "clock_zeros")
+    rows = [{"id": f"k{i}", "ts": 0 if i % 3 else bench.now - 60 - i} for i in range(30)]
+    bench.load_source("zeros", {"id": "STRING", "ts": "INT64"}, rows)
+    assert bench.run_ok(cursor_table(bench, "zeros")).warnings == []
+    assert len(bench.aito_rows()) == 10
+
+
+# -- the future
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("before", [0, 20])
+def test_a_cursor_that_is_the_time_of_reading(stack: Stack, mode: str, before: int) -> None:
+    """CURRENT_TIMESTAMP() as the cursor is refused, also where Aito has rows; these stay."""
+    bench = Workbench(stack, f"clock_reading_{mode}_{before}", mode)
+    rows = [{"id": f"k{i}", "ts": iso(bench.now - 60 - i)} for i in range(20)]
+    bench.load_source("read_now", {"id": "STRING", "ts": "TIMESTAMP"}, rows)
+    table = cursor_table(bench, "read_now")
+    if before:
+        bench.run_ok(table)
+    query = f"SELECT id, CURRENT_TIMESTAMP() AS ts FROM `{bench.dataset}.read_now`"
+    for dry_run in (True, False):
+        changed = {**table, "source": None, "query": query}
+        (report,) = bench.run(changed, dry_run=dry_run).tables
+        assert report.http_status == 500
+        assert "all 20 rows are dated at the moment of reading them" in str(report.error)
+    assert len(bench.aito_rows()) == before
+
+
+def test_rows_of_the_future_are_counted(stack: Stack) -> None:
+    """Their share is a warning and part of the plan; few of them are ordinary."""
+    bench = Workbench(stack, "clock_future")
+    rows = [{"id": f"k{i}", "ts": iso(bench.now - 60 - i)} for i in range(40)]
+    rows += [{"id": f"later{i}", "ts": iso(bench.now + (i + 1) * DAY)} for i in range(10)]
+    bench.load_source("future", {"id": "STRING", "ts": "TIMESTAMP"}, rows)
+    table = cursor_table(bench, "future")
+    (warning,) = bench.run_ok(table).warnings
+    assert (warning.code, warning.message.split(";")[0]) == (
+        "rows_ahead",
+        "10 rows (20%) are dated in the future",
+    )
+    assert bench.event("table_planned")["ahead"] == 10
+    bench.now += 11 * DAY
+    assert bench.run_ok({**table, "keep": "20d"}).uploaded == 10

@@ -97,3 +97,73 @@ def test_a_left_out_column_that_is_gone(stack: Stack) -> None:
     bench.load_source("wide", SCHEMA, rows_of(bench, 3))
     columns = {"*": {"except": ["internal_notes"]}}
     assert bench.run_ok(wide_table(bench, columns=columns)).uploaded == 3
+
+
+# -- types by the data
+
+BIG = 2**40
+
+
+@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+def test_integers_beyond_32_bits_become_long(stack: Stack, mode: str) -> None:
+    """A table is made with Long where the data needs it, on the first night and for good."""
+    bench = Workbench(stack, f"chosen_long_{mode}", mode)
+    schema = {**SCHEMA, "order": "INT64", "small": "INT64", "none": "INT64"}
+    bench.load_source("wide", schema, rows_of(bench, 20, order=BIG, small=7, none=None))
+    table = wide_table(bench, columns={"*": None, "visits": {"type": "Int"}})
+    if mode == "replace":
+        del table["cursor"], table["key"]
+    for _ in range(2):
+        report = bench.run_ok(table)
+        assert report.rejected == 0
+        types = bench.aito.schema()[bench.name]["columns"]
+        found = {name: types[name]["type"] for name in ("order", "small", "none", "visits")}
+        assert found == {"order": "Long", "small": "Int", "none": "Int", "visits": "Int"}
+    assert {row["order"] for row in bench.aito_rows()} == {BIG}
+    if mode == "replace":
+        return
+    bench.load_source("wide", {**schema, "added": "INT64"}, [], truncate=False)
+    bench.sql("ALTER TABLE `{d}.wide` ADD COLUMN added INT64")
+    bench.sql(f"UPDATE `{{d}}.wide` SET added = {BIG} WHERE TRUE")
+    bench.run_ok(table)
+    assert bench.aito.schema()[bench.name]["columns"]["added"]["type"] == "Long"
+    assert {row["added"] for row in bench.aito_rows()} == {BIG}
+
+
+def test_numbers_that_are_keys_and_links(stack: Stack) -> None:
+    """A key beyond 32 bits is Long, and so is a column that links to it."""
+    bench = Workbench(stack, "chosen_lines")
+    people = [{"id": BIG + i, "ts": iso(bench.now - 60 - i)} for i in range(5)]
+    bench.load_source("people", {"id": "INT64", "ts": "TIMESTAMP"}, people)
+    lines = [{"id": i, "ts": iso(bench.now - 60 - i), "person": None} for i in range(5)]
+    schema = {"id": "INT64", "ts": "TIMESTAMP", "person": "INT64"}
+    bench.load_source("lines", schema, lines)
+    parent = {**wide_table(bench), "name": "chosen_people", "source": f"{bench.dataset}.people"}
+    columns = {"*": None, "person": {"link": "chosen_people.id"}}
+    child = {**wide_table(bench, columns=columns), "source": f"{bench.dataset}.lines"}
+    for _ in range(2):
+        bench.run_ok(child, parent)
+    schemas = bench.aito.schema()
+    assert schemas["chosen_people"]["columns"]["id"]["type"] == "Long"
+    assert schemas[bench.name]["columns"]["person"]["type"] == "Long"
+    bench.aito.drop_table(bench.name)
+    bench.aito.drop_table("chosen_people")
+
+
+def test_an_empty_table_is_made_anew(stack: Stack) -> None:
+    """A table that differs and holds no row costs nobody a step; one with rows is refused."""
+    bench = Workbench(stack, "chosen_empty")
+    bench.load_source("wide", SCHEMA, rows_of(bench, 1, visits=BIG))
+    as_int = wide_table(bench, columns={"*": None, "visits": {"type": "Int"}})
+    (report,) = bench.run(as_int).tables
+    assert report.rejected == 1
+    assert bench.aito_rows() == []
+    as_long = wide_table(bench, columns={"*": None, "visits": {"type": "Long"}})
+    planned = bench.run_ok(as_long, dry_run=True)
+    assert planned.estimate
+    assert "which is empty, is made anew" in planned.estimate["schema"][0]
+    assert bench.run_ok(as_long).uploaded == 1
+    as_text = wide_table(bench, columns={"*": None, "visits": {"type": "String"}})
+    (report,) = bench.run(as_text).tables
+    assert "reset chosen_empty" in str(report.error)
+    assert len(bench.aito_rows()) == 1
