@@ -14,7 +14,9 @@ from typing import Any, Self
 
 from local._http import Request, Response, Server
 
-_ACCESS = re.compile(r"/v1/(projects/[^/]+/secrets/[^/]+)/versions/([^/:]+):access")
+_ACCESS = re.compile(
+    r"/v1/(projects/[^/]+(?:/locations/[^/]+)?/secrets/[^/]+)/versions/([^/:]+):access"
+)
 _CASTAGNOLI = 0x82F63B78  # the CRC32C polynomial, bits reversed
 
 

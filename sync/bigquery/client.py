@@ -31,6 +31,8 @@ CALL_SECONDS: Any = (3.0, REQUEST_SECONDS)
 JOB_SECONDS = 300.0
 
 
+DRIVE_SCOPE = "https://www.googleapis.com/auth/drive.readonly"
+
 BigQueryClient = bigquery.Client
 
 
@@ -45,9 +47,18 @@ def make_client(settings: BigQuerySettings) -> bigquery.Client:
         client = _emulator_client(emulator, project, settings.location)
     else:
         with translated("BigQuery"), _project_needed():
-            client = bigquery.Client(project=project, location=settings.location)
+            client = bigquery.Client(
+                project=project, location=settings.location, client_options=_options(settings)
+            )
     _read_in_large_pieces(client)
     return client
+
+
+def _options(settings: BigQuerySettings) -> ClientOptions | None:
+    """What access to ask for, where it is more than the client's default."""
+    if not settings.drive:
+        return None
+    return ClientOptions(scopes=[*bigquery.Client.SCOPE, DRIVE_SCOPE])
 
 
 @contextmanager

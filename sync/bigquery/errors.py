@@ -46,6 +46,13 @@ REMEDIES = {
     "resourcesExceeded": "sync fewer or shorter columns, or a shorter `keep`",
     "responseTooLarge": "lower batch.bytes, or sync shorter columns",
 }
+# "Access Denied: BigQuery BigQuery: Permission denied while getting Drive credentials."
+DRIVE = "Drive credentials"
+DRIVE_REMEDY = (
+    "set `drive: true` in `bigquery`, and share the sheet with this account; on a laptop log in by"
+    " `gcloud auth application-default login --scopes=https://www.googleapis.com/auth/drive.readonly"
+    ",https://www.googleapis.com/auth/cloud-platform`"
+)
 # Messages of statements that changed nothing because others change the same table.
 CONCURRENT_CHANGES = ("could not serialize access", "too many dml statements outstanding")
 # What the client adds to the message of a job's error.
@@ -91,6 +98,8 @@ def _translation(what: str, error: google_errors.GoogleAPIError, *, running: boo
         return NotFound(text)
     if is_concurrent_change(error) or reason in QUOTA_REASONS | RETRYABLE_REASONS:
         return Unavailable(text)
+    if DRIVE in str(error):
+        return AccessDenied(f"{text}; {DRIVE_REMEDY}")
     if reason in REMEDIES:
         return ActionRequired(f"{text}; {REMEDIES[reason]}")
     if isinstance(error, google_errors.Forbidden | google_errors.Unauthorized):

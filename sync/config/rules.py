@@ -6,9 +6,17 @@ Each rule yields what it finds, and none stops at its first finding.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 from sync.config.problems import Place, Problem, close, cut, quote, suggest
-from sync.config.settings import STAR, EvaluationSettings, Settings, TableSettings, spell_duration
+from sync.config.settings import (
+    LOOPBACK,
+    STAR,
+    EvaluationSettings,
+    Settings,
+    TableSettings,
+    spell_duration,
+)
 
 # What a row can be found by: whole values that compare exactly. None: derived from the source.
 KEY_TYPES = {None, "String", "Int", "Long"}
@@ -26,11 +34,26 @@ Findings = Iterator[Problem]
 
 def find(settings: Settings) -> Findings:
     """Every contradiction in the settings."""
+    yield from _encrypted(settings)
     names = [table.name for table in settings.tables]
     yield from _unique_names(names, ("tables",), "table")
     yield from _cycles(settings)
     for number, table in enumerate(settings.tables):
         yield from _table(settings, table, ("tables", number))
+
+
+def _encrypted(settings: Settings) -> Findings:
+    """http:// is for this machine, and for the one host that the configuration names."""
+    parts = urlsplit(settings.aito.url)
+    allowed = (settings.aito.http_host or "").lower()
+    if parts.scheme != "http" or parts.hostname in LOOPBACK or parts.hostname == allowed:
+        return
+    at_url = ("aito", "url")
+    text = (
+        "must begin with https://; http:// is only for this machine (127.0.0.1, localhost), and for"
+        " the host that aito.http_host names"
+    )
+    yield Problem(at_url, text, (at_url, ("aito", "http_host")))
 
 
 def _table(settings: Settings, table: TableSettings, at: Place) -> Findings:

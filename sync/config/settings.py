@@ -52,7 +52,8 @@ NAME = r"""[^/".$\s`\\\x00-\x1f\x7f-\x9f]+"""
 PATH_PART = r"[^/\s]+"
 IDENTIFIER = r"[A-Za-z0-9_-]{1,255}"
 TOPIC = rf"^projects/{PATH_PART}/topics/[A-Za-z][A-Za-z0-9._~%+-]*$"
-SECRET = rf"projects/{PATH_PART}/secrets/{IDENTIFIER}"
+# A regional secret names its location.
+SECRET = rf"projects/{PATH_PART}(?:/locations/[a-z0-9-]+)?/secrets/{IDENTIFIER}"
 LITERALS_AND_COMMENTS = re.compile(
     r"""'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|--[^\n]*|\#[^\n]*|/\*.*?\*/""",
     re.DOTALL,
@@ -88,10 +89,6 @@ def _aito_url(url: str) -> str:
     if odd_characters or not parts.hostname or parts.scheme not in ("http", "https"):
         raise ValueError(
             "must be a URL such as https://my-db.aito.app or https://shared.aito.ai/db/my-db"
-        )
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise ValueError(
-            "must begin with https://; http:// is only for this machine (127.0.0.1, localhost)"
         )
     if "@" in parts.netloc:
         raise ValueError("must not hold a user or password; the key is named by api_key_secret")
@@ -290,8 +287,9 @@ Topic = Annotated[str, Matches(TOPIC, "projects/P/topics/T")]
 Secret = Annotated[
     str,
     Matches(
-        rf"^({IDENTIFIER}|{SECRET}|{SECRET}/versions/[a-z0-9-]+)$",
-        "a secret's id, or projects/P/secrets/S, or projects/P/secrets/S/versions/V",
+        rf"^({IDENTIFIER}|{SECRET}|{SECRET}/versions/{IDENTIFIER})$",
+        "a secret's id, or projects/P/secrets/S, or projects/P/secrets/S/versions/V, or the same"
+        " with projects/P/locations/L",
         quoted=False,
     ),
 ]
@@ -357,7 +355,15 @@ class AitoSettings(Frozen):
     api_key_secret: Secret | None = Field(
         default=None,
         description=(
-            "the secret with the read-write key: an id, projects/P/secrets/S, or .../versions/V"
+            "the secret with the read-write key: an id, projects/P/secrets/S, or .../versions/V;"
+            " V may be an alias. A regional secret is projects/P/locations/L/secrets/S"
+        ),
+    )
+    http_host: str | None = Field(
+        default=None,
+        description=(
+            "the one host to which http:// is allowed, such as a service of docker compose; the key"
+            " travels unencrypted"
         ),
     )
     requests_per_second: Positive = Field(default=10, description="ceiling for one process")
@@ -372,6 +378,10 @@ class BigQuerySettings(Frozen):
     )
     location: Location | None = Field(
         default=None, description="where the datasets are, such as EU"
+    )
+    drive: bool = Field(
+        default=False,
+        description="ask for read access to Google Drive, where tables over Sheets have their rows",
     )
     max_bytes_billed: int = Field(
         default=10 * GIB, gt=0, lt=2**63, description="a query that would read more is refused"

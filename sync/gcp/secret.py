@@ -6,6 +6,7 @@ The key is kept in memory only, and never printed.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,8 @@ from google.auth.exceptions import GoogleAuthError
 from sync.base.errors import AccessDenied, Unavailable
 
 FETCH_SECONDS = 15.0
+# https://cloud.google.com/secret-manager/regional-secrets/access-regional-secret
+REGIONAL_SERVER = "secretmanager.{location}.rep.googleapis.com"
 
 
 class Secret:
@@ -54,7 +57,8 @@ class Secret:
 def api_key(name: str | None, project: str | None) -> Secret:
     """The key that the configuration names, or the one in AITO_API_KEY.
 
-    name: secret id, projects/P/secrets/S or .../versions/V. project: of a bare id.
+    name: secret id, projects/P/secrets/S or .../versions/V, also with projects/P/locations/L.
+    project: of a bare id.
     """
     if key := os.environ.get("AITO_API_KEY", "").strip():
         return Secret(lambda: _shaped(key, "AITO_API_KEY"))
@@ -82,7 +86,7 @@ def _access(name: str) -> str:
         initial=0.3, maximum=3.0, timeout=FETCH_SECONDS, predicate=retry.if_transient_error
     )
     try:
-        answer = _client().access_secret_version(name=name, retry=repeat, timeout=FETCH_SECONDS)
+        answer = _client(name).access_secret_version(name=name, retry=repeat, timeout=FETCH_SECONDS)
     except exceptions.NotFound as error:
         raise AccessDenied(
             f"secret {name} is not there, or has no version: add one with `gcloud secrets versions"
@@ -101,11 +105,16 @@ def _access(name: str) -> str:
     return _checked(answer.payload, name)
 
 
-def _client() -> Any:
+def _client(name: str) -> Any:
+    """A client for the place where the secret is: a regional secret has a server of its own."""
     from google.cloud import secretmanager  # slow to import, and only read once a process
 
     host = os.environ.get("SECRET_MANAGER_EMULATOR_HOST")
     if not host:
+        regional = re.match(r"projects/[^/]+/locations/([^/]+)/", name)
+        if regional:
+            server = REGIONAL_SERVER.format(location=regional[1])
+            return secretmanager.SecretManagerServiceClient(client_options={"api_endpoint": server})
         return secretmanager.SecretManagerServiceClient()
     from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
         SecretManagerServiceRestTransport,

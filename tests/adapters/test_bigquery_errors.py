@@ -44,6 +44,16 @@ def error(kind: type[exceptions.GoogleAPICallError], message: str, reason: str) 
         ),
         (error(exceptions.Forbidden, "quota", "quotaExceeded"), Unavailable, "quota"),
         (error(exceptions.Forbidden, "no", "accessDenied"), AccessDenied, "no"),
+        (
+            error(
+                exceptions.Forbidden,
+                "Access Denied: BigQuery BigQuery: Permission denied while getting Drive"
+                " credentials.",
+                "accessDenied",
+            ),
+            AccessDenied,
+            "set `drive: true` in `bigquery`, and share the sheet",
+        ),
         (error(exceptions.NotFound, "gone", "notFound"), NotFound, "gone"),
         (exceptions.RetryError("too long", None), Unavailable, "did not answer (RetryError)"),
         (TimeoutError(), Unavailable, "did not answer (TimeoutError)"),

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from google.cloud.bigquery import Client
 
 from local._http import Request, Response, Server
 from local.stack import Stack
@@ -166,3 +170,25 @@ def test_what_to_grant_is_told(forbidding: BigQuerySession) -> None:
         forbidding.ensure_dataset("p.shop", WHAT)
     with pytest.raises(AccessDenied, match=r"table p\.shop\.runs.*terraform apply.*dataEditor"):
         forbidding.ensure_table("p.shop.runs", COLUMNS, None, WHAT)
+
+
+@pytest.mark.parametrize("drive", [False, True])
+def test_access_to_sheets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, drive: bool) -> None:
+    """The scope of Google Drive is asked for only if the configuration says so."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    account = {
+        "type": "service_account",
+        "project_id": "p",
+        "private_key": pem,
+        "client_email": "sync@p.iam.gserviceaccount.com",
+        "token_uri": "https://oauth2.googleapis.com/token",
+    }
+    path = tmp_path / "account.json"
+    path.write_text(json.dumps(account))
+    monkeypatch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    client = make_client(BigQuerySettings(project="p", drive=drive))
+    scopes = client._credentials.scopes
+    assert ("https://www.googleapis.com/auth/drive.readonly" in scopes) is drive
+    assert set(Client.SCOPE) <= set(scopes)

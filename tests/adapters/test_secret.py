@@ -44,12 +44,32 @@ def test_renewed_when_it_changed(stack: Stack) -> None:
     [
         ("s", "p", "projects/p/secrets/s/versions/latest"),
         ("projects/q/secrets/s", "p", "projects/q/secrets/s/versions/latest"),
+        (
+            "projects/q/locations/europe-west1/secrets/s",
+            None,
+            "projects/q/locations/europe-west1/secrets/s/versions/latest",
+        ),
         ("projects/q/secrets/s/versions/7", None, "projects/q/secrets/s/versions/7"),
     ],
 )
 def test_names(name: str, project: str | None, full: str) -> None:
     """An id, a secret's full name, or a version's; latest is the default."""
     assert secrets.version(name, project) == full
+
+
+def test_a_regional_secret(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read by its full name, from the server of its region."""
+    name = "projects/local-project/locations/europe-west1/secrets/regional"
+    stack.secrets.add(name, "there")
+    assert secrets.api_key(name, None).get() == "there"
+    monkeypatch.delenv("SECRET_MANAGER_EMULATOR_HOST")
+    asked: list[object] = []
+    client = "google.cloud.secretmanager.SecretManagerServiceClient"
+    monkeypatch.setattr(client, lambda **options: asked.append(options))
+    secrets._client(f"{name}/versions/Live_1")
+    secrets._client("projects/p/secrets/s/versions/latest")
+    server = "secretmanager.europe-west1.rep.googleapis.com"
+    assert asked == [{"client_options": {"api_endpoint": server}}, {}]
 
 
 @pytest.mark.parametrize(

@@ -297,6 +297,14 @@ ACCEPTED = {
     "shared URL": in_file(aito="{url: 'https://shared.aito.ai/db/my-db'}"),
     "http on loopback": in_file(aito="{url: 'http://127.0.0.1:9005'}"),
     "http on IPv6 loopback": in_file(aito="{url: 'http://[::1]:9005'}"),
+    "http to a named host": in_file(aito="{url: 'http://aito:9005', http_host: AITO}"),
+    "sheets": in_file(bigquery="{drive: true}"),
+    "regional secret": in_file(
+        aito="{url: https://x.aito.app, api_key_secret: projects/P/locations/eu-west1/secrets/S}"
+    ),
+    "alias of a version": in_file(
+        aito="{url: https://x.aito.app, api_key_secret: projects/P/secrets/S/versions/Live_1}"
+    ),
     "http on localhost": in_file(aito="{url: 'http://localhost:9005/db/x'}"),
     "secret by path": in_file(
         aito="{url: https://x.aito.app, api_key_secret: projects/P/secrets/S}"
@@ -729,6 +737,11 @@ BROKEN = [
         ("longer than lookback (1h, the default), not 30m",),
     ),
     # the URL and the names of things
+    Broken(
+        "http to another host",
+        in_file(aito="{url: 'http://db:9005', http_host: aito}"),
+        ("aito.url", "aito.http_host"),
+    ),
     Broken("plain http", url("http://my-db.aito.app"), ("line 1", "aito.url", "https://")),
     Broken("no URL", url("my-db.aito.app"), ("aito.url", "such as https://my-db.aito.app")),
     Broken("bad port", url("https://my-db.aito.app:http"), ("aito.url: is not a URL",)),
