@@ -148,22 +148,3 @@ def test_numbers_that_are_keys_and_links(stack: Stack) -> None:
     assert schemas[bench.name]["columns"]["person"]["type"] == "Long"
     bench.aito.drop_table(bench.name)
     bench.aito.drop_table("chosen_people")
-
-
-def test_an_empty_table_is_made_anew(stack: Stack) -> None:
-    """A table that differs and holds no row costs nobody a step; one with rows is refused."""
-    bench = Workbench(stack, "chosen_empty")
-    bench.load_source("wide", SCHEMA, rows_of(bench, 1, visits=BIG))
-    as_int = wide_table(bench, columns={"*": None, "visits": {"type": "Int"}})
-    (report,) = bench.run(as_int).tables
-    assert report.rejected == 1
-    assert bench.aito_rows() == []
-    as_long = wide_table(bench, columns={"*": None, "visits": {"type": "Long"}})
-    planned = bench.run_ok(as_long, dry_run=True)
-    assert planned.estimate
-    assert "which is empty, is made anew" in planned.estimate["schema"][0]
-    assert bench.run_ok(as_long).uploaded == 1
-    as_text = wide_table(bench, columns={"*": None, "visits": {"type": "String"}})
-    (report,) = bench.run(as_text).tables
-    assert "reset chosen_empty" in str(report.error)
-    assert len(bench.aito_rows()) == 1
