@@ -41,6 +41,7 @@ class Plan:
     recognises that it may resume; None: there is nothing to resume. open_rejects: of earlier runs.
     rekeyed: the target holds rows under keys that were made in another way. definition: fingerprint
     of what the rows are made of. is_range: only a range that the request names is gone through.
+    left_since: start of what earlier runs have left uncompared; None: nothing.
     """
 
     source: SourceTable
@@ -62,6 +63,7 @@ class Plan:
     rekeyed: bool = False
     definition: str = ""
     is_range: bool = False
+    left_since: int | None = None
 
     @property
     def is_refresh(self) -> bool:

@@ -108,6 +108,11 @@ def window(now: int, watermark: int | None, lookback: int, keep: int | None) -> 
     return Window(min(start, now), now)
 
 
+def earliest(*moments: int | None) -> int | None:
+    """The least of the moments that are known. None when none is."""
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
 def slice_rows(document_bytes: float) -> int:
     """How many rows a slice should hold, given the mean size of their documents in bytes."""
     return max(1, min(SLICE_ROWS, int(SLICE_BYTES / max(document_bytes, 1))))

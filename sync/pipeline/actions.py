@@ -187,11 +187,8 @@ def _execute(
         raise
     except SyncError as error:
         after = checkpoints.interrupted(before, run, ready, loaded)
-        failure = _stalled(run, after, error)
-        if failure is not error:
-            after = replace(after, calls_without_progress=0)
         checkpoints.save(run.ledger, run.clock, stored, after, always=True)
-        raise failure from error
+        raise _stalled(run, after, error) from error
     if start.has_crashed:
         # The process may be frozen and write once more. So the next run compares again.
         loaded.verify_from = ready.verify_since

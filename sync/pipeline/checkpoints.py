@@ -13,9 +13,10 @@ from sync.base.clock import Clock
 from sync.model.checkpoint import Checkpoint
 from sync.model.plan import Plan
 from sync.model.ports import Ledger
+from sync.model.window import earliest
 from sync.pipeline import definition
 from sync.pipeline.loaded import Loaded
-from sync.pipeline.table_run import TableRun
+from sync.pipeline.table_run import TableRun, oldest
 
 # A lost write may be applied so long after it was sent. Longer than a day, so that with one run a
 # night at least one more looks at it.
@@ -48,7 +49,7 @@ def save(
 
 def begun(before: Checkpoint, plan: Plan) -> Checkpoint:
     """The checkpoint while everything is gone through. It counts if the process dies."""
-    return replace(before, verify_from=earliest(before.verify_from, plan.verify_since))
+    return replace(before, verify_from=earliest(plan.left_since, plan.verify_since))
 
 
 def interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
@@ -56,7 +57,7 @@ def interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -
     after = replace(
         _settled(before, run, plan, loaded),
         run_id=run.run_id,
-        verify_from=_left_to_compare(before, run, plan, loaded),
+        verify_from=_left_to_compare(run, plan, loaded),
     )
     if plan.resume_token is not None and not _is_in_the_way(before, plan):
         covered = loaded.covered_until
@@ -74,8 +75,10 @@ def completed(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> 
     """The checkpoint after a step that ended ok."""
     after = _settled(before, run, plan, loaded)
     after = replace(after, run_id=run.run_id, calls_without_progress=None)
-    if not plan.is_range:
-        after = replace(after, verify_from=loaded.verify_from)
+    left = loaded.verify_from
+    if plan.is_range:
+        left = earliest(plan.left_since, left)
+    after = replace(after, verify_from=left)
     refreshed = plan.is_refresh and run.request.action == "sync"
     known = before.definition
     if known is None or refreshed or not definition.changes(known, plan.definition):
@@ -95,11 +98,6 @@ def lease_lost(stored: Checkpoint, plan: Plan) -> Checkpoint:
     return replace(stored, verify_from=earliest(stored.verify_from, plan.verify_since))
 
 
-def earliest(*moments: int | None) -> int | None:
-    """The least of the moments that are known."""
-    return min((moment for moment in moments if moment is not None), default=None)
-
-
 def _settled(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
     """The checkpoint with the range in which a lost write may still be applied."""
     now = run.clock.utc()
@@ -108,20 +106,22 @@ def _settled(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> C
         return replace(before, unsettled_since=since, unsettled_at=now)
     sent = before.unsettled_at
     is_over = sent is None or now - sent >= LATE_WRITES
-    if run.progress.verified and is_over and not plan.is_range:
+    since = before.unsettled_since
+    was_compared = since is None or plan.verify_since <= max(since, oldest(run))
+    if run.progress.verified and is_over and was_compared and not plan.is_range:
         return replace(before, unsettled_since=None, unsettled_at=None)
     return before
 
 
-def _left_to_compare(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> int | None:
+def _left_to_compare(run: TableRun, plan: Plan, loaded: Loaded) -> int | None:
     """Where the next run must begin to compare."""
     if plan.is_range:
-        return earliest(before.verify_from, loaded.verify_from, plan.window.start)
+        return earliest(plan.left_since, loaded.verify_from, plan.window.start)
     if loaded.verify_from is not None:
         return loaded.verify_from
     if run.request.action == "reconcile":
-        return earliest(before.verify_from, loaded.repaired_from)
-    return earliest(before.verify_from, plan.verify_since)
+        return earliest(plan.left_since, loaded.repaired_from)
+    return earliest(plan.left_since, plan.verify_since)
 
 
 def _is_in_the_way(before: Checkpoint, plan: Plan) -> bool:

@@ -9,7 +9,7 @@ from sync.model import window as windows
 from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.columns import TargetSchema
 from sync.model.plan import Plan
-from sync.model.window import BEGINNING, Window
+from sync.model.window import BEGINNING, Window, earliest
 from sync.pipeline import definition
 from sync.pipeline.clock import check_clock, rows_ahead, warn_of_clock
 from sync.pipeline.prepare import needed_changes, undecided, with_known_types
@@ -176,15 +176,23 @@ def _with_verification(run: TableRun, situation: Situation, plan: Plan, *, resum
     everything = oldest(run)
     begin = everything if plan.is_refresh and not resumes else plan.window.start
     left = [checkpoint.verify_from]
-    if checkpoint.verify_from is None:
-        left.append(checkpoint.unsettled_since)
     if situation.has_crashed:
         left.append(everything if run.table.mode == "merge" else _verified_until(run, plan))
-    known = [max(everything, start) for start in left if start is not None]
-    start = min([begin, *known])
+    left_since = earliest(*left)
+    by_keys_since = left_since
+    if checkpoint.verify_from is None:
+        by_keys_since = earliest(left_since, checkpoint.unsettled_since)
+    start = begin
+    if by_keys_since is not None:
+        start = max(everything, min(begin, by_keys_since))
     if plan.is_range:
         start = plan.window.start
-    return replace(plan, verify_since=start, compare_keys=bool(known))
+    return replace(
+        plan,
+        verify_since=start,
+        compare_keys=by_keys_since is not None,
+        left_since=left_since,
+    )
 
 
 def _verified_until(run: TableRun, plan: Plan) -> int:

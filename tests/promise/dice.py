@@ -134,7 +134,11 @@ class Dice:
             self._quiet(bench)
 
     def _quiet(self, bench: Workbench) -> None:
-        """Runs without any trouble, until one is ok. Both ends are equal then."""
+        """Runs without any trouble, until one is ok. Both ends are equal then.
+
+        A row that was moved behind the window comes in its turn: a minute has passed.
+        """
+        bench.now += 60
         errors = []
         for _ in range(4):
             report = self._call(bench)

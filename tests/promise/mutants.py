@@ -45,7 +45,7 @@ MUTANTS = (
         "sync/aito/v1.py",
         "if not left:\n            return before",
         "if failure is None:\n            return before",
-        f"{TARGET}::test_a_delete_is_believed_by_its_effect",
+        f"{TARGET}::test_a_delete_whose_every_answer_is_an_error",
     ),
     Mutant(
         "no lease check before the swap",

@@ -58,7 +58,7 @@ def change(bench: Workbench, kind: str, number: int) -> None:
 KINDS = ("late", "deleted", "after the window", "to the end", "backwards")
 
 
-@pytest.mark.parametrize("action", ["sync", "reconcile"])
+@pytest.mark.parametrize("action", ["sync", pytest.param("reconcile", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("mode", "kind"), [("append", "late"), ("append", "deleted"), *(("merge", k) for k in KINDS)]
 )
