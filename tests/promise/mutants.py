@@ -101,7 +101,7 @@ MUTANTS = (
         "sync/pipeline/load.py",
         "if part.parts == 1:",
         "if part.parts >= 1:",
-        f"{GUARDS}::test_a_refresh_does_not_skip_shards",
+        f"{GUARDS}::test_a_part_of_a_second_is_not_gone_through",
     ),
     Mutant(
         "the newest row may lie at the end",
