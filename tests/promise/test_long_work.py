@@ -13,7 +13,7 @@ from sync.base.errors import OutOfTime
 from tests.workbench import HOUR, RunReport, Workbench, batches_of, limit_slices, replace_load, row
 
 TOPIC = "projects/local-project/topics/rest"
-TABLES = 12
+TABLES = 5  # chaos plays it with twelve
 
 
 def out_of_time() -> bool:
@@ -23,11 +23,11 @@ def out_of_time() -> bool:
 
 @pytest.fixture
 def bench(stack: Stack, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A loaded merge table of 60 rows in twelve slices."""
+    """A loaded merge table of 30 rows in six slices."""
     limit_slices(monkeypatch, 5)
     name = re.sub(r"\W+", "_", request.node.name)
     bench = Workbench(stack, name, "merge", settings=batches_of(5))
-    bench.put([row(f"k{i:02}", bench.now - 60 - i * HOUR) for i in range(60)])
+    bench.put([row(f"k{i:02}", bench.now - 60 - i * HOUR) for i in range(30)])
     bench.run_ok()
     return bench
 
@@ -50,7 +50,7 @@ def test_the_closing_comparison_goes_on_where_it_stopped(bench: Workbench) -> No
     newest = max(bench.aito_rows(), key=lambda each: each["unix"])
     bench.aito.double_rows(bench.name, {"id": newest["id"]})
     reports = until_ok(bench, 15)
-    assert len(reports) > 6
+    assert len(reports) > 3
 
 
 def test_a_refresh_survives_other_runs(bench: Workbench) -> None:
@@ -77,7 +77,7 @@ def test_a_refresh_survives_other_runs(bench: Workbench) -> None:
     bench.assert_both_ends_equal()
 
 
-def test_twelve_tables_take_turns(stack: Stack) -> None:
+def test_tables_take_turns(stack: Stack) -> None:
     """Every call has time for one table, and the first always has news. All tables are reached."""
     names = [f"turn_{i:02}" for i in range(TABLES)]
     benches = [Workbench(stack, n, dataset=n, shared_ledger="turns") for n in names]
@@ -110,23 +110,13 @@ def test_calls_that_bring_nothing_end(
         while statuses[-1] == 202:
             statuses.append(bench.run().http_status)
             assert len(statuses) <= 20
-        again = bench.run().http_status
-    assert (statuses[-1], again) == (500, 500), "a repetition of the message is no new beginning"
+        again = bench.run()
+        error = str(again.tables[0].error)
+    assert (statuses[-1], again.http_status) == (500, 500), "a repeated message begins nothing"
     assert len(stack.pubsub.messages) == len(statuses) - 1
+    assert "calls in a row brought nothing" in error
+    assert "raise time_budget_seconds" in error
     bench.run_ok()
-
-
-def test_the_error_says_what_to_do(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message of such a table names the setting."""
-
-    def never_ends(*_: object) -> None:
-        raise OutOfTime("the time is over")
-
-    replace_load(monkeypatch, never_ends)
-    for _ in range(6):
-        report = bench.run()
-    assert "5 calls in a row brought nothing" in str(report.tables[0].error)
-    assert "raise time_budget_seconds" in str(report.tables[0].error)
 
 
 def test_a_failed_table_publishes_no_message(stack: Stack) -> None:
