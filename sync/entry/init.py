@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from sync.config import parse
+from sync.config.settings import STAR
 from sync.entry.proposal import ColumnChoice, TableProposal, propose
 from sync.model.inspection import Inspection, TableFacts
 from sync.pipeline.estimate import USD_PER_TIB
@@ -79,11 +80,7 @@ def _bigquery(inspection: Inspection) -> Iterator[str]:
 
 def _table(table: TableProposal, facts: TableFacts) -> Iterator[str]:
     yield _with_comment(f"  - name: {_text(table.name)}", "the Aito table")
-    if table.query:
-        yield _with_comment("    query: >-", _size(facts))
-        yield f"      {table.query}"
-    else:
-        yield _with_comment(f"    source: {_text(table.source)}", _size(facts))
+    yield _with_comment(f"    source: {_text(table.source)}", _size(facts))
     yield _with_comment(f"    mode: {table.mode.value}", table.mode.reason)
     if table.key:
         yield _with_comment(f"    key: {_text(table.key.value)}", table.key.reason)
@@ -93,6 +90,8 @@ def _table(table: TableProposal, facts: TableFacts) -> Iterator[str]:
         source, column = _text(cursor.source), _text(cursor.column)
         yield f"    # cursor: {cursor.reason}"
         yield f"    cursor: {{source: {source}{unit}, column: {column}}}"
+    if table.lookback:
+        yield _with_comment(f"    lookback: {table.lookback.value}", table.lookback.reason)
     if table.keep:
         yield _with_comment(f"    keep: {table.keep.value}", table.keep.reason)
     for note in table.notes:
@@ -117,6 +116,11 @@ def _size(facts: TableFacts) -> str:
 
 def _column(column: ColumnChoice) -> str:
     name = f"      {_text(column.name)}:"
+    if column.left_out:
+        left_out = ", ".join(_text(each) for each in column.left_out)
+        return f"{name} {{except: [{left_out}]}}"
+    if column.name == STAR:
+        return _with_comment(name, "all other columns of the source")
     if column.is_plain:
         return name
     settings = {"sql": column.sql, "type": column.type, "link": column.link}

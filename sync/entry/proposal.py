@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sync.config.settings import SOURCE_COLUMN
+from sync.config.settings import SOURCE_COLUMN, STAR
 from sync.model.inspection import ColumnFacts, Inspection, LinkCandidate, LinkFacts, TableFacts
 
 DAY = 86_400
@@ -23,7 +23,9 @@ TEXT_VALUES = 50  # fewer values are categories, however long they are
 FEW_VALUES = (2, 50)  # of a column that is worth predicting
 MAX_GIVEN = 6
 ROW_KEY = "row_key"  # the key that is made for daily tables
+ROW_HASH = "TO_HEX(SHA256(TO_JSON_STRING(sync_source)))"
 KEEP_DAYS = 30  # of daily tables
+LATE = "3d"
 SMALL_ROWS = 1_000_000  # so many rows are loaded again by each run without much thought
 TIMES = ("TIMESTAMP", "DATETIME", "DATE")
 # Types that have no counterpart in Aito.
@@ -64,13 +66,17 @@ class CursorChoice:
 
 @dataclass(frozen=True)
 class ColumnChoice:
-    """A column of the Aito table. What is None is derived from the source."""
+    """A column of the Aito table. What is None is derived from the source.
+
+    left_out: of STAR, which is all other columns, those that are not taken.
+    """
 
     name: str
     sql: str | None = None
     type: str | None = None
     link: str | None = None
     reason: str = ""
+    left_out: tuple[str, ...] = ()
 
     @property
     def is_plain(self) -> bool:
@@ -92,17 +98,16 @@ class EvaluationChoice:
 class TableProposal:
     """The settings of one table.
 
-    query: of daily tables, instead of the source.
     columns: None when every source column is taken as it is. notes: what a person should know.
     """
 
     name: str
     source: str
-    query: str | None
     mode: Choice
     key: Choice | None
     cursor: CursorChoice | None
     keep: Choice | None
+    lookback: Choice | None
     columns: tuple[ColumnChoice, ...] | None
     evaluation: EvaluationChoice | None
     notes: tuple[str, ...] = ()
@@ -367,31 +372,25 @@ class _Table:
         return TableProposal(
             name=self._names[self._facts.source],
             source=self._facts.source,
-            query=self._query() if self._facts.is_sharded else None,
             mode=self._mode(),
             key=key,
             keep=self._keep(),
+            lookback=self._lookback(),
             cursor=self._cursor_choice(cursor) if cursor and is_incremental else None,
             columns=self._columns(),
             evaluation=self._evaluation(),
             notes=tuple(self._notes()),
         )
 
-    def _query(self) -> str:
-        """All daily tables of the last days. Tables of other names, such as intraday, are not."""
-        hashed = f", TO_HEX(SHA256(TO_JSON_STRING(t))) AS {ROW_KEY}"
-        first = "'20000101'"
-        if self._is_recent():
-            start = f"DATE_SUB(CURRENT_DATE(), INTERVAL {KEEP_DAYS + 1} DAY)"
-            first = f"FORMAT_DATE('%Y%m%d', {start})"
-        days = f"_TABLE_SUFFIX BETWEEN {first} AND '99999999'"
-        return f"SELECT *{hashed} FROM `{self._facts.source}` AS t WHERE {days}"
-
     def _keep(self) -> Choice | None:
-        """A row that the query no longer shows would count as deleted: purge it before that."""
         if self._cursor is None or not self._facts.is_sharded or not self._is_recent():
             return None
-        return Choice(f"{KEEP_DAYS}d", "a day less than the query; older tables are not paid for")
+        return Choice(f"{KEEP_DAYS}d", "older tables are not read and not paid for")
+
+    def _lookback(self) -> Choice | None:
+        if self._cursor is None or not self._facts.is_sharded or not self._is_recent():
+            return None
+        return Choice(LATE, "GA4 writes the tables of the last three days again")
 
     def _is_recent(self) -> bool:
         """Whether daily tables are still written."""
@@ -464,15 +463,18 @@ class _Table:
     # -- columns
 
     def _columns(self) -> tuple[ColumnChoice, ...] | None:
-        """All columns, or None when each is taken as it is."""
+        """All columns and those that need a word, or None when each is taken as it is."""
         synced = [c for c in self._facts.columns if c.type not in NOT_SYNCED]
-        chosen = tuple(self._column(column) for column in synced)
+        chosen = [self._column(column) for column in synced]
+        named = [choice for choice in chosen if not choice.is_plain]
         if self._facts.is_sharded:
-            chosen = (ColumnChoice(ROW_KEY), *chosen)
-        is_complete = len(synced) == len(self._facts.columns)
-        if is_complete and all(choice.is_plain for choice in chosen):
+            reason = "a hash of the row"
+            named.insert(0, ColumnChoice(ROW_KEY, ROW_HASH, reason=reason))
+        left_out = [c.name for c in self._facts.columns if c.type in NOT_SYNCED]
+        left_out += [c.name for c in synced if aito_name(c.name) != c.name]
+        if not named and not left_out:
             return None
-        return chosen
+        return ColumnChoice(STAR, left_out=tuple(left_out)), *named
 
     def _column(self, column: ColumnFacts) -> ColumnChoice:
         name = aito_name(column.name)
@@ -561,7 +563,9 @@ class _Table:
         if table != facts.table and self._dataset_has(table):
             yield f"{facts.table} may show the rows of {table}: then keep one of the two."
         if facts.is_sharded:
-            yield "Daily tables: the newest was counted. The query picks tables by their names."
+            yield (
+                "Daily tables: the newest was counted. `intraday: true` reads those of today, too."
+            )
         elif self._key is None:
             yield (
                 "Several columns may identify a row together. Then list `columns`, with one of"

@@ -171,7 +171,7 @@ def test_a_file_is_not_overwritten(stack: Stack, init: Init, tmp_path: Path) -> 
 
 
 def test_daily_tables_like_ga4s(stack: Stack, init: Init, tmp_path: Path) -> None:
-    """Daily tables of a dataset become one query with a key of its own, which syncs verified."""
+    """Daily tables of a dataset become one source with a key of its own, which syncs verified."""
     today = datetime.now(UTC)
     for age in (1, 2):
         day = today - timedelta(days=age)
@@ -187,6 +187,7 @@ def test_daily_tables_like_ga4s(stack: Stack, init: Init, tmp_path: Path) -> Non
     assert status == 0, err
     table = config.parse(path.read_text(encoding="utf-8")).table("events")
     assert (table.key, table.mode) == ("row_key", "append")
+    assert (table.source, table.takes_all) == ("init_ga4.events_*", True)
     assert table.cursor
     assert (table.cursor.source, table.cursor.unit) == ("event_timestamp", "us")
     found = synced(stack, path)["events"]

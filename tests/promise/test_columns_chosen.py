@@ -148,3 +148,27 @@ def test_numbers_that_are_keys_and_links(stack: Stack) -> None:
     assert schemas[bench.name]["columns"]["person"]["type"] == "Long"
     bench.aito.drop_table(bench.name)
     bench.aito.drop_table("chosen_people")
+
+
+# -- queries as people write them
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT id, ts, visits FROM `{d}.wide` WHERE visits > 1;  -- the end;\n-- of it\n",
+        "SELECT id, ts, visits FROM `{d}.wide` WHERE visits > 1 # no ';' here",
+        "/* all; */ WITH w AS (SELECT * FROM `{d}.wide`) SELECT id, ts, visits FROM w"
+        " WHERE path != ';' AND visits > 1;",
+        "FROM `{d}.wide` |> WHERE visits > 1 |> SELECT id, ts, visits;",
+    ],
+    ids=["comment after the end", "comment", "semicolons in text", "pipes"],
+)
+def test_a_query_as_people_write_it(stack: Stack, mode: str, query: str) -> None:
+    """A semicolon at the end, comments behind it, and pipe syntax are taken."""
+    bench = Workbench(stack, f"chosen_query_{mode}", mode)
+    bench.load_source("wide", SCHEMA, rows_of(bench, 6))
+    table = {**wide_table(bench), "source": None, "query": query.format(d=bench.dataset)}
+    bench.run_ok(table)
+    assert bench.aito_keys() == ["k002", "k003", "k004", "k005"]

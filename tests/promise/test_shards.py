@@ -232,3 +232,16 @@ def test_tables_of_other_names(stack: Stack, mode: str) -> None:
     table["source"] = f"{bench.dataset}.visits_*"
     (report,) = bench.run(table).tables
     assert report.http_status == 500
+
+
+def test_every_column_and_the_whole_table(stack: Stack) -> None:
+    """Without `columns`, and in `replace`, the columns of all tables are there, and no other."""
+    bench = Workbench(stack, "shards_whole", "replace", now=NOW)
+    export = Export(bench)
+    for age in (1, 2):
+        day = day_of(bench.now - age * DAY)
+        export.put(day, [event(day, bench.now - age * DAY, age)])
+    bench.run_ok({"name": bench.name, "source": f"{bench.dataset}.events_*", "mode": "replace"})
+    rows = bench.aito_rows()
+    assert len(rows) == 2
+    assert set(rows[0]) == {field.name for field in EVENTS}

@@ -175,17 +175,18 @@ def test_a_view_of_a_table() -> None:
 
 @pytest.mark.parametrize(("age", "keep"), [(1, 30 * 86_400), (400, None)])
 def test_daily_tables(age: int, keep: int | None) -> None:
-    """They are read by a query with a key of its own. What the query leaves out is purged before,
-    so that it does not count as deleted. Tables that nobody writes any more are read as a whole.
+    """They are one source with a key of its own, and its latest tables are read again. Tables that
+    nobody writes any more are read as a whole.
     """
     second = (NOW - age * 86_400) * 1_000_000
     epoch = column("event_timestamp", "INTEGER", minimum=second, maximum=second)
     facts = table(epoch, column("event_name"), source="analytics.events_*")
     (made,) = config.parse(init.document(inspected(facts), None)).tables
     assert (made.name, made.key, made.keep) == ("events", "row_key", keep)
-    assert made.query
-    assert "`analytics.events_*`" in made.query
-    assert ("INTERVAL 31 DAY" in made.query) is (keep is not None)
+    assert (made.source, made.query) == ("analytics.events_*", None)
+    assert made.lookback == (3 * 86_400 if keep else 3_600)
+    assert made.takes_all
+    assert set(made.named) == {"row_key", "event_timestamp"}
 
 
 # -- columns
@@ -205,10 +206,10 @@ def test_types_by_range_and_words() -> None:
     assert made.columns
     found = {each.name: (each.type, each.sql) for each in made.columns}
     assert found["views"] == ("Long", None)
-    assert found["stars"] == (None, None)
     assert found["body"] == ("Text", None)
-    assert found["agent"] == (None, None)
     assert found["weird_name"] == (None, "`weird name`")
+    assert set(found) == {"*", "views", "body", "weird_name"}
+    assert made.columns[0].left_out == ("weird name",)
 
 
 def test_columns_are_listed_only_when_one_needs_it() -> None:
@@ -220,7 +221,7 @@ def test_a_type_without_counterpart_is_left_out() -> None:
     """A RANGE would stop the sync."""
     made = proposed(unique(), time("at"), ColumnFacts("span", "RANGE"))
     assert made.columns
-    assert [each.name for each in made.columns] == ["id", "at"]
+    assert [(each.name, each.left_out) for each in made.columns] == [("*", ("span",))]
     assert any("span" in note for note in made.notes)
 
 
@@ -328,8 +329,9 @@ def test_names_are_read_back(name: str) -> None:
     """A name that YAML would read as something else is quoted."""
     facts = table(unique(), time("at"), column(name), column("body", mean_words=9.0))
     (made,) = config.parse(init.document(inspected(facts), None)).tables
-    assert made.columns
-    assert set(made.columns) == {"id", "at", name.replace(" ", "_"), "body"}
+    clean = name.replace(" ", "_")
+    assert set(made.named) == ({clean, "body"} if clean != name else {"body"})
+    assert made.left_out == ((name,) if clean != name else ())
 
 
 def test_a_large_table_raises_the_limit() -> None:
