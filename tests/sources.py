@@ -123,6 +123,7 @@ def every_table() -> Iterator[tuple[str, BigQueryTable]]:
     star = {"*": {"except": ["note"]}, "id": {}, "page": {"sql": "LOWER(`from`)"}}
     yield "all columns", described(columns=star)
     yield "no columns named", described(columns=None)
+    yield "deleting rows", described(deletes="note = 'x' -- all of them")
     yield "key of several columns", described(key=["ID", "from"])
 
 

@@ -27,6 +27,7 @@ RESERVED_NAMES = {
     "sync_key",
     "sync_second",
     "sync_cursor",
+    "sync_deleted",
     "sync_picked",
     "sync_timed",
 }

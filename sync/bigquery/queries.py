@@ -27,6 +27,7 @@ from sync.bigquery.predicates import (
 from sync.bigquery.table import DOCUMENT_BYTES, BigQueryTable
 from sync.bigquery.types import exact_integer, quoted
 from sync.config import BatchSettings, TableSettings
+from sync.model.batches import DELETES
 from sync.model.sql import Parameter, Query
 from sync.model.window import BEGINNING, HOUR, MINUTE, Slice, Window
 
@@ -57,9 +58,23 @@ def _expression(table: BigQueryTable, name: str) -> str:
 
 def _picked(table: BigQueryTable, names: Iterable[str], predicates: Predicates) -> str:
     columns = [f"{_expression(table, name)} AS {quoted(name)}" for name in names]
+    columns += _extra_columns(table)
+    return f"SELECT {', '.join(columns)} {_from(table)} {_where(table, predicates)}"
+
+
+def _extra_columns(table: BigQueryTable) -> list[str]:
+    """The cursor, and whether the row deletes its key, where the configuration names them."""
+    columns = []
     if table.settings.cursor:
         columns.append(f"{cursor_column(table)} AS sync_cursor")
-    return f"SELECT {', '.join(columns)} {_from(table)} {_where(table, predicates)}"
+    if table.settings.deletes:
+        columns.append(f"IFNULL({_deletes(table)}, FALSE) AS sync_deleted")
+    return columns
+
+
+def _deletes(table: BigQueryTable) -> str:
+    """SQL of the condition of rows that delete their key."""
+    return f"(\n{table.settings.deletes}\n)"
 
 
 def _timed(table: BigQueryTable) -> str:
@@ -93,7 +108,8 @@ def listed(table: TableSettings) -> list[str]:
 
 
 def shape(table: BigQueryTable) -> Query:
-    """A query whose result columns are the table's columns and the cursor, as `sync_cursor`.
+    """A query whose result columns are the table's columns, the cursor as `sync_cursor`, and
+    `deletes` as `sync_deleted`.
 
     All source columns come first, where they are taken, then those of `listed`. These have other
     names here: BigQuery refuses some characters in a result's names that Aito allows.
@@ -106,8 +122,7 @@ def shape(table: BigQueryTable) -> Query:
     select = ["*"] if table.settings.takes_all else []
     for place, name in enumerate(listed(table.settings)):
         select.append(f"{_expression(table, name)} AS sync_column_{place}")
-    if table.settings.cursor:
-        select.append(f"{cursor_column(table)} AS sync_cursor")
+    select += _shape_columns(table)
     where = _where(table, predicates)
     text = f"SELECT {', '.join(select)} {_from(table)} {where} LIMIT 0"
     return Query(text, predicates.parameters)
@@ -136,15 +151,30 @@ def _required(table: BigQueryTable) -> Predicates:
     return predicates
 
 
+def _shape_columns(table: BigQueryTable) -> list[str]:
+    """The cursor and the condition of deleting rows as they are, so that their types are seen."""
+    columns = []
+    if table.settings.cursor:
+        columns.append(f"{cursor_column(table)} AS sync_cursor")
+    if table.settings.deletes:
+        columns.append(f"{_deletes(table)} AS sync_deleted")
+    return columns
+
+
 # -- histogram
 
+# Whether the last of several rows deletes the key. Of rows at one moment, the deletion is the last.
+_ENDS_DELETED = """\
+IFNULL(MAX(IF({rows} AND sync_deleted, sync_cursor, NULL))
+    >= MAX(IF({rows} AND NOT sync_deleted, sync_cursor, NULL)),
+    LOGICAL_AND(sync_deleted OR NOT ({rows})))"""
+
 _GROUPED = """\
-SELECT sync_key, sync_second, COUNT(*) AS n
+SELECT sync_key, sync_second, COUNT(*) AS n, {ends_deleted} AS is_deleted
   FROM sync_timed GROUP BY sync_key, sync_second"""
 
 _RANKED = """\
-SELECT sync_key, sync_second, n, MAX(sync_second) OVER (PARTITION BY sync_key) AS newest
-  FROM grouped"""
+SELECT *, MAX(sync_second) OVER (PARTITION BY sync_key) AS newest FROM grouped"""
 
 _FINGERPRINT = f"""\
 BIT_XOR(IF(is_latest AND sync_second <= @watermark,
@@ -154,9 +184,11 @@ _SECONDS = f"""\
 SELECT sync_second, SUM(n) AS n_rows, COUNTIF(is_latest) AS latest_per_key,
     SUM(IF(sync_key IS NULL, n, 0)) AS keyless,
     MAX(IF(sync_key IS NULL, NULL, newest)) AS max_cursor,
-    {_FINGERPRINT}
+    {_FINGERPRINT},
+    COUNTIF(is_last AND is_deleted) AS deletions
   FROM (
-    SELECT *, sync_key IS NOT NULL AND sync_second = newest AS is_latest FROM ranked)
+    SELECT *, is_last AND NOT is_deleted AS is_latest FROM (
+      SELECT *, sync_key IS NOT NULL AND sync_second = newest AS is_last FROM ranked))
   GROUP BY sync_second"""
 
 # Seconds are counted from the first one that exists: MOD of a negative number is negative.
@@ -179,7 +211,7 @@ SELECT *, CASE WHEN hour_rows <= @slice_rows THEN sync_hour
 _BUCKETS = """\
 SELECT bucket, SUM(n_rows) AS n_rows, SUM(latest_per_key) AS latest_per_key,
   SUM(keyless) AS keyless, MAX(max_cursor) AS max_cursor, BIT_XOR(fingerprint) AS fingerprint,
-  CAST(NULL AS STRING) AS facts
+  SUM(deletions) AS deletions, CAST(NULL AS STRING) AS facts
 FROM cut GROUP BY bucket"""
 
 
@@ -202,14 +234,14 @@ def histogram(
     text = f"""
 WITH sync_picked AS ({_picked(table, table.settings.key_parts, inside)}),
 sync_timed AS ({_timed(table)}),
-grouped AS ({_GROUPED}),
+grouped AS ({_GROUPED.format(ends_deleted=_ends_deleted(table, "TRUE"))}),
 ranked AS ({_RANKED}),
 seconds AS ({_SECONDS}),
 placed AS ({_PLACED}),
 weighed AS ({_WEIGHED}),
 cut AS ({_CUT})
 {_BUCKETS}
-UNION ALL SELECT NULL, 0, 0, 0, NULL, 0, {facts.of_cursor(table)}
+UNION ALL SELECT NULL, 0, 0, 0, NULL, 0, 0, {facts.of_cursor(table)}
 FROM ({_clock(table, looked_at)}){_ranges(table, inside, integers)}
 ORDER BY bucket"""
     parameters = (
@@ -237,7 +269,7 @@ def _ranges(table: BigQueryTable, predicates: Predicates, integers: Sequence[str
     if not integers:
         return ""
     rows = f"FROM ({_picked(table, integers, predicates)})"
-    return f"\nUNION ALL SELECT NULL, 0, 0, 0, NULL, 0, {facts.of_integers(integers)} {rows}"
+    return f"\nUNION ALL SELECT NULL, 0, 0, 0, NULL, 0, 0, {facts.of_integers(integers)} {rows}"
 
 
 def ranges(table: BigQueryTable, integers: Sequence[str]) -> Query:
@@ -247,17 +279,25 @@ def ranges(table: BigQueryTable, integers: Sequence[str]) -> Query:
     return Query(f"SELECT {facts.of_integers(integers)} AS facts {rows}", everything.parameters)
 
 
+def _ends_deleted(table: BigQueryTable, rows: str) -> str:
+    """SQL of whether the last row of a group, of those that meet a condition, deletes its key."""
+    return _ENDS_DELETED.format(rows=rows) if table.settings.deletes else "FALSE"
+
+
 # -- keys
 
 
 def keys_since(table: BigQueryTable, window: Window, keys: Sequence[str]) -> Query:
-    """Which keys have a row from the window's start on, and whether one lies in the window."""
+    """Which keys have a row from the window's start on, whether one lies in the window, and whether
+    the last of those deletes the key.
+    """
     start = window.start if table.settings.is_sharded else BEGINNING
     wanted = cursor_since(table, window.start) + partition_since(table, start)
     text = f"""
 WITH sync_picked AS ({_picked(table, table.settings.key_parts, wanted)}),
 sync_timed AS ({_timed(table)})
-SELECT sync_key, LOGICAL_OR(sync_second < @window_end) AS in_window
+SELECT sync_key, LOGICAL_OR(sync_second < @window_end) AS in_window,
+  {_ends_deleted(table, "sync_second < @window_end")} AS is_deleted
 FROM sync_timed WHERE sync_key IN UNNEST(@keys) GROUP BY sync_key"""
     parameters = (
         *wanted.parameters,
@@ -305,7 +345,8 @@ SELECT *, DIV(place, @batch_rows) AS by_rows,
 
 # JSON text holds no raw line feed, thus the array can be taken apart again at `,LF`.
 _BATCHES = """\
-SELECT COUNT(*) AS n_rows, COUNT(sync_problem) AS flagged, MAX(sync_second) AS newest,
+SELECT COUNT(*) AS n_rows, COUNT(sync_problem) AS flagged,
+  MAX(IF(sync_problem = @deletes, NULL, sync_second)) AS newest,
   CONCAT('[', STRING_AGG(sync_text, ',\\n' ORDER BY place), ']') AS documents
 FROM batched GROUP BY by_rows, by_bytes ORDER BY by_rows, by_bytes"""
 
@@ -316,7 +357,7 @@ def batches(
     """A slice's rows as finished batches, in (cursor, key) order, one row per key.
 
     Each result row is a batch: `n_rows`; `flagged`, how many of them are at fault; `newest`, the
-    newest cursor in epoch seconds; `documents`, the JSON array to send.
+    newest cursor in epoch seconds of rows that can be stored; `documents`, the JSON array to send.
 
     part None: the whole source. shard: which part of the slice to read when it has several.
     """
@@ -331,7 +372,7 @@ WITH {later.step}sync_picked AS ({_picked(table, _document_names(table), inside)
 sync_timed AS ({_timed(table)}),
 made AS ({_made(table, in_shard)}),
 sized AS ({_sized(table)}),
-chosen AS ({_CHOSEN.format(by_cursor="sync_cursor DESC, " if table.settings.cursor else "")}),
+chosen AS ({_CHOSEN.format(by_cursor=_latest_first(table))}),
 kept AS ({_KEPT.format(unless_later=later.condition)}),
 numbered AS ({_NUMBERED}),
 batched AS ({_BATCHED})
@@ -343,6 +384,7 @@ batched AS ({_BATCHED})
         Parameter("batch_bytes", "INT64", limits.bytes),
         Parameter("document_bytes", "INT64", DOCUMENT_BYTES),
         Parameter("too_large", "INT64", len(table.faults)),
+        Parameter("deletes", "INT64", DELETES),
         *in_shard.parameters,
     )
     return Query(text, parameters)
@@ -374,7 +416,18 @@ def _problem(table: BigQueryTable) -> str:
     """SQL of the index of a row's first fault, NULL for a good row."""
     faults = enumerate(table.faults)
     cases = [f"WHEN {fault.condition} THEN {index}" for index, fault in faults]
+    if table.settings.deletes:
+        # Whatever else is wrong with such a row: only its key is needed.
+        cases.insert(0, "WHEN sync_deleted AND sync_key IS NOT NULL THEN @deletes")
     return f"CASE {' '.join(cases)} END" if cases else "CAST(NULL AS INT64)"
+
+
+def _latest_first(table: BigQueryTable) -> str:
+    """The beginning of an order in which the row that counts is the first of its key."""
+    if not table.settings.cursor:
+        return ""
+    deleted_first = "IF(sync_problem = @deletes, 0, 1), " if table.settings.deletes else ""
+    return f"sync_cursor DESC, {deleted_first}"
 
 
 def _sized(table: BigQueryTable) -> str:

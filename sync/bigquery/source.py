@@ -21,6 +21,7 @@ from sync.bigquery.wire import trim_heap
 from sync.config import BatchSettings, CursorSettings, TableSettings
 from sync.config.problems import close, suggest
 from sync.model.batches import Batch
+from sync.model.keys import KeyState
 from sync.model.ports import SourceTable
 from sync.model.sql import Query
 from sync.model.window import BEGINNING, SLICE_ROWS, Bucket, Histogram, Slice, Window
@@ -35,6 +36,8 @@ API_NAMES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT"
 # What BigQuery calls a column, or a member of a struct, that has no name.
 UNNAMED_COLUMN = r"f\d+_"
 UNNAMED_MEMBER = r"(_field_\d+)?"
+# What `deletes` may mean when it is a column of another type.
+DELETE_CONDITIONS = {"STRING": "{0} = 'true'", "INTEGER": "{0} != 0"}
 SHOWN_TABLES = 5  # in a message
 # For an estimate: the limits of a batch do not change what is read.
 SMALLEST_BATCHES = BatchSettings(rows=1, bytes=1)
@@ -69,7 +72,8 @@ class BigQuerySource:
             described = self._daily_tables(table, prune)
         result = self._session.dry_run(queries.shape(described), table.name)
         fields = [_field(each) for each in result.fields]
-        own_fields = [field for field in fields if field.name != "sync_cursor"]
+        own_fields = [each for each in fields if each.name not in ("sync_cursor", "sync_deleted")]
+        _check_deletes(table, fields)
         own_fields = list(_named(table, own_fields, _required(metadata)))
         made = columns(table, own_fields)
         described = replace(
@@ -157,12 +161,13 @@ class BigQuerySource:
         buckets = []
         texts = []
         for row in self._rows(table, query):
-            start, rows, latest_per_key, keyless, max_cursor, fingerprint, text = row
+            start, rows, latest_per_key, keyless, max_cursor, fingerprint, deletions, text = row
             if start is None:
                 texts.append(text)
                 continue
             newest = BEGINNING if max_cursor is None else max_cursor
-            buckets.append(Bucket(start, rows, latest_per_key, keyless, newest, fingerprint))
+            bucket = Bucket(start, rows, latest_per_key, keyless, newest, fingerprint, deletions)
+            buckets.append(bucket)
         found = facts.read(texts)
         cursorless = int(found["cursorless"])
         if table.settings.is_sharded and not buckets and not cursorless:
@@ -191,16 +196,14 @@ class BigQuerySource:
 
     def keys_since(
         self, source: SourceTable, window: Window, keys: Sequence[str]
-    ) -> dict[str, bool]:
-        """The keys of which a row exists from the window's start on.
-
-        The value is True when such a row lies in the window.
-        """
+    ) -> dict[str, KeyState]:
+        """The keys of which a row exists from the window's start on, each with its state."""
         table = _own(source)
-        found: dict[str, bool] = {}
+        found: dict[str, KeyState] = {}
         for first in range(0, len(keys), MAX_KEYS):
             query = queries.keys_since(table, window, keys[first : first + MAX_KEYS])
-            found |= dict(self._rows(table, query))
+            for key, in_window, is_deleted in self._rows(table, query):
+                found[key] = _key_state(in_window=in_window, is_deleted=is_deleted)
         return found
 
     # -- read
@@ -337,6 +340,27 @@ def _field(field: bigquery.SchemaField) -> Field:
         repeated=field.mode == "REPEATED",
         required=field.mode == "REQUIRED",
         fields=tuple(_field(inner) for inner in field.fields),
+    )
+
+
+def _key_state(*, in_window: bool, is_deleted: bool) -> KeyState:
+    if not in_window:
+        return KeyState.LATER
+    return KeyState.DELETED if is_deleted else KeyState.PRESENT
+
+
+def _check_deletes(table: TableSettings, fields: Sequence[Field]) -> None:
+    """Raises SchemaMismatch when `deletes` is no condition."""
+    if table.deletes is None:
+        return
+    found = next(field for field in fields if field.name == "sync_deleted")
+    if found.type == "BOOLEAN" and not found.repeated:
+        return
+    right = DELETE_CONDITIONS.get(found.type, "{0} IS NOT NULL").format(table.deletes)
+    kind = f"ARRAY<{found.type}>" if found.repeated else found.type
+    raise SchemaMismatch(
+        f"{table.name}: deletes is {kind}; it must be a condition or a BOOL column, such as"
+        f' "{right}"'
     )
 
 

@@ -133,6 +133,18 @@ def _replace_has_no_cursor(table: TableSettings, at: Place) -> Findings:
             yield Problem(here, text, ((*at, "mode"), here))
 
 
+def _deletes_need_an_order(table: TableSettings, at: Place) -> Findings:
+    if table.mode != "replace" or table.deletes is None:
+        return
+    here = (*at, "deletes")
+    instead = "write the condition into the query" if table.query else "leave them out by `where`"
+    text = (
+        "mode replace has no cursor, so nothing tells which row of a key is the last:"
+        f" {instead}, or choose mode merge"
+    )
+    yield Problem(here, text, (here, (*at, "mode")))
+
+
 def _keep_is_longer_than_lookback(table: TableSettings, at: Place) -> Findings:
     if table.mode == "replace" or table.keep is None or table.keep > table.lookback:
         return
@@ -276,6 +288,7 @@ TABLE_RULES: tuple[Callable[[TableSettings, Place], Findings], ...] = (
     _intraday_goes_with_shards,
     _key_and_cursor,
     _replace_has_no_cursor,
+    _deletes_need_an_order,
     _keep_is_longer_than_lookback,
     _key_identifies,
     _key_column_is_made,

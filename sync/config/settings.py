@@ -534,6 +534,13 @@ class TableSettings(Frozen):
     where: Condition | None = Field(
         default=None, description="SQL condition beside `source`: only such rows are synced"
     )
+    deletes: Condition | None = Field(
+        default=None,
+        description=(
+            "SQL condition, or a BOOL column: such rows delete their key instead of being stored."
+            " They count as `deleted`, and not for delete.max_share"
+        ),
+    )
     enabled: bool = Field(
         default=True, description="false leaves the table alone: no load, no purge, no alarm"
     )
@@ -638,6 +645,11 @@ class TableSettings(Frozen):
     def key_columns(self) -> tuple[str, ...]:
         """Every Aito column of the key: its parts, and the one that is made of them."""
         return (*self.key_parts, self.key_column) if self.has_composite_key else self.key_parts
+
+    @property
+    def replaces_by_key(self) -> bool:
+        """Whether a row may stand for an older one of its key, or delete it."""
+        return self.mode == "merge" or self.deletes is not None
 
     @property
     def links(self) -> dict[str, tuple[str, str]]:

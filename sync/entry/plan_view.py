@@ -96,6 +96,8 @@ def _row_lines(table: Json, estimate: Json) -> Iterator[str]:
         folded = estimate["rows"] - estimate["keys"]
         of_keys = f" of {estimate['keys']:,} keys" if folded else ""
         yield f"+ {_rows(estimate['rows'])}{of_keys} to read{in_slices}"
+    if deletions := estimate.get("deletions"):
+        yield f"- {deletions:,} keys that `deletes` names go, where Aito has them"
     for name, meaning in (
         ("uploaded", "+ {} missing in Aito"),
         ("repaired", "~ {} to repair"),

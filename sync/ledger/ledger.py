@@ -33,7 +33,8 @@ SELECT watermark_after FROM {runs}
 WHERE `table` = @table AND status = 'ok' AND action = 'sync' AND watermark_after IS NOT NULL
 ORDER BY finished_at DESC LIMIT 1"""
 DELETED_SINCE = """
-SELECT SUM(deleted) AS n_rows FROM {runs} WHERE `table` = @table AND started_at >= @since"""
+SELECT SUM(deleted - IFNULL(deleted_by_condition, 0)) AS n_rows
+FROM {runs} WHERE `table` = @table AND started_at >= @since"""
 
 
 class BigQueryLedger:
@@ -74,7 +75,10 @@ class BigQueryLedger:
         return found[0]["watermark_after"] if found else None
 
     def deleted_since(self, table: str, since: datetime) -> int:
-        """Rows that runs started since then have deleted for being gone from the source."""
+        """Rows that runs started since then have deleted for being gone from the source.
+
+        Rows that `deletes` names are left out.
+        """
         found = self._tables.read(DELETED_SINCE, [_text("table", table), _moment("since", since)])
         return int(found[0]["n_rows"] or 0) if found else 0
 

@@ -14,16 +14,25 @@ SEPARATOR = (
 )
 
 
+DELETES = -1  # in the place of a fault: the row deletes its key
+
+
 @dataclass(frozen=True)
 class Row:
     """One document, read.
 
-    `fault`: index of the reason why it may not be sent (sql.faults), None for a good one.
+    `fault`: index of the reason why it may not be sent (sql.faults), None for a good one, DELETES
+    for one that deletes its key.
     """
 
     document: str
     values: dict[str, Any]
     fault: int | None = None
+
+    @property
+    def deletes(self) -> bool:
+        """Whether the row deletes its key instead of being stored."""
+        return self.fault == DELETES
 
     @property
     def text(self) -> str:
@@ -47,7 +56,7 @@ class Batch:
     body: bytes
     rows: int
     newest: int | None
-    flagged: int = 0
+    flagged: int = 0  # documents that may not be sent: they are at fault, or delete their key
 
     @property
     def text(self) -> str:

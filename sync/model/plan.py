@@ -76,6 +76,11 @@ class Plan:
         return sum(part.rows for part in self.slices)
 
     @property
+    def deletions(self) -> int:
+        """Keys whose newest row deletes them."""
+        return sum(part.deletions for part in self.slices)
+
+    @property
     def keyless(self) -> int:
         """Rows to read that have no key."""
         return sum(part.keyless for part in self.slices)

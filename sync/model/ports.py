@@ -16,6 +16,7 @@ from sync.model.batches import Batch
 from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.columns import Column, SchemaDifference, TargetSchema, TargetTable
 from sync.model.conditions import Condition
+from sync.model.keys import KeyState
 from sync.model.records import (
     EvaluationRecord,
     JobStatus,
@@ -116,17 +117,15 @@ class Source(Protocol):
     ) -> Iterator[Batch]:
         """The rows of a slice as finished batches, in (cursor, key) order.
 
-        One row per key: the one with the newest cursor. part None: the whole source.
+        One row per key: the one with the newest cursor. When it deletes its key, `Row.deletes` is
+        true. part None: the whole source.
         """
         ...
 
     def keys_since(
         self, source: SourceTable, window: Window, keys: Sequence[str]
-    ) -> dict[str, bool]:
-        """The keys of which a row exists from the window's start on.
-
-        The value is True when such a row lies in the window. False: all of them come after it.
-        """
+    ) -> dict[str, KeyState]:
+        """The keys of which a row exists from the window's start on, each with its state."""
         ...
 
     def count(self, source: SourceTable) -> int:
@@ -294,7 +293,10 @@ class Ledger(Protocol):
         ...
 
     def deleted_since(self, table: str, since: datetime) -> int:
-        """Rows that runs started since then have deleted for being gone from the source."""
+        """Rows that runs started since then have deleted for being gone from the source.
+
+        Rows that `deletes` names are left out.
+        """
         ...
 
     def evaluations(self, since: datetime) -> list[EvaluationRecord]:

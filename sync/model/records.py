@@ -72,6 +72,7 @@ class RunRecord:
     rejected: int
     repaired: int
     deleted: int
+    deleted_by_condition: int
     purged: int
     watermark_after: int | None
     bytes_processed: int
@@ -104,6 +105,7 @@ class RunRecord:
             window_start=report.start,
             window_end=report.end,
             **report.counts(),
+            deleted_by_condition=report.deleted_by_condition,
             watermark_after=report.watermark_after,
             bytes_processed=report.bytes_processed,
             aito_calls=report.aito_calls,

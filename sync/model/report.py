@@ -60,6 +60,7 @@ class TableReport:
     rejected: int = 0
     repaired: int = 0
     deleted: int = 0
+    deleted_by_condition: int = 0  # of `deleted`: those that `deletes` names
     purged: int = 0
     watermark_before: int | None = None
     watermark_after: int | None = None

@@ -36,7 +36,8 @@ class Bucket:
 
     latest_per_key: rows that are the newest of their key in the whole window. keyless: rows
     without a key. max_cursor: the newest cursor of any of its keys. fingerprint: XOR of the hashes
-    of (key, cursor) over those newest rows, up to the watermark.
+    of (key, cursor) over those newest rows, up to the watermark. deletions: keys whose newest row
+    deletes them; it counts as no row in latest_per_key and fingerprint.
     """
 
     start: int
@@ -45,6 +46,7 @@ class Bucket:
     keyless: int
     max_cursor: int
     fingerprint: int
+    deletions: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Slice:
     rows: int = 0
     latest_per_key: int = 0
     keyless: int = 0
+    deletions: int = 0
     fingerprint: int = 0
     # rows at or after `end` hold newer versions of keys of this slice when max_cursor >= end
     max_cursor: int = BEGINNING
@@ -164,6 +167,7 @@ def _joined(start: int, end: int, group: Sequence[Bucket], rows: int) -> Slice:
         rows=total,
         latest_per_key=sum(b.latest_per_key for b in group),
         keyless=sum(b.keyless for b in group),
+        deletions=sum(b.deletions for b in group),
         fingerprint=fingerprint,
         max_cursor=max((b.max_cursor for b in group), default=BEGINNING),
         parts=shards(total, rows),

@@ -19,13 +19,15 @@ def definition(table: TableSettings, source: SourceTable) -> str:
     meaning = sorted(
         f"{c.name} {c.type} {c.link} {c.analyzer} {expressions.get(c.name)}" for c in source.columns
     )
-    parts = {
+    parts: dict[str, object] = {
         "source": _source(table),
         "columns": meaning,
         "key": _key(table, source),
         "cursor": _cursor(table),
         "mode": table.mode,
     }
+    if table.deletes:
+        parts["deletes"] = table.deletes
     fingerprints = [
         f"{name}={zlib.crc32(repr(value).encode()):08x}" for name, value in parts.items()
     ]
@@ -61,7 +63,8 @@ def is_rekeyed(before: str, after: str) -> bool:
 def changes(before: str, after: str) -> list[str]:
     """The subjects that differ so that rows must be read again. A shorter `keep` is none."""
     old, new = _parts(before), _parts(after)
-    changed = [name for name in new if name != _KEEP and old.get(name) != new[name]]
+    names = [name for name in new | old if name != _KEEP]
+    changed = [name for name in names if old.get(name) != new.get(name)]
     if _reaches_further(old.get(_KEEP, "None"), new[_KEEP]):
         changed.append(_KEEP)
     return changed

@@ -12,6 +12,7 @@ Nothing else writes rows. Each outcome of a write has its consequence here:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sync.base.backoff import Backoff
@@ -19,12 +20,13 @@ from sync.base.errors import OutcomeUnknown, Refusal, Refused, Unavailable, Unkn
 from sync.model import batches
 from sync.model.batches import Batch, Row
 from sync.model.columns import MAX_INT, MIN_INT, key_type
-from sync.model.conditions import OneOf
+from sync.model.conditions import Condition, OneOf
 from sync.model.ports import SourceTable
 from sync.pipeline.rejects import Reject, RejectBook
 from sync.pipeline.table_run import TableRun
 
 ATTEMPTS = 5
+DELETE_KEYS = 500  # keys in the condition of one delete
 MAX_SUSPECTS = 10  # rows that fail while none is taken: then the target is ill, not the rows
 
 
@@ -78,9 +80,11 @@ class Delivery:
         self.taken = 0  # rows that the target took
         # The earliest cursor of a row whose write may still be applied later.
         self.unsettled_since: int | None = None
+        self.deleted = 0  # rows that were deleted because the source says so
 
     def send(self, batch: Batch, *, upsert: bool = False) -> None:
-        """Deliver a batch. upsert: rows that the target holds under the same keys are replaced.
+        """Deliver a batch. upsert: rows that the target holds under the same keys are replaced, and
+        deleted where the batch says so.
 
         Raises TooManyRejects, LeaseLost, Unavailable, AccessDenied.
         """
@@ -117,14 +121,41 @@ class Delivery:
         return self._run.table.key_name is None and self.taken > 0
 
     def _without_flagged(self, batch: Batch, *, upsert: bool) -> Batch:
-        """Reject the rows that the source has flagged. Returns the rest."""
+        """Reject or delete the rows that the source has flagged. Returns the rest."""
         rows = batch.read()
         flagged = [
-            Reject(row, self._reject_reasons[row.fault]) for row in rows if row.fault is not None
+            Reject(row, self._reject_reasons[row.fault])
+            for row in rows
+            if row.fault is not None and not row.deletes
         ]
         self._reject(flagged, upsert=upsert)
+        self._delete([row for row in rows if row.deletes], upsert=upsert)
         good = [row.document for row in rows if row.fault is None]
         return batches.of(good, batch.newest)
+
+    def _delete(self, rows: Sequence[Row], *, upsert: bool) -> None:
+        """Delete what the target holds under the keys of rows that delete them.
+
+        upsert: the target may hold such rows. A repetition finds none.
+        """
+        deleted = 0
+        keys = [row.values[self._run.key] for row in rows] if upsert else []
+        held_keys = [key for key in keys if self._can_be_held(key)]
+        for first in range(0, len(held_keys), DELETE_KEYS):
+            some = OneOf(self._run.key, tuple(held_keys[first : first + DELETE_KEYS]))
+            self._run.lease.check()
+            deleted += self._delete_matching(some, rows)
+        self.deleted += deleted
+        self._run.progress.add_deletions(deleted)
+        self._run.progress.skipped += max(0, len(rows) - deleted)
+
+    def _delete_matching(self, condition: Condition, rows: Sequence[Row]) -> int:
+        try:
+            return self._run.target.delete(self._table, condition)
+        except OutcomeUnknown as error:
+            if error.cause is not Unknown.SERVER_ERROR:
+                self._enter_unsettled(rows)
+            raise
 
     def _deliver(self, batch: Batch, how: Attempt) -> None:
         patience = 1 if how.part and batch.rows > 1 else 2  # server errors before halving
@@ -139,7 +170,7 @@ class Delivery:
                 return
             except OutcomeUnknown as error:
                 if error.cause is not Unknown.SERVER_ERROR:
-                    self._enter_unsettled(batch)
+                    self._enter_unsettled(batch.read())
                 left = batch if how.upsert else self._missing(batch)
                 nothing_taken = left.rows == batch.rows
                 failed = error.cause is Unknown.SERVER_ERROR
@@ -153,11 +184,11 @@ class Delivery:
                 self._took(batch.rows, batch.last)
                 return
 
-    def _enter_unsettled(self, batch: Batch) -> None:
+    def _enter_unsettled(self, rows: Sequence[Row]) -> None:
         """Remember the rows of a write that may still be applied later."""
         if self._run.table.cursor is None:
             return
-        cursors = [int(row.values[self._run.cursor]) for row in batch.read()]
+        cursors = [int(row.values[self._run.cursor]) for row in rows]
         known = [] if self.unsettled_since is None else [self.unsettled_since]
         self.unsettled_since = min([*known, *cursors])
 

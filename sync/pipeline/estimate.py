@@ -33,6 +33,8 @@ def estimate(run: TableRun, plan: Plan) -> None:
         "seconds": round(plan.rows / ROWS_A_SECOND),
         "evaluations": _evaluations(run),
     }
+    if run.table.deletes:
+        run.progress.estimate["deletions"] = plan.deletions
 
 
 def estimate_swap(run: TableRun, plan: SwapPlan) -> None:

@@ -123,7 +123,8 @@ class Loader:
     def _load_known(self, part: Slice) -> bool:
         """Send what the target lacks of a slice. Returns whether it held exactly its rows."""
         index = self._read_index(part)
-        if index is not None and not part.keyless and compare.matches(part, index):
+        has_more = part.keyless or part.deletions
+        if index is not None and not has_more and compare.matches(part, index):
             self._run.progress.fetched += part.rows
             self._run.progress.skipped += part.rows
             self._run.slice_done(part.start, part.end)
@@ -151,14 +152,14 @@ class Loader:
     def _send_batch(self, part: Slice, batch: Batch, index: TargetIndex | None) -> None:
         # Send at least one new batch before checking the deadline, so that every run makes
         # progress.
-        if self._delivery.taken or self._has_resumable_progress:
+        if self._delivery.taken or self._delivery.deleted or self._has_resumable_progress:
             self._run.deadline.check(self._run.name)
         progress = self._run.progress
         progress.fetched += batch.rows
         if self._may_hold_rows(part):
             self._send_difference(batch, index)
         else:
-            upsert = self._run.table.mode == "merge" and self._plan.target_rows > 0
+            upsert = self._run.table.replaces_by_key and self._plan.target_rows > 0
             self._delivery.send(batch, upsert=upsert)
         self._run.events.progress(self._run.name, progress.fetched)
         if batch.newest is not None:
@@ -182,7 +183,7 @@ class Loader:
         if unchanged:
             self._delivery.probe_with(unchanged[-1].document)
         any_outdated = any(state is False for state in states.values())
-        upsert = any_outdated or self._run.table.mode == "merge"
+        upsert = any_outdated or self._run.table.replaces_by_key
         self._delivery.send(batches.of(left, batch.newest), upsert=upsert)
 
     @property

@@ -177,7 +177,7 @@ def _with_verification(run: TableRun, situation: Situation, plan: Plan, *, resum
     begin = everything if plan.is_refresh and not resumes else plan.window.start
     left = [checkpoint.verify_from]
     if situation.has_crashed:
-        left.append(everything if run.table.mode == "merge" else _verified_until(run, plan))
+        left.append(everything if run.table.replaces_by_key else _verified_until(run, plan))
     left_since = earliest(*left)
     by_keys_since = left_since
     if checkpoint.verify_from is None:
@@ -236,6 +236,8 @@ def _warn(run: TableRun, plan: Plan) -> None:
     if not plan.rows and not plan.target_rows:
         run.warn("no_rows", _no_rows(run, plan))
     warn_of_clock(run, plan)
+    if run.table.deletes:
+        return  # a log of changes has many rows of a key
     latest = sum(part.latest_per_key for part in plan.slices)
     folded = plan.rows - plan.keyless - latest
     if folded >= COLLAPSED_ROWS and folded > COLLAPSED_SHARE * plan.rows:

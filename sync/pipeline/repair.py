@@ -16,6 +16,7 @@ from sync.model import batches
 from sync.model.batches import Row
 from sync.model.columns import NUMBER_TYPES, key_type
 from sync.model.conditions import AllOf, Between, OneOf
+from sync.model.keys import KeyState
 from sync.model.plan import Plan
 from sync.model.records import RowId
 from sync.model.window import Slice, Window
@@ -27,12 +28,10 @@ from sync.pipeline.compare import (
     read_index,
 )
 from sync.pipeline.delete_guard import DeleteGuard
-from sync.pipeline.deliver import Delivery
+from sync.pipeline.deliver import DELETE_KEYS, Delivery
 from sync.pipeline.loaded import Loaded
 from sync.pipeline.rejects import RejectBook
 from sync.pipeline.table_run import TableRun, oldest
-
-DELETE_KEYS = 500  # keys in the condition of one request
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Repairer:
         rejected_before = progress.rejected
         different = read = 0
         for batch in self._run.source.batches(plan.source, part, self._run.settings.batch):
-            rows = [row for row in batch.read() if self._is_synced(row)]
+            rows = [row for row in batch.read() if not row.deletes and self._is_synced(row)]
             wrong, upsert = self._differences(rows, index, hashes)
             if wrong:
                 self._enter_repair(part)
@@ -124,7 +123,7 @@ class Repairer:
         Every key that was looked up is removed from the index.
         """
         wrong = []
-        upsert = self._run.table.mode == "merge"
+        upsert = self._run.table.replaces_by_key
         for row in rows:
             row_id = self._rejects.row_id(row)
             cursors = index.pop(row_id.key or "", None)
@@ -140,13 +139,14 @@ class Repairer:
             self._delivery.send(batches.of([row.text for row in rows]), upsert=upsert)
 
     def delete_extra(self, plan: Plan) -> int:
-        """Delete what the repairs found beside the source's rows. Returns how many rows.
+        """Delete what the repairs found beside the source's rows. Returns how many rows, without
+        those that the source deletes itself.
 
         A key that has another row in the source was moved. Its old row counts as repaired, and
         goes once the target holds the other one. So does every row under a key that was made in
         another way. A key whose rows all come after the window keeps its row until the next run
-        replaces it. What is left is gone from the source, and the guard is asked before the first
-        delete. Raises DeleteRefused.
+        replaces it. What `deletes` names goes in any case. The rest is gone from the source, and
+        the guard is asked before the first delete. Raises DeleteRefused.
         """
         extra, self._extra = self._extra, []
         self._moved.clear()
@@ -154,17 +154,20 @@ class Repairer:
         if not keys:
             return 0
         found = self._in_source(plan, keys)
-        here = self._in_target([key for key in keys if found.get(key)])
+        here = self._in_target([key for key in keys if found.get(key) is KeyState.PRESENT])
         deleted = []
-        gone = moved = 0
+        gone = moved = requested = 0
         for part, index in extra:
             for key, cursors in index.items():
                 rows = {(key, cursor) for cursor in cursors}
-                if key not in found and plan.rekeyed:
+                state = found.get(key)
+                if state is KeyState.DELETED:
+                    requested += len(cursors)
+                elif state is None and plan.rekeyed:
                     moved += len(cursors)
-                elif key not in found:
+                elif state is None:
                     gone += len(cursors)
-                elif not found[key]:
+                elif state is KeyState.LATER:
                     self._kept |= rows
                     continue
                 elif self._must_wait(key, here[key] - set(cursors)):
@@ -177,6 +180,7 @@ class Repairer:
         self._delete_keys(deleted)
         self._guard.add(gone)
         self._run.progress.deleted += gone
+        self._run.progress.add_deletions(requested)
         self._run.progress.repaired += moved
         return gone + moved
 
@@ -186,13 +190,13 @@ class Repairer:
         never_comes = self._run.request.dry_run or key in rejected
         return not other_rows and not never_comes
 
-    def _in_source(self, plan: Plan, keys: list[str]) -> dict[str, bool]:
-        """The keys that the source has, and whether in the window. See Source.keys_since.
+    def _in_source(self, plan: Plan, keys: list[str]) -> dict[str, KeyState]:
+        """The keys that the source has, each with its state.
 
         In `merge` an older row counts again when a newer one is taken back, however old it is.
         """
         start = plan.verify_since
-        if self._run.table.mode == "merge":
+        if self._run.table.replaces_by_key:
             start = min(start, oldest(self._run))
         whole = plan.source.whole()
         return self._run.source.keys_since(whole, Window(start, plan.window.end), keys)

@@ -279,10 +279,11 @@ class Run:
 
     def _warn_of_counts(self, run: TableRun) -> None:
         progress = run.progress
-        if progress.deleted:
+        gone = progress.deleted - progress.deleted_by_condition
+        if gone:
             run.warn(
                 "rows_deleted",
-                f"{progress.deleted} rows were deleted because the source no longer has them",
+                f"{gone} rows were deleted because the source no longer has them",
             )
         if progress.rejected:
             run.warn(

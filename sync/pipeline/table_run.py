@@ -28,6 +28,7 @@ class Progress:
     rejected: int = 0
     repaired: int = 0
     deleted: int = 0
+    deleted_by_condition: int = 0  # of `deleted`: those that `deletes` names
     purged: int = 0
     watermark_before: int | None = None
     watermark_after: int | None = None
@@ -40,6 +41,11 @@ class Progress:
     warnings: list[TableWarning] = field(default_factory=list)
     evaluations: list[dict[str, str]] = field(default_factory=list)
     estimate: dict[str, Any] | None = None
+
+    def add_deletions(self, rows: int) -> None:
+        """Count rows that were deleted because the source says so (`deletes`)."""
+        self.deleted += rows
+        self.deleted_by_condition += rows
 
     def counts(self) -> dict[str, Any]:
         """The rows, by what became of them."""

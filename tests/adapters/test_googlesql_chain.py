@@ -39,6 +39,7 @@ MINUTE = 60
 MICRO = 1_000_000
 NOW = 1_772_366_400
 SEEDS = range(8)
+DELETED = "w"  # the value of rows that delete their key
 SQL_NAMES = {"INTEGER": "INT64"}
 # Type -> (SQL, text in a document) of its keys. A time's text is not its CAST to STRING.
 KEYS = {
@@ -83,6 +84,7 @@ class World:
     rows: Sequence[Row]
     table: BigQueryTable
     window: Window
+    deletes: bool
 
     def between(self, start: int, end: int) -> list[Row]:
         """The rows with a cursor in [start, end)."""
@@ -106,11 +108,13 @@ def world(rng: random.Random) -> World:
         "v": {},
         "at": {"type": "Long"},
     }
-    table = settings(query="SELECT 1", mode="merge", columns=asked)
+    deletes = rng.random() < 0.5
+    more = {"deletes": f"v = '{DELETED}'"} if deletes else {}
+    table = settings(query="SELECT 1", mode="merge", columns=asked, **more)
     table = table.model_copy(update={"query": source(rows, key_type, cursor_type)})
     made = columns(table, [Field("id", key_type), Field("v", "STRING")])
     described = BigQueryTable(table, None, Field("sync_cursor", cursor_type), sql_columns=made)
-    return World(rows, described, Window(start, base + spread // 2))
+    return World(rows, described, Window(start, base + spread // 2), deletes)
 
 
 def random_row(rng: random.Random, key_type: str, cursor_type: str, base: int, spread: int) -> Row:
@@ -149,6 +153,16 @@ def newest_seconds(rows: Sequence[Row]) -> dict[str, int]:
     return newest
 
 
+def deleted_keys(rows: Sequence[Row]) -> set[str]:
+    """The keys whose last row deletes them. Of rows at one moment, the deletion is the last."""
+    last: dict[str, tuple[int, bool]] = {}
+    for row in rows:
+        if row.key is not None and row.micros is not None:
+            moment = (row.micros, row.value == DELETED)
+            last[row.key] = max(last.get(row.key, moment), moment)
+    return {key for key, (_, is_deleted) in last.items() if is_deleted}
+
+
 def begin(second: int, length: int) -> int:
     """When the hour or the minute begins in which a second lies."""
     return second - (second - BEGINNING) % length
@@ -169,14 +183,18 @@ def buckets_of(rows: Sequence[Row], slice_rows: int) -> dict[int, list[Row]]:
     return found
 
 
-def counted(rows: Sequence[Row], watermark: int, slice_rows: int) -> dict[int, Bucket]:
+def counted(
+    rows: Sequence[Row], watermark: int, slice_rows: int, *, deletes: bool
+) -> dict[int, Bucket]:
     """What a count is to find."""
     newest = newest_seconds(rows)
+    deleted = deleted_keys(rows) if deletes else set()
     found = {}
     for start, inside in buckets_of(rows, slice_rows).items():
         keys = {row.key for row in inside if row.key is not None}
         seconds = {row.second for row in inside}
-        latest = [key for key in keys if newest[key] in seconds]
+        last = {key for key in keys if newest[key] in seconds}
+        latest = last - deleted
         fingerprint = 0
         for key in latest:
             if newest[key] <= watermark:
@@ -189,6 +207,7 @@ def counted(rows: Sequence[Row], watermark: int, slice_rows: int) -> dict[int, B
             sum(row.key is None for row in inside),
             max((newest[key] for key in keys), default=BEGINNING),
             fingerprint,
+            len(last & deleted),
         )
     return found
 
@@ -204,6 +223,8 @@ def expected(made: World, part: Slice) -> dict[str, tuple[int, set[str]]]:
         newest = max(row.micros or 0 for row in inside if row.key == key)
         values = {row.value for row in inside if (row.key, row.micros) == (key, newest)}
         assert key is not None
+        if made.deletes and DELETED in values:
+            values = {DELETED}
         found[key] = (newest // MICRO, values)
     return found
 
@@ -226,7 +247,8 @@ def sent(googlesql: GoogleSql, made: World, part: Slice, limits: BatchSettings) 
             read = batch.read()
             assert len(read) == batch.rows <= limits.rows
             assert sum(each.fault is not None for each in read) == batch.flagged
-            assert batch.newest == max(each.values["at"] for each in read)
+            stored = [each.values["at"] for each in read if not each.deletes]
+            assert batch.newest == max(stored, default=None)
             of_shard += read
         moments = [each.values["at"] for each in of_shard]
         assert moments == sorted(moments)
@@ -250,7 +272,8 @@ def test_the_chain(googlesql: GoogleSql, seed: int) -> None:
     assert facts["cursorless"] == sum(row.micros is None for row in made.rows)
     moments = [row.micros for row in made.rows if row.micros is not None]
     assert facts["ahead"] == sum(micros >= window.end * MICRO for micros in moments)
-    model = counted(made.between(window.start, window.end), watermark, slice_rows)
+    inside = made.between(window.start, window.end)
+    model = counted(inside, watermark, slice_rows, deletes=made.deletes)
     assert {start: _bucket(values) for start, values in buckets.items()} == model
 
     everything: dict[str, int] = {}
@@ -266,15 +289,20 @@ def test_the_chain(googlesql: GoogleSql, seed: int) -> None:
             second, values = wanted[str(each.key("id"))]
             assert each.values["at"] == second
             assert each.values["v"] in values
+            assert each.deletes == (made.deletes and values == {DELETED})
         assert len(documents) - len(keyed) == part.keyless
+        stored = {
+            key: [second]
+            for key, (second, values) in wanted.items()
+            if not made.deletes or values != {DELETED}
+        }
         if watermark == window.end:
-            assert matches(part, {key: [second] for key, (second, _) in wanted.items()})
+            assert matches(part, stored)
         assert not everything.keys() & wanted.keys(), "no key is sent by two slices"
         everything.update({key: second for key, (second, _) in wanted.items()})
 
 
 def _bucket(values: tuple[Any, ...]) -> Bucket:
-    start, rows, latest, keyless, newest, fingerprint = values
-    return Bucket(
-        start, rows, latest, keyless, BEGINNING if newest is None else newest, fingerprint
-    )
+    start, rows, latest, keyless, newest, fingerprint, deletions = values
+    max_cursor = BEGINNING if newest is None else newest
+    return Bucket(start, rows, latest, keyless, max_cursor, fingerprint, deletions)

@@ -33,8 +33,8 @@ PATH = "my-project-1.shop.pages"
 SQL_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 NESTED = "ARRAY<STRUCT<key STRING, value STRUCT<string_value STRING, int_value INT64>>>"
 RESULTS = {
-    "histogram": [*["INT64"] * 6, "STRING"],
-    "keys since": ["STRING", "BOOL"],
+    "histogram": [*["INT64"] * 7, "STRING"],
+    "keys since": ["STRING", "BOOL", "BOOL"],
     "batches": ["INT64", "INT64", "INT64", "STRING"],
     "batches of a part": ["INT64", "INT64", "INT64", "STRING"],
     "everything": ["INT64", "INT64", "INT64", "STRING"],

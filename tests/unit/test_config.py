@@ -255,14 +255,6 @@ def test_defaults() -> None:
     assert table.evaluate[0].cases == 500
 
 
-def test_the_example_is_valid() -> None:
-    """The example in the repository can be loaded as it is."""
-    assert [table.name for table in config.load(ROOT / "sync.yaml").tables] == [
-        "aito_segment_user",
-        "aito_segment_web",
-    ]
-
-
 def test_the_columns_of_a_key() -> None:
     """Their names are those of `columns`, whatever their case in `key`."""
     single = only_table(in_table(key="ID", columns="{Id: , a: }"))
@@ -282,6 +274,9 @@ def test_settings_are_frozen() -> None:
 
 
 ACCEPTED = {
+    "deletes by a column of a query": in_table(
+        source=None, query="SELECT 1", deletes="is_deleted", columns="{id: }"
+    ),
     "key in another case": in_table(key="Id", columns="{id: , a: }"),
     "key of several columns": in_table(key="[id, Line]", columns="{id: , line: {type: Text}}"),
     "key in a list": in_table(key="[id]", columns="{id: }"),
@@ -859,6 +854,22 @@ BROKEN = [
         "part of the key that may be absent",
         in_table(key="[id, line]", columns="{id: , line: {nullable: true}}"),
         ("tables[0].columns.line.nullable", "a row without it has no identity"),
+    ),
+    Broken(
+        "deletes of a swap",
+        in_table(mode="replace", cursor=None, deletes="gone"),
+        ("tables[0].deletes", "which row of a key is the last", "by `where`", "mode merge"),
+    ),
+    Broken(
+        "deletes of a swap of a query",
+        in_table(mode="replace", cursor=None, source=None, query="SELECT 1", deletes="gone"),
+        ("tables[0].deletes", "into the query"),
+    ),
+    Broken("deletes is no text", in_table(deletes="true"), ("tables[0].deletes", "must be text")),
+    Broken(
+        "deletes begins with WHERE",
+        in_table(deletes="WHERE gone"),
+        ("tables[0].deletes", "leave the word WHERE out"),
     ),
     Broken("key without columns", in_table(key="[]"), ("tables[0].key", "[order_id, line]")),
     Broken("number as key", in_table(key="5"), ("tables[0].key", "a list of columns")),
