@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sync.model.inspection import ChooseLinks, Inspection
 
 DEFAULT_CONFIG = Path(__file__).parents[1] / "sync.yaml"
+STUDY_SECONDS = 8 * 3_600.0  # a study that takes longer is continued by `watch`
 WAIT_SECONDS = 7_200.0  # an evaluation that takes longer is collected by a later `watch`
 
 
@@ -160,6 +161,21 @@ def wait_for_evaluations(
     builder = _Builder(services, request, sink, stopped, seconds=WAIT_SECONDS)
     configured = services.settings.tables
     evaluation.wait_for(builder.evaluation_context(), configured, WAIT_SECONDS, tables)
+
+
+def wait_for_study(
+    services: Services,
+    table: str,
+    sink: Sink = to_stdout,
+    stopped: Callable[[], bool] = lambda: False,
+) -> None:
+    """Go on with the study of a table until it ends. Takes STUDY_SECONDS at most.
+
+    stopped: whether to end now. Raises what the ledger raises.
+    """
+    request = Request("watch")
+    builder = _Builder(services, request, sink, stopped, seconds=STUDY_SECONDS)
+    evaluation.wait_for_study(builder.evaluation_context(), table, STUDY_SECONDS)
 
 
 def plan_reset(services: Services, name: str, sink: Sink = to_stdout) -> ResetPlan:

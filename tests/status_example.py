@@ -9,6 +9,81 @@ from tests.workbench import DAY, NOW
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}"
 
 
+def study(name: str) -> dict[str, Any]:
+    """A study that runs, and one that has ended."""
+    accuracies = (0.62, 0.7, 0.74, 0.75, 0.71, 0.6, 0.55)
+    days = (7, 14, 30, 60, 90, 180, 365)
+    points = [
+        {
+            "history": each * DAY,
+            "accuracy": accuracy,
+            "low": accuracy - 0.04,
+            "high": accuracy + 0.04,
+            "base_accuracy": 0.42,
+            "cases": 500,
+            "train_rows": each * 900,
+            "mean_ms": 1.5,
+            "standing": "enough" if each in (30, 60) else "worse",
+        }
+        for each, accuracy in zip(days, accuracies, strict=True)
+    ]
+    why = "accuracy 74.0 % is less than 2 points below every other history, by more than chance"
+    return {
+        "running": {
+            "study_id": "s",
+            "started_at": "2026-03-01T02:03:00+00:00",
+            "jobs_ended": 3,
+            "jobs": 14,
+        },
+        "given_up": name,
+        "latest": {
+            "study_id": "s",
+            "finished_at": "2025-11-01T02:03:00+00:00",
+            "age_seconds": 120 * DAY,
+            "outdated": ["it is 120 days old; measure again", name],
+            "keep": 90 * DAY,
+            "history": 30 * DAY,
+            "reason": f"{name}: {why}; the curve falls at its end: old rows mislead",
+            "margin": 0.02,
+            "jobs": 14,
+            "aito_calls": 48,
+            "seconds": 1500,
+            "change": {
+                "yaml": "keep: 30d    # was: 90d",
+                "what": "purged",
+                "rows": 54_000,
+                "share": 0.66,
+                "bytes": 0,
+                "aito_calls": 6,
+                "minutes": 1,
+                "allow": "purge",
+            },
+            "evaluations": [
+                {
+                    "name": name,
+                    "history": 30 * DAY,
+                    "kind": "enough",
+                    "trend": "falls",
+                    "needed_cases": None,
+                    "why": why,
+                    "points": points,
+                    "missing": [],
+                },
+                {
+                    "name": "new",
+                    "history": None,
+                    "kind": "none",
+                    "trend": "level",
+                    "needed_cases": None,
+                    "why": name,
+                    "points": [],
+                    "missing": [{"history": 7 * DAY, "state": "lost"}],
+                },
+            ],
+        },
+    }
+
+
 def example(name: str = "aito_segment_web", **more: Any) -> dict[str, Any]:
     """Facts with everything in them."""
     spans = [
@@ -88,6 +163,7 @@ def example(name: str = "aito_segment_web", **more: Any) -> dict[str, Any]:
                 "accuracy": [],
             },
         ],
+        "retention": study(name),
         "rejects": [{"reason": name, "rows": 3, "last_at": "2026-03-01T02:00:00+00:00"}],
         **more,
     }
@@ -98,6 +174,7 @@ def example(name: str = "aito_segment_web", **more: Any) -> dict[str, Any]:
         "state": "ok",
         "warnings": [],
         "evaluations": [],
+        "retention": None,
         "rejects": [],
     }
     return {

@@ -29,7 +29,7 @@ from google.cloud.bigquery import Client, SchemaField
 from local import bigquery
 from local.aito.server import Aito
 from local.stack import Stack
-from sync.app import Services, facts, run, wait_for_evaluations
+from sync.app import Services, facts, run, wait_for_evaluations, wait_for_study
 from sync.base.clock import Clock
 from sync.bigquery import BigQuerySession, BigQuerySource
 from sync.bigquery.session import label
@@ -311,6 +311,11 @@ class Workbench:
         self.events = []
         with mock.patch.dict("os.environ", self.environment(*tables, **settings)):
             wait_for_evaluations(self._services(clock), None, self.events.append)
+
+    def wait_for_study(self, *tables: Row, name: str, clock: Clock) -> None:
+        """Wait for the end of a table's study, as `retention --wait` does."""
+        with mock.patch.dict("os.environ", self.environment(*tables)):
+            wait_for_study(self._services(clock), name, self.events.append)
 
     def run_until_ok(self, calls: int = 3, **options: Any) -> list[RunReport]:
         """At most `calls` runs, the last of which is ok. Then both ends are equal."""

@@ -24,6 +24,7 @@ from sync.config.settings import (
     Settings,
     TableSettings,
     duration,
+    spell_duration,
 )
 
 __all__ = [
@@ -45,4 +46,5 @@ __all__ = [
     "json_schema",
     "load",
     "parse",
+    "spell_duration",
 ]

@@ -20,7 +20,7 @@ from sync.app import Services, facts, inspect_tables, run
 from sync.base.errors import BadRequest, ConfigError, SyncError
 from sync.base.events import ProgressWatcher, Sink
 from sync.config import parse
-from sync.entry import answer, init, plan_view, screen, terminal
+from sync.entry import answer, init, plan_view, screen, study, terminal
 from sync.entry.proposal import link_candidates
 from sync.entry.request import request as validated
 from sync.entry.request import request_for
@@ -250,6 +250,59 @@ def runs(common: Common, /, **options: Any) -> int:
 def rejects(common: Common, /, **options: Any) -> int:
     """Show why rows were rejected, from the ledger."""
     return _show(terminal.rejects, common, options)
+
+
+@cli.command()
+@click.argument("table")
+@click.option(
+    "--keep",
+    "histories",
+    multiple=True,
+    metavar="DURATION",
+    help="A history to try, such as 45d; repeat it. Default: 7d to 365d, as far as rows reach.",
+)
+@click.option(
+    "--evaluation",
+    "evaluations",
+    multiple=True,
+    metavar="NAME",
+    help="An evaluation of the table; repeat it. Default: all.",
+)
+@click.option("--dry-run", is_flag=True, help="Plan and estimate; start nothing.")
+@click.option("--show", is_flag=True, help="Show the last study; start nothing.")
+@click.option("--wait", is_flag=True, help="Wait for the end; otherwise `watch` continues.")
+@CONFIG
+@JSON
+@click.pass_obj
+def retention(common: Common, /, **options: Any) -> int:
+    """Measure accuracy for several lengths of history and recommend a `keep`."""
+    services, as_json = _services(common, options)
+    name, show, dry_run = options["table"], options["show"], options["dry_run"]
+    fields = {"action": "retention", "tables": [name], "dry_run": dry_run}
+    wanted = study.with_choice(
+        request_for(services.settings, fields), options["histories"], options["evaluations"]
+    )
+    body: dict[str, Any] = {}
+    status, planned = answer.EXIT_OK, ""
+    if not show:
+        stopped = stop_on_signal()
+        sink, _, stop_display = _display(as_json)
+        try:
+            report = run(services, wanted, sink, stopped)
+        finally:
+            stop_display()
+        made = answer.of_report(report)
+        body, status = made.body, made.exit_status
+        planned = study.plan_text(report.tables[0])
+        if options["wait"] and status == answer.EXIT_OK and not dry_run:
+            app.wait_for_study(services, name, sink, stopped)
+    if dry_run or status != answer.EXIT_OK:
+        _print(body if as_json else planned)
+        return status
+    (found,) = _facts(services, [name])["tables"]
+    text = "\n".join(part for part in (planned, study.text(found)) if part)
+    _print({**body, "retention": found["retention"]} if as_json else text)
+    return answer.EXIT_CALL_AGAIN if study.is_running(found) else answer.EXIT_OK
 
 
 @cli.command()

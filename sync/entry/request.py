@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, get_args
 
@@ -70,7 +71,8 @@ def request_for(settings: Settings, fields: Mapping[str, Any]) -> Request:
     """The request that the fields describe, for this configuration. Raises BadRequest."""
     known = [table.name for table in settings.tables]
     disabled = [table.name for table in settings.tables if not table.enabled]
-    return request(fields, known, disabled)
+    found = request(fields, known, disabled)
+    return _of_studied_tables(settings, found) if found.action == "retention" else found
 
 
 def request(
@@ -94,6 +96,18 @@ def request(
     if problems:
         raise BadRequest("; ".join(problems))
     return _request(parsed)
+
+
+def _of_studied_tables(settings: Settings, wanted: Request) -> Request:
+    """The request with the tables that a study can be made of. Raises BadRequest."""
+    enabled = [table for table in settings.tables if table.enabled]
+    able = [table.name for table in enabled if table.cursor and table.evaluate]
+    names = able if wanted.tables is None else wanted.tables
+    unable = [name for name in names if name not in able]
+    if unable or not names:
+        what = f"table {', '.join(map(_shown, unable))} has not" if unable else "no table has"
+        raise BadRequest(f"a study needs `cursor` and `evaluate`; {what}")
+    return replace(wanted, tables=tuple(names))
 
 
 def _request(fields: Fields) -> Request:
@@ -145,9 +159,9 @@ def _contradictions(fields: Fields) -> Iterator[str]:
         yield "'deep' goes with the action reconcile"
     if fields.full_refresh and fields.action != "sync":
         yield "'full_refresh' goes with the action sync"
-    if fields.allow and fields.action == "watch":
+    if fields.allow and fields.action in ("watch", "retention"):
         yield "'allow' goes with the actions sync and reconcile"
-    if has_range and fields.action == "watch":
+    if has_range and fields.action in ("watch", "retention"):
         yield "'since' and 'until' go with the actions sync and reconcile"
     if has_range and fields.full_refresh:
         yield "'full_refresh' reads the whole keep range: leave it out, or 'since' and 'until'"

@@ -10,6 +10,7 @@ from typing import Any
 
 from sync.model.report import COUNTS, RunReport, TableReport
 from sync.pipeline import ResetPlan
+from sync.status.retention import headline
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
@@ -63,8 +64,8 @@ def status(facts: Facts) -> str:
 
 def _status_lines(table: Facts) -> Iterable[str]:
     fresh = table["freshness"]
-    parts = [f"newest row {_ago(fresh['age_seconds'])}"]
-    parts.append(f"last good sync {_ago(fresh['ok_age_seconds'])}")
+    parts = [f"newest row {ago(fresh['age_seconds'])}"]
+    parts.append(f"last good sync {ago(fresh['ok_age_seconds'])}")
     if fresh["stale"]:
         parts.append("stale: a sync is overdue")
     yield f"{table['table']}: {table['state']}; {', '.join(parts)}"
@@ -75,9 +76,23 @@ def _status_lines(table: Facts) -> Iterable[str]:
         yield f"  warning: {warning['message']}"
     for evaluation in table["evaluations"]:
         yield f"  evaluation {evaluation['name']}: {_evaluation_result(evaluation)}"
+    yield from _retention_lines(table["retention"])
     rejected = sum(reject["rows"] for reject in table["rejects"])
     if rejected:
         yield f"  {_rows(rejected)} rejected: see `rejects`"
+
+
+def _retention_lines(study: Facts | None) -> Iterable[str]:
+    """The last recommendation with its age, and the study that runs."""
+    if study is None:
+        return
+    if study["running"]:
+        running = study["running"]
+        yield f"  retention: a study runs, {running['jobs_ended']} of {running['jobs']} jobs ended"
+    latest = study["latest"]
+    if latest:
+        outdated = "".join(f"; {each}" for each in latest["outdated"])
+        yield f"  retention: {headline(latest)}, measured {ago(latest['age_seconds'])}{outdated}"
 
 
 def evaluations(facts: Facts) -> list[dict[str, Any]]:
@@ -178,7 +193,8 @@ def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
-def _ago(seconds: float | None) -> str:
+def ago(seconds: float | None) -> str:
+    """An age in words."""
     if seconds is None:
         return "never"
     if seconds < 2 * MINUTE:

@@ -7,7 +7,9 @@ collects and starts the rest.
 from sync.evaluation.collect import MEMORY, collect
 from sync.evaluation.context import EvaluationContext, Known, LoadedTable, StartedEvaluation
 from sync.evaluation.launch import launch
-from sync.evaluation.watch import resume, wait_for
+from sync.evaluation.retention import Wanted
+from sync.evaluation.study import Study
+from sync.evaluation.watch import begin_study, resume, wait_for, wait_for_study
 
 __all__ = [
     "MEMORY",
@@ -15,8 +17,12 @@ __all__ = [
     "Known",
     "LoadedTable",
     "StartedEvaluation",
+    "Study",
+    "Wanted",
+    "begin_study",
     "collect",
     "launch",
     "resume",
     "wait_for",
+    "wait_for_study",
 ]

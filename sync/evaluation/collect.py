@@ -19,16 +19,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sync.base.errors import OutcomeUnknown, Refusal, Refused, SyncError, Unknown
 from sync.base.events import Severity
-from sync.config import EvaluationSettings, TableSettings
-from sync.evaluation import question
+from sync.config import EvaluationSettings, TableSettings, spell_duration
+from sync.evaluation import points, question
 from sync.evaluation.context import EvaluationContext, Known, ended
 from sync.evaluation.judge import Measurement, judge, measurement
-from sync.model.records import EVALUATION_PATIENCE, EvaluationRecord
+from sync.model.records import EVALUATION_PATIENCE, EvaluationRecord, LastSync
 
 MEMORY = timedelta(days=100)  # a result is judged by the results of so many days before it
 MAX_UNANSWERED = 2  # jobs. A look stops after so many, because each may have cost a time-out
@@ -57,13 +57,16 @@ def look(
     known: Sequence[EvaluationRecord],
     *,
     everything: bool,
+    syncs: Mapping[str, LastSync] | None = None,
 ) -> list[EvaluationRecord]:
     """Collect those of the known evaluations that are open and have ended.
 
+    syncs: the last sync of each table, None while one runs. The results of a study are compared
+    row by row only when no sync came between them.
     Returns the known evaluations in their state after the look, in the same order.
     """
     names = {table.name for table in tables}
-    collector = _Collector(context, tables, known)
+    collector = _Collector(context, tables, known, syncs)
     return [
         collector.collect(record) if everything or record.table in names else record
         for record in known
@@ -81,9 +84,11 @@ class _Collector:
         context: EvaluationContext,
         tables: Sequence[TableSettings],
         known: Sequence[EvaluationRecord],
+        syncs: Mapping[str, LastSync] | None,
     ) -> None:
         self._context = context
         self._known = known
+        self._syncs = syncs
         self._settings: dict[tuple[str, str], EvaluationSettings] = {
             (table.name, evaluation.name): evaluation
             for table in tables
@@ -95,8 +100,12 @@ class _Collector:
         """The evaluation after the look. It stays open when its job runs or does not answer."""
         if not record.is_open or self._unanswered >= MAX_UNANSWERED:
             return record
+        before = self._context.target.calls if record.study_id else 0
         try:
             after = self._after_a_look(record)
+            if record.study_id:
+                calls = (record.aito_calls or 0) + self._context.target.calls - before
+                after = dataclasses.replace(after, aito_calls=calls)
             if after != record:
                 self._context.ledger.record_evaluation(after)
         except SyncError as error:
@@ -174,7 +183,17 @@ class _Collector:
         if read is None:
             return ended(self._context, record, "failed", "the answer is not an evaluation's")
         finished = ended(self._context, record, "finished")
-        return dataclasses.replace(finished, figures=read.figures, result=read.result)
+        result = read.result
+        if record.study_id:
+            result = points.with_cases(read, answer, self._synced(record))
+        return dataclasses.replace(finished, figures=read.figures, result=result)
+
+    def _synced(self, record: EvaluationRecord) -> str:
+        """What identifies the state of a table's rows while a job ran."""
+        last = (self._syncs or {}).get(record.table)
+        if last is None or last.finished_at is None or last.finished_at > record.started_at:
+            return record.evaluation_id
+        return last.finished_at.isoformat()
 
     # -- events
 
@@ -185,6 +204,9 @@ class _Collector:
         self._report_failure(record, f"{state}; the next look asks again: {error}", "WARNING")
 
     def _report_end(self, end: EvaluationRecord) -> None:
+        if end.study_id:
+            self._report_study(end)
+            return
         if end.state == "finished":
             self._report_figures(end)
             return
@@ -204,6 +226,24 @@ class _Collector:
             name=record.name,
             job_id=record.job_id,
             **fields,
+        )
+
+    def _report_study(self, end: EvaluationRecord) -> None:
+        """The end of a study's job. It is no finding, and wakes nobody."""
+        history = spell_duration(end.history_seconds or 0)
+        measured = measurement(end)
+        message = _summary(measured) if measured else "there were no rows to test on"
+        if end.state != "finished":
+            message = f"{end.state}: {json.loads(end.result or '{}').get('reason')}"
+        self._context.events(
+            "evaluation_finished" if end.state == "finished" else "evaluation_failed",
+            f"{end.table} {end.name}: history of {history}: {message}",
+            "INFO" if end.state == "finished" else "WARNING",
+            table=end.table,
+            name=end.name,
+            job_id=end.job_id,
+            study_id=end.study_id,
+            history_seconds=end.history_seconds,
         )
 
     def _report_figures(self, end: EvaluationRecord) -> None:

@@ -15,7 +15,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from sync.base.errors import ActionRequired, OutcomeUnknown, SyncError
@@ -34,6 +34,7 @@ from sync.model.columns import TargetSchema
 from sync.model.records import EvaluationRecord, EvaluationStateName
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
+START_GRACE = timedelta(minutes=2)  # the outcome of a start is known by then
 
 
 class Candidate(NamedTuple):
@@ -83,7 +84,7 @@ def launch(
             reason = "not started: the ledger cannot tell whether an evaluation runs"
             _report_skipped(context, candidate, reason, "WARNING")
         return []
-    running = running_one(known)
+    running = running_one(known, context.clock.utc())
     if running:
         _report_waiting(context, candidates, running)
         return []
@@ -95,9 +96,16 @@ def launch(
     return [StartedEvaluation.of(record)]
 
 
-def running_one(known: Sequence[EvaluationRecord]) -> EvaluationRecord | None:
-    """The evaluation whose end is not on record, if there is one."""
-    return next((record for record in known if record.is_open), None)
+def running_one(known: Sequence[EvaluationRecord], now: datetime) -> EvaluationRecord | None:
+    """The evaluation whose end is not on record, if there is one. A study's job is one, too."""
+    running = (record for record in known if record.is_open or _is_claimed(record, now))
+    return next(running, None)
+
+
+def _is_claimed(record: EvaluationRecord, now: datetime) -> bool:
+    """Whether a run starts a study's job at this moment."""
+    is_claim = record.state == "started" and record.job_id is None and not record.is_study
+    return is_claim and now - record.started_at < START_GRACE
 
 
 def longest_waiting(

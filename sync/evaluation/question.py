@@ -130,10 +130,15 @@ def _newest_rows(table: TableSettings, newest: int | None, seconds: int) -> Samp
 
 def body(table: TableSettings, evaluation: EvaluationSettings, rows: Sample) -> dict[str, Any]:
     """The evaluate body of an entry with `predict`."""
-    task: dict[str, Any] = {"from": table.name, "predict": evaluation.predict}
+    return {**rows.to_json(), "evaluate": task(table, evaluation), "select": list(SELECT)}
+
+
+def task(table: TableSettings, evaluation: EvaluationSettings) -> dict[str, Any]:
+    """The part `evaluate` of the body: what is predicted from what."""
+    asked: dict[str, Any] = {"from": table.name, "predict": evaluation.predict}
     if evaluation.given:
-        task["where"] = {field: {"$get": field} for field in evaluation.given}
-    return {**rows.to_json(), "evaluate": task, "select": list(SELECT)}
+        asked["where"] = {field: {"$get": field} for field in evaluation.given}
+    return asked
 
 
 def check_columns(

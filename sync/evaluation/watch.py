@@ -16,11 +16,15 @@ from sync.config import TableSettings
 from sync.evaluation.collect import MEMORY, look
 from sync.evaluation.context import EvaluationContext, LoadedTable, StartedEvaluation
 from sync.evaluation.launch import Candidate, longest_waiting, running_one, start_first
+from sync.evaluation.retention import Wanted, begin, open_studies, plan, proceed
+from sync.evaluation.study import Study
 from sync.model.records import EvaluationRecord, LastSync, WatchRecords
 
 # Starts of one evaluation after one sync. Who looks too seldom would lose the results of all.
 MAX_STARTS = 3
 FIRST_WAIT, LONGEST_WAIT = 2.0, 30.0  # seconds between two looks at a job that is waited for
+# The same, for a study. Aito keeps a result for 15 minutes.
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 600.0
 
 Syncs = Mapping[str, LastSync]
 
@@ -30,11 +34,15 @@ def resume(
 ) -> list[StartedEvaluation]:
     """Collect what has ended, and start the next evaluation that is due unless one runs.
 
+    When none is due, the next job of a study is started.
     tables: all tables of the configuration. records: from the ledger, a moment ago.
     """
-    known = look(context, tables, records.evaluations, everything=True)
-    record = _start_due(context, tables, records.syncs, known)
-    return [StartedEvaluation.of(record)] if record else []
+    known = look(context, tables, records.evaluations, everything=True, syncs=records.syncs)
+    if _due(context, tables, records.syncs, known):
+        record = _start_due(context, tables, records.syncs, known)
+        return [StartedEvaluation.of(record)] if record else []
+    proceed(context, known, may_start=running_one(known, context.clock.utc()) is None)
+    return []
 
 
 def wait_for(
@@ -66,6 +74,74 @@ def wait_for(
         pause = min(2 * pause, LONGEST_WAIT)
 
 
+def begin_study(
+    context: EvaluationContext,
+    table: TableSettings,
+    wanted: Wanted,
+    known: Sequence[EvaluationRecord],
+    *,
+    dry_run: bool = False,
+) -> Study:
+    """Begin a study of a table, or find the one that is not over. `resume` starts its jobs.
+
+    dry_run: only plan it. Raises ActionRequired when there is nothing to try.
+    """
+    for record in open_studies(known):
+        if record.table == table.name:
+            found = context.ledger.study(record.evaluation_id, record.started_at)
+            return Study.from_json(found.plan)
+    study = plan(context, table, wanted)
+    if not dry_run:
+        begin(context, study)
+    return study
+
+
+def wait_for_study(context: EvaluationContext, table: str, seconds: float) -> None:
+    """Collect and start evaluations and studies until a table's study has ended.
+
+    Takes so many seconds at most. Another run may go on with the study meanwhile, so the ledger is
+    read before each step. Raises what the ledger raises.
+    """
+    deadline = Deadline.after(context.clock, seconds, context.deadline.stopped)
+    context = dataclasses.replace(context, deadline=deadline)
+    names = [each.name for each in context.tables]
+    job, pauses = None, Pauses(context)
+    while True:
+        now = context.clock.utc()
+        records = context.ledger.watch_records(names, now - MEMORY, now)
+        resume(context, context.tables, records)
+        records = context.ledger.watch_records(names, now - MEMORY, now)
+        awaited = [each for each in open_studies(records.evaluations) if each.table == table]
+        if deadline.over or not awaited:
+            return
+        running = running_one(records.evaluations, context.clock.utc())
+        before, job = job, running.job_id if running else None
+        pauses.next(is_new=job != before)
+
+
+class Pauses:
+    """The pauses between looks at a study's jobs. They are few: each look is a request.
+
+    The first look at a job comes after the time that the job before it took.
+    """
+
+    def __init__(self, context: EvaluationContext) -> None:
+        self._context = context
+        self._expected = 0.0  # seconds that the job before took; 0: not known
+        self._waited = 0.0
+
+    def next(self, *, is_new: bool) -> None:
+        """Sleep until the next look. is_new: the job was started a moment ago."""
+        if is_new:
+            self._expected, self._waited = self._waited, 0.0
+            seconds = self._expected
+        else:
+            seconds = self._waited * (0.5 if self._expected else 2.0)
+        seconds = min(max(FIRST_PAUSE, seconds), LONGEST_PAUSE)
+        _pause(self._context, seconds)
+        self._waited += seconds
+
+
 def _is_awaited(
     context: EvaluationContext,
     tables: Sequence[TableSettings],
@@ -73,7 +149,7 @@ def _is_awaited(
     known: Sequence[EvaluationRecord],
 ) -> bool:
     """Whether an evaluation of the tables runs, or is due and has to wait for another one."""
-    running = running_one(known)
+    running = running_one(known, context.clock.utc())
     if running is None:
         return False
     names = [table.name for table in tables]
@@ -98,7 +174,7 @@ def _start_due(
 ) -> EvaluationRecord | None:
     """Start the evaluation that is due and has waited longest, unless one runs."""
     due = _due(context, tables, syncs, known)
-    if not due or running_one(known):
+    if not due or running_one(known, context.clock.utc()):
         return None
     try:
         schema = context.target.schema()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from sync.base.errors import Unavailable
 from sync.ledger import rejects
 from sync.model.basis import Basis
-from sync.model.records import EvaluationRecord, LastSync, WatchRecords
+from sync.model.records import EvaluationRecord, LastSync, StudyRecords, WatchRecords
 from sync.model.sql import Parameter
 
 # Runs a query over the ledger. {runs}, {rejects}, {evaluations}, {leases} and {checkpoints} in its
@@ -61,6 +63,54 @@ FROM rejected WHERE `table` IN UNNEST(@tables) GROUP BY `table`
 ORDER BY started_at, evaluation_id"""
 
 
+# A study's plan is in the first row of its own record. Its jobs come with figures and results.
+STUDY = """
+SELECT evaluation_id, run_id, `table`, name, job_id, state, started_at, finished_at, expires_at,
+  test_samples, train_samples, accuracy, base_accuracy, result,
+  definition, engine, table_rows, cases, study_id, history_seconds, aito_calls
+FROM {evaluations}
+WHERE started_at >= @since AND study_id = @study_id
+  AND (state = 'started' OR evaluation_id != study_id)
+QUALIFY ROW_NUMBER() OVER (
+  PARTITION BY evaluation_id
+  ORDER BY IF(state = 'started', 1, 0), IF(state = 'finished', 0, 1), IF(expires_at IS NULL, 1, 0),
+    IF(job_id IS NULL, 1, 0), aito_calls DESC) = 1
+ORDER BY started_at, evaluation_id"""
+CLAIMS = """
+SELECT DISTINCT run_id FROM {evaluations}
+WHERE started_at >= @since AND evaluation_id = @evaluation_id
+  AND state = 'started' AND job_id IS NULL"""
+
+
+def read_study(read: Read, study_id: str, since: datetime) -> StudyRecords:
+    """A study that was begun at `since`. Raises Unavailable when the ledger does not show it."""
+    parameters = [
+        Parameter("since", "TIMESTAMP", since),
+        Parameter("study_id", "STRING", study_id),
+    ]
+    rows = read(STUDY, parameters)
+    plans = [row["result"] for row in rows if row["evaluation_id"] == study_id]
+    if not plans:
+        raise Unavailable(f"the ledger does not show study {study_id} yet")
+    jobs = [_with_result(row) for row in rows if row["evaluation_id"] != study_id]
+    return StudyRecords(plans[0], jobs)
+
+
+def _with_result(row: Row) -> EvaluationRecord:
+    record = _evaluation(row)
+    figures = {**record.figures, "train_samples": row["train_samples"]}
+    return replace(record, figures=figures, result=row["result"], finished_at=row["finished_at"])
+
+
+def read_claims(read: Read, evaluation_id: str, since: datetime) -> list[str]:
+    """The runs that were about to start a study's job, from `since` on."""
+    parameters = [
+        Parameter("since", "TIMESTAMP", since),
+        Parameter("evaluation_id", "STRING", evaluation_id),
+    ]
+    return [row["run_id"] for row in read(CLAIMS, parameters)]
+
+
 def read_evaluations(read: Read, since: datetime) -> list[EvaluationRecord]:
     """The furthest state of each evaluation started since then, oldest first."""
     rows = read(LATEST, [Parameter("since", "TIMESTAMP", since)])
@@ -107,7 +157,13 @@ def evaluation_row(record: EvaluationRecord) -> dict[str, Any]:
 
 
 def evaluation_insert_id(record: EvaluationRecord) -> str:
-    """The id under which BigQuery recognises a repeated insert."""
+    """The id under which BigQuery recognises a repeated insert.
+
+    A study's job has several rows before its end, and several runs may claim it.
+    """
+    if record.study_id and not record.is_study and record.state == "started":
+        part = f"{record.run_id}-{record.job_id}-{record.aito_calls}"
+        return f"{record.evaluation_id}-started-{part}"
     expiry = "-expires" if record.is_open and record.expires_at else ""
     return f"{record.evaluation_id}-{record.state}{expiry}"
 

@@ -12,7 +12,9 @@ from sync.ledger import checkpoints, rejects
 from sync.ledger.evaluations import (
     evaluation_insert_id,
     evaluation_row,
+    read_claims,
     read_evaluations,
+    read_study,
     read_watch,
 )
 from sync.ledger.status_queries import read_status
@@ -24,6 +26,7 @@ from sync.model.records import (
     RejectRecord,
     RunRecord,
     StatusRecords,
+    StudyRecords,
     WatchRecords,
 )
 from sync.model.sql import Parameter
@@ -99,6 +102,14 @@ class BigQueryLedger:
                 raise
             self._tables.create()  # a ledger of an earlier version lacks columns
             return checkpoints.read_known(self._tables.read, now)
+
+    def study(self, study_id: str, since: datetime) -> StudyRecords:
+        """A retention study that was begun at `since`. Its jobs have figures and results."""
+        return read_study(self._tables.read, study_id, since)
+
+    def claims(self, evaluation_id: str, since: datetime) -> list[str]:
+        """The runs that were about to start a study's job, from `since` on."""
+        return read_claims(self._tables.read, evaluation_id, since)
 
     def status(self, tables: Sequence[str], now: float) -> StatusRecords:
         """What the status page shows. now: epoch seconds."""

@@ -101,6 +101,24 @@ SELECT `table`, reason, COUNT(*) AS n_rows, MAX(rejected_at) AS last_at
 FROM rejected WHERE `table` IN UNNEST(@tables)
 GROUP BY 1, 2 ORDER BY n_rows DESC, last_at DESC, reason LIMIT 1000"""
 
+# The last retention study of a table in each state, and how many of its jobs have ended.
+STUDIES = """
+WITH latest AS (
+  SELECT study_id, `table`, state, started_at, finished_at, result
+  FROM {evaluations}
+  WHERE started_at >= @since AND `table` IN UNNEST(@tables) AND evaluation_id = study_id
+  QUALIFY ROW_NUMBER() OVER (
+    PARTITION BY study_id ORDER BY IF(state = 'started', 1, 0), IF(state = 'finished', 0, 1)) = 1),
+ended AS (
+  SELECT study_id, COUNT(DISTINCT evaluation_id) AS jobs_ended
+  FROM {evaluations}
+  WHERE started_at >= @since AND `table` IN UNNEST(@tables) AND evaluation_id != study_id
+    AND state IN ('finished', 'failed')
+  GROUP BY study_id)
+SELECT latest.*, IFNULL(jobs_ended, 0) AS jobs_ended
+FROM latest LEFT JOIN ended USING (study_id) WHERE TRUE
+QUALIFY ROW_NUMBER() OVER (PARTITION BY `table`, state ORDER BY started_at DESC) = 1"""
+
 LEASES = """
 SELECT `table`, run_id FROM {leases}
 WHERE expires_at >= CURRENT_TIMESTAMP() AND `table` IN UNNEST(@tables)"""
@@ -138,4 +156,5 @@ def _queries(tables: Sequence[str], now: float) -> list[tuple[str, list[Paramete
         (LAST_EVALUATIONS, [names, since]),
         (REJECTS, [names, rejects.since(moment)]),
         (LEASES, [names]),
+        (STUDIES, [names, since]),
     ]

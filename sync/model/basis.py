@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sync.config import EvaluationSettings, TableSettings
-from sync.config.settings import spell_duration
+from sync.config import EvaluationSettings, TableSettings, spell_duration
 
 ROWS_CHANGE = 0.2  # a table that has grown or shrunk by a smaller share is the same table
 _SUBJECTS = {

@@ -24,6 +24,7 @@ from sync.model.records import (
     RejectRecord,
     RunRecord,
     StatusRecords,
+    StudyRecords,
     WatchRecords,
 )
 from sync.model.window import Histogram, Slice, Window
@@ -319,6 +320,14 @@ class Ledger(Protocol):
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Append a checkpoint, which replaces the table's earlier ones."""
+        ...
+
+    def study(self, study_id: str, since: datetime) -> StudyRecords:
+        """A retention study that was begun at `since`. Its jobs have figures and results."""
+        ...
+
+    def claims(self, evaluation_id: str, since: datetime) -> list[str]:
+        """The runs that were about to start a study's job, from `since` on."""
         ...
 
     def status(self, tables: Sequence[str], now: float) -> StatusRecords:

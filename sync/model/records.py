@@ -176,6 +176,14 @@ class JobStatus:
 
 
 @dataclass(frozen=True)
+class StudyRecords:
+    """A retention study: its plan as JSON text, and the furthest state of each of its jobs."""
+
+    plan: str
+    jobs: Sequence[EvaluationRecord]
+
+
+@dataclass(frozen=True)
 class LastSync:
     """The last sync of a table that ended ok; None: there was none.
 
@@ -209,3 +217,4 @@ class StatusRecords:
     last_evaluations: Sequence[Mapping[str, Any]]
     rejects: Sequence[Mapping[str, Any]]
     leases: Sequence[Mapping[str, Any]]
+    studies: Sequence[Mapping[str, Any]] = ()

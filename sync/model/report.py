@@ -74,6 +74,7 @@ class TableReport:
     warnings: list[TableWarning] = field(default_factory=list)
     rejects: list[RejectCount] = field(default_factory=list)
     estimate: dict[str, Any] | None = None  # of a dry run: rows, bytes, usd, schema (changes)
+    study: dict[str, Any] | None = None  # a retention study: what it tries, and its price
 
     @property
     def retryable(self) -> bool:
@@ -106,6 +107,8 @@ class TableReport:
             body["retryable"] = True
         if self.estimate is not None:
             body["estimate"] = self.estimate
+        if self.study is not None:
+            body["study"] = self.study
         return body
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Action = Literal["sync", "reconcile", "watch"]
+Action = Literal["sync", "reconcile", "watch", "retention"]
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,7 @@ class Request:
 
     allow: guards that are lifted for this run: `purge`, `delete`, `empty_source`.
     since, until: the cursor range to go through instead, epoch seconds, `until` excluded.
+    histories, evaluations: what a retention study tries, seconds and names; empty: the usual ones.
     """
 
     action: Action = "sync"
@@ -24,6 +25,8 @@ class Request:
     allow: frozenset[str] = frozenset()
     since: int | None = None
     until: int | None = None
+    histories: tuple[int, ...] = ()
+    evaluations: tuple[str, ...] = ()
 
     @property
     def everything(self) -> bool:

@@ -55,6 +55,7 @@ class Action:
 
     writes: it needs the lease, and leaves a row in the ledger. purges and evaluates: what follows
     for tables that ended ok. watches: it loads nothing, and looks at evaluations and freshness.
+    studies: it begins a retention study of each table.
     """
 
     work: Work
@@ -62,6 +63,7 @@ class Action:
     purges: bool = False
     evaluates: bool = False
     watches: bool = False
+    studies: bool = False
 
 
 def sync_table(run: TableRun, state: RunState) -> None:
@@ -103,6 +105,8 @@ ACTIONS: dict[tuple[str, bool], Action] = {
     ("reconcile", True): Action(plan_reconcile),
     ("watch", False): Action(nothing, watches=True, evaluates=True),
     ("watch", True): Action(nothing, watches=True),
+    ("retention", False): Action(nothing, studies=True),
+    ("retention", True): Action(nothing, studies=True),
 }
 
 

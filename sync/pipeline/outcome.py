@@ -66,6 +66,7 @@ def table_report(run: TableRun, error: SyncError | None) -> TableReport:
         warnings=progress.warnings,
         rejects=_reject_counts(run.table, progress),
         estimate=progress.estimate,
+        study=progress.study,
     )
 
 

@@ -10,7 +10,7 @@ from sync import __version__, evaluation
 from sync.base.errors import SyncError
 from sync.base.events import Severity
 from sync.evaluation import EvaluationContext, Known, LoadedTable
-from sync.model.records import RunRecord
+from sync.model.records import RunRecord, WatchRecords
 from sync.model.report import RunReport, TableReport, TableWarning
 from sync.pipeline.actions import RunState, action_of
 from sync.pipeline.context import RunContext
@@ -61,6 +61,8 @@ class Run:
         )
         if self._action.watches:
             self._watch()
+        elif self._action.studies:
+            self._study()
         elif self._action.writes:
             self._under_lease()
         else:
@@ -107,6 +109,30 @@ class Run:
                     rejects = records.open_rejects.get(run.name, 0)
                     report_freshness(run, records.syncs.get(run.name), rejects)
                 self._end(run)
+
+    def _study(self) -> None:
+        """Begin a study of each table, or go on with the one that is open. Takes no lease."""
+        context, request = self._context, self._context.request
+        wanted = evaluation.Wanted(request.histories, request.evaluations)
+        with self._all_fail_together(self._tables):
+            known = self._watch_records().evaluations
+            for run in self._tables:
+                with self._guarded(run):
+                    study = evaluation.begin_study(
+                        self._evaluations, run.table, wanted, known, dry_run=request.dry_run
+                    )
+                    run.progress.study = study.summary()
+            if not request.dry_run:
+                configured = context.settings.tables
+                evaluation.resume(self._evaluations, configured, self._watch_records())
+            for run in self._tables:
+                self._end(run)
+
+    def _watch_records(self) -> WatchRecords:
+        """What the ledger knows of all tables."""
+        now = self._context.clock.utc()
+        names = [table.name for table in self._context.settings.tables]
+        return self._context.ledger.watch_records(names, now - evaluation.MEMORY, now)
 
     def _under_lease(self) -> None:
         free: list[TableRun] = []

@@ -41,6 +41,7 @@ class Progress:
     warnings: list[TableWarning] = field(default_factory=list)
     evaluations: list[dict[str, str]] = field(default_factory=list)
     estimate: dict[str, Any] | None = None
+    study: dict[str, Any] | None = None
 
     def add_deletions(self, rows: int) -> None:
         """Count rows that were deleted because the source says so (`deletes`)."""

@@ -18,6 +18,7 @@ from sync.base.redact import redact
 from sync.config import EvaluationSettings, Settings, TableSettings
 from sync.model.ports import Ledger
 from sync.model.records import EVALUATION_PATIENCE, StatusRecords
+from sync.status import retention
 
 MAX_REASONS = 12  # reasons of rejects that are shown of a table; the ledger has all
 RECENT_BARS = 8  # bars that tell how often a table is synced
@@ -38,7 +39,7 @@ def facts(settings: Settings, ledger: Ledger, clock: Clock) -> Facts:
 def describe(settings: Settings, records: StatusRecords, now: float) -> Facts:
     """The facts that the ledger's records give of the enabled tables. now: epoch seconds."""
     enabled = [table for table in settings.parents_first() if table.enabled]
-    tables = [_Table(table, records, now) for table in enabled]
+    tables = [_Table(settings, table, records, now) for table in enabled]
     return {
         "generated_at": _json_time(datetime.fromtimestamp(now, UTC)),
         "tables": [table.describe() for table in tables],
@@ -48,7 +49,10 @@ def describe(settings: Settings, records: StatusRecords, now: float) -> Facts:
 class _Table:
     """One table's share of the records."""
 
-    def __init__(self, table: TableSettings, records: StatusRecords, now: float) -> None:
+    def __init__(
+        self, settings: Settings, table: TableSettings, records: StatusRecords, now: float
+    ) -> None:
+        self._settings = settings
         self._table = table
         self._now = now
         self._runs = _of_table(records.last_runs, table.name)
@@ -56,6 +60,7 @@ class _Table:
         self._points = _of_table(records.accuracy, table.name)
         self._evaluations = _of_table(records.last_evaluations, table.name)
         self._rejects = _of_table(records.rejects, table.name)
+        self._studies = _of_table(records.studies, table.name)
         self._leases = _of_table(records.leases, table.name)
 
     def describe(self) -> Facts:
@@ -73,6 +78,9 @@ class _Table:
             "freshness": self._freshness(),
             "rows": self._bars,
             "evaluations": [self._evaluation(each) for each in self._table.evaluate],
+            "retention": retention.describe(
+                self._settings, self._table, self._studies, self._runs, self._now
+            ),
             "rejects": _describe_rejects(self._rejects, _known_names(self._table)),
         }
 

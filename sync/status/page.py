@@ -15,7 +15,9 @@ from typing import Any
 
 import jinja2
 
+from sync.config import spell_duration
 from sync.status import plots, wording
+from sync.status.retention import headline
 
 HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
@@ -81,6 +83,7 @@ def _template() -> jinja2.Template:
         "duration": wording.duration,
         "moment": wording.moment,
         "percent": wording.percent,
+        "spelled": spell_duration,
     }
     source = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     return environment.from_string(source)
@@ -105,7 +108,22 @@ def _table(table: Fact) -> View:
         "recent": _newest_first(table["rows"]),
         "commands": _commands(table["table"]),
         "evaluations": evaluations,
+        "retention": _retention(table["retention"]),
     }
+
+
+def _retention(study: Fact | None) -> View | None:
+    """A retention study as the layout needs it: headline and curves of the last one."""
+    if study is None:
+        return None
+    latest = study["latest"]
+    if latest is None:
+        return {**study, "curves": []}
+    curves = [
+        {**each, "plot": plots.retention_plot(each["points"], latest["keep"], each["history"])}
+        for each in latest["evaluations"]
+    ]
+    return {**study, "headline": headline(latest), "curves": curves}
 
 
 def _count_warnings(number: int) -> str:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sync.config import spell_duration
 from sync.model.statistics import interval
 from sync.status.wording import count, day, percent, span
 
@@ -158,6 +159,66 @@ def _describe_accuracy(points: Sequence[Fact]) -> str:
     if last["base_accuracy"] is not None:
         text += f", base accuracy {percent(last['base_accuracy'])}"
     return f"{text}."
+
+
+# -- retention
+
+
+def retention_plot(points: Sequence[Fact], keep: int | None, chosen: int | None) -> Fact | None:
+    """Accuracy over the length of history, with its 95 % interval. None without a point.
+
+    Histories stand at equal distances. keep: in the configuration. chosen: recommended.
+    The vertical axis begins at the lowest round tenth that is needed.
+    """
+    if not points:
+        return None
+    ordered = sorted(points, key=lambda point: point["history"])
+    step = WIDTH / len(ordered)
+    middles = [(place + 0.5) * step for place in range(len(ordered))]
+    bottom, top = _range(ordered)
+
+    def height(share: float) -> float:
+        return (share - bottom) / (top - bottom)
+
+    accuracy = [(x, height(p["accuracy"])) for x, p in zip(middles, ordered, strict=True)]
+    lows = [(x, height(p["low"])) for x, p in zip(middles, ordered, strict=True)]
+    highs = [(x, height(p["high"])) for x, p in zip(middles, ordered, strict=True)]
+    base = [
+        (x, height(p["base_accuracy"]))
+        for x, p in zip(middles, ordered, strict=True)
+        if p["base_accuracy"] is not None
+    ]
+    places = {p["history"]: _short(x) for x, p in zip(middles, ordered, strict=True)}
+    return {
+        "band": _line([*highs, *reversed(lows)]) if len(ordered) > 1 else "",
+        "line": _line(accuracy) if len(ordered) > 1 else "",
+        "base": _line(base) if len(base) > 1 else None,
+        "dots": [(_short(x), _short((1 - y) * HEIGHT)) for x, y in accuracy],
+        "chosen": places.get(chosen) if chosen is not None else None,
+        "keep": places.get(keep) if keep is not None else None,
+        "labels": [spell_duration(point["history"]) for point in ordered],
+        "bottom": bottom,
+        "top": top,
+        "text": _describe_retention(ordered, keep, chosen),
+    }
+
+
+def _range(points: Sequence[Fact]) -> tuple[float, float]:
+    """The ends of the vertical axis, in whole tenths."""
+    bases = [point["base_accuracy"] for point in points if point["base_accuracy"] is not None]
+    lowest = min([point["low"] for point in points] + bases)
+    highest = max([point["high"] for point in points] + bases)
+    return math.floor(lowest * 10) / 10, max(0.1, math.ceil(highest * 10) / 10)
+
+
+def _describe_retention(points: Sequence[Fact], keep: int | None, chosen: int | None) -> str:
+    """What the plot shows, for those who do not see it."""
+    shown = ", ".join(
+        f"{spell_duration(point['history'])} {percent(point['accuracy'])}" for point in points
+    )
+    advice = "none is recommended" if chosen is None else f"{spell_duration(chosen)} is recommended"
+    present = "everything is kept" if keep is None else f"{spell_duration(keep)} is kept"
+    return f"Accuracy by length of history: {shown}; {advice}, {present} now."
 
 
 # -- geometry
