@@ -19,6 +19,7 @@ from sync import __version__
 Event = Literal[
     "run_started",
     "table_planned",
+    "column_changed",
     "slice_done",
     "batch_retried",
     "request_retried",

@@ -117,6 +117,13 @@ class BigQueryTable:
         return self.prune and by_ingestion_time and self.settings.mode == "append"
 
     @property
+    def source_types(self) -> dict[str, str]:
+        """The source's columns that are taken, and their BigQuery types."""
+        return {
+            each.name: f"ARRAY<{each.type}>" if each.repeated else each.type for each in self.fields
+        }
+
+    @property
     def open_integers(self) -> tuple[str, ...]:
         """The columns that are Int because nothing said otherwise: the data may need Long."""
         held = {column.name for column in self.columns if column.type == "Int"}

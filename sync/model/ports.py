@@ -67,6 +67,14 @@ class SourceTable(Protocol):
         ...
 
     @property
+    def source_types(self) -> Mapping[str, str]:
+        """The source's columns that are taken, and their types in the source's words.
+
+        A type has no comma and no semicolon.
+        """
+        ...
+
+    @property
     def open_integers(self) -> tuple[str, ...]:
         """The columns of type Int of which the configuration names no type."""
         ...

@@ -6,11 +6,13 @@ It has a named part for each subject, so that a change can be named too.
 from __future__ import annotations
 
 import zlib
+from urllib.parse import quote, unquote
 
 from sync.config import TableSettings
 from sync.model.ports import SourceTable
 
 _KEEP = "keep"
+_TYPES = "types"
 
 
 def definition(table: TableSettings, source: SourceTable) -> str:
@@ -31,7 +33,20 @@ def definition(table: TableSettings, source: SourceTable) -> str:
     fingerprints = [
         f"{name}={zlib.crc32(repr(value).encode()):08x}" for name, value in parts.items()
     ]
-    return ";".join([*fingerprints, f"{_KEEP}={table.keep}"])
+    return ";".join([*fingerprints, f"{_KEEP}={table.keep}", f"{_TYPES}={_types(source)}"])
+
+
+def _types(source: SourceTable) -> str:
+    """The source's columns and their types, so that a change can name them. Not compared."""
+    listed = [f"{quote(name, safe='')}:{kind}" for name, kind in source.source_types.items()]
+    return ",".join(listed)
+
+
+def source_types(text: str) -> dict[str, str]:
+    """The source's columns and their types of a definition. Empty where it does not know them."""
+    listed = _parts(text).get(_TYPES, "")
+    pairs = [each.partition(":") for each in listed.split(",") if each]
+    return {unquote(name): kind for name, _, kind in pairs}
 
 
 def _source(table: TableSettings) -> tuple[object, ...]:
@@ -63,7 +78,7 @@ def is_rekeyed(before: str, after: str) -> bool:
 def changes(before: str, after: str) -> list[str]:
     """The subjects that differ so that rows must be read again. A shorter `keep` is none."""
     old, new = _parts(before), _parts(after)
-    names = [name for name in new | old if name != _KEEP]
+    names = [name for name in new | old if name not in (_KEEP, _TYPES)]
     changed = [name for name in names if old.get(name) != new.get(name)]
     if _reaches_further(old.get(_KEEP, "None"), new[_KEEP]):
         changed.append(_KEEP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sync.base.errors import EmptySource
@@ -12,6 +13,7 @@ from sync.model.plan import Plan
 from sync.model.window import BEGINNING, Window, earliest
 from sync.pipeline import definition
 from sync.pipeline.clock import check_clock, rows_ahead, warn_of_clock
+from sync.pipeline.column_changes import ColumnChange, column_changes, report_column_changes
 from sync.pipeline.prepare import needed_changes, undecided, with_known_types
 from sync.pipeline.swap import empty_source
 from sync.pipeline.table_run import TableRun, oldest
@@ -62,7 +64,13 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
     source = run.source.describe(run.table, prune=not run.request.everything)
     source = with_known_types(run, source, situation.schema)
     current = definition.definition(run.table, source)
-    refresh = _refresh(run, situation, current)
+    changed = column_changes(
+        situation.checkpoint.definition, current, takes_all=run.table.takes_all
+    )
+    held = situation.schema.get(run.name)
+    wanted = {column.name: column for column in source.columns}
+    report_column_changes(run, changed, wanted, held.columns if held else {})
+    refresh = _refresh(run, situation, current, changed)
     resumes = refresh is not None and _resumes(run, refresh, situation.checkpoint)
     if refresh:
         source = source.whole()
@@ -113,7 +121,9 @@ def _target_state(run: TableRun, *, exists: bool) -> tuple[int | None, int]:
     return run.target.newest(run.name, run.cursor, run.now)
 
 
-def _refresh(run: TableRun, situation: Situation, current: str) -> Refresh | None:
+def _refresh(
+    run: TableRun, situation: Situation, current: str, columns: Sequence[ColumnChange]
+) -> Refresh | None:
     """Why the whole keep range is read; None: it is not."""
     request, known = run.request, situation.checkpoint.definition
     if request.since is not None or request.until is not None:
@@ -129,6 +139,9 @@ def _refresh(run: TableRun, situation: Situation, current: str) -> Refresh | Non
     if not changed:
         return None
     reason = f"the configuration changed: {', '.join(changed)}"
+    if changed == ["columns"] and columns:
+        listed = ", ".join(f"{change.column} is {change.kind}" for change in columns)
+        reason = f"the source's columns changed: {listed}"
     is_rekeyed = definition.is_rekeyed(known, current)
     return Refresh(reason, definition.token("refresh", current), rekeyed=is_rekeyed)
 

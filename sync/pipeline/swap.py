@@ -17,6 +17,7 @@ from sync.model.columns import TargetTable
 from sync.model.ports import SourceTable
 from sync.pipeline import checkpoints
 from sync.pipeline.closings import close_rejects_of_swap
+from sync.pipeline.column_changes import column_changes, report_column_changes
 from sync.pipeline.definition import definition
 from sync.pipeline.deliver import Delivery
 from sync.pipeline.prefetch import batch_bytes, prefetch
@@ -64,6 +65,9 @@ def plan_swap(run: TableRun, schema: dict[str, TargetTable], known: KnownTable) 
     source = source.with_types(dict.fromkeys(wide, "Long"))
     fresh_exists = run.name + SUFFIX in schema
     current = definition(run.table, source)
+    before = known.checkpoint.definition
+    changed = column_changes(before, current, takes_all=run.table.takes_all)
+    report_column_changes(run, changed, {}, {})
     return SwapPlan(source, held is not None, fresh_exists, known.open_rejects, current)
 
 

@@ -172,3 +172,61 @@ def test_a_query_as_people_write_it(stack: Stack, mode: str, query: str) -> None
     table = {**wide_table(bench), "source": None, "query": query.format(d=bench.dataset)}
     bench.run_ok(table)
     assert bench.aito_keys() == ["k002", "k003", "k004", "k005"]
+
+
+# -- changes of the source
+
+
+def changes_of(bench: Workbench) -> dict[str, tuple[str, str]]:
+    """What the last run logged of columns: column -> change, severity."""
+    events = [event for event in bench.events if event["event"] == "column_changed"]
+    assert len({event["column"] for event in events}) == len(events), "one event each"
+    return {event["column"]: (event["change"], event["severity"]) for event in events}
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_columns_that_come_and_go(stack: Stack, mode: str) -> None:
+    """Each is said once with what follows, and new values are in old rows, too."""
+    bench = Workbench(stack, f"chosen_changes_{mode}", mode)
+    bench.load_source("wide", SCHEMA, rows_of(bench, 20))
+    bench.run_ok(wide_table(bench))
+    assert changes_of(bench) == {}
+    changed = "SELECT id, ts, path AS page, email, visits, 1.5 AS price FROM `{d}.wide`"
+    bench.sql(f"CREATE OR REPLACE TABLE `{{d}}.wide2` AS {changed}")
+    bench.sql("DROP TABLE `{d}.wide`")
+    bench.sql("CREATE TABLE `{d}.wide` AS SELECT * FROM `{d}.wide2`")
+    planned = bench.run_ok(wide_table(bench), dry_run=True)
+    assert planned.estimate
+    assert "the source's columns changed" in planned.estimate["refresh"]
+    bench.run_ok(wide_table(bench))
+    said = changes_of(bench)
+    bench.run_ok(wide_table(bench))
+    assert changes_of(bench) == {}, "the second night says nothing more"
+    lost = {"path": ("lost", "WARNING"), "raw": ("lost", "WARNING")}
+    assert said == {"price": ("new", "INFO"), "page": ("new", "INFO"), **lost}
+    assert {row["price"] for row in bench.aito_rows()} == {1.5}
+    assert {row["page"] for row in bench.aito_rows()} == {f"/P{i}" for i in range(20)}
+
+
+def test_a_column_of_another_type(stack: Stack) -> None:
+    """Where Aito's type stays, nothing follows; otherwise it is refused with `reset`."""
+    bench = Workbench(stack, "chosen_retyped")
+    bench.load_source("wide", {"id": "STRING", "ts": "TIMESTAMP", "n": "NUMERIC"}, [])
+    rows = [{"id": "a", "ts": iso(bench.now - 60), "n": 1}]
+    bench.load_source("wide", {"id": "STRING", "ts": "TIMESTAMP", "n": "NUMERIC"}, rows)
+    bench.run_ok(wide_table(bench))
+    retyped = "CREATE OR REPLACE TABLE `{d}.wide` AS SELECT id, ts, CAST(1 AS TYPE) AS n FROM"
+    bench.sql("CREATE TABLE `{d}.kept` AS SELECT id, ts FROM `{d}.wide`")
+    bench.sql(f"{retyped} `{{d}}.kept`".replace("TYPE", "FLOAT64"))
+    bench.run_ok(wide_table(bench))
+    assert changes_of(bench) == {"n": ("retyped", "INFO")}
+    assert "nothing follows" in bench.event("column_changed")["message"]
+    bench.run_ok(wide_table(bench))
+    assert changes_of(bench) == {}
+    bench.sql(f"{retyped} `{{d}}.kept`".replace("TYPE", "STRING"))
+    for dry_run in (True, False):
+        (report,) = bench.run(wide_table(bench), dry_run=dry_run).tables
+        assert report.http_status == 500
+        assert "n: type is Decimal in Aito and String here" in str(report.error)
+        assert "reset chosen_retyped" in str(report.error)
+        assert changes_of(bench) == {"n": ("retyped", "WARNING")}

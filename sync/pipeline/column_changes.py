@@ -1,0 +1,112 @@
+"""What became of a source's columns since the last complete run: one event each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sync.base.events import Severity
+from sync.model.columns import Column
+from sync.pipeline.definition import source_types
+from sync.pipeline.table_run import TableRun
+
+
+@dataclass(frozen=True)
+class ColumnChange:
+    """A change of one column. before, after: BigQuery types; of a renamed one its names."""
+
+    column: str
+    kind: Literal["new", "lost", "renamed", "retyped"]
+    before: str = ""
+    after: str = ""
+
+    @property
+    def text(self) -> str:
+        """The change in words."""
+        if self.kind == "new":
+            return f"column {self.column} ({self.after}) is new in the source"
+        if self.kind == "lost":
+            return f"column {self.column} ({self.before}) is gone from the source"
+        if self.kind == "renamed":
+            return f"column {self.before} is probably called {self.after} now"
+        return f"column {self.column} was {self.before} in the source and is {self.after} now"
+
+
+def column_changes(before: str | None, after: str, *, takes_all: bool) -> list[ColumnChange]:
+    """The changes between two definitions.
+
+    takes_all: columns that nobody named are columns, too. Otherwise a column comes and goes by the
+    configuration alone.
+    """
+    old, new = source_types(before or ""), source_types(after)
+    if not old:
+        return []
+    retyped = [
+        ColumnChange(name, "retyped", old[name], kind)
+        for name, kind in new.items()
+        if name in old and old[name] != kind
+    ]
+    if not takes_all:
+        return retyped
+    return [*_moved(old, new), *retyped]
+
+
+def _moved(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[ColumnChange]:
+    """Columns that came or went. One that went is renamed if one of its type alone came."""
+    gone = {name: kind for name, kind in old.items() if name not in new}
+    added = {name: kind for name, kind in new.items() if name not in old}
+    for name, kind in list(gone.items()):
+        same = [each for each, other in added.items() if other == kind]
+        if len(same) == 1 and list(gone.values()).count(kind) == 1:
+            del gone[name], added[same[0]]
+            yield ColumnChange(same[0], "renamed", name, same[0])
+    for name, kind in added.items():
+        yield ColumnChange(name, "new", after=kind)
+    for name, kind in gone.items():
+        yield ColumnChange(name, "lost", before=kind)
+
+
+def report_column_changes(
+    run: TableRun,
+    changes: list[ColumnChange],
+    wanted: Mapping[str, Column],
+    held: Mapping[str, Column],
+) -> None:
+    """Log each change with what follows. wanted, held: Aito's columns as they shall be and are."""
+    for change in changes:
+        follows = _follows(run, change, wanted, held)
+        quiet = change.kind == "new" or follows == "nothing follows"
+        severity: Severity = "INFO" if quiet else "WARNING"
+        run.events(
+            "column_changed",
+            f"{run.name}: {change.text}; {follows}",
+            severity,
+            table=run.name,
+            column=change.column,
+            change=change.kind,
+            before=change.before,
+            after=change.after,
+        )
+
+
+def _follows(
+    run: TableRun,
+    change: ColumnChange,
+    wanted: Mapping[str, Column],
+    held: Mapping[str, Column],
+) -> str:
+    if run.table.mode == "replace":
+        return "the whole table is swapped"
+    if change.kind == "new":
+        return "all rows are read again, and it is filled"
+    if change.kind == "renamed":
+        return "all rows are read again, and the new one is filled; the old one stays in Aito"
+    if change.kind == "lost":
+        return "its values stay in Aito; rows that come from now on have none"
+    name = change.column
+    if name in held and name in wanted and held[name].type != wanted[name].type:
+        return (
+            f"Aito has it as {held[name].type}, so the run is refused: declare a `type`, or reset"
+        )
+    return "nothing follows"
