@@ -101,6 +101,9 @@ def queries(of: BigQueryTable) -> dict[str, Query]:
         "batches": sql.batches(of, PART, LIMITS),
         "batches of a part": sql.batches(of, MANY, LIMITS, shard=2),
         "everything": sql.batches(of, None, LIMITS),
+        "totals": sql.totals(of),
+        "faults": sql.faults(of, SPAN),
+        "faults of everything": sql.faults(of, None),
     }
 
 

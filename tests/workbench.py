@@ -110,6 +110,11 @@ def limit_page(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     monkeypatch.setattr("sync.aito.AitoTarget.page_rows", rows)
 
 
+def limit_noticeable_bytes(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Let a run be worth a word that reads so many bytes."""
+    monkeypatch.setattr("sync.pipeline.warnings.NOTICEABLE_BYTES", size)
+
+
 def limit_renewal(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let a run renew its leases each time so many seconds have passed."""
     monkeypatch.setattr("sync.ledger.lease.RENEW_SECONDS", seconds)

@@ -31,6 +31,7 @@ from local.aito.switches import Switches
 from local.aito.tables import Document
 
 KEY = "local-read-write-key"
+NO_OPERATIONS = b'{"operations": []}'  # a modification that changes nothing
 READ_ONLY_KEY = "local-read-only-key"
 
 _STAND_IN = {"x-stand-in": "not Aito"}
@@ -385,7 +386,7 @@ def _kind(call: Call) -> tuple[str, bool]:
             return f"{inner.kind}.job", inner.writes
     except Refusal:
         return "other", False
-    return route.kind, route.writes
+    return route.kind, route.writes and call.body != NO_OPERATIONS
 
 
 def _table(call: Call) -> str | None:

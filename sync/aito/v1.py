@@ -60,6 +60,19 @@ class AitoTarget:
             self._builds.append(build(self._transport.url))
         return self._builds[0]
 
+    # -- rights
+
+    def check_writable(self) -> None:
+        """Raises AccessDenied when the key may only read.
+
+        A modification of no operations changes nothing, and needs a key that may write. Any other
+        refusal says nothing about the key.
+        """
+        try:
+            self._post("data/_modify", {"operations": []}, once=True)
+        except (Refused, OutcomeUnknown):
+            return
+
     # -- schema
 
     def schema(self) -> TargetSchema:

@@ -284,6 +284,56 @@ def _ends_deleted(table: BigQueryTable, rows: str) -> str:
     return _ENDS_DELETED.format(rows=rows) if table.settings.deletes else "FALSE"
 
 
+# -- what is unfit
+
+
+def totals(table: BigQueryTable) -> Query:
+    """Count rows, distinct keys, and rows without a key, of a table without a cursor."""
+    everything = _required(table)
+    text = f"""
+WITH sync_picked AS ({_picked(table, table.settings.key_parts, everything)}),
+sync_timed AS ({_timed(table)})
+SELECT COUNT(*) AS n_rows, COUNT(DISTINCT sync_key) AS n_keys, COUNTIF(sync_key IS NULL) AS keyless
+FROM sync_timed"""
+    return Query(text, everything.parameters)
+
+
+def faults(table: BigQueryTable, window: Window | None) -> Query:
+    """Count unfit rows: all of them, and those of each of `table.faults`, in their order.
+
+    Only the columns that may be unfit are read. A row that deletes its key is not stored.
+    """
+    start = window.start if window else BEGINNING
+    inside = partition_since(table, start)
+    if window:
+        inside = cursor_between(table, window.start, window.end) + inside
+    conditions = [fault.condition for fault in table.faults]
+    counts = [f"COUNTIF({each}) AS fault_{number}" for number, each in enumerate(conditions)]
+    any_of_them = " OR ".join(f"({condition})" for condition in conditions)
+    newest_first = "sync_cursor DESC" if table.settings.cursor else "sync_key"
+    stored = ""
+    if table.settings.deletes:
+        newest_first += ", IF(sync_deleted, 0, 1)"
+        stored = "WHERE NOT sync_deleted OR sync_key IS NULL"
+    text = f"""
+WITH sync_picked AS ({_picked(table, _fault_names(table), inside)}),
+sync_timed AS ({_timed(table)}),
+latest AS (
+  SELECT * FROM sync_timed WHERE TRUE
+  QUALIFY sync_key IS NULL OR ROW_NUMBER() OVER (
+    PARTITION BY sync_key ORDER BY {newest_first}) = 1)
+SELECT COUNTIF({any_of_them}) AS n_rows, {", ".join(counts)}
+FROM latest {stored}"""
+    return Query(text, inside.parameters)
+
+
+def _fault_names(table: BigQueryTable) -> list[str]:
+    """The source columns that may be unfit, and those of the key."""
+    parts = {part.lower() for part in table.settings.key_parts}
+    needed = {each.name for each in table.sql_columns if each.faults or each.name.lower() in parts}
+    return [name for name in _document_names(table) if name in needed]
+
+
 # -- keys
 
 

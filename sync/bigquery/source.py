@@ -12,7 +12,7 @@ from google.cloud import bigquery
 from sync.base.errors import AccessDenied, ActionRequired, SchemaMismatch
 from sync.bigquery import facts, queries
 from sync.bigquery.columns import check_names, columns
-from sync.bigquery.predicates import INTRADAY
+from sync.bigquery.predicates import INTRADAY, is_partitioned_by_cursor
 from sync.bigquery.session import BigQuerySession
 from sync.bigquery.sizes import document_bytes
 from sync.bigquery.table import BigQueryTable, Partitioning
@@ -24,10 +24,20 @@ from sync.model.batches import Batch
 from sync.model.keys import KeyState
 from sync.model.ports import SourceTable
 from sync.model.sql import Query
-from sync.model.window import BEGINNING, SLICE_ROWS, Bucket, Histogram, Slice, Window
+from sync.model.window import (
+    BEGINNING,
+    SLICE_ROWS,
+    Bucket,
+    Faults,
+    Histogram,
+    Slice,
+    Totals,
+    Window,
+)
 
 # Batches in a page. A batch may be 5 MB, and four times as much while it is text with an emoji.
 PAGE_BATCHES = 1
+WHOLE_SHARE = 0.9  # of the bytes of everything: a run that has read so much has read all
 MAX_KEYS = 50_000  # in one query: BigQuery takes requests of 10 MB
 ESTIMATED_SLICES = 8  # slices that are estimated by a dry run; the others cost as much
 TRIM_EVERY = 5  # batches
@@ -189,6 +199,36 @@ class BigQuerySource:
         ((rows,),) = self._rows(table, queries.row_count(table))
         return int(rows)
 
+    def totals(self, source: SourceTable) -> Totals:
+        """Count rows and keys of a table that has a key and no cursor."""
+        table = _own(source)
+        (row,) = self._rows(table, queries.totals(table))
+        return Totals(*row)
+
+    def faults(self, source: SourceTable, window: Window | None) -> Faults:
+        """Count the rows that may not be sent. window None: of the whole source."""
+        table = _own(source)
+        if not table.faults:
+            return Faults()
+        (row,) = self._rows(table, queries.faults(table, window))
+        rows, *counts = row
+        reasons = (fault.reason for fault in table.faults)
+        found = {reason: n for reason, n in zip(reasons, counts, strict=True) if n}
+        return Faults(rows, found)
+
+    def prunes(self, source: SourceTable, window: Window) -> bool:
+        """Whether reading the window reads less than reading the whole source.
+
+        What BigQuery has processed is compared with a dry run over everything. The dry run of a
+        clustered table says too much, and what was processed is right.
+        """
+        table = _own(source)
+        if is_partitioned_by_cursor(table):
+            return True
+        everything = Window(BEGINNING, window.end)
+        query = queries.histogram(table, everything, BEGINNING, table.slice_rows)
+        return self._bytes_processed < WHOLE_SHARE * self._estimated(table.whole(), query)
+
     def is_empty(self, source: SourceTable) -> bool:
         """Whether the source shows no row at all."""
         table = _own(source)
@@ -250,6 +290,11 @@ class BigQuerySource:
             query = queries.batches(table, part, SMALLEST_BATCHES)
             load += self._estimated(table, query) * part.parts
         return count + load * len(slices) // len(sample)
+
+    def estimate_whole(self, source: SourceTable) -> int:
+        """Bytes that BigQuery would read to load everything."""
+        table = _own(source)
+        return self._estimated(table, queries.batches(table, None, SMALLEST_BATCHES))
 
     def _estimated(self, table: BigQueryTable, query: Query) -> int:
         return self._session.dry_run(query, table.settings.name).bytes_processed

@@ -10,7 +10,7 @@ from sync.config import parse
 from sync.config.settings import STAR
 from sync.entry.proposal import ColumnChoice, TableProposal, propose
 from sync.model.inspection import Inspection, TableFacts
-from sync.pipeline.estimate import USD_PER_TIB
+from sync.pipeline.price import USD_PER_TIB
 
 EXAMPLE_URL = "https://my-db.aito.app"
 COMMENT_AT = 44  # the place of comments behind values

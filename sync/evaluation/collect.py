@@ -26,7 +26,7 @@ from sync.base.errors import OutcomeUnknown, Refusal, Refused, SyncError, Unknow
 from sync.base.events import Severity
 from sync.config import EvaluationSettings, TableSettings, spell_duration
 from sync.evaluation import points, question
-from sync.evaluation.context import EvaluationContext, Known, ended
+from sync.evaluation.context import EvaluationContext, Finding, Known, ended
 from sync.evaluation.judge import Measurement, judge, measurement
 from sync.model.records import EVALUATION_PATIENCE, EvaluationRecord, LastSync
 
@@ -218,6 +218,8 @@ class _Collector:
     def _report_failure(
         self, record: EvaluationRecord, message: str, severity: Severity, **fields: str
     ) -> None:
+        if severity == "ERROR":
+            self._context.findings.append(Finding(record.table, record.name, message))
         self._context.events(
             "evaluation_failed",
             f"{record.table} {record.name}: {message}",
@@ -254,6 +256,8 @@ class _Collector:
         if measured:
             severity = "ERROR" if finding else "INFO"
             message = finding or _summary(measured)
+        if severity != "INFO":
+            self._context.findings.append(Finding(end.table, end.name, message))
         figures = {
             name: end.figures.get(name) for name in ("accuracy", "base_accuracy", "test_samples")
         }

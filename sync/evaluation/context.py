@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sync.base.clock import Clock, Deadline
 from sync.base.events import EventLog
@@ -18,10 +18,19 @@ Known = Sequence[EvaluationRecord] | None
 
 
 @dataclass(frozen=True)
+class Finding:
+    """Something about an evaluation that a person should look at: the message says what."""
+
+    table: str
+    name: str
+    message: str
+
+
+@dataclass(frozen=True)
 class EvaluationContext:
     """What a run lends to its evaluations. No new job starts after the deadline.
 
-    tables: all of the configuration.
+    tables: all of the configuration. findings: what the run adds to while it evaluates.
     """
 
     run_id: str
@@ -31,6 +40,7 @@ class EvaluationContext:
     clock: Clock
     deadline: Deadline
     tables: Sequence[TableSettings] = ()
+    findings: list[Finding] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from sync.config import EvaluationSettings
 from sync.evaluation import question
 from sync.evaluation.context import (
     EvaluationContext,
+    Finding,
     Known,
     LoadedTable,
     StartedEvaluation,
@@ -223,6 +224,9 @@ def _report_failed(
     table, name = candidate.series
     message = f"{candidate.title}: not started, or not recorded; a later run tries again: {error}"
     context.events("evaluation_failed", message, severity, table=table, name=name)
+    if severity == "ERROR":
+        reason = f"not started; the next sync tries again: {error}"
+        context.findings.append(Finding(table, name, reason))
 
 
 def _report_waiting(

@@ -27,7 +27,7 @@ from sync.model.records import (
     StudyRecords,
     WatchRecords,
 )
-from sync.model.window import Histogram, Slice, Window
+from sync.model.window import Faults, Histogram, Slice, Totals, Window
 
 
 class SourceTable(Protocol):
@@ -141,12 +141,31 @@ class Source(Protocol):
         """How many rows the source shows altogether."""
         ...
 
+    def totals(self, source: SourceTable) -> Totals:
+        """Count rows and keys of a table that has a key and no cursor."""
+        ...
+
+    def faults(self, source: SourceTable, window: Window | None) -> Faults:
+        """Count the rows that may not be sent. window None: of the whole source.
+
+        Rows that are too large are left out, because their documents are not made.
+        """
+        ...
+
+    def prunes(self, source: SourceTable, window: Window) -> bool:
+        """Whether reading the window reads less than reading the whole source."""
+        ...
+
     def is_empty(self, source: SourceTable) -> bool:
         """Whether the source shows no row at all."""
         ...
 
     def estimate(self, source: SourceTable, window: Window, slices: Sequence[Slice]) -> int:
         """Bytes that the source would read to count the window and to load its slices."""
+        ...
+
+    def estimate_whole(self, source: SourceTable) -> int:
+        """Bytes that the source would read to load everything, without a count."""
         ...
 
 
@@ -165,6 +184,10 @@ class Target(Protocol):
     @property
     def calls(self) -> int:
         """How many requests the target may have received from this object so far."""
+        ...
+
+    def check_writable(self) -> None:
+        """Raises AccessDenied when the key may only read. Writes nothing."""
         ...
 
     def schema(self) -> TargetSchema:

@@ -80,6 +80,26 @@ class Histogram:
 
 
 @dataclass(frozen=True)
+class Totals:
+    """Rows and distinct keys of a whole source. keyless: rows without a key."""
+
+    rows: int
+    keys: int
+    keyless: int
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What makes rows of a source unfit to be sent, of the newest row of each key.
+
+    rows: so many are unfit. by_reason: rows by each reason; a row may have several.
+    """
+
+    rows: int = 0
+    by_reason: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Slice:
     """A part of the window that is read, sent and verified as one. Counts as in Bucket."""
 

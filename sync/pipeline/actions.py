@@ -12,14 +12,16 @@ from sync.model.columns import TargetTable
 from sync.model.plan import Plan
 from sync.model.request import Request
 from sync.pipeline import checkpoints
-from sync.pipeline.estimate import estimate, estimate_swap
+from sync.pipeline.estimate import estimate
 from sync.pipeline.load import load
 from sync.pipeline.loaded import Loaded
 from sync.pipeline.plan import Situation, make_plan, report_plan
 from sync.pipeline.prepare import check_parents, prepare, tables_to_come
+from sync.pipeline.preview import preview_swap, preview_sync
 from sync.pipeline.reconcile import reconcile
 from sync.pipeline.swap import SwapPlan, claim_fresh, plan_swap, swap
 from sync.pipeline.table_run import TableRun
+from sync.pipeline.warnings import warn_if_not_incremental
 
 
 @dataclass
@@ -83,8 +85,10 @@ def reconcile_table(run: TableRun, state: RunState) -> None:
 
 
 def plan_sync(run: TableRun, state: RunState) -> None:
-    """Plan and price one table. Writes nothing."""
-    _plan_only(run, state)
+    """Plan and price one table, and tell what would be refused. Writes nothing."""
+    plan = _plan_only(run, state)
+    if plan:
+        preview_sync(run, plan)
 
 
 def plan_reconcile(run: TableRun, state: RunState) -> None:
@@ -118,10 +122,11 @@ def action_of(request: Request) -> Action:
 def _plan_only(run: TableRun, state: RunState) -> Plan | None:
     """Plan a table. Returns None for a swap, whose rows are not compared."""
     if run.table.mode == "replace":
-        estimate_swap(run, _plan_swap(run, state))
+        preview_swap(run, _plan_swap(run, state))
         return None
     plan = _plan(run, state)
     estimate(run, plan)
+    warn_if_not_incremental(run, plan)
     return plan
 
 
@@ -135,6 +140,8 @@ def _swap(run: TableRun, state: RunState) -> None:
 
 
 def _plan_swap(run: TableRun, state: RunState) -> SwapPlan:
+    if run.request.dry_run:
+        check_parents(run, state.schema, tables_to_come(run.settings.tables, dry_run=True))
     plan = plan_swap(run, state.schema, state.known_table(run.name))
     if not plan.old_exists:
         state.made[run.name] = plan.definition
@@ -196,6 +203,7 @@ def _execute(
     if start.has_crashed:
         # The process may be frozen and write once more. So the next run compares again.
         loaded.verify_from = ready.verify_since
+    warn_if_not_incremental(run, plan)
     after = checkpoints.completed(before, run, ready, loaded)
     checkpoints.save(run.ledger, run.clock, stored, after)
     state.finished.add(run.name)

@@ -8,10 +8,11 @@ from typing import Any
 from sync.model.columns import Column
 from sync.model.plan import Changes, Plan
 from sync.model.ports import SourceTable
+from sync.model.window import Totals
+from sync.pipeline.price import usd
 from sync.pipeline.swap import SwapPlan
 from sync.pipeline.table_run import TableRun
 
-USD_PER_TIB = 6.25  # BigQuery on demand, https://cloud.google.com/bigquery/pricing
 # Aito's engineers saw 200 to 900 rows a second. It depends on the columns.
 ROWS_A_SECOND = 400
 TABLE_CALLS = 4  # requests to Aito beside the batches: the watermark, counts, optimize
@@ -37,18 +38,26 @@ def estimate(run: TableRun, plan: Plan) -> None:
         run.progress.estimate["deletions"] = plan.deletions
 
 
-def estimate_swap(run: TableRun, plan: SwapPlan) -> None:
-    """Enter what the swap of a table would do into the progress."""
+def estimate_swap(run: TableRun, plan: SwapPlan, totals: Totals) -> None:
+    """Enter what the swap of a table would do and cost into the progress. totals: of the source."""
     new = Changes() if plan.old_exists else Changes(create=plan.source.columns)
+    size = run.source.estimate_whole(plan.source)
     run.progress.estimate = {
+        "rows": totals.rows,
+        "keys": totals.keys,
+        "bytes": size,
+        "usd": _usd(size),
         "schema": [plan.sentence],
         "columns": _columns(plan.source, new),
+        "refresh": None,
+        "aito_calls": math.ceil(totals.rows / run.settings.batch.rows) + TABLE_CALLS,
+        "seconds": round(totals.rows / ROWS_A_SECOND),
         "evaluations": _evaluations(run),
     }
 
 
 def _usd(size: int) -> float:
-    return round(size / 2**40 * USD_PER_TIB, 6)
+    return round(usd(size), 6)
 
 
 def _columns(source: SourceTable, changes: Changes) -> list[dict[str, str]]:

@@ -53,6 +53,7 @@ class Loader:
         self._rejects = rejects
         self._delivery = delivery
         self._loaded = loaded
+        self._rows_of_slice = 0  # in the batches of the slice that is being sent
         repairer = Repairer(run, delivery, rejects, loaded)
         self._verifier = Verifier(run, rejects, repairer, loaded)
 
@@ -142,6 +143,9 @@ class Loader:
         return compare.read_index(self._run, part)
 
     def _complete(self, part: Slice) -> None:
+        # Rows that another row of their key has replaced were read as well.
+        self._run.progress.fetched += max(0, part.rows - self._rows_of_slice)
+        self._rows_of_slice = 0
         self._delivery.finish()
         self._verifier.complete_slice(self._plan, part)
         self._loaded.covered_until = part.end
@@ -156,6 +160,7 @@ class Loader:
             self._run.deadline.check(self._run.name)
         progress = self._run.progress
         progress.fetched += batch.rows
+        self._rows_of_slice += batch.rows
         if self._may_hold_rows(part):
             self._send_difference(batch, index)
         else:

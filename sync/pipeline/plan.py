@@ -12,17 +12,16 @@ from sync.model.columns import TargetSchema
 from sync.model.plan import Plan
 from sync.model.window import BEGINNING, Window, earliest
 from sync.pipeline import definition
-from sync.pipeline.clock import check_clock, rows_ahead, warn_of_clock
+from sync.pipeline.clock import check_clock, rows_ahead
 from sync.pipeline.column_changes import ColumnChange, column_changes, report_column_changes
 from sync.pipeline.prepare import needed_changes, undecided, with_known_types
 from sync.pipeline.swap import empty_source
 from sync.pipeline.table_run import TableRun, oldest
+from sync.pipeline.warnings import warn_of_plan
 
 # What was gone through longer ago is gone through again. More than a day, because a caller may come
 # once a night.
 RESUME_SECONDS = 3 * 86_400
-COLLAPSED_SHARE = 0.1  # of the rows may share their keys with others, and is not worth a warning
-COLLAPSED_ROWS = 10  # neither are so few rows
 
 
 @dataclass(frozen=True)
@@ -238,41 +237,4 @@ def report_plan(run: TableRun, plan: Plan) -> None:
         ahead=rows_ahead(run, plan),
         refresh=plan.refresh,
     )
-    _warn(run, plan)
-
-
-def _warn(run: TableRun, plan: Plan) -> None:
-    if plan.keyless:
-        run.warn("rows_without_key", _without_key(run, plan.keyless))
-    if plan.cursorless:
-        run.warn("rows_without_cursor", f"{plan.cursorless} rows have no cursor and are not loaded")
-    if not plan.rows and not plan.target_rows:
-        run.warn("no_rows", _no_rows(run, plan))
-    warn_of_clock(run, plan)
-    if run.table.deletes:
-        return  # a log of changes has many rows of a key
-    latest = sum(part.latest_per_key for part in plan.slices)
-    folded = plan.rows - plan.keyless - latest
-    if folded >= COLLAPSED_ROWS and folded > COLLAPSED_SHARE * plan.rows:
-        run.warn(
-            "keys_collapsed",
-            f"{plan.rows} rows of the source have only {latest} keys; {folded} rows "
-            f"({folded / plan.rows:.0%}) are folded into others of the same "
-            f"{' and '.join(run.table.key_parts)}. "
-            "Is it the right `key`?",
-        )
-
-
-def _no_rows(run: TableRun, plan: Plan) -> str:
-    ahead = rows_ahead(run, plan)
-    if ahead:
-        found = f"{ahead} rows of the source are dated in the future; is it the right cursor?"
-        return f"nothing has ever been loaded: {found}"
-    return "nothing has ever been loaded: the source shows no row of the `keep` range"
-
-
-def _without_key(run: TableRun, rows: int) -> str:
-    *first, last = run.table.key_parts
-    if not first:
-        return f"{rows} rows have no {last}, the key"
-    return f"{rows} rows have no value in {', '.join(first)} or {last}, which make the key"
+    warn_of_plan(run, plan)

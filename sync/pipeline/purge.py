@@ -7,8 +7,10 @@ from sync.model.conditions import Before
 from sync.pipeline.table_run import TableRun
 
 
-def purge(run: TableRun) -> None:
-    """Purge one table. Raises PurgeRefused past purge.max_share.
+def purge(run: TableRun, *, new_rows: int = 0) -> None:
+    """Purge one table. A dry run only counts. Raises PurgeRefused past purge.max_share.
+
+    new_rows: that a dry run would have loaded before.
 
     A parent's rows are deleted although children may still link to them: Aito reads such a link
     as absent, and the children are purged first.
@@ -20,7 +22,10 @@ def purge(run: TableRun) -> None:
     if not old:
         return
     if "purge" not in run.request.allow:
-        _check_share(run, old, run.target.count(run.name))
+        _check_share(run, old, run.target.count(run.name) + new_rows)
+    if run.request.dry_run:
+        run.progress.purged = old
+        return
     run.lease.check()
     run.progress.purged = run.target.delete(run.name, old_rows)
 
@@ -35,5 +40,6 @@ def _check_share(run: TableRun, old: int, total: int) -> None:
         'once with {"allow": ["purge"]} (--allow purge), or raise purge.max_share'
     )
     fields = {"table": run.name, "old": old, "total": total, "max_share": share}
-    run.events("purge_refused", message, "ERROR", **fields)
+    if not run.request.dry_run:
+        run.events("purge_refused", message, "ERROR", **fields)
     raise PurgeRefused(message)

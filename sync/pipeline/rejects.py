@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,9 +15,11 @@ from datetime import datetime, timedelta
 from sync.base import reasons
 from sync.base.errors import TooManyRejects
 from sync.base.redact import redact
+from sync.config import TableSettings
 from sync.model.batches import Row
 from sync.model.ports import SourceTable
 from sync.model.records import OpenReject, RejectRecord, RowId
+from sync.pipeline.outcome import MAX_REASONS
 from sync.pipeline.table_run import TableRun
 
 NOBODY = RowId(None, None)  # what rows without a cursor are recorded under
@@ -40,6 +43,7 @@ class RejectBook:
     def __init__(self, run: TableRun, source: SourceTable, count_rows: Callable[[], int]) -> None:
         """count_rows: how many rows the run will read. It is called when there are many rejects."""
         self._run = run
+        self._source = source
         self._count_rows = functools.cache(count_rows)
         self._known: dict[RowId, OpenReject] | None = None  # read once there is a reject
         self._new = 0  # rejects that no successful run has met before
@@ -75,8 +79,19 @@ class RejectBook:
         if self._new < MIN_REJECTS:
             return
         rows = max(self._count_rows(), self._run.progress.fetched)
-        if self._new > self._run.table.rejects.max_share * rows:
-            raise TooManyRejects(too_many(self._run, self._new, rows))
+        if is_too_many(self._run.table, self._new, rows):
+            raise self.too_many(self._new, rows)
+
+    def too_many(self, rejected: int, rows: int) -> TooManyRejects:
+        """The error of a table that is stopped. It names every column at fault at once."""
+        run = self._run
+        faults = run.source.faults(self._source, run.progress.window)
+        found = Counter(dict(faults.by_reason))
+        for reason, count in run.progress.reject_reasons.items():
+            shown = redact(reason, self._names)
+            if shown not in faults.by_reason:
+                found[shown] += count
+        return too_many(run.table, rejected, rows, found)
 
     def holds(self, row_id: RowId) -> bool:
         """Whether a row was rejected in this run."""
@@ -164,10 +179,19 @@ def _storable(document: str) -> str:
     return json.dumps(beginning, ensure_ascii=False)
 
 
-def too_many(run: TableRun, rejected: int, rows: int) -> str:
-    """The message of a table that is stopped because of its rejects."""
-    return (
-        f"{run.name}: {rejected} of {rows} rows were rejected, more than rejects.max_share "
-        f"{run.table.rejects.max_share:g} allows; see the rejects ledger for the reasons, correct "
-        "the source, or raise rejects.max_share"
+def is_too_many(table: TableSettings, rejected: int, rows: int) -> bool:
+    """Whether a table must stop because of its rejects. Few of them never stop it."""
+    return rejected >= MIN_REJECTS and rejected > table.rejects.max_share * rows
+
+
+def too_many(
+    table: TableSettings, rejected: int, rows: int, by_reason: Counter[str]
+) -> TooManyRejects:
+    """The error of a table that is stopped because of its rejects."""
+    frequent = by_reason.most_common(MAX_REASONS)
+    listed = "; ".join(f"{reason} ({count} rows)" for reason, count in frequent)
+    return TooManyRejects(
+        f"{table.name}: {rejected} of {rows} rows were rejected, more than rejects.max_share "
+        f"{table.rejects.max_share:g} allows: {listed}. Correct the source or the columns in the "
+        "configuration, or raise rejects.max_share"
     )

@@ -107,6 +107,7 @@ class Run:
             for run in self._tables:
                 with self._guarded(run):
                     rejects = records.open_rejects.get(run.name, 0)
+                    self._warn_of_evaluations(run)
                     report_freshness(run, records.syncs.get(run.name), rejects)
                 self._end(run)
 
@@ -176,6 +177,7 @@ class Run:
         with self._all_fail_together(tables):
             if not self._action.writes:
                 self._read_ledger()
+                self._context.target.check_writable()
             self._state.schema = dict(self._context.target.schema())
             for run in tables:
                 with self._guarded(run):
@@ -187,6 +189,7 @@ class Run:
                 self._optimize(run)
             self._launch(tables, self._collect(tables))
             for run in tables:
+                self._warn_of_evaluations(run)
                 self._end(run)
 
     def _read_ledger(self) -> None:
@@ -268,6 +271,11 @@ class Run:
                 (run,) = [run for run in tables if run.name == started.table]
                 run.progress.evaluations.append({"name": started.name, "job_id": started.job_id})
 
+    def _warn_of_evaluations(self, run: TableRun) -> None:
+        for finding in self._evaluations.findings:
+            if finding.table == run.name:
+                run.warn("evaluation", f"evaluation {finding.name}: {finding.message}")
+
     @contextmanager
     def _harmless(self) -> Iterator[None]:
         """No evaluation stops a sync, not even by an error that nobody has thought of."""
@@ -305,16 +313,19 @@ class Run:
 
     def _warn_of_counts(self, run: TableRun) -> None:
         progress = run.progress
+        were = "would be" if run.request.dry_run else "were"
         gone = progress.deleted - progress.deleted_by_condition
         if gone:
             run.warn(
                 "rows_deleted",
-                f"{gone} rows were deleted because the source no longer has them",
+                f"{gone} rows {were} deleted because the source no longer has them; if that is "
+                "wrong, bring them back at the source, and `reconcile`",
             )
         if progress.rejected:
             run.warn(
                 "rejects",
-                f"{progress.rejected} rows were rejected; `rejects` and the ledger say why",
+                f"{progress.rejected} rows {were} rejected; `python -m sync rejects` and the "
+                "ledger say why; correct them at the source, or the column in the configuration",
             )
 
     def _log_rejects(self, report: TableReport) -> None:

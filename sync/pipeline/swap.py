@@ -9,12 +9,12 @@ from sync.base.errors import (
     EmptySource,
     OutcomeUnknown,
     OutOfTime,
-    TooManyRejects,
     Unavailable,
 )
 from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.columns import TargetTable
 from sync.model.ports import SourceTable
+from sync.model.window import Totals
 from sync.pipeline import checkpoints
 from sync.pipeline.closings import close_rejects_of_swap
 from sync.pipeline.column_changes import column_changes, report_column_changes
@@ -22,8 +22,9 @@ from sync.pipeline.definition import definition
 from sync.pipeline.deliver import Delivery
 from sync.pipeline.prefetch import batch_bytes, prefetch
 from sync.pipeline.prepare import made_of, with_known_types
-from sync.pipeline.rejects import RejectBook, too_many
+from sync.pipeline.rejects import RejectBook, is_too_many
 from sync.pipeline.table_run import TableRun
+from sync.pipeline.warnings import warn_of_keys
 
 SUFFIX = "__fresh"
 # The checkpoint's action of a table that this sync has swapped, so that the fresh table is its own.
@@ -93,7 +94,8 @@ def swap(run: TableRun, plan: SwapPlan, schema: dict[str, TargetTable]) -> None:
     """
     fresh = run.name + SUFFIX
     _make_fresh(run, plan, fresh, schema)
-    rejects = RejectBook(run, plan.source, lambda: run.source.count(plan.source))
+    totals = count_keys(run, plan)
+    rejects = RejectBook(run, plan.source, lambda: totals.rows or run.source.count(plan.source))
     had_whole_budget = run.deadline.left > WHOLE_BUDGET * run.settings.time_budget_seconds
     try:
         taken = _fill(run, plan, fresh, rejects)
@@ -101,7 +103,8 @@ def swap(run: TableRun, plan: SwapPlan, schema: dict[str, TargetTable]) -> None:
         if not had_whole_budget or run.deadline.stopped():
             raise
         raise ActionRequired(_too_long(run)) from error
-    _check_not_empty(run, plan)
+    run.progress.fetched = max(run.progress.fetched, totals.rows)
+    check_not_empty(run, plan, run.progress.fetched)
     _verify(run, fresh, taken)
     run.lease.check()
     _rename_over(run, fresh)
@@ -109,6 +112,19 @@ def swap(run: TableRun, plan: SwapPlan, schema: dict[str, TargetTable]) -> None:
     schema[run.name] = made_of(plan.source.columns)
     run.progress.verified = True
     close_rejects_of_swap(run, plan.open_rejects, rejects)
+
+
+def count_keys(run: TableRun, plan: SwapPlan) -> Totals:
+    """Count the source, and warn of rows that share their keys.
+
+    Without a key no row replaces another one, so only a dry run counts.
+    """
+    if run.table.key_parts:
+        totals = run.source.totals(plan.source)
+        warn_of_keys(run, totals)
+        return totals
+    rows = run.source.count(plan.source) if run.request.dry_run else 0
+    return Totals(rows, rows, 0)
 
 
 def _too_long(run: TableRun) -> str:
@@ -144,15 +160,15 @@ def _fill(run: TableRun, plan: SwapPlan, fresh: str, rejects: RejectBook) -> int
         progress.fetched += batch.rows
         delivery.send(batch)
     delivery.finish()
-    if progress.rejected > run.table.rejects.max_share * progress.fetched:
-        raise TooManyRejects(too_many(run, progress.rejected, progress.fetched))
+    if is_too_many(run.table, progress.rejected, progress.fetched):
+        raise rejects.too_many(progress.rejected, progress.fetched)
     progress.slices_done = 1
     return delivery.taken
 
 
-def _check_not_empty(run: TableRun, plan: SwapPlan) -> None:
+def check_not_empty(run: TableRun, plan: SwapPlan, rows: int) -> None:
     """Raises ActionRequired when the source shows no rows and the old table has some."""
-    if run.progress.fetched or not plan.old_exists or "empty_source" in run.request.allow:
+    if rows or not plan.old_exists or "empty_source" in run.request.allow:
         return
     old = run.target.count(run.name)
     if old:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from local.stack import Stack
-from tests.workbench import DAY, HOUR, Workbench, row
+from tests.workbench import DAY, HOUR, Workbench, limit_noticeable_bytes, row
 
 PLAIN = {"id": None, "at": None}
 
@@ -312,3 +312,47 @@ def unsettled_since(bench: Workbench) -> int | None:
     (*_, last) = sorted(bench.ledger_rows("checkpoints"), key=lambda each: each["updated_at"])
     since: int | None = last["unsettled_since"]
     return since
+
+
+# -- what a night costs, and what Aito predicts
+
+
+@pytest.mark.parametrize("partitioned", [False, True])
+def test_a_source_that_is_read_whole(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, *, partitioned: bool
+) -> None:
+    """A table that is not partitioned by its cursor is warned of, in the plan and in each run."""
+    bench = Workbench(stack, f"surprise_whole_{partitioned}".lower())
+    schema = {"id": "STRING", "at": "TIMESTAMP"}
+    rows = [{"id": f"k{i}", "at": row("", bench.now - 60 - i * HOUR)["at"]} for i in range(50)]
+    by_day = {"partition_by": "at"} if partitioned else {}
+    bench.load_source("whole", schema, rows, **by_day)
+    cursor = {"source": "at", "column": "unix"}
+    config = {"name": bench.name, "source": f"{bench.dataset}.whole", "key": "id", "cursor": cursor}
+    limit_noticeable_bytes(monkeypatch, 0)
+    bench.run_ok(config)
+    assert codes(bench) == [], "the first load reads everything"
+    for dry_run in (True, False):
+        bench.run_ok(config, dry_run=dry_run)
+        assert codes(bench) == ([] if partitioned else ["not_incremental"])
+    limit_noticeable_bytes(monkeypatch, 2**30)
+    bench.run_ok(config)
+    assert codes(bench) == [], "a small table is not worth a word"
+
+
+def test_an_evaluation_that_says_something(stack: Stack) -> None:
+    """Low accuracy and a failed job are warnings of the sync that learns of them."""
+    evaluate = [{"name": "guess", "predict": "value", "given": ["id"], "min_accuracy": 1.0}]
+    bench = Workbench(stack, "surprise_evaluation", table={"evaluate": evaluate})
+    bench.put([row(f"k{i}", bench.now - 60 - i * 60, f"v{i % 3}") for i in range(60)])
+    bench.run_ok()
+    assert codes(bench) == []
+    (table,) = bench.run().tables
+    (warning,) = table.warnings
+    assert warning.code == "evaluation"
+    assert warning.message.startswith("evaluation guess: accuracy 0.")
+    assert "is below min_accuracy 1" in warning.message
+    stack.aito.lose_jobs()
+    bench.run_ok()
+    assert codes(bench) == ["evaluation"]
+    assert "lost" in bench.event("table_warning")["message"]

@@ -91,13 +91,14 @@ def test_the_old_table_stays_until_the_new_one_is_whole(stack: Stack) -> None:
     bench = Workbench(stack, "replace_stays", "replace")
     bench.put([row(f"k{i}", bench.now) for i in range(10)])
     bench.run_ok()
-    bench.put([row("bad", bench.now, BAD)])
+    bench.put([row(f"bad{i}", bench.now, BAD) for i in range(10)])
     refuse_bad_rows(stack.aito)
     report = bench.run()
     stack.aito.refuse(None)
     assert report.http_status == 500
-    assert "1 of 11 rows were rejected" in str(report.tables[0].error)
+    assert "10 of 20 rows were rejected" in str(report.tables[0].error)
     assert len(bench.aito_rows()) == 10
+    bench.delete_from_source([f"bad{i}" for i in range(1, 10)])
     bench.run_ok()
     bench.put([row("c", bench.now)])
 

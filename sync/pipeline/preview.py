@@ -1,0 +1,108 @@
+"""What a dry run tells of a table: all that the run would do beside loading, or be refused for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from sync.base.errors import ActionRequired, SyncError
+from sync.model.conditions import Between
+from sync.model.plan import Plan
+from sync.model.window import Faults, Slice, Window
+from sync.pipeline import compare
+from sync.pipeline.delete_guard import DeleteGuard
+from sync.pipeline.estimate import estimate_swap
+from sync.pipeline.purge import purge
+from sync.pipeline.rejects import is_too_many, too_many
+from sync.pipeline.swap import SwapPlan, check_not_empty, count_keys
+from sync.pipeline.table_run import TableRun, oldest
+
+
+def preview_sync(run: TableRun, plan: Plan) -> None:
+    """Enter the rows that a sync would reject, delete and purge. Raises what would stop it."""
+    steps: list[Callable[[], None]] = [lambda: _preview_rejects(run, plan)]
+    if plan.exists:
+        steps += [lambda: _preview_deletes(run, plan), lambda: _preview_purge(run, plan)]
+    _take_all(steps)
+
+
+def _take_all(steps: Sequence[Callable[[], None]]) -> None:
+    """Take each step, and raise the refusals of all as one error of the first one's class."""
+    refusals: list[ActionRequired] = []
+    for step in steps:
+        try:
+            step()
+        except ActionRequired as error:
+            refusals.append(error)
+    if refusals:
+        raise _joined(refusals)
+
+
+def _joined(refusals: Sequence[ActionRequired]) -> SyncError:
+    first, *others = refusals
+    if others:
+        first.args = ("\n".join(str(each) for each in refusals),)
+    return first
+
+
+def _preview_rejects(run: TableRun, plan: Plan) -> None:
+    faults = run.source.faults(plan.source, plan.window)
+    _enter(run, faults)
+    new = faults.rows - _excused(run, plan)
+    if is_too_many(run.table, new, plan.rows):
+        raise too_many(run.table, new, plan.rows, Counter(dict(faults.by_reason)))
+
+
+def _enter(run: TableRun, faults: Faults) -> None:
+    run.progress.rejected += faults.rows
+    run.progress.reject_reasons.update(faults.by_reason)
+
+
+def _excused(run: TableRun, plan: Plan) -> int:
+    """Rows of the window whose rejection is no sign of a new problem."""
+    if not plan.open_rejects:
+        return 0
+    start, end = plan.window.start, plan.window.end
+    found = run.ledger.open_rejects(run.name, run.clock.utc())
+    cursors = [each.row_id.cursor for each in found if each.excused]
+    return sum(cursor is not None and start <= cursor < end for cursor in cursors)
+
+
+def _preview_deletes(run: TableRun, plan: Plan) -> None:
+    """Count the rows of slices of which the target holds more than the source, that are gone."""
+    if plan.source.reads_recent_only or plan.watermark is None or plan.rekeyed:
+        return
+    gone = sum(_gone(run, plan, part) for part in plan.slices)
+    run.progress.deleted = gone
+    DeleteGuard(run).check(gone)
+
+
+def _gone(run: TableRun, plan: Plan, part: Slice) -> int:
+    if compare.count_rows(run, part) <= part.latest_per_key:
+        return 0
+    index = compare.read_index(run, part)
+    start = plan.verify_since
+    if run.table.replaces_by_key:
+        start = min(start, oldest(run))
+    window = Window(start, plan.window.end)
+    found = run.source.keys_since(plan.source.whole(), window, sorted(index))
+    return sum(len(cursors) for key, cursors in index.items() if key not in found)
+
+
+def _preview_purge(run: TableRun, plan: Plan) -> None:
+    """The new rows count too: a purge comes after the load."""
+    window = plan.window
+    held = run.target.count(run.name, Between(run.cursor, window.start, window.end))
+    latest = sum(part.latest_per_key for part in plan.slices)
+    purge(run, new_rows=max(0, latest - held))
+
+
+def preview_swap(run: TableRun, plan: SwapPlan) -> None:
+    """Enter the price of a swap and the rows that it would reject. Raises what would stop it."""
+    totals = count_keys(run, plan)
+    estimate_swap(run, plan, totals)
+    check_not_empty(run, plan, totals.rows)
+    faults = run.source.faults(plan.source, None)
+    _enter(run, faults)
+    if is_too_many(run.table, faults.rows, totals.rows):
+        raise too_many(run.table, faults.rows, totals.rows, Counter(dict(faults.by_reason)))

@@ -1,0 +1,77 @@
+"""What a plan warns of. Each message has its numbers, and says what to do. None holds a value."""
+
+from __future__ import annotations
+
+from sync.model.plan import Plan
+from sync.model.window import Totals
+from sync.pipeline.clock import rows_ahead, warn_of_clock
+from sync.pipeline.price import usd
+from sync.pipeline.table_run import TableRun
+
+NOTICEABLE_BYTES = 2**30  # a run that reads less costs under a cent, whatever it reads
+COLLAPSED_SHARE = 0.1  # of the rows may share their keys with others, and is not worth a warning
+COLLAPSED_ROWS = 10  # neither are so few rows
+
+
+def warn_of_plan(run: TableRun, plan: Plan) -> None:
+    """Warn of rows that are not loaded, and of rows that replace each other."""
+    if plan.cursorless:
+        run.warn(
+            "rows_without_cursor",
+            f"{plan.cursorless} rows have no cursor and are not loaded; correct them at the "
+            "source, or leave them out with `where`",
+        )
+    if not plan.rows and not plan.target_rows:
+        run.warn("no_rows", _no_rows(run, plan))
+    warn_of_clock(run, plan)
+    latest = sum(part.latest_per_key for part in plan.slices)
+    warn_of_keys(run, Totals(plan.rows, latest, plan.keyless))
+
+
+def _no_rows(run: TableRun, plan: Plan) -> str:
+    ahead = rows_ahead(run, plan)
+    if ahead:
+        found = f"{ahead} rows of the source are dated in the future; is it the right cursor?"
+        return f"nothing has ever been loaded: {found}"
+    return "nothing has ever been loaded: the source shows no row of the `keep` range"
+
+
+def warn_of_keys(run: TableRun, totals: Totals) -> None:
+    """Warn of rows without a key, and of many rows that share their keys."""
+    if totals.keyless:
+        run.warn("rows_without_key", _without_key(run, totals.keyless))
+    if run.table.deletes:
+        return  # a log of changes has many rows of a key
+    folded = totals.rows - totals.keyless - totals.keys
+    if folded >= COLLAPSED_ROWS and folded > COLLAPSED_SHARE * totals.rows:
+        run.warn(
+            "keys_collapsed",
+            f"{totals.rows} rows of the source have only {totals.keys} keys; {folded} rows "
+            f"({folded / totals.rows:.0%}) are folded into others of the same "
+            f"{' and '.join(run.table.key_parts)}. "
+            "Is it the right `key`?",
+        )
+
+
+def _without_key(run: TableRun, rows: int) -> str:
+    remedy = "they are rejected; correct them at the source, or leave them out with `where`"
+    *first, last = run.table.key_parts
+    if not first:
+        return f"{rows} rows have no {last}, the key; {remedy}"
+    parts = f"{', '.join(first)} or {last}, which make the key"
+    return f"{rows} rows have no value in {parts}; {remedy}"
+
+
+def warn_if_not_incremental(run: TableRun, plan: Plan) -> None:
+    """Warn when a run of a part of the rows has read the whole source, and that is worth a word."""
+    size = run.source.bytes_processed
+    if plan.refresh or plan.watermark is None or size < NOTICEABLE_BYTES:
+        return
+    if run.source.prunes(plan.source, plan.window):
+        return
+    run.warn(
+        "not_incremental",
+        f"each run reads the whole source: {size / 1e9:,.1f} GB and {usd(size):.2f} USD this "
+        f"time, for {plan.rows} rows of the window; partition the source by the cursor, read a "
+        "table that is, or let the view keep the cursor's column as it is",
+    )

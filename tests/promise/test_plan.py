@@ -1,0 +1,139 @@
+"""What `check` calls good, `sync` does: the plan knows every warning and refusal beforehand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from local.stack import Stack
+from tests.workbench import DAY, HOUR, TableReport, Workbench, row
+
+READ_ONLY = {"aito": {"api_key_secret": "read-only"}}
+SOURCE = {"id": "STRING", "at": "TIMESTAMP", "a": "INT64", "b": "INT64"}
+
+
+def hourly(bench: Workbench, count: int) -> list[dict[str, object]]:
+    """Rows that are an hour apart, the newest first."""
+    return [row(f"k{i:03}", bench.now - 60 - i * HOUR) for i in range(count)]
+
+
+def wide(bench: Workbench, mode: str, wrong: int) -> dict[str, Any]:
+    """A table of 40 rows, of which so many are unfit for `a`, and one less for `b`."""
+    rows = []
+    for i in range(40):
+        a, b = (2**40 if i < wrong else 1), (2**40 if i < wrong - 1 else 1)
+        rows.append({"id": f"k{i:02}", "at": row("", bench.now - 60 - i)["at"], "a": a, "b": b})
+    bench.load_source("wide", SOURCE, rows)
+    narrow = {"type": "Int"}
+    config: dict[str, Any] = {"name": bench.name, "source": f"{bench.dataset}.wide", "mode": mode}
+    config |= {"key": "id", "columns": {"id": {}, "a": narrow, "b": narrow}}
+    if mode != "replace":
+        config["cursor"] = {"source": "at", "column": "unix"}
+    return config
+
+
+def planned_and_done(bench: Workbench, *tables: Any, **request: Any) -> list[TableReport]:
+    """The reports of a dry run and of the run itself."""
+    planned = bench.run(*tables, dry_run=True, **request).tables[-1]
+    done = bench.run(*tables, **request).tables[-1]
+    return [planned, done]
+
+
+@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+def test_integers_out_of_range(stack: Stack, mode: str) -> None:
+    """The plan counts the rows and names every column at fault, as the run does."""
+    bench = Workbench(stack, f"plan_numbers_{mode}", mode)
+    planned, done = planned_and_done(bench, wide(bench, mode, 5))
+    assert (planned.status, planned.rejected) == (done.status, done.rejected) == ("ok", 5)
+    assert [each.code for each in planned.warnings] == ["rejects"]
+    counts = {each.reason.split(":")[0]: each.rows for each in planned.rejects}
+    assert counts == {"a": 5, "b": 4}
+
+
+@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+def test_too_many_integers_out_of_range(stack: Stack, mode: str) -> None:
+    """Both refuse, and each message names all the columns, with rows and what would be right."""
+    bench = Workbench(stack, f"plan_wrong_{mode}", mode)
+    planned, done = planned_and_done(bench, wide(bench, mode, 40))
+    for report in (planned, done):
+        assert (report.status, report.code) == ("failed", "TooManyRejects")
+        for part in ("a: an integer that does not fit Int", "b: an integer", "`type: Long`"):
+            assert part in (report.error or "")
+    assert "(39 rows)" in (planned.error or "")
+
+
+@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+def test_keys(stack: Stack, mode: str) -> None:
+    """Rows without a key and rows that share one are counted by both; `fetched` is rows read."""
+    bench = Workbench(stack, f"plan_keys_{mode}", mode, table={"rejects": {"max_share": 1}})
+    bench.put([row(f"page{i % 25}", bench.now - 60 - i, f"device{i}") for i in range(50)])
+    bench.sql(f"INSERT INTO `{bench.source}` SELECT NULL, `at`, 'v' FROM `{bench.source}` LIMIT 3")
+    planned, done = planned_and_done(bench)
+    for report in (planned, done):
+        codes = [each.code for each in report.warnings]
+        assert codes == ["rows_without_key", "keys_collapsed", "rejects"]
+        assert "53 rows of the source have only 25 keys; 25 rows (47%)" in str(report.warnings)
+        assert report.rejected == 3
+    assert planned.estimate
+    assert (planned.estimate["rows"], done.fetched, done.uploaded) == (53, 53, 25)
+
+
+def test_a_purge_over_its_share(stack: Stack) -> None:
+    """A shorter `keep` is refused by the plan as by the run, and may be allowed in both."""
+    bench = Workbench(stack, "plan_purge", keep=15 * DAY)
+    bench.put([row(f"k{i:03}", bench.now - 60 - i * 6 * HOUR) for i in range(15 * 4)])
+    bench.run_ok()
+    bench.keep = 5 * DAY
+    for report in planned_and_done(bench):
+        assert (report.status, report.code) == ("failed", "PurgeRefused")
+        assert "40 of 60 rows are older than keep" in (report.error or "")
+    for report in planned_and_done(bench, allow=frozenset(["purge"])):
+        assert (report.status, report.purged) == ("ok", 40)
+
+
+def test_deletes_over_their_share(stack: Stack) -> None:
+    """Rows that a new condition hides are counted by the plan; one error tells of all refusals."""
+    bench = Workbench(stack, "plan_deletes", keep=8 * DAY)
+    bench.put(hourly(bench, 160))
+    bench.run_ok()
+    bench.table = {"where": "id < 'k100'"}
+    for report in planned_and_done(bench):
+        assert (report.status, report.code) == ("failed", "DeleteRefused")
+        assert "60 of 160 rows are gone from the source" in (report.error or "")
+    bench.keep = 2 * DAY
+    (planned,) = bench.run(dry_run=True).tables
+    assert planned.code == "PurgeRefused", "the rows that are gone are older than keep"
+    bench.keep = 5 * DAY
+    (planned,) = bench.run(dry_run=True).tables
+    assert planned.code == "DeleteRefused"
+    bench.keep = 8 * DAY
+    for report in planned_and_done(bench, allow=frozenset(["delete"])):
+        assert (report.status, report.deleted) == ("ok", 60)
+        assert "rows_deleted" in [each.code for each in report.warnings]
+
+
+@pytest.mark.parametrize("mode", ["append", "replace"])
+def test_an_emptied_source(stack: Stack, mode: str) -> None:
+    """Both say that the source shows no rows."""
+    bench = Workbench(stack, f"plan_emptied_{mode}", mode, table={"where": "value = 'v'"})
+    bench.put(hourly(bench, 30))
+    bench.run_ok()
+    bench.table = {"where": "value = 'none'"}
+    for report in planned_and_done(bench):
+        assert report.status == "failed"
+        assert "the source shows no rows, and Aito holds 30" in (report.error or "")
+
+
+def test_a_read_only_key(stack: Stack) -> None:
+    """It is found before anything is to be written, and nothing is written to find it."""
+    bench = Workbench(stack, "plan_key")
+    bench.put(hourly(bench, 3))
+    stack.secrets.add("projects/local-project/secrets/read-only", stack.aito.read_only_key)
+    (planned,) = bench.run(dry_run=True, settings=READ_ONLY).tables
+    assert (planned.status, planned.code) == ("failed", "AccessDenied")
+    assert "read-write key" in (planned.error or "")
+    assert "401" in (planned.error or "")
+    stack.aito.reset_stats()
+    bench.run_ok(dry_run=True)
+    assert stack.aito.total("writes") == 0
