@@ -149,7 +149,7 @@ def test_a_changed_line_deploys_and_a_changed_readme_does_not(tmp_path: Path) ->
         (repository / name).write_text("another word\n")
     assert changed(folder) == {}
 
-    with (repository / "sync" / "base" / "clock.py").open("a") as file:
+    with (repository / "sync" / "config" / "reader.py").open("a") as file:
         file.write("# another line\n")
     assert changed(folder) == {
         "google_storage_bucket_object.source": ["delete", "create"],
