@@ -280,7 +280,8 @@ class _Builder:
         self._session = BigQuerySession(
             services.bigquery, settings.bigquery, self._run_id, action or request.action
         )
-        tables = LedgerTables(self._session, settings.ledger)
+        sources = _sources(settings.tables, self._session.project)
+        tables = LedgerTables(self._session, settings.ledger, sources)
         self._ledger = BigQueryLedger(tables)
         longest_write = settings.aito.timeout_seconds
         self._lease = RunLease(LeaseTable(tables), self._run_id, clock, longest_write)
@@ -339,6 +340,13 @@ class _Builder:
             clock=context.clock,
             deadline=context.deadline,
         )
+
+
+def _sources(tables: Sequence[TableSettings], project: str) -> list[str]:
+    """What is read: "project.dataset" of each source, and each query."""
+    datasets = [table.source.rpartition(".")[0] for table in tables if table.source]
+    named = [name if "." in name else f"{project}.{name}" for name in dict.fromkeys(datasets)]
+    return [*named, *(table.query for table in tables if table.query)]
 
 
 def _transport(

@@ -145,15 +145,28 @@ def _bigquery(load: Load, watches: int) -> list[Line]:
     ]
 
 
+def looks(load: Load) -> int:
+    """Calls of a table's sync that send no row."""
+    return 5 + 2 * load.slices  # schema, newest row twice, count, optimize; keys and count a slice
+
+
+def nightly_calls(load: Load) -> int:
+    """Calls to Aito of one sync."""
+    return (load.rows // load.batch_rows + looks(load)) * load.tables
+
+
+def weekly_calls(load: Load) -> int:
+    """Calls to Aito of one reconcile that finds both ends equal."""
+    return (3 + load.slices) * load.tables
+
+
 def calls(load: Load) -> str:
     """The month's calls to Aito."""
     batches = load.rows // load.batch_rows
-    looks = 4 + 2 * load.slices  # schema, newest row, optimize, job; a count and keys a slice
-    nightly = (batches + looks) * load.tables
-    weekly = (2 + load.slices) * load.tables
+    nightly, weekly = nightly_calls(load), weekly_calls(load)
     month = round(nightly * NIGHTS + weekly * WEEKS)
     return (
-        f"Calls to Aito: {batches} batches and {looks} looks × {load.tables} tables"
+        f"Calls to Aito: {batches} batches and {looks(load)} looks × {load.tables} tables"
         f" = {nightly} a night; a reconcile {weekly}; a watch none, or one for each open"
         f" evaluation. Together {month:,} a month.\n"
     )

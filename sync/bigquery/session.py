@@ -256,9 +256,32 @@ class BigQuerySession:
         """Append rows by a load job, which also works on a table that was made a moment ago."""
         tables.load(self._client, path, rows, self._settings.location, what)
 
-    def ensure_dataset(self, dataset: str, what: str) -> None:
-        """Make the dataset, in the configured location, if it is missing."""
-        tables.ensure_dataset(self._client, dataset, self._settings.location, what)
+    def ensure_dataset(self, dataset: str, what: str, sources: Sequence[str] = ()) -> None:
+        """Make the dataset if it is missing: in the configured location, or beside the sources."""
+        tables.ensure_dataset(self._client, dataset, lambda: self._place(sources, what), what)
+
+    def _place(self, sources: Sequence[str], what: str) -> str:
+        """The configured location, or that of the first source that is there. Never a default."""
+        if self._settings.location:
+            return self._settings.location
+        for source in sources:
+            is_query = bool(re.search(r"\s", source))
+            found = self._location_read(source) if is_query else self.location_of(source, what)
+            if found:
+                return found
+        missing = [source for source in sources if not re.search(r"\s", source)]
+        reason = (
+            f"source dataset {', '.join(missing)} not found" if missing else "no source says it"
+        )
+        raise NotFound(
+            f"{what} does not exist, and it is not known where it belongs: {reason}; correct"
+            " `source`, or set `bigquery.location`"
+        )
+
+    def _location_read(self, query: str) -> str | None:
+        """Where the tables of a query are: BigQuery's dry run says it."""
+        with translated("BigQuery"):
+            return str(self._start_dry(Query(query), "BigQuery").location or "") or None
 
     def ensure_table(
         self,

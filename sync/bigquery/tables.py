@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -91,8 +91,12 @@ def load(
         job.result(retry=RETRY, timeout=REQUEST_SECONDS)
 
 
-def ensure_dataset(client: bigquery.Client, dataset: str, location: str | None, what: str) -> None:
+def ensure_dataset(
+    client: bigquery.Client, dataset: str, location: Callable[[], str], what: str
+) -> None:
     """Make the dataset if it is missing. Raises AccessDenied that says what to create.
+
+    location: where to make it; is called when it is needed.
 
     It is looked for first: BigQuery refuses to make a dataset that exists to those who may only
     write into it.
@@ -102,8 +106,7 @@ def ensure_dataset(client: bigquery.Client, dataset: str, location: str | None, 
             client.get_dataset(dataset, retry=RETRY, timeout=CALL_SECONDS)
         except google_errors.NotFound:
             new = bigquery.Dataset(dataset)
-            if location:
-                new.location = location
+            new.location = location()
             client.create_dataset(new, exists_ok=True, retry=RETRY, timeout=CALL_SECONDS)
 
 

@@ -18,9 +18,13 @@ from sync.model.sql import Parameter, Query, SqlSession
 class LedgerTables:
     """The tables of one ledger dataset."""
 
-    def __init__(self, session: SqlSession, dataset: str) -> None:
-        """dataset: "dataset" or "project.dataset"."""
+    def __init__(self, session: SqlSession, dataset: str, sources: Sequence[str] = ()) -> None:
+        """dataset: "dataset" or "project.dataset".
+
+        sources: datasets and queries that are read: a missing ledger is made where they are.
+        """
         self._session = session
+        self._sources = sources
         self.dataset = dataset if "." in dataset else f"{session.project}.{dataset}"
         self._what = f"ledger {self.dataset}"
 
@@ -70,7 +74,7 @@ class LedgerTables:
         Raises AccessDenied that says what to create.
         """
         try:
-            self._session.ensure_dataset(self.dataset, self._what)
+            self._session.ensure_dataset(self.dataset, self._what, self._sources)
             for table, partitioned_by in PARTITIONED_BY.items():
                 self._session.ensure_table(
                     self.path(table), columns(table), partitioned_by, self._what

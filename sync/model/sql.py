@@ -64,8 +64,12 @@ class SqlSession(Protocol):
         """Append rows by a load job, which also works on a table that was made a moment ago."""
         ...
 
-    def ensure_dataset(self, dataset: str, what: str) -> None:
-        """Make the dataset if it is missing."""
+    def ensure_dataset(self, dataset: str, what: str, sources: Sequence[str] = ()) -> None:
+        """Make the dataset if it is missing.
+
+        It is made in the configured location; without one where the sources are, which is asked.
+        sources: datasets ("project.dataset") and queries. Raises NotFound when none says where.
+        """
         ...
 
     def ensure_table(

@@ -111,6 +111,20 @@ def test_a_row_too_large_for_a_request(stack: Stack) -> None:
     assert bench.run_ok().rejected == 1
 
 
+def test_documents_may_be_left_out(stack: Stack) -> None:
+    """`keep_document: false`: the ledger has the key and the reason, and nothing else of the
+    row.
+    """
+    rejects = {"max_share": 0.5, "keep_document": False}
+    bench = Workbench(stack, "rejects_private", table={"rejects": rejects})
+    bench.put([row("good", bench.now - 60), row("bad", bench.now - 61, BAD)])
+    assert bench.run().tables[0].rejected == 1
+    [reject] = bench.rejects()
+    assert (reject["key"], reject["document"]) == ("bad", None)
+    assert reject["reason"]
+    assert BAD not in json.dumps(reject, default=str)
+
+
 def test_an_outage_rejects_no_row(stack: Stack) -> None:
     """Aito answers 500 to every insert: 503, no reject, and not a request for each row."""
     bench = Workbench(stack, "rejects_outage")

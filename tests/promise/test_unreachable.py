@@ -163,12 +163,14 @@ def test_a_secret_that_may_not_be_read(bench: Workbench) -> None:
     assert "roles/secretmanager.secretAccessor" in message
 
 
-@pytest.mark.parametrize("source", ["nowhere.rows", "{}.nothing"])
-def test_no_source(bench: Workbench, source: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "named"), [("nowhere.rows", "nowhere"), ("{}.nothing", "{}.nothing")]
+)
+def test_no_source(bench: Workbench, source: str, named: str) -> None:
     """A dataset or a table that is not there is named."""
-    source = source.format(bench.dataset)
+    source, named = source.format(bench.dataset), named.format(bench.dataset)
     bench.table = {"source": source}
     status, message = call_once(bench)
     assert status == 500
-    assert source in message
+    assert named in message
     assert "ot found" in message

@@ -55,8 +55,10 @@ def clean_environment(folder: Path, requirements: Path, runtime: str) -> Path:
         build = [["uv", "venv", "-q", "--python", base, str(folder)]]
         build += [["uv", "pip", "install", "-q", "--python", str(python), "-r", str(requirements)]]
     else:
-        build = [[base, "-m", "venv", str(folder)]]
-        build += [[str(python), "-m", "pip", "install", "-q", "-r", str(requirements)]]
+        # A pip from elsewhere: to make one for each environment takes as long as the packages.
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q"]
+        build = [[base, "-m", "venv", "--without-pip", str(folder)]]
+        build += [[*pip, "--no-compile", "-r", str(requirements)]]
     for command in build:
         done = subprocess.run(command, text=True, capture_output=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
