@@ -17,6 +17,7 @@ from sync.bigquery.session import BigQuerySession
 from sync.bigquery.sizes import document_bytes
 from sync.bigquery.table import BigQueryTable, Partitioning
 from sync.bigquery.types import CURSOR_TYPES, Field, quoted
+from sync.bigquery.unstable import plain, unstable_column, unstable_function
 from sync.bigquery.wire import trim_heap
 from sync.config import BatchSettings, CursorSettings, TableSettings
 from sync.config.problems import close, suggest
@@ -48,6 +49,7 @@ UNNAMED_COLUMN = r"f\d+_"
 UNNAMED_MEMBER = r"(_field_\d+)?"
 # What `deletes` may mean when it is a column of another type.
 DELETE_CONDITIONS = {"STRING": "{0} = 'true'", "INTEGER": "{0} != 0"}
+VIEWS = ("VIEW", "MATERIALIZED_VIEW", "EXTERNAL")
 SHOWN_TABLES = 5  # in a message
 # For an estimate: the limits of a batch do not change what is read.
 SMALLEST_BATCHES = BatchSettings(rows=1, bytes=1)
@@ -77,6 +79,7 @@ class BigQuerySource:
         """
         check_names(table)
         metadata = self._metadata(table)
+        _check_key_is_stable(table, metadata)
         described = _layout(table, metadata, prune)
         if table.is_sharded:
             described = self._daily_tables(table, prune)
@@ -449,7 +452,30 @@ def _layout(table: TableSettings, metadata: bigquery.Table | None, prune: bool) 
     if metadata is None:
         return BigQueryTable(table, path=None, prune=prune)
     path = f"{metadata.project}.{metadata.dataset_id}.{metadata.table_id}"
-    return BigQueryTable(table, path, partitioning=_partitioning(metadata), prune=prune)
+    return BigQueryTable(
+        table,
+        path,
+        partitioning=_partitioning(metadata),
+        prune=prune,
+        is_view=metadata.table_type in VIEWS,
+    )
+
+
+def _check_key_is_stable(table: TableSettings, metadata: bigquery.Table | None) -> None:
+    """Raises SchemaMismatch when the text of a SELECT shows a key that changes by itself."""
+    if table.mode == "replace":
+        return  # all rows are made anew together
+    view = metadata.view_query or metadata.mview_query if metadata else None
+    text = table.query or view or ""
+    for part in table.key_parts:
+        sql = table.named[part].sql if part in table.named else None
+        found = unstable_function(plain(sql)) if sql else unstable_column(text, part)
+        if found:
+            raise SchemaMismatch(
+                f"{table.name}: the key {part} is made by {found}. It is another one at each"
+                " reading, so each run would load rows again. Take columns that stay with the row,"
+                " such as key: [order_id, line]"
+            )
 
 
 def _required(metadata: bigquery.Table | None) -> set[str]:

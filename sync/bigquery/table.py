@@ -44,6 +44,7 @@ class BigQueryTable:
     document_bytes: mean size of a row's document; see sizes.py.
     fields: the source's columns under their Aito names.
     chosen: the types of columns that the configuration leaves open.
+    is_view: whether a SELECT stands behind the `source:`.
     read_at: when the run began, epoch seconds. No table of a later day is read of daily tables.
     """
 
@@ -56,6 +57,7 @@ class BigQueryTable:
     document_bytes: float = UNKNOWN_ROW_BYTES
     read_at: int | None = None
     fields: tuple[Field, ...] = ()
+    is_view: bool = False
     chosen: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -70,6 +72,16 @@ class BigQueryTable:
             if each.name == self.settings.key_name:
                 return each.text
         return "CAST(NULL AS STRING)"
+
+    @property
+    def keys_may_change(self) -> bool:
+        """Whether the key is computed. What a table stores does not change by itself."""
+        is_made = any(self.settings.named[part].sql for part in self._listed_parts)
+        return self.settings.query is not None or self.is_view or is_made
+
+    @property
+    def _listed_parts(self) -> list[str]:
+        return [part for part in self.settings.key_parts if part in self.settings.named]
 
     @property
     def origins(self) -> dict[str, str]:

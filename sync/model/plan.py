@@ -42,6 +42,7 @@ class Plan:
     rekeyed: the target holds rows under keys that were made in another way. definition: fingerprint
     of what the rows are made of. is_range: only a range that the request names is gone through.
     left_since: start of what earlier runs have left uncompared; None: nothing.
+    key_sample: what was counted twice, to see if its keys are stable; None: nothing was.
     """
 
     source: SourceTable
@@ -61,6 +62,7 @@ class Plan:
     resume_token: str | None = None
     open_rejects: int = 0
     rekeyed: bool = False
+    key_sample: Window | None = None
     definition: str = ""
     is_range: bool = False
     left_since: int | None = None

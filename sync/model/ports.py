@@ -49,6 +49,11 @@ class SourceTable(Protocol):
         ...
 
     @property
+    def keys_may_change(self) -> bool:
+        """Whether the key is computed, so that two readings may give different keys."""
+        ...
+
+    @property
     def reject_reasons(self) -> tuple[str, ...]:
         """Why a row may not be sent. `Row.fault` is an index into it."""
         ...

@@ -21,6 +21,8 @@ TABLE_CALLS = 4  # requests to Aito beside the batches: the watermark, counts, o
 def estimate(run: TableRun, plan: Plan) -> None:
     """Enter what the plan of a table with a cursor would do and cost into the progress."""
     size = run.source.estimate(plan.source, plan.window, plan.slices)
+    if plan.key_sample:
+        size += run.source.estimate(plan.source, plan.key_sample, ())
     batches = math.ceil(plan.rows / run.settings.batch.rows)
     run.progress.estimate = {
         "rows": plan.rows,

@@ -10,10 +10,11 @@ from sync.model import window as windows
 from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.columns import TargetSchema
 from sync.model.plan import Plan
-from sync.model.window import BEGINNING, Window, earliest
+from sync.model.window import Window, earliest
 from sync.pipeline import definition
 from sync.pipeline.clock import check_clock, rows_ahead
 from sync.pipeline.column_changes import ColumnChange, column_changes, report_column_changes
+from sync.pipeline.key_check import check_keys, key_sample
 from sync.pipeline.prepare import needed_changes, undecided, with_known_types
 from sync.pipeline.swap import empty_source
 from sync.pipeline.table_run import TableRun, oldest
@@ -47,12 +48,14 @@ class Refresh:
 
     is_range: the request names the range.
     rekeyed: the configuration identifies rows in another way than before.
+    changed: the configuration makes rows in another way.
     """
 
     reason: str
     token: str
     is_range: bool = False
     rekeyed: bool = False
+    changed: bool = False
 
 
 def make_plan(run: TableRun, situation: Situation) -> Plan:
@@ -83,7 +86,7 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
     if run.request.action == "reconcile":
         # The keys of such a slice cost one request.
         slice_rows = min(slice_rows, run.target.page_rows)
-    known_until = run.now if refresh else BEGINNING - 1 if watermark is None else watermark
+    known_until = run.now if refresh or watermark is None else watermark
     integers = undecided(source, changes)
     counted = run.source.histogram(source, window, known_until, slice_rows, integers)
     if counted.wide:
@@ -109,6 +112,11 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
         is_range=refresh is not None and refresh.is_range,
     )
     check_clock(run, plan)
+    if watermark is None or (refresh and refresh.changed):
+        sample = key_sample(source, window, counted.buckets)
+        if sample:
+            check_keys(run, source, sample, counted.buckets, slice_rows)
+        plan = replace(plan, key_sample=sample)
     _check_not_empty(run, plan)
     return _with_verification(run, situation, plan, resumes=resumes)
 
@@ -142,7 +150,7 @@ def _refresh(
         listed = ", ".join(f"{change.column} is {change.kind}" for change in columns)
         reason = f"the source's columns changed: {listed}"
     is_rekeyed = definition.is_rekeyed(known, current)
-    return Refresh(reason, definition.token("refresh", current), rekeyed=is_rekeyed)
+    return Refresh(reason, definition.token("refresh", current), rekeyed=is_rekeyed, changed=True)
 
 
 def _resumes(run: TableRun, refresh: Refresh, checkpoint: Checkpoint) -> bool:

@@ -1,0 +1,98 @@
+"""Keys that change from one reading to the next are refused before anything is loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.workbench import HOUR, Workbench, iso, table
+
+SCHEMA = {"name": "STRING", "ts": "TIMESTAMP"}
+
+
+def put(bench: Workbench, rows: int) -> None:
+    """So many rows, an hour apart."""
+    made = [{"name": f"n{i}", "ts": iso(bench.now - 60 - i * HOUR)} for i in range(rows)]
+    bench.load_source("things", SCHEMA, made)
+
+
+def query(bench: Workbench, name: str, text: str, **more: Any) -> dict[str, Any]:
+    """A table whose rows are those of a SELECT."""
+    asked = table(name, "", query=text.format(t=f"{bench.dataset}.things"), **more)
+    del asked["source"]
+    return asked
+
+
+def refusal(bench: Workbench, asked: dict[str, Any]) -> str:
+    """The error of a sync, which must be that of the dry run, too. Nothing is made."""
+    (planned,) = bench.run(asked, dry_run=True).tables
+    (found,) = bench.run(asked).tables
+    assert (planned.status, found.status) == ("failed", "failed")
+    assert planned.error == found.error
+    assert asked["name"] not in bench.aito.schema()
+    return str(found.error)
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_functions_in_the_text(bench: Workbench, mode: str) -> None:
+    """In a query, a view, or the SQL of a column: the message names the key and the function."""
+    put(bench, 30)
+    asked = query(bench, "unstable", "SELECT GENERATE_UUID() AS id, * FROM {t}", mode=mode)
+    told = refusal(bench, asked)
+    assert "the key id is made by GENERATE_UUID()" in told
+    assert "key: [order_id, line]" in told
+    numbered = "SELECT ROW_NUMBER() OVER (ORDER BY ts DESC) AS id, * FROM {t}"
+    told = refusal(bench, query(bench, "unstable", numbered, mode=mode))
+    assert "the key id is made by ROW_NUMBER() over all rows" in told
+    made = {"id": {"sql": "CONCAT(name, GENERATE_UUID())"}, "name": None}
+    of_column = table("unstable", f"{bench.dataset}.things", mode=mode, columns=made)
+    assert "GENERATE_UUID()" in refusal(bench, of_column)
+
+
+def test_a_view(bench: Workbench) -> None:
+    """Behind a view the function is seen in its text, or by two readings."""
+    put(bench, 30)
+    bench.sql("CREATE VIEW {d}.numbered AS SELECT GENERATE_UUID() AS id, * FROM {d}.things")
+    told = refusal(bench, table("unstable_view", f"{bench.dataset}.numbered"))
+    assert "the key id" in told
+    bench.sql("CREATE VIEW {d}.outer_view AS SELECT * FROM {d}.numbered")
+    told = refusal(bench, table("unstable_view", f"{bench.dataset}.outer_view"))
+    assert "two readings of the same rows gave other keys" in told
+
+
+def test_two_readings(bench: Workbench) -> None:
+    """What the text does not show, a second count of the newest rows does: of a part, too."""
+    put(bench, 150)
+    hidden = "SELECT id, name, ts FROM (SELECT *, GENERATE_UUID() AS u, name AS id FROM {t})"
+    bench.run_ok(query(bench, "unstable_not", hidden))
+    view = "CREATE VIEW {d}.inner_view AS SELECT GENERATE_UUID() AS part, * FROM {d}.things"
+    bench.sql(view)
+    outer = f"SELECT * FROM {bench.dataset}.inner_view"
+    told = refusal(bench, query(bench, "unstable_part", outer, key=["name", "part"]))
+    assert "the key name and part is not stable" in told
+
+
+def test_a_query_that_changes(bench: Workbench) -> None:
+    """A key that becomes unstable is refused with the change; Aito keeps its rows."""
+    put(bench, 30)
+    bench.sql("CREATE VIEW {d}.later_view AS SELECT GENERATE_UUID() AS id, * FROM {d}.things")
+    bench.run_ok(query(bench, "unstable_later", "SELECT name AS id, * FROM {t}"))
+    changed = query(bench, "unstable_later", f"SELECT * FROM {bench.dataset}.later_view")
+    (found,) = bench.run(changed).tables
+    assert "two readings" in str(found.error)
+    assert len(bench.aito.rows("unstable_later")) == 30
+
+
+def test_stable_keys_are_counted_once_more_at_first(bench: Workbench) -> None:
+    """A first run of a query has one small query more, which a table does not need."""
+    put(bench, 30)
+    asked = query(bench, "stable", "SELECT name AS id, ts FROM {t}")
+    plan = bench.run_ok(asked, dry_run=True)
+    assert plan.estimate
+    assert "bytes" in plan.estimate
+    assert bench.run_ok(asked).uploaded == 30
+    assert bench.run_ok(asked).uploaded == 0
+    swapped = query(bench, "swapped", "SELECT GENERATE_UUID() AS id, * FROM {t}", mode="replace")
+    del swapped["cursor"]
+    assert bench.run_ok(swapped).uploaded == 30
