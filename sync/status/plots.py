@@ -197,8 +197,8 @@ def retention_plot(points: Sequence[Fact], keep: int | None, chosen: int | None)
         "chosen": places.get(chosen) if chosen is not None else None,
         "keep": places.get(keep) if keep is not None else None,
         "labels": [spell_duration(point["history"]) for point in ordered],
-        "bottom": bottom,
-        "top": top,
+        "bottom": f"{bottom * 100:.0f} %",
+        "top": f"{top * 100:.0f} %",
         "text": _describe_retention(ordered, keep, chosen),
     }
 

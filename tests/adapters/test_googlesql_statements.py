@@ -180,6 +180,7 @@ def test_a_source_without_cursor_and_key(googlesql: GoogleSql) -> None:
 
 
 LEDGER_PARAMETERS: dict[str, ParameterType] = {
+    "evaluation_id": "STRING",
     "max_runs": "INT64",
     "now": "INT64",
     "points": "INT64",
@@ -189,6 +190,7 @@ LEDGER_PARAMETERS: dict[str, ParameterType] = {
     "seconds": "INT64",
     "since": "TIMESTAMP",
     "start": "INT64",
+    "study_id": "STRING",
     "table": "STRING",
     "tables": "ARRAY<STRING>",
     "unfinished": "ARRAY<STRING>",
