@@ -296,3 +296,27 @@ def test_watch_waits_too(stack: Stack, inside: Inside, monkeypatch: pytest.Monke
     done = shell(environ, "watch", "--wait")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("accuracy 1.000") == 2
+
+
+def test_retention(stack: Stack, inside: Inside, environ: dict[str, str]) -> None:
+    """A table without `evaluate` is a wrong request; with it a dry run shows the price."""
+    refused = inside(environ, "retention", "cli_table")
+    assert refused.returncode == 2
+    assert "a study needs `cursor` and `evaluate`" in refused.stderr
+    evaluation = {"name": "id", "predict": "id", "given": ["at"], "cases": 50}
+    configured = stack.environ(
+        stack.configure(
+            name="cli.yaml", tables=[{**TABLE, "evaluate": [evaluation]}], ledger="cli_ledger"
+        )
+    )
+    assert inside(configured, "sync").returncode == 0
+    planned = inside(
+        configured, "retention", "cli_table", "--keep", "1d", "--keep", "2d", "--dry-run"
+    )
+    assert planned.returncode == 0, planned.stderr
+    assert "2 jobs, one at a time: about 12 Aito calls" in planned.stdout
+    shown = inside(configured, "retention", "cli_table", "--show")
+    assert (shown.returncode, shown.stdout) == (0, "cli_table: no study yet\n")
+    wrong = inside(configured, "retention", "cli_table", "--keep", "soon", "--dry-run")
+    assert wrong.returncode == 2
+    assert "'--keep' must be a duration" in wrong.stderr

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import requests
 
+from local.stack import Function
 from tests.workbench import DAY, Clock, Workbench, iso, table
 from tests.workbench import facts as product_facts
 
@@ -89,6 +93,14 @@ def begun(bench: Workbench, configured: dict[str, Any], **request: Any) -> dict[
     assert report.http_status == 200, report.tables[0].error
     assert report.tables[0].study
     return report.tables[0].study
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for what happens in another process."""
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
 
 
 def jobs_of(bench: Workbench) -> Counter[tuple[str, int]]:
@@ -231,3 +243,24 @@ def test_a_dry_run(jobs: Workbench) -> None:
     assert begun(jobs, configured, dry_run=True)["jobs"] == 6
     assert len(jobs.ledger_rows("evaluations")) == before
     assert jobs.aito.total("requests", "job") == 0
+
+
+def test_killed_between_a_start_and_its_record(jobs: Workbench) -> None:
+    """kill -9 after Aito has the job and before its id is written: it is found, not doubled."""
+    jobs.now = int(time.time())  # as in the other process
+    configured = loaded(jobs, days=35)
+    jobs.aito.fail("hang", on="job.start", apply="all")
+    with Function(jobs.environment(configured)) as function, ThreadPoolExecutor(1) as caller:
+        body = {"action": "retention", "tables": [configured["name"]]}
+        asking = caller.submit(function.post, body)
+        until(lambda: requests.get(f"{jobs.aito.url}/_local/faults", timeout=5).json() == [])
+        function.kill()
+        assert isinstance(asking.exception(), requests.RequestException)
+    jobs.aito.release()
+    jobs.now = int(time.time()) + 600
+    for _ in range(8):
+        jobs.run(configured, action="watch")
+        jobs.now += 600
+    assert set(jobs_of(jobs).values()) == {1}
+    assert jobs.aito.total("requests", "job.start") == 6
+    assert retention(jobs, configured)["latest"]["jobs"] == 6

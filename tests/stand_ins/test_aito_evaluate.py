@@ -293,3 +293,17 @@ def _until(true: Any) -> None:
     while not true() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert true()
+
+
+def test_train_and_test_are_honoured_exactly(aito: Aito) -> None:
+    """`$and` with ranges and `$index` picks the rows that it says, and no others are learned."""
+    tested = {"$and": [{"id": {"$gte": 900}}, {"id": {"$lt": 990}}, {"$index": {"$mod": [4, 1]}}]}
+    learned = {"$and": [{"id": {"$gte": 600}}, {"id": {"$lt": 900}}, {"path": "/1"}]}
+    answer = evaluate(aito, test=tested, train=learned)
+    offsets = sorted([*answer["accurateOffsets"], *answer["errorOffsets"]])
+    assert offsets == [place for place in range(900, 990) if place % 4 == 1]
+    where = {"from": "pages", "where": learned, "limit": 0}
+    assert answer["trainSamples"] == post(aito, "_search", where).json()["total"]
+    again = evaluate(aito, test=tested, train={"id": {"$lt": 900}})
+    assert sorted([*again["accurateOffsets"], *again["errorOffsets"]]) == offsets
+    assert again["accuracy"] > answer["accuracy"]
