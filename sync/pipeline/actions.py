@@ -12,6 +12,7 @@ from sync.model.columns import TargetTable
 from sync.model.plan import Plan
 from sync.model.request import Request
 from sync.pipeline import checkpoints
+from sync.pipeline.definition import changes
 from sync.pipeline.estimate import estimate
 from sync.pipeline.load import load
 from sync.pipeline.loaded import Loaded
@@ -156,12 +157,26 @@ def _plan(run: TableRun, state: RunState) -> Plan:
     report_plan(run, plan)
     if plan.changes.create:
         state.made[run.name] = plan.definition
-    if plan.refresh is None and start.checkpoint.action == "sync":
+    _warn_of_pending(run, plan, start.checkpoint)
+    return plan
+
+
+def _warn_of_pending(run: TableRun, plan: Plan, checkpoint: Checkpoint) -> None:
+    """Warn where rows in the target are not what the configuration says, and stay so for now."""
+    known = checkpoint.definition
+    changed = changes(known, plan.definition) if known and plan.exists else []
+    refreshes = plan.is_refresh and run.request.action == "sync"
+    if changed and not refreshes:
+        run.warn(
+            "refresh_pending",
+            f"the configuration changed: {', '.join(changed)}; the next `sync` reads the whole "
+            "`keep` range again and changes the rows that Aito holds",
+        )
+    elif plan.refresh is None and checkpoint.action == "sync":
         run.warn(
             "refresh_pending",
             "a full refresh was begun and has not ended; request full_refresh again to go on",
         )
-    return plan
 
 
 def situation(run: TableRun, state: RunState) -> Situation:

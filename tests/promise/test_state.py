@@ -127,3 +127,16 @@ def test_a_keep_that_is_shortened_by_much(stack: Stack) -> None:
     assert "40 of 60 rows are older than keep" in (failed.error or "")
     assert "--allow purge" in (failed.error or "")
     assert bench.run_ok(allow=frozenset(["purge"])).purged == 40
+
+
+def test_a_reconcile_before_the_refresh(bench: Workbench) -> None:
+    """It compares keys and not content, so it says that the refresh is still to come."""
+    bench.load_source("numbers", SOURCE, ROWS)
+    bench.run_ok(numbers(bench, "Long"))
+    doubled = numbers(bench, "Long")
+    doubled["columns"]["n"] = {"sql": "n * 2", "type": "Long"}
+    (table,) = bench.run(doubled, action="reconcile").tables
+    assert [warning.code for warning in table.warnings] == ["refresh_pending"]
+    assert "the configuration changed: columns" in table.warnings[0].message
+    assert bench.run_ok(doubled).warnings == []
+    assert bench.run_ok(doubled, action="reconcile").warnings == []
