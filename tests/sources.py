@@ -91,13 +91,30 @@ COMMENTED = (
 )
 
 
+def of_integers() -> BigQueryTable:
+    """A source with an integer whose type the data decides, and a number as cursor."""
+    clock = {"source": "ts", "unit": "ms", "column": "at"}
+    table = settings(columns={"*": {}, "id": {}}, cursor=clock)
+    fields = (Field("id", "STRING"), Field("customer", "INTEGER"))
+    return BigQueryTable(
+        table,
+        table.source,
+        Field("sync_cursor", "INTEGER"),
+        sql_columns=columns(table, fields),
+        fields=fields,
+    )
+
+
 def queries(of: BigQueryTable) -> dict[str, Query]:
     """Every query that reads this source."""
+    integers = of.open_integers
+    ranges = {"ranges": sql.ranges(of, integers)} if integers else {}
     return {
+        **ranges,
         "shape": sql.shape(of),
         "first row": sql.first_row(of),
         "histogram": sql.histogram(of, SPAN, END, 1000),
-        "histogram with ranges": sql.histogram(of, SPAN, END, 1000, of.open_integers),
+        "histogram with ranges": sql.histogram(of, SPAN, END, 1000, integers),
         "batches": sql.batches(of, PART, LIMITS),
         "batches of a part": sql.batches(of, MANY, LIMITS, shard=2),
         "everything": sql.batches(of, None, LIMITS),
@@ -125,6 +142,7 @@ def every_table() -> Iterator[tuple[str, BigQueryTable]]:
     yield "query", described(query=COMMENTED)
     star = {"*": {"except": ["note"]}, "id": {}, "page": {"sql": "LOWER(`from`)"}}
     yield "all columns", described(columns=star)
+    yield "integers", of_integers()
     yield "no columns named", described(columns=None)
     yield "deleting rows", described(deletes="note = 'x' -- all of them")
     yield "key of several columns", described(key=["ID", "from"])

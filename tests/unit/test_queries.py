@@ -113,6 +113,7 @@ def test_every_query(name: str) -> None:
             "1",
             "2",
             "15",
+            "1000",
             "1000000",
             str(2**31 - 1),
             str(2**31),
