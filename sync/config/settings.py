@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import available_timezones
@@ -605,7 +606,7 @@ class TableSettings(Frozen):
         """Whether the source is a table a day."""
         return self.source is not None and self.source.endswith("*")
 
-    @property
+    @cached_property
     def named(self) -> dict[str, ColumnSettings]:
         """The columns that the configuration names."""
         return {name: made for name, made in (self.columns or {}).items() if name != STAR}
@@ -621,7 +622,7 @@ class TableSettings(Frozen):
         star = (self.columns or {}).get(STAR)
         return star.left_out if star else ()
 
-    @property
+    @cached_property
     def key_parts(self) -> tuple[str, ...]:
         """The columns that the key is made of, as `columns` spells them. Empty without a key."""
         names = self.key or ()
