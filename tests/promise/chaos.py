@@ -32,7 +32,7 @@ from tests.workbench import DAY, HOUR, Row, Workbench, batches_of, row
 LEDGER = "chaos_ledger"
 SETTINGS: Row = {"time_budget_seconds": 20, **batches_of(12)}
 PROCESS_EVERY = 5  # rounds; the others run in this process, which is faster
-ROUNDS_A_PROCESS = 20  # starting a process of the function takes a second, so rounds share one
+ROUNDS_A_PROCESS = 10  # starting a process of the function takes a second, so rounds share one
 CALLS = 8  # until 200: three would do, but the first may meet a lease or a fault that is left
 PATIENCE = 60.0  # seconds that a call may take
 FAULTS = (

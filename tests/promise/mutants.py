@@ -141,13 +141,17 @@ MUTANTS = (
 )
 
 
+def copy_repository(parent: Path) -> Path:
+    """A copy of the repository, which a fault can be made in."""
+    return Path(shutil.copytree(ROOT, parent / "copy", ignore=LEFT_OUT, symlinks=True))
+
+
 def is_found(mutant: Mutant, folder: Path) -> bool:
     """Make the fault in a copy of the repository. Returns whether its test fails there.
 
     Raises SystemExit when the fault cannot be made, or when the test cannot be run.
     """
-    copy = folder / "copy"
-    shutil.copytree(ROOT, copy, ignore=LEFT_OUT, symlinks=True)
+    copy = copy_repository(folder)
     path = copy / mutant.file
     text = path.read_text()
     if text.count(mutant.before) != 1:
