@@ -169,8 +169,7 @@ class Delivery:
                 self._handle_refusal(batch, error, how)
                 return
             except OutcomeUnknown as error:
-                if error.cause is not Unknown.SERVER_ERROR:
-                    self._enter_unsettled(batch.read())
+                self._enter_unsettled(batch.read())
                 left = batch if how.upsert else self._missing(batch)
                 nothing_taken = left.rows == batch.rows
                 failed = error.cause is Unknown.SERVER_ERROR

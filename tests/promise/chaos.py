@@ -26,7 +26,7 @@ import requests
 
 from local.stack import Function, Stack
 from tests.faults import BAD, refuse_bad_rows
-from tests.promise.dice import Stuck, played
+from tests.promise.dice import UNKNOWN, Stuck, played
 from tests.workbench import DAY, HOUR, Row, Workbench, batches_of, row
 
 LEDGER = "chaos_ledger"
@@ -152,10 +152,11 @@ class Chaos:
         """Let random calls to Aito fail."""
         for _ in range(dice.randrange(6)):
             self.faults += 1
+            apply = dice.choice(APPLIED)
             self.stack.aito.fail(
-                dice.choice(FAULTS),
+                dice.choice(UNKNOWN if apply == "late" else FAULTS),
                 on=dice.choice(KINDS),
-                apply=dice.choice(APPLIED),
+                apply=apply,
                 times=dice.randrange(1, 4),
                 skip=dice.randrange(8),
                 retry_after=dice.choice((None, 0, 0.1)),

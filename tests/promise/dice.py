@@ -27,6 +27,7 @@ from tests.workbench import DAY, HOUR, LONG_AGO, Clock, Row, RunReport, Workbenc
 MOST_WITHOUT_PROGRESS = 20  # calls in a row
 MOST_CALLS = 150  # until a run is ok
 FAULTS = ("error", "cut", "unavailable", "gateway", "contention", "html", "too_large")
+UNKNOWN = ("error", "cut", "unavailable", "gateway", "html")  # may be applied later
 KINDS = ("insert", "modify", "search", "delete", "any")
 
 
@@ -162,8 +163,10 @@ class Dice:
     def _fault(self, dice: random.Random, bench: Workbench) -> None:
         apply = dice.choice(("none", "half", "all", "late", "late"))
         self._count(f"fault {apply}")
-        kind = dice.choice(KINDS) if apply != "late" else dice.choice(("insert", "modify"))
-        bench.aito.fail(dice.choice(FAULTS), on=kind, apply=apply, skip=dice.randrange(6))
+        kind, what = dice.choice(KINDS), dice.choice(FAULTS)
+        if apply == "late":
+            kind, what = dice.choice(("insert", "modify")), dice.choice(UNKNOWN)
+        bench.aito.fail(what, on=kind, apply=apply, skip=dice.randrange(6))
 
     def _late(self, bench: Workbench) -> int:
         """Apply the writes that were kept back."""
