@@ -152,9 +152,8 @@ class Delivery:
     def _delete_matching(self, condition: Condition, rows: Sequence[Row]) -> int:
         try:
             return self._run.target.delete(self._table, condition)
-        except OutcomeUnknown as error:
-            if error.cause is not Unknown.SERVER_ERROR:
-                self._enter_unsettled(rows)
+        except OutcomeUnknown:
+            self._enter_unsettled(rows)
             raise
 
     def _deliver(self, batch: Batch, how: Attempt) -> None:
