@@ -209,7 +209,7 @@ def _execute(
         step(run, ready, loaded)
     except LeaseLost:
         with suppress(SyncError):
-            _enter_lost_lease(run, ready)
+            _enter_lost_lease(run, ready, loaded)
         raise
     except SyncError as error:
         after = checkpoints.interrupted(before, run, ready, loaded)
@@ -224,11 +224,11 @@ def _execute(
     state.finished.add(run.name)
 
 
-def _enter_lost_lease(run: TableRun, plan: Plan) -> None:
+def _enter_lost_lease(run: TableRun, plan: Plan, loaded: Loaded) -> None:
     """Tell the run that holds the lease by now what this run may have written without it."""
     known = run.ledger.known_tables(run.clock.utc())
     stored = known.get(run.name, KnownTable(Checkpoint(run.name))).checkpoint
-    after = checkpoints.lease_lost(stored, plan)
+    after = checkpoints.lease_lost(stored, run, plan, loaded)
     checkpoints.save(run.ledger, run.clock, stored, after)
 
 

@@ -90,12 +90,13 @@ def completed(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> 
     return after
 
 
-def lease_lost(stored: Checkpoint, plan: Plan) -> Checkpoint:
+def lease_lost(stored: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
     """The checkpoint of another run, after a run without a lease may have written once more.
 
-    stored: what the ledger holds now. Only the range to compare is added.
+    stored: what the ledger holds now. Only the ranges to compare are added.
     """
-    return replace(stored, verify_from=earliest(stored.verify_from, plan.verify_since))
+    unsettled = _settled(stored, run, plan, loaded)
+    return replace(unsettled, verify_from=earliest(stored.verify_from, plan.verify_since))
 
 
 def _settled(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
@@ -131,12 +132,13 @@ def _is_in_the_way(before: Checkpoint, plan: Plan) -> bool:
 
 
 def _made_progress(run: TableRun, before: Checkpoint, after: Checkpoint) -> bool:
-    """Whether the run has come further than the one before."""
+    """Whether the run has come further than the one before.
+
+    What was gone through ends with the window, which ends later in each call. So it counts only if
+    rows were read.
+    """
     if run.progress.uploaded or run.progress.deleted:
         return True
-    return _position(before) != _position(after)
-
-
-def _position(checkpoint: Checkpoint) -> tuple[object, ...]:
-    """How far an interrupted work has come."""
-    return checkpoint.resume_token, checkpoint.covered_until, checkpoint.verify_from
+    if before.resume_token != after.resume_token or before.verify_from != after.verify_from:
+        return True
+    return bool(run.progress.fetched) and before.covered_until != after.covered_until
