@@ -49,7 +49,7 @@ class Services:
     @classmethod
     def from_environment(cls, clock: Clock | None = None) -> Services:
         """Read the configuration and make the clients. Raises ConfigError, AccessDenied."""
-        settings = _read_settings()
+        settings = read_settings()
         return cls.of(settings, make_client(settings.bigquery), clock or Clock())
 
     @classmethod
@@ -61,7 +61,8 @@ class Services:
         return cls(settings, client, key, limiter, clock)
 
 
-def _read_settings() -> Settings:
+def read_settings() -> Settings:
+    """The settings of the file that SYNC_CONFIG names. Raises ConfigError."""
     return config.load(os.environ.get("SYNC_CONFIG") or DEFAULT_CONFIG)
 
 
@@ -71,10 +72,10 @@ class Reach:
     services: what a run needs; None when the credentials or the key cannot be had.
     """
 
-    def __init__(self, on_part: Callable[[Part], None] = lambda _: None) -> None:
-        """on_part: is called with each part. Raises ConfigError."""
+    def __init__(self, settings: Settings, on_part: Callable[[Part], None]) -> None:
+        """on_part: is called with each part."""
         self.services: Services | None = None
-        self._settings = _read_settings()
+        self._settings = settings
         self._clock = Clock()
         self._parts = Parts(on_part)
         if self._parts.look("credentials", self._credentials):

@@ -68,7 +68,9 @@ class Wire:
         proxy = _proxy(url)
         self._manager = _manager(proxy)
         through = " through the proxy of HTTPS_PROXY" if proxy else ""
-        self._unreached = f"it could not be reached{through}"
+        self._unreached = (
+            f"{parts.netloc.rpartition('@')[2]} could not be reached{through}; check aito.url"
+        )
         origin = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
         self._pool = self._manager.connection_from_url(origin)
         secure = parts.scheme == "https"

@@ -240,10 +240,9 @@ def _check_type(field: Field) -> None:
 def _check_conversion(field: Field, aito_type: str) -> None:
     if types.is_convertible(field, aito_type):
         return
-    source = f"ARRAY<{field.type}>" if field.repeated else field.type
     default = types.default_type(field)
     raise _Unfit(
-        f"{field.name}: {source} cannot become {aito_type}; leave `type` out for {default},"
+        f"{field.name}: {field.sql_type} cannot become {aito_type}; leave `type` out for {default},"
         " or use `sql:`"
     )
 

@@ -11,7 +11,7 @@ configuration declares to be SQL (`query:` and `sql:`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sync.bigquery import facts
 from sync.bigquery.predicates import (
@@ -126,6 +126,21 @@ def shape(table: BigQueryTable) -> Query:
     where = _where(table, predicates)
     text = f"SELECT {', '.join(select)} {_from(table)} {where} LIMIT 0"
     return Query(text, predicates.parameters)
+
+
+def parts(table: BigQueryTable) -> Iterator[tuple[str, Query]]:
+    """What a table is made of, a query each, with the name of its setting. For dry runs only."""
+    predicates = _required(table)
+    rest = f"{_from(table)} {_where(table, predicates)} LIMIT 0"
+    origin = "where" if table.settings.where else "query" if table.path is None else "source"
+    selected = [(origin, "1")]
+    if table.settings.cursor:
+        selected.append(("cursor.source", cursor_column(table)))
+    if table.settings.deletes:
+        selected.append(("deletes", _deletes(table)))
+    selected += [(f"columns.{name}", _expression(table, name)) for name in listed(table.settings)]
+    for setting, expression in selected:
+        yield setting, Query(f"SELECT {expression} {rest}", predicates.parameters)
 
 
 def first_row(table: BigQueryTable) -> Query:

@@ -9,11 +9,11 @@ from typing import Any
 
 from google.cloud import bigquery
 
-from sync.base.errors import AccessDenied, ActionRequired, SchemaMismatch
-from sync.bigquery import facts, queries
+from sync.base.errors import AccessDenied, ActionRequired, NotFound, SchemaMismatch
+from sync.bigquery import explain, facts, queries
 from sync.bigquery.columns import check_names, columns
 from sync.bigquery.predicates import INTRADAY, is_partitioned_by_cursor
-from sync.bigquery.session import BigQuerySession
+from sync.bigquery.session import BigQuerySession, DryRun
 from sync.bigquery.sizes import document_bytes
 from sync.bigquery.table import BigQueryTable, Partitioning
 from sync.bigquery.types import CURSOR_TYPES, Field, quoted
@@ -83,7 +83,7 @@ class BigQuerySource:
         described = _layout(table, metadata, prune)
         if table.is_sharded:
             described = self._daily_tables(table, prune)
-        result = self._session.dry_run(queries.shape(described), table.name)
+        result = self._shape(described, metadata)
         fields = [_field(each) for each in result.fields]
         own_fields = [each for each in fields if each.name not in ("sync_cursor", "sync_deleted")]
         _check_deletes(table, fields)
@@ -99,12 +99,32 @@ class BigQuerySource:
         self._check_unnamed(described, own_fields)
         return described
 
+    def _shape(self, table: BigQueryTable, metadata: bigquery.Table | None) -> DryRun:
+        """The columns of a table. Raises ActionRequired that names what BigQuery refuses."""
+        name = table.settings.name
+        try:
+            return self._session.dry_run(queries.shape(table), name)
+        except (AccessDenied, NotFound):
+            raise
+        except ActionRequired as error:
+            names = [field.name for field in metadata.schema] if metadata else []
+            failing = explain.failing_parts(self._session, table, names)
+            if not failing:
+                raise
+            lines = "\n".join(f"  - {each}" for each in failing)
+            raise ActionRequired(f"{name}: BigQuery refuses the source:\n{lines}") from error
+
     def _metadata(self, table: TableSettings) -> bigquery.Table | None:
         """The metadata of a `source:`; None for a `query:` and for daily tables."""
         if not table.source or table.is_sharded:
             return None
         path = self._path(table.source)
-        return self._session.metadata(path, f"{table.name}: source {path}")
+        what = f"{table.name}: source {path}"
+        try:
+            return self._session.metadata(path, what)
+        except NotFound as error:
+            reason = explain.missing_source(self._session, path, what)
+            raise NotFound(f"{what}: {reason}") from error
 
     def _path(self, source: str) -> str:
         """A source with its project."""
@@ -428,8 +448,7 @@ def _cursor_problem(table: TableSettings, cursor: CursorSettings, found: Field) 
     if found.type == "STRING" and not found.repeated:
         return f"is STRING, which tells no order of time; {_as_timestamp(table, cursor.source)}"
     if found.type not in CURSOR_TYPES or found.repeated:
-        kind = f"ARRAY<{found.type}>" if found.repeated else found.type
-        return f"is {kind}; it must be TIMESTAMP, DATETIME, DATE or INT64 of an epoch"
+        return f"is {found.sql_type}; it must be TIMESTAMP, DATETIME, DATE or INT64 of an epoch"
     if cursor.unit != "s" and found.type != "INTEGER":
         return f"is {found.type}, and cursor.unit is for an INT64; leave `unit` out"
     if cursor.zone != "UTC" and found.type not in ("DATETIME", "DATE"):

@@ -63,6 +63,16 @@ MESSAGES = {
     "less_than_equal": "must be at most {le}",
     "less_than": "must be less than {lt}",
 }
+# What stands right where people write a list or a word instead.
+EXAMPLES = {
+    "aito": "{url: https://my-db.aito.app, api_key_secret: aito-api-key}",
+    "batch": "{rows: 1000}",
+    "columns": "{id: {}, note: {type: Text}}",
+    "cursor": "{source: updated_at, column: updated_unix}",
+    "delete": "{max_share: 0.1}",
+    "purge": "{max_share: 0.5}",
+    "rejects": "{max_share: 0.01}",
+}
 KINDS = {int: "a number", float: "a fraction", str: "text", list: "a list", dict: "a mapping"}
 SECRET_WORDS = ("api_key", "apikey", "api-key", "password", "token")
 
@@ -205,7 +215,9 @@ def _message(detail: ErrorDetails, place: Place) -> str:
         field = _keys(place).get(str(place[-1]))
         return f"{text}: {field.description}" if field else text
     if kind.endswith("_type"):
-        return f"{text}{_instead(detail)}"
+        example = EXAMPLES.get(str(place[-1])) if kind in ("model_type", "dict_type") else None
+        such_as = f" such as {example}" if example else ""
+        return f"{text}{such_as}{_instead(detail)}"
     return text
 
 

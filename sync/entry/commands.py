@@ -193,7 +193,9 @@ def _write(path: Path, text: str) -> None:
 def check(common: Common, /, **options: Any) -> int:
     """Reach every part, show the plan and its price; write nothing."""
     as_json = _choose_file(common, options)
-    reach = app.Reach(lambda part: screen.show(plan_view.part_line(part), err=as_json))
+    settings = app.read_settings()
+    request_for(settings, _fields("check", options))  # a wrong request is said first
+    reach = app.Reach(settings, lambda part: screen.show(plan_view.part_line(part), err=as_json))
     if reach.services is None or reach.errors:
         return _unreachable(reach, as_json)
     click.echo(err=as_json)
@@ -393,7 +395,7 @@ def _run(
     also: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
     """Run the engine and print what it did. also: belongs into the JSON as well."""
-    wait = options.pop("wait")
+    wait = options["wait"]
     if wait and command not in HAS_EVALUATIONS:
         raise BadRequest("'--wait' goes with the commands sync and watch")
     request = request_for(services.settings, _fields(command, options))
@@ -420,7 +422,8 @@ def _run(
 
 def _fields(command: str, options: dict[str, Any]) -> dict[str, Any]:
     """The fields of a request, as HTTP takes them."""
-    fields = {**options, "tables": _split(options["tables"]), "allow": _split(options["allow"])}
+    given = {name: value for name, value in options.items() if name != "wait"}
+    fields = {**given, "tables": _split(options["tables"]), "allow": _split(options["allow"])}
     fields["action"] = "sync" if command == "check" else command
     fields["dry_run"] = options["dry_run"] or command == "check"
     if not options["tables"]:

@@ -22,7 +22,7 @@ from sync.pipeline.preview import preview_swap, preview_sync
 from sync.pipeline.reconcile import reconcile
 from sync.pipeline.swap import SwapPlan, claim_fresh, plan_swap, swap
 from sync.pipeline.table_run import TableRun
-from sync.pipeline.warnings import warn_if_not_incremental
+from sync.pipeline.warnings import warn_if_not_incremental, warn_of_unknown_columns
 
 
 @dataclass
@@ -155,6 +155,7 @@ def _plan(run: TableRun, state: RunState) -> Plan:
     start = situation(run, state)
     plan = make_plan(run, start)
     report_plan(run, plan)
+    warn_of_unknown_columns(run, plan, state.schema)
     if plan.changes.create:
         state.made[run.name] = plan.definition
     _warn_of_pending(run, plan, start.checkpoint)

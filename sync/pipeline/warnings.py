@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sync.config.problems import suggest
+from sync.model.columns import TargetSchema
 from sync.model.plan import Plan
 from sync.model.window import Totals
 from sync.pipeline.clock import rows_ahead, warn_of_clock
@@ -75,3 +77,21 @@ def warn_if_not_incremental(run: TableRun, plan: Plan) -> None:
         f"time, for {plan.rows} rows of the window; partition the source by the cursor, read a "
         "table that is, or let the view keep the cursor's column as it is",
     )
+
+
+def warn_of_unknown_columns(run: TableRun, plan: Plan, schema: TargetSchema) -> None:
+    """Warn of evaluations that name a column which neither the source nor Aito's table has."""
+    known = [column.name for column in plan.source.columns]
+    held = schema.get(run.name)
+    if held is not None:
+        known += [name for name in held.columns if name not in known]
+    for evaluation in run.table.evaluate:
+        named = [*([evaluation.predict] if evaluation.predict else []), *evaluation.given]
+        for name in named:
+            own, _, _ = name.partition(".")
+            if own not in known:
+                run.warn(
+                    "evaluation",
+                    f"evaluation {evaluation.name}: there is no column {own}; "
+                    f"{suggest(own, known, 'the table has')}",
+                )

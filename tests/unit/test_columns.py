@@ -188,8 +188,8 @@ def test_definitions(field: Field, asked: dict[str, Any], expected: dict[str, An
             {"type": "Int"},
             "STRING cannot become Int; leave `type` out for String, or use `sql:`",
         ),
-        (Field("x", "BOOLEAN"), {"type": "Int"}, "BOOLEAN cannot become Int"),
-        (Field("x", "FLOAT"), {"type": "Long"}, "FLOAT cannot become Long"),
+        (Field("x", "BOOLEAN"), {"type": "Int"}, "BOOL cannot become Int"),
+        (Field("x", "FLOAT"), {"type": "Long"}, "FLOAT64 cannot become Long"),
         (Field("x", "STRING"), {"type": "String[]"}, "STRING cannot become String[]"),
         (
             Field("x", "STRING", True),
@@ -199,9 +199,9 @@ def test_definitions(field: Field, asked: dict[str, Any], expected: dict[str, An
         (
             Field("x", "INTEGER", True),
             {"type": "Boolean[]"},
-            "ARRAY<INTEGER> cannot become Boolean[]",
+            "ARRAY<INT64> cannot become Boolean[]",
         ),
-        (RECORD, {"type": "String"}, "RECORD cannot become String; leave `type` out for Json"),
+        (RECORD, {"type": "String"}, "STRUCT cannot become String; leave `type` out for Json"),
     ],
 )
 def test_refused_conversions(field: Field, asked: dict[str, Any], told: str) -> None:
