@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from sync.base.errors import SyncError
+from sync.base.summary import without_numbers
 from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.report import TableWarning
 from sync.pipeline import checkpoints
@@ -55,7 +56,9 @@ def _report(context: RunContext, state: RunState, checkpoint: Checkpoint) -> Tab
     if not context.request.dry_run:
         reported = replace(checkpoint, action=REMOVED)
         checkpoints.save(context.ledger, context.clock, checkpoint, reported)
-    context.events("table_warning", message, "WARNING", table=table, code="table_removed")
+    summary = without_numbers(message, frozenset({table}))
+    fields = {"table": table, "code": "table_removed", "summary": summary}
+    context.events("table_warning", message, "WARNING", **fields)
     return TableWarning("table_removed", message)
 
 

@@ -251,7 +251,7 @@ def silence_of_the_source(operation: Operation, _: object) -> None:
     fresh = table("pets", f"{bench.dataset}.pets")
     bench.load_source("pets", COLUMNS, [])
     operation.call(fresh, action="watch")
-    operation.call(fresh)
+    operation.call(*operation.tables, fresh)
 
 
 def crash(operation: Operation, _: object) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import json
 import re
+from typing import get_args
 
 import pytest
 
 from sync.base import errors
 from sync.entry.commands import cli
+from sync.model.report import WarningCode
 from tests.terraform.test_text import declared
 from tests.terraform.tools import ROOT, Plan
 
@@ -66,6 +68,13 @@ def test_commands_of_the_sync_exist() -> None:
     typed = set(re.findall(r"\./aito-sync (\w+)", TEXT))
     assert typed
     assert typed <= set(cli.commands)
+
+
+def test_every_warning_is_explained() -> None:
+    """The runbook's table of warnings has each code, and no other."""
+    rows = re.findall(r"^\| (`.*?) \|", sections(ALARMS)["a warning"], re.M)
+    explained = {name for cell in rows for name in re.findall(r"`(\w+)`", cell)}
+    assert explained == set(get_args(WarningCode))
 
 
 def test_every_reason_is_explained() -> None:
