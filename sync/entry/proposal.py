@@ -567,11 +567,7 @@ class _Table:
                 "Daily tables: the newest was counted. `intraday: true` reads those of today, too."
             )
         elif self._key is None:
-            yield (
-                "Several columns may identify a row together. Then list `columns`, with one of"
-                " them made for the key:"
-            )
-            yield "  row_key: {sql: \"CONCAT(a, '/', b)\"}   and   key: row_key"
+            yield "Several columns may identify a row together. Then:  key: [a, b]"
         if self._mode().value == "replace" and (facts.rows or 0) > SMALL_ROWS:
             yield f"{facts.rows:,} rows are many to load in each run: better with key and cursor."
         for column in facts.columns:

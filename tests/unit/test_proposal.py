@@ -134,7 +134,7 @@ def test_no_cursor_and_no_key() -> None:
     assert (made.mode.value, made.cursor) == ("replace", None)
     keyless = proposed(column("name"), time("updated_at"))
     assert (keyless.mode.value, keyless.key, keyless.cursor) == ("replace", None, None)
-    assert any("row_key" in note for note in keyless.notes)
+    assert any("key: [a, b]" in note for note in keyless.notes)
 
 
 @pytest.mark.parametrize(
