@@ -12,7 +12,7 @@ from sync.model.columns import TargetTable
 from sync.model.plan import Plan
 from sync.model.request import Request
 from sync.pipeline import checkpoints
-from sync.pipeline.definition import changes
+from sync.pipeline.definition import changes, mixed
 from sync.pipeline.estimate import estimate
 from sync.pipeline.load import load
 from sync.pipeline.loaded import Loaded
@@ -201,6 +201,9 @@ def _execute(
         # Also for a run that fails: the next one may make an empty table anew.
         made = replace(before, definition=plan.definition)
         before = checkpoints.save(run.ledger, run.clock, before, made)
+    if before.definition and plan.exists:
+        both = replace(before, definition=mixed(before.definition, plan.definition))
+        before = checkpoints.save(run.ledger, run.clock, before, both)
     stored = before
     if plan.is_refresh and plan.exists:
         stored = checkpoints.save(run.ledger, run.clock, before, checkpoints.begun(before, plan))

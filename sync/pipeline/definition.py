@@ -85,6 +85,16 @@ def changes(before: str, after: str) -> list[str]:
     return changed
 
 
+def mixed(before: str, after: str) -> str:
+    """The definition of a table that holds rows of both. Any later one differs from it.
+
+    So a change that is taken back before its refresh has ended is a refresh again.
+    """
+    parts = _parts(before)
+    parts |= {name: "mixed" for name in changes(before, after) if name != _KEEP}
+    return ";".join(f"{name}={value}" for name, value in parts.items())
+
+
 def _parts(text: str) -> dict[str, str]:
     return dict(part.partition("=")[::2] for part in text.split(";"))
 

@@ -140,3 +140,18 @@ def test_a_reconcile_before_the_refresh(bench: Workbench) -> None:
     assert "the configuration changed: columns" in table.warnings[0].message
     assert bench.run_ok(doubled).warnings == []
     assert bench.run_ok(doubled, action="reconcile").warnings == []
+
+
+def test_a_change_that_is_taken_back(bench: Workbench) -> None:
+    """Rows were loaded by another definition before its refresh: they are made anew."""
+    bench.load_source("numbers", SOURCE, ROWS)
+    bench.run_ok(numbers(bench, "Long"))
+    doubled = numbers(bench, "Long")
+    doubled["columns"]["n"] = {"sql": "n * 2", "type": "Long"}
+    late = {"id": "late", "ts": iso(NOW - 500), "n": 2**40 + 1}
+    bench.load_source("numbers", SOURCE, [late])
+    bench.run(doubled, action="reconcile")
+    bench.run_ok(numbers(bench, "Long"))
+    assert {held["n"] for held in bench.aito.rows(bench.name)} == {
+        each["n"] for each in [*ROWS, late]
+    }
