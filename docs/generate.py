@@ -4,6 +4,7 @@ configuration.md   from the types of sync/config/settings.py
 types.md           from the tables of sync/bigquery/types.py
 ledger.md          from the definitions sync/ledger/*.json
 commands.md        from the commands of sync/entry/commands.py
+aito-assumptions.md  from the checks in sync/aito/checks/
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import click
 
+from sync.aito.conformance import assumptions
 from sync.bigquery.types import CONVERSIONS, DEFAULTS
 from sync.config import Settings
 from sync.entry.commands import cli
@@ -227,6 +229,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "types.md": types,
     "ledger.md": ledger,
     "commands.md": commands,
+    "aito-assumptions.md": assumptions,
 }
 
 

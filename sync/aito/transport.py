@@ -109,9 +109,19 @@ class Transport:
                 renewed = True
                 continue
             again = repeat and _repeatable(meaning, once)
-            if not again or not self._pause(what, answer, attempt):
+            if not again or not self.pause(what, str(answer), attempt, answer.retry_after):
                 raise error(what, answer)
             attempt += 1
+
+    def pause(self, what: str, answer: str, attempt: int, retry_after: float | None = None) -> bool:
+        """Wait before a request is sent again. Returns False when there is no further attempt.
+
+        answer: what the last attempt got, in words. retry_after: seconds that Aito named.
+        """
+        if not self._backoff.pause(attempt, self._deadline, retry_after):
+            return False
+        self._on_repeat(what, answer, attempt)
+        return True
 
     def attempt(
         self,
@@ -145,13 +155,6 @@ class Transport:
             with self._lock:
                 self._calls += 1
         return answer
-
-    def _pause(self, what: str, answer: Answer, attempt: int) -> bool:
-        """Wait before the next attempt. Returns False when there is none."""
-        if not self._backoff.pause(attempt, self._deadline, answer.retry_after):
-            return False
-        self._on_repeat(what, str(answer), attempt)
-        return True
 
 
 def _repeatable(meaning: Reaction, once: bool) -> bool:

@@ -2,11 +2,11 @@
 
 `_modify` takes a delete and an insert as one atomic step. That is documented, but nobody has
 recorded what it does: builds were seen that removed the wrong row. So the first upsert of each run
-is read back. Where the table is not as it should be, this run replaces rows in two steps instead:
-delete by key and count, insert and count.
+is read back. Where the table is not as it should be, rows are replaced in two steps instead: delete
+by key and count, insert and count. The caller remembers that, so that no later run tries again.
 
-A row that the first upsert removed by mistake may be any row of the table, so it is not known which
-one to load again. That ends the table's run with an error: it must not pass in silence.
+A row that the first upsert removed by mistake may be any row of the table. So RowsLost is raised,
+and the next run compares the whole table by keys.
 """
 
 from __future__ import annotations
@@ -14,12 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from sync.base.errors import ActionRequired, OutcomeUnknown, Refusal, Refused, Unknown
+from sync.base.errors import OutcomeUnknown, Refusal, Refused, RowsLost, Unknown
 from sync.model.batches import Batch
 from sync.model.conditions import Condition, OneOf
-
-MODIFY = "modify"
-DELETE_AND_INSERT = "delete and insert"
 
 
 class Calls(Protocol):
@@ -43,47 +40,50 @@ class Calls(Protocol):
         """Delete the rows that match. Returns how many were deleted."""
         ...
 
-    def modify(self, table: str, condition: Condition, batch: Batch) -> None:
-        """Delete the rows that match and store the batch, in one step."""
+    def modify(self, table: str, condition: Condition, batch: Batch) -> int | None:
+        """Delete the rows that match and store the batch, in one step.
+
+        Returns how many rows were stored by the answer; None: it does not say.
+        """
         ...
 
 
 class Upserts:
     """The upserts of one run.
 
-    way: `modify` or `delete and insert`. rows_lost: other rows that the check found removed.
+    in_two_steps: rows are deleted and inserted. rows_lost: other rows that the check found removed.
     """
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._is_checked = False
-        self.way = MODIFY
+        self.in_two_steps = False
         self.rows_lost = 0
 
     def send(self, table: str, key: str, keys: Sequence[Any], batch: Batch) -> None:
         """Replace the rows with these keys by the batch.
 
-        Raises Refused, OutcomeUnknown; ActionRequired when the first upsert removed other rows.
+        Raises Refused, OutcomeUnknown; RowsLost when the first upsert removed other rows.
         """
         condition = OneOf(key, tuple(keys))
-        if self.way == MODIFY:
-            if self._is_checked:
-                self._calls.modify(table, condition, batch)
-                return
-            if self._is_right(table, condition, batch):
-                self._is_checked = True
-                return
-            self.way = DELETE_AND_INSERT
-            self._in_two_steps(table, condition, batch)
-            self._check_lost(table)
-            return
-        self._in_two_steps(table, condition, batch)
+        if self.in_two_steps:
+            self._replace_in_two_steps(table, condition, batch)
+        elif self._is_checked:
+            self._calls.modify(table, condition, batch)
+        else:
+            self._check_first(table, condition, batch)
 
-    def _check_lost(self, table: str) -> None:
+    def _check_first(self, table: str, condition: OneOf, batch: Batch) -> None:
+        """Send the first batch in one step, read it back, and change the way if it was wrong."""
+        if self._is_right(table, condition, batch):
+            self._is_checked = True
+            return
+        self.in_two_steps = True
+        self._replace_in_two_steps(table, condition, batch)
         if self.rows_lost:
-            raise ActionRequired(
-                f"Aito: {table}: `_modify` removed {self.rows_lost} other rows; run `reconcile` to"
-                " load them again, and `conformance` to see whether this Aito still does so"
+            raise RowsLost(
+                f"Aito: {table}: `_modify` removed {self.rows_lost} other rows; it is not used "
+                "again, and the next run compares the whole table and loads them again"
             )
 
     def _is_right(self, table: str, condition: OneOf, batch: Batch) -> bool:
@@ -91,26 +91,27 @@ class Upserts:
         rows_before = self._calls.count(table)
         replaced = self._calls.count(table, condition)
         try:
-            self._calls.modify(table, condition, batch)
+            inserted = self._calls.modify(table, condition, batch)
             if not replaced:
                 # Nothing had to be deleted. The same again shows whether deleting works.
-                self._calls.modify(table, condition, batch)
+                inserted = self._calls.modify(table, condition, batch)
         except Refused as error:
             if error.cause in (Refusal.NOT_FOUND, Refusal.OTHER):
                 return False
             raise
         stored = self._stored(table, condition)
         others = self._calls.count(table) - len(stored)
+        # More of the others are no fault of this call: an earlier write may have come late.
         self.rows_lost = max(0, rows_before - replaced - others)
         is_once = len(stored) == len(set(stored)) == batch.rows
-        return is_once and others == rows_before - replaced
+        return is_once and not self.rows_lost and inserted in (None, batch.rows)
 
     def _stored(self, table: str, condition: OneOf) -> list[Any]:
         """The keys of the rows that match, each as often as it is there."""
         key = condition.column
         return [row.get(key) for row in self._calls.rows(table, condition, key, [key])]
 
-    def _in_two_steps(self, table: str, condition: OneOf, batch: Batch) -> None:
+    def _replace_in_two_steps(self, table: str, condition: OneOf, batch: Batch) -> None:
         self._calls.delete(table, condition)
         self._calls.insert(table, batch)
         stored = self._calls.count(table, condition)

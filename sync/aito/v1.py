@@ -48,6 +48,7 @@ class AitoTarget:
         self._transport = transport
         self._upserts = Upserts(self)
         self._builds: list[str | None] = []
+        self._unknown_deletes = 0
 
     @property
     def calls(self) -> int:
@@ -59,6 +60,11 @@ class AitoTarget:
         if not self._builds:
             self._builds.append(build(self._transport.url))
         return self._builds[0]
+
+    @property
+    def unknown_deletes(self) -> int:
+        """How many deletes got no trustworthy answer. Each may be applied yet."""
+        return self._unknown_deletes
 
     # -- rights
 
@@ -164,6 +170,22 @@ class AitoTarget:
             "select": [cursor],
             "limit": 1,
         }
+        return self._first_cursor(query, cursor)
+
+    def cursor_at(self, table: str, cursor: str, before: int, rows: int) -> int | None:
+        """The cursor of the row that has so many rows before it, among those before a second."""
+        query = {
+            "from": table,
+            "where": {cursor: {"$lt": before}},
+            "orderBy": {"$asc": cursor},
+            "select": [cursor],
+            "offset": rows,
+            "limit": 1,
+        }
+        return self._first_cursor(query, cursor)
+
+    def _first_cursor(self, query: Mapping[str, Any], cursor: str) -> int | None:
+        """The cursor of a query's first hit; None when it has none."""
         _, hits = self._search(query)
         value = hits[0].get(cursor) if hits else None
         return value if isinstance(value, int) else None
@@ -218,42 +240,66 @@ class AitoTarget:
         self._upserts.send(table, key, keys, batch)
 
     @property
-    def upsert_way(self) -> str:
-        """How rows are replaced in this run: `modify`, or `delete and insert`."""
-        return self._upserts.way
+    def upserts_in_two_steps(self) -> bool:
+        """Whether rows are replaced by a delete and an insert, since one step went wrong."""
+        return self._upserts.in_two_steps
+
+    def upsert_in_two_steps(self) -> None:
+        """Replace rows by a delete and an insert from now on: in an earlier run one step was wrong.
+
+        The one step is not tried again.
+        """
+        self._upserts.in_two_steps = True
 
     @property
     def rows_lost_by_upsert(self) -> int:
         """How many other rows the first upsert of this run has removed. They must be restored."""
         return self._upserts.rows_lost
 
-    def modify(self, table: str, condition: Condition, batch: Batch) -> None:
+    def modify(self, table: str, condition: Condition, batch: Batch) -> int | None:
         """Delete the rows that match and store the batch, in one step as Aito promises.
 
+        Returns how many rows were stored by the answer; None: it does not say.
         It may be repeated. Raises OutcomeUnknown all the same: a server error that repeats means
         a bad row, and the caller looks for it.
         """
         body = _modification(table, condition, batch)
-        self._transport.send("POST", f"{BASE}/data/_modify", body, once=True)
+        path = f"{BASE}/data/_modify"
+        answer = self._transport.send("POST", path, body, once=True)
+        inserted = answer.get("insertedCount") if isinstance(answer, dict) else None
+        return inserted if isinstance(inserted, int) else None
 
     def delete(self, table: str, condition: Condition) -> int:
         """Delete the rows that match. Returns how many were deleted, by counts before and after.
 
         Some builds answer with an error although the rows are gone. So the count is believed.
+        After an unknown outcome it is counted, waited, and counted again before it is sent again.
         """
         before = self.count(table, condition)
-        if not before:
-            return 0
-        failure: OutcomeUnknown | None = None
+        attempt = 1
+        while self.count(table, condition) if attempt > 1 else before:
+            failure = self._delete_once(table, condition)
+            left = self.count(table, condition)
+            if not left:
+                break
+            if failure is None:
+                text = f"Aito: {left} of {before} rows of {table} are still there after _delete"
+                raise ActionRequired(text)
+            if not self._transport.pause("POST data/_delete", str(failure), attempt):
+                raise failure
+            attempt += 1
+        return before
+
+    def _delete_once(self, table: str, condition: Condition) -> OutcomeUnknown | None:
+        """Send one delete. Returns the error when its outcome is unknown."""
+        body = _encoded({"from": table, "where": where(condition)})
+        path = f"{BASE}/data/_delete"
         try:
-            self._post("data/_delete", {"from": table, "where": where(condition)})
+            self._transport.send("POST", path, body, once=True)
         except OutcomeUnknown as error:
-            failure = error
-        left = self.count(table, condition)
-        if not left:
-            return before
-        text = f"Aito: {left} of {before} rows of {table} are still there after _delete"
-        raise failure or ActionRequired(text)
+            self._unknown_deletes += 1
+            return error
+        return None
 
     def optimize(self, table: str) -> None:
         """Have the table's segments joined, so that reads are fast.

@@ -17,6 +17,7 @@ SyncError
 ├── Busy                409  another run holds the table
 └── Unavailable         503  try later: nothing is wrong but the moment
     ├── OutcomeUnknown       a request may or may not have been applied
+    ├── RowsLost             a write removed rows that it should not have touched
     ├── OutOfTime            the time budget is spent, or the process is told to stop
     └── LeaseLost            another run took over: stop before the next write
 
@@ -140,6 +141,10 @@ class OutcomeUnknown(Unavailable):
         super().__init__(message)
         self.cause = cause
         self.reason = reason
+
+
+class RowsLost(Unavailable):
+    """The target removed other rows than those of the request. The next run looks for them."""
 
 
 class OutOfTime(Unavailable):

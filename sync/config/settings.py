@@ -367,7 +367,12 @@ class AitoSettings(Frozen):
             " travels unencrypted"
         ),
     )
-    requests_per_second: Positive = Field(default=10, description="ceiling for one process")
+    # 10 is what the shared plan allows. A run sends one request at a time, so it is slowed down
+    # only by an Aito that answers within 0.1 s.
+    requests_per_second: Positive = Field(
+        default=10,
+        description="ceiling for one process; Aito's plans allow 10, 20 or 40, shared ones 10",
+    )
     timeout_seconds: Positive = Field(default=60, description="per request")
 
 

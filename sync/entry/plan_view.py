@@ -32,7 +32,16 @@ def part_line(part: Part) -> str:
 def plan_text(body: Json) -> str:
     """The plan of every table in the body of a dry run's answer."""
     tables = [_table(table, body["action"]) for table in body["tables"]]
-    return "\n\n".join([*tables, "Nothing was written."])
+    return "\n\n".join([*tables, *_whole_lines(body), "Nothing was written."])
+
+
+def _whole_lines(body: Json) -> Iterator[str]:
+    """What concerns no table alone: a month's calls, and warnings."""
+    month = body.get("aito_calls_a_month")
+    if month is not None:
+        yield f"About {month['calls']:,} Aito calls a month, {month['basis']}."
+    for warning in body.get("warnings", ()):
+        yield f"! {warning['message']}"
 
 
 def _table(table: Json, action: str) -> str:
@@ -63,9 +72,14 @@ def _plan_lines(table: Json) -> Iterator[str]:
         yield f"~ the whole keep range is read again: {refresh}"
     yield from _row_lines(table, estimate)
     for evaluation in estimate["evaluations"]:
-        yield f"+ evaluation {evaluation['name']}: at most about {evaluation['cases']:,} cases"
+        yield f"+ evaluation {evaluation['name']}: {_cases(evaluation)}"
     if "bytes" in estimate:
         yield f"  {_price(estimate)}"
+
+
+def _cases(evaluation: Json) -> str:
+    cases = evaluation["cases"]
+    return "as many cases as its query says" if cases is None else f"about {cases:,} cases"
 
 
 def _schema_lines(estimate: Json) -> Iterator[str]:

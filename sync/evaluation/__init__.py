@@ -6,6 +6,7 @@ collects and starts the rest.
 
 from sync.evaluation.collect import MEMORY, collect
 from sync.evaluation.context import EvaluationContext, Known, LoadedTable, StartedEvaluation
+from sync.evaluation.estimate import planned_cases
 from sync.evaluation.launch import launch
 from sync.evaluation.retention import Wanted
 from sync.evaluation.study import Study
@@ -22,6 +23,7 @@ __all__ = [
     "begin_study",
     "collect",
     "launch",
+    "planned_cases",
     "resume",
     "wait_for",
     "wait_for_study",

@@ -81,6 +81,10 @@ class Sample:
         step = math.ceil(rows / cases)
         return dataclasses.replace(self, step=max(self.step, step))
 
+    def predicted(self, rows: int, cases: int) -> int:
+        """About how many rows are predicted. rows: how many rows there are to choose."""
+        return math.ceil(rows / max(1, self.limited(rows, cases).step))
+
     def to_json(self) -> dict[str, Any]:
         """The parts `test` and `train` of an evaluate body."""
         test, train = self._test(), self._train()

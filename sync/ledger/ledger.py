@@ -21,6 +21,7 @@ from sync.ledger.status_queries import read_status
 from sync.ledger.tables import LedgerTables
 from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.records import (
+    CallHistory,
     EvaluationRecord,
     OpenReject,
     RejectRecord,
@@ -38,6 +39,9 @@ ORDER BY finished_at DESC LIMIT 1"""
 DELETED_SINCE = """
 SELECT SUM(deleted - IFNULL(deleted_by_condition, 0)) AS n_rows
 FROM {runs} WHERE `table` = @table AND started_at >= @since"""
+CALL_HISTORY = """
+SELECT SUM(aito_calls) AS calls, MIN(started_at) AS began_at FROM {runs}
+WHERE `table` IN UNNEST(@tables) AND started_at >= @since AND aito_calls IS NOT NULL"""
 
 
 class BigQueryLedger:
@@ -84,6 +88,14 @@ class BigQueryLedger:
         """
         found = self._tables.read(DELETED_SINCE, [_text("table", table), _moment("since", since)])
         return int(found[0]["n_rows"] or 0) if found else 0
+
+    def call_history(self, tables: Sequence[str], since: datetime) -> CallHistory:
+        """The requests to Aito of the tables' runs that started since then."""
+        parameters = [Parameter("tables", "ARRAY<STRING>", list(tables)), _moment("since", since)]
+        found = self._tables.read(CALL_HISTORY, parameters)
+        if not found:
+            return CallHistory(0, None)
+        return CallHistory(int(found[0]["calls"] or 0), found[0]["began_at"])
 
     def evaluations(self, since: datetime) -> list[EvaluationRecord]:
         """The furthest state of each evaluation started since then, oldest first."""

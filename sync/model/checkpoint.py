@@ -24,6 +24,8 @@ class Checkpoint:
     run_id: the run that wrote this. If that run is the last one of an unfinished table, it has
         recorded here all that the next run must look at.
     calls_without_progress: calls in a row that ended partial and brought nothing.
+    two_steps: an upsert in one step was found to go wrong, so it is not tried again.
+    null_reads_false: the target was found to read a null in a Boolean column as false.
     """
 
     table: str
@@ -36,6 +38,8 @@ class Checkpoint:
     verify_from: int | None = None
     run_id: str | None = None
     calls_without_progress: int | None = None
+    two_steps: bool | None = None
+    null_reads_false: bool | None = None
     updated_at: datetime | None = None
 
     def to_row(self) -> dict[str, Any]:

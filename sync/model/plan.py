@@ -43,6 +43,7 @@ class Plan:
     of what the rows are made of. is_range: only a range that the request names is gone through.
     left_since: start of what earlier runs have left uncompared; None: nothing.
     key_sample: what was counted twice, to see if its keys are stable; None: nothing was.
+    null_reads_false: the target is known to read a null in a Boolean column as false.
     """
 
     source: SourceTable
@@ -64,6 +65,7 @@ class Plan:
     rekeyed: bool = False
     key_sample: Window | None = None
     definition: str = ""
+    null_reads_false: bool = False
     is_range: bool = False
     left_since: int | None = None
 

@@ -18,6 +18,7 @@ from sync.model.columns import Column, SchemaDifference, TargetSchema, TargetTab
 from sync.model.conditions import Condition
 from sync.model.keys import KeyState
 from sync.model.records import (
+    CallHistory,
     EvaluationRecord,
     JobStatus,
     OpenReject,
@@ -191,6 +192,20 @@ class Target(Protocol):
         """How many requests the target may have received from this object so far."""
         ...
 
+    @property
+    def unknown_deletes(self) -> int:
+        """How many deletes got no trustworthy answer. Each may be applied yet."""
+        ...
+
+    @property
+    def upserts_in_two_steps(self) -> bool:
+        """Whether rows are replaced by a delete and an insert, since one step went wrong."""
+        ...
+
+    def upsert_in_two_steps(self) -> None:
+        """Replace rows by a delete and an insert from now on."""
+        ...
+
     def check_writable(self) -> None:
         """Raises AccessDenied when the key may only read. Writes nothing."""
         ...
@@ -231,6 +246,13 @@ class Target(Protocol):
         """The oldest cursor; None when the table has no row with one."""
         ...
 
+    def cursor_at(self, table: str, cursor: str, before: int, rows: int) -> int | None:
+        """The cursor of the row that has so many rows before it, among those before a second.
+
+        None: there are not so many rows.
+        """
+        ...
+
     def rows(
         self, table: str, condition: Condition, key: str, columns: Sequence[str]
     ) -> Iterator[dict[str, Any]]:
@@ -242,7 +264,10 @@ class Target(Protocol):
         ...
 
     def upsert(self, table: str, key: str, keys: Sequence[Any], batch: Batch) -> None:
-        """Delete the rows with these keys and store the batch, in one step."""
+        """Delete the rows with these keys and store the batch, in one step if the target can.
+
+        Raises RowsLost when other rows were removed.
+        """
         ...
 
     def delete(self, table: str, condition: Condition) -> int:
@@ -334,6 +359,10 @@ class Ledger(Protocol):
 
         Rows that `deletes` names are left out.
         """
+        ...
+
+    def call_history(self, tables: Sequence[str], since: datetime) -> CallHistory:
+        """The requests to the target of the tables' runs that started since then."""
         ...
 
     def evaluations(self, since: datetime) -> list[EvaluationRecord]:

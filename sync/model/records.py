@@ -184,6 +184,14 @@ class StudyRecords:
 
 
 @dataclass(frozen=True)
+class CallHistory:
+    """Requests to the target of the runs on record. began_at: of the first one; None: no runs."""
+
+    calls: int
+    began_at: datetime | None
+
+
+@dataclass(frozen=True)
 class LastSync:
     """The last sync of a table that ended ok; None: there was none.
 

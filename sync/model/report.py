@@ -21,6 +21,9 @@ WarningCode = Literal[
     "rows_ahead",
     "evaluation",
     "table_removed",
+    "upsert_in_two_steps",
+    "null_booleans",
+    "aito_calls",
 ]
 COUNTS = ("fetched", "uploaded", "skipped", "rejected", "repaired", "deleted", "purged")
 
@@ -112,6 +115,23 @@ class TableReport:
         return body
 
 
+@dataclass(frozen=True)
+class MonthlyCalls:
+    """About how many requests to the target a month costs. basis: what the number is made from.
+
+    near_limit: it comes near what the smallest plan allows.
+    """
+
+    calls: int
+    basis: str
+    near_limit: bool
+
+    @property
+    def sentence(self) -> str:
+        """For a person."""
+        return f"about {self.calls:,} calls to Aito a month, {self.basis}"
+
+
 @dataclass
 class RunReport:
     """All tables of a run. warnings: what concerns none of them, such as a removed table."""
@@ -122,6 +142,7 @@ class RunReport:
     warnings: list[TableWarning] = field(default_factory=list)
     seconds: float = 0.0
     aito_calls: int = 0
+    monthly_calls: MonthlyCalls | None = None  # of a dry run
     continued: bool = False  # the rest was requested on the topic
     error: str | None = None  # what kept the whole run from starting
 
@@ -164,6 +185,8 @@ class RunReport:
         }
         if self.warnings:
             body["warnings"] = [vars(each) for each in self.warnings]
+        if self.monthly_calls is not None:
+            body["aito_calls_a_month"] = vars(self.monthly_calls)
         if self.error is not None:
             body["error"] = self.error
         return body

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from sync.base.errors import ActionRequired, LeaseLost, OutOfTime, SyncError
+from sync.base.errors import ActionRequired, LeaseLost, OutOfTime, RowsLost, SyncError
 from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.columns import TargetTable
 from sync.model.plan import Plan
 from sync.model.request import Request
+from sync.model.window import earliest
 from sync.pipeline import checkpoints
 from sync.pipeline.definition import changes, mixed
 from sync.pipeline.estimate import estimate
@@ -21,7 +22,7 @@ from sync.pipeline.prepare import check_parents, prepare, tables_to_come
 from sync.pipeline.preview import preview_swap, preview_sync
 from sync.pipeline.reconcile import reconcile
 from sync.pipeline.swap import SwapPlan, claim_fresh, plan_swap, swap
-from sync.pipeline.table_run import TableRun
+from sync.pipeline.table_run import TableRun, oldest
 from sync.pipeline.warnings import warn_if_not_incremental, warn_of_unknown_columns
 
 
@@ -209,6 +210,7 @@ def _execute(
         stored = checkpoints.save(run.ledger, run.clock, before, checkpoints.begun(before, plan))
     ready = replace(plan, exists=True)
     loaded = Loaded()
+    deletes = run.target.unknown_deletes
     try:
         step(run, ready, loaded)
     except LeaseLost:
@@ -216,9 +218,13 @@ def _execute(
             _enter_lost_lease(run, ready, loaded)
         raise
     except SyncError as error:
+        if isinstance(error, RowsLost):
+            loaded.verify_from = oldest(run)
+        _enter_deletes(run, ready, loaded, deletes)
         after = checkpoints.interrupted(before, run, ready, loaded)
         checkpoints.save(run.ledger, run.clock, stored, after, always=True)
         raise _stalled(run, after, error) from error
+    _enter_deletes(run, ready, loaded, deletes)
     if start.has_crashed:
         # The process may be frozen and write once more. So the next run compares again.
         loaded.verify_from = ready.verify_since
@@ -226,6 +232,17 @@ def _execute(
     after = checkpoints.completed(before, run, ready, loaded)
     checkpoints.save(run.ledger, run.clock, stored, after)
     state.finished.add(run.name)
+
+
+def _enter_deletes(run: TableRun, plan: Plan, loaded: Loaded, before: int) -> None:
+    """Let the next runs look at what a delete without an answer may remove yet.
+
+    before: the target's count of such deletes before the step. Their rows may be anywhere in what
+    was compared.
+    """
+    if run.target.unknown_deletes > before:
+        start = min(plan.window.start, plan.verify_since)
+        loaded.unsettled_since = earliest(loaded.unsettled_since, start)
 
 
 def _enter_lost_lease(run: TableRun, plan: Plan, loaded: Loaded) -> None:

@@ -55,7 +55,7 @@ def begun(before: Checkpoint, plan: Plan) -> Checkpoint:
 def interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
     """The checkpoint after a step that raised."""
     after = replace(
-        _settled(before, run, plan, loaded),
+        _settled(_with_behaviour(before, run, loaded), run, plan, loaded),
         run_id=run.run_id,
         verify_from=_left_to_compare(run, plan, loaded),
     )
@@ -73,7 +73,7 @@ def interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -
 
 def completed(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
     """The checkpoint after a step that ended ok."""
-    after = _settled(before, run, plan, loaded)
+    after = _settled(_with_behaviour(before, run, loaded), run, plan, loaded)
     after = replace(after, run_id=run.run_id, calls_without_progress=None)
     left = loaded.verify_from
     if plan.is_range:
@@ -97,6 +97,13 @@ def lease_lost(stored: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) ->
     """
     unsettled = _settled(stored, run, plan, loaded)
     return replace(unsettled, verify_from=earliest(stored.verify_from, plan.verify_since))
+
+
+def _with_behaviour(before: Checkpoint, run: TableRun, loaded: Loaded) -> Checkpoint:
+    """The checkpoint with what was found out about the target."""
+    two_steps = before.two_steps or run.target.upserts_in_two_steps
+    reads_false = before.null_reads_false or loaded.null_reads_false
+    return replace(before, two_steps=two_steps or None, null_reads_false=reads_false or None)
 
 
 def _settled(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:

@@ -3,17 +3,18 @@
 Nothing else writes rows. Each outcome of a write has its consequence here:
 
     done            the rows count as uploaded
-    unknown         look which rows are there, send only the missing ones
+    unknown         look which rows are there, wait, look again, send only the missing ones
     rows refused    halve the batch until the rows at fault are found, reject them, send the rest
     too large       the same, and send smaller batches from now on
     server error    as unknown; when it repeats, halve the batch. A single row is only suspected:
-                    it is rejected once the target has taken another row, else the target is ill
+                    once the target has taken another row, it is sent once more, and rejected if
+                    it fails again. If the target takes no row, it is ill
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sync.base.backoff import Backoff
 from sync.base.errors import OutcomeUnknown, Refusal, Refused, Unavailable, Unknown
@@ -30,23 +31,15 @@ DELETE_KEYS = 500  # keys in the condition of one delete
 MAX_SUSPECTS = 10  # rows that fail while none is taken: then the target is ill, not the rows
 
 
-@dataclass
-class Suspects:
-    """Rows that a server error was answered to, until it is known whether they are at fault."""
+@dataclass(frozen=True)
+class Suspect:
+    """A row that a server error was answered to, until it is known whether it is at fault.
 
-    rejects: list[Reject] = field(default_factory=list)
-    outdated: list[Row] = field(default_factory=list)  # the target may hold an older state of them
+    upsert: the target may hold another row under its key.
+    """
 
-    def add(self, reject: Reject, *, upsert: bool) -> None:
-        """Add a row. upsert: the target may hold another row under its key."""
-        self.rejects.append(reject)
-        if upsert:
-            self.outdated.append(reject.row)
-
-    def clear(self) -> None:
-        """Forget all suspects: they were rejected."""
-        self.rejects.clear()
-        self.outdated.clear()
+    reject: Reject
+    upsert: bool
 
 
 @dataclass(frozen=True)
@@ -74,9 +67,11 @@ class Delivery:
         self._key_is_int = key_type(source, run.table.key_name) == "Int"
         self._table = table or run.name
         self._max_bytes = run.settings.batch.bytes
-        self._suspects = Suspects()
+        self._suspects: list[Suspect] = []
         self._backoff = Backoff()
         self._probe: str | None = None  # a document that the target is known to hold
+        self._warned = False
+        self._server_errors = 0
         self.taken = 0  # rows that the target took
         # The earliest cursor of a row whose write may still be applied later.
         self.unsettled_since: int | None = None
@@ -91,7 +86,22 @@ class Delivery:
         if batch.flagged:
             batch = self._without_flagged(batch, upsert=upsert)
         for piece in batches.within(batch, self._max_bytes):
+            self._send_piece(piece, upsert=upsert)
+
+    def _send_piece(self, piece: Batch, *, upsert: bool) -> None:
+        """Deliver a piece, and notice whether a server error remains that no row explains."""
+        errors, at_fault = self._server_errors, self._rows_at_fault()
+        explained = False
+        try:
             self._deliver(piece, Attempt(upsert, self.taken))
+            explained = self._rows_at_fault() > at_fault
+        finally:
+            if self._server_errors > errors and not explained:
+                self._enter_unsettled(piece.read())
+
+    def _rows_at_fault(self) -> int:
+        """Rows that were rejected or are suspected so far."""
+        return self._run.progress.rejected + len(self._suspects)
 
     def probe_with(self, document: str) -> None:
         """Remember a document that the target holds in exactly this state."""
@@ -103,14 +113,14 @@ class Delivery:
         Probe with a row known to be stored: if it succeeds, reject the suspects. Without such a
         row, reject only what earlier runs have rejected.
         """
-        if not self._suspects.rejects:
+        if not self._suspects:
             return
         if self._probe is not None and self._run.table.key_name is not None:
             self._run.lease.check()
             self._write(batches.of([self._probe]), upsert=True)
         elif self._new_suspects() and not self._target_works:
             raise Unavailable(
-                f"{self._table}: Aito answers 500 to {len(self._suspects.rejects)} rows and took "
+                f"{self._table}: Aito answers 500 to {len(self._suspects)} rows and took "
                 "no other; try again"
             )
         self._reject_suspects()
@@ -168,16 +178,20 @@ class Delivery:
                 self._handle_refusal(batch, error, how)
                 return
             except OutcomeUnknown as error:
+                failed = error.cause is Unknown.SERVER_ERROR
+                self._server_errors += failed
                 self._enter_unsettled(batch.read())
                 left = batch if how.upsert else self._missing(batch)
+                if not left.rows:
+                    return
                 nothing_taken = left.rows == batch.rows
-                failed = error.cause is Unknown.SERVER_ERROR
                 if nothing_taken and failed and attempt >= patience:
                     self._halve(batch, error, how)
                     return
-                batch = left
                 if attempt == ATTEMPTS or not self._wait(attempt, error):
                     raise
+                # The request may have been applied while it was waited.
+                batch = left if how.upsert else self._missing(left)
             else:
                 self._took(batch.rows, batch.last)
                 return
@@ -194,8 +208,19 @@ class Delivery:
         if upsert:
             keys = [row.values[self._run.key] for row in batch.read()]
             self._run.target.upsert(self._table, self._run.key, keys, batch)
+            self._warn_of_two_steps()
         else:
             self._run.target.insert(self._table, batch)
+
+    def _warn_of_two_steps(self) -> None:
+        if self._run.target.upserts_in_two_steps and not self._warned:
+            self._warned = True
+            self._run.warn(
+                "upsert_in_two_steps",
+                "changed rows were replaced by a delete and an insert, because Aito's `_modify` "
+                "did not do what it says; for a moment such a row is missing. `conformance` tells "
+                "more",
+            )
 
     def _handle_refusal(self, batch: Batch, error: Refused, how: Attempt) -> None:
         if error.cause is Refusal.TOO_LARGE:
@@ -213,14 +238,18 @@ class Delivery:
                 self._deliver(half, part)
             return
         (row,) = batch.read()
+        reject = Reject(row, error.reason)
+        if isinstance(error, Refused):
+            self._reject([reject], upsert=how.upsert)
+            return
+        self._suspects.append(Suspect(reject, how.upsert))
         another_row_was_taken = self.taken > how.taken_before
-        if isinstance(error, Refused) or another_row_was_taken:
-            self._reject([Reject(row, error.reason)], upsert=how.upsert)
+        if another_row_was_taken:
+            self._reject_suspects()
         else:
-            self._suspect(Reject(row, error.reason), error, upsert=how.upsert)
+            self._look_into_suspects(error)
 
-    def _suspect(self, reject: Reject, error: OutcomeUnknown, *, upsert: bool) -> None:
-        self._suspects.add(reject, upsert=upsert)
+    def _look_into_suspects(self, error: OutcomeUnknown) -> None:
         if self._probe is not None:
             self.finish()
         elif self._new_suspects() >= MAX_SUSPECTS:
@@ -230,20 +259,43 @@ class Delivery:
 
     def _new_suspects(self) -> int:
         """How many suspects no earlier run has rejected."""
-        return sum(self._rejects.is_new(reject.row) for reject in self._suspects.rejects)
+        return sum(self._rejects.is_new(suspect.reject.row) for suspect in self._suspects)
 
     def _took(self, rows: int, last: str) -> None:
+        """Count rows that the target took, and decide about suspects: the target is not ill."""
+        self._count_taken(rows, last)
+        self._reject_suspects()
+
+    def _count_taken(self, rows: int, last: str) -> None:
         """Count rows that the target took. `last` is the document of one of them."""
         self._run.progress.uploaded += rows
         self.taken += rows
         self._probe = last
-        self._reject_suspects()
 
     def _reject_suspects(self) -> None:
-        self._rejects.add(self._suspects.rejects)
-        self._delete_outdated(self._suspects.outdated)
+        """Send each suspect once more, and reject those that fail again."""
+        suspects, self._suspects = self._suspects, []
+        guilty = [suspect for suspect in suspects if not self._is_taken_now(suspect)]
+        if not guilty:
+            return
+        self._rejects.add([suspect.reject for suspect in guilty])
+        self._delete_outdated([suspect.reject.row for suspect in guilty if suspect.upsert])
         self._rejects.check_share()
-        self._suspects.clear()
+
+    def _is_taken_now(self, suspect: Suspect) -> bool:
+        """Send a suspect once more. Returns whether the target took it."""
+        batch = batches.of([suspect.reject.row.document])
+        self._run.lease.check()
+        try:
+            self._write(batch, upsert=suspect.upsert)
+        except Refused:
+            return False
+        except OutcomeUnknown as error:
+            if error.cause is not Unknown.SERVER_ERROR:
+                raise
+            return False
+        self._count_taken(1, batch.last)
+        return True
 
     def _reject(self, rejects: list[Reject], *, upsert: bool) -> None:
         self._rejects.add(rejects)

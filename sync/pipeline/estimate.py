@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sync.evaluation import planned_cases
 from sync.model.columns import Column
 from sync.model.plan import Changes, Plan
 from sync.model.ports import SourceTable
 from sync.model.window import Totals
+from sync.pipeline.calls import planned_calls
 from sync.pipeline.price import usd
 from sync.pipeline.swap import SwapPlan
 from sync.pipeline.table_run import TableRun
 
 # Aito's engineers saw 200 to 900 rows a second. It depends on the columns.
 ROWS_A_SECOND = 400
-TABLE_CALLS = 4  # requests to Aito beside the batches: the watermark, counts, optimize
+SWAP_CALLS = 4  # of a swap beside the batches: schema, table, count, rename
 
 
 def estimate(run: TableRun, plan: Plan) -> None:
@@ -23,7 +25,6 @@ def estimate(run: TableRun, plan: Plan) -> None:
     size = run.source.estimate(plan.source, plan.window, plan.slices)
     if plan.key_sample:
         size += run.source.estimate(plan.source, plan.key_sample, ())
-    batches = math.ceil(plan.rows / run.settings.batch.rows)
     run.progress.estimate = {
         "rows": plan.rows,
         "keys": sum(part.latest_per_key for part in plan.slices),
@@ -32,9 +33,9 @@ def estimate(run: TableRun, plan: Plan) -> None:
         "schema": plan.changes.sentences(run.name),
         "columns": _columns(plan.source, plan.changes),
         "refresh": plan.refresh if run.request.action == "sync" else None,
-        "aito_calls": batches + TABLE_CALLS,
+        "aito_calls": planned_calls(run, plan),
         "seconds": round(plan.rows / ROWS_A_SECOND),
-        "evaluations": _evaluations(run),
+        "evaluations": _evaluations(run, plan.watermark, plan.rows),
     }
     if run.table.deletes:
         run.progress.estimate["deletions"] = plan.deletions
@@ -52,9 +53,9 @@ def estimate_swap(run: TableRun, plan: SwapPlan, totals: Totals) -> None:
         "schema": [plan.sentence],
         "columns": _columns(plan.source, new),
         "refresh": None,
-        "aito_calls": math.ceil(totals.rows / run.settings.batch.rows) + TABLE_CALLS,
+        "aito_calls": math.ceil(totals.rows / run.settings.batch.rows) + SWAP_CALLS,
         "seconds": round(totals.rows / ROWS_A_SECOND),
-        "evaluations": _evaluations(run),
+        "evaluations": _evaluations(run, None, None),
     }
 
 
@@ -77,10 +78,8 @@ def _column(column: Column, source: SourceTable, is_new: bool) -> dict[str, str]
     return described
 
 
-def _evaluations(run: TableRun) -> list[dict[str, Any]]:
-    """The evaluations that follow a sync. cases: about how many rows each predicts at most."""
+def _evaluations(run: TableRun, newest: int | None, rows: int | None) -> list[dict[str, Any]]:
+    """The evaluations that follow a sync, and about how many rows each predicts."""
     if run.request.action != "sync":
         return []
-    return [
-        {"name": evaluation.name, "cases": evaluation.cases} for evaluation in run.table.evaluate
-    ]
+    return planned_cases(run.target, run.table, newest, rows)

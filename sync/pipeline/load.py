@@ -7,11 +7,11 @@ one batch, which the next run's lookback finds.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sync.model import batches
 from sync.model.batches import Batch, Row
-from sync.model.conditions import OneOf
+from sync.model.conditions import Between, Condition, OneOf
 from sync.model.plan import Plan
 from sync.model.window import Slice
 from sync.pipeline import compare
@@ -19,11 +19,14 @@ from sync.pipeline.closings import close_rejects
 from sync.pipeline.compare import TargetIndex
 from sync.pipeline.deliver import Delivery
 from sync.pipeline.loaded import Loaded
+from sync.pipeline.null_booleans import NullBooleans
 from sync.pipeline.prefetch import batch_bytes, prefetch
 from sync.pipeline.rejects import RejectBook
 from sync.pipeline.repair import Repairer
 from sync.pipeline.table_run import TableRun
 from sync.pipeline.verify import Verifier
+
+HeldRows = dict[str, list[dict[str, object]]]  # by key, each as often as the target holds it
 
 
 def load(run: TableRun, plan: Plan, loaded: Loaded) -> None:
@@ -56,6 +59,7 @@ class Loader:
         self._rows_of_slice = 0  # in the batches of the slice that is being sent
         repairer = Repairer(run, delivery, rejects, loaded)
         self._verifier = Verifier(run, rejects, repairer, loaded)
+        self._nulls = NullBooleans(run, plan)
 
     def load(self) -> None:
         """All slices, then the comparison of both ends over the whole window."""
@@ -92,7 +96,7 @@ class Loader:
         steps = prefetch(self._read_new(parts), lambda step: batch_bytes(step[1]))
         for part, batch in steps:
             if batch:
-                self._send_batch(part, batch, None)
+                self._send_batch(part, batch)
             else:
                 self._complete(part)
 
@@ -130,10 +134,27 @@ class Loader:
             self._run.progress.skipped += part.rows
             self._run.slice_done(part.start, part.end)
             return True
+        held = self._read_small(part)
+        is_equal = held is not None
         for batch in prefetch(self._read(part), batch_bytes):
-            self._send_batch(part, batch, index)
+            is_equal &= self._send_batch(part, batch, index, held)
+        if is_equal and not held:
+            self._loaded.covered_until = part.end
+            self._run.slice_done(part.start, part.end)
+            return True
         self._complete(part)
         return False
+
+    def _read_small(self, part: Slice) -> HeldRows | None:
+        """All rows of a small slice that the target holds, where rows are compared by content.
+
+        None: they are looked up by key, batch by batch.
+        """
+        if not self._plan.whole_rows or part.parts > 1 or part.keyless:
+            return None
+        if part.rows > self._run.settings.batch.rows:
+            return None
+        return self._held(Between(self._run.cursor, part.start, part.end))
 
     def _read_index(self, part: Slice) -> TargetIndex | None:
         """Keys and cursors that the target holds, where rows are compared by those."""
@@ -153,7 +174,18 @@ class Loader:
 
     # -- batches
 
-    def _send_batch(self, part: Slice, batch: Batch, index: TargetIndex | None) -> None:
+    def _send_batch(
+        self,
+        part: Slice,
+        batch: Batch,
+        index: TargetIndex | None = None,
+        held: HeldRows | None = None,
+    ) -> bool:
+        """Send a batch, or what the target lacks of it. Returns whether it held exactly that.
+
+        held: the target's rows of the slice. Those of the batch are taken out.
+        """
+        is_equal = False
         # Send at least one new batch before checking the deadline, so that every run makes
         # progress.
         if self._delivery.taken or self._delivery.deleted or self._has_resumable_progress:
@@ -162,26 +194,44 @@ class Loader:
         progress.fetched += batch.rows
         self._rows_of_slice += batch.rows
         if self._may_hold_rows(part):
-            self._send_difference(batch, index)
+            is_equal = self._send_difference(batch, index, held)
         else:
             upsert = self._run.table.replaces_by_key and self._plan.target_rows > 0
-            self._delivery.send(batch, upsert=upsert)
+            self._send_all(batch, upsert=upsert)
         self._run.events.progress(self._run.name, progress.fetched)
         if batch.newest is not None:
             newest = progress.watermark_after
             progress.watermark_after = batch.newest if newest is None else max(newest, batch.newest)
             if part.parts == 1:  # several parts are not read in the cursor's order
                 self._loaded.covered_until = batch.newest
+        return is_equal
 
-    def _send_difference(self, batch: Batch, index: TargetIndex | None) -> None:
+    def _send_all(self, batch: Batch, *, upsert: bool) -> None:
+        self._delivery.send(batch, upsert=upsert)
+        self._nulls.after(batch, self._read_back)
+        self._loaded.null_reads_false = self._nulls.reads_false
+
+    def _read_back(self, row: Row) -> Mapping[str, object] | None:
+        """The row as the target holds it."""
+        held = self._held_rows([row]).get(self._key(row), [])
+        return held[0] if held else None
+
+    def _send_difference(
+        self, batch: Batch, index: TargetIndex | None, held: HeldRows | None
+    ) -> bool:
         """Send the rows that the target lacks or holds in another state; skip the others.
+
+        Returns whether all were skipped.
 
         All in one order. If new rows were sent first, a crash would leave changed rows behind the
         watermark.
         """
         rows = batch.read()
         good = [row for row in rows if row.fault is None]
-        states = self._states_by_row(good) if index is None else self._states_by_key(good, index)
+        if index is not None:
+            states = self._states_by_key(good, index)
+        else:
+            states = self._states_by_row(good, self._held_rows(good) if held is None else held)
         unchanged = [row for row in good if states[self._key(row)] is True]
         left = [row.text for row in rows if states.get(self._key(row)) is not True]
         self._run.progress.skipped += len(rows) - len(left)
@@ -189,7 +239,8 @@ class Loader:
             self._delivery.probe_with(unchanged[-1].document)
         any_outdated = any(state is False for state in states.values())
         upsert = any_outdated or self._run.table.replaces_by_key
-        self._delivery.send(batches.of(left, batch.newest), upsert=upsert)
+        self._send_all(batches.of(left, batch.newest), upsert=upsert)
+        return not left
 
     @property
     def _has_resumable_progress(self) -> bool:
@@ -209,25 +260,32 @@ class Loader:
             states[key] = None if cursors is None else cursors == [row.values[self._run.cursor]]
         return states
 
-    def _states_by_row(self, rows: list[Row]) -> dict[str, bool | None]:
-        """The same by the whole content, which is read for these rows alone."""
-        held = self._held_rows(rows)
+    def _states_by_row(self, rows: list[Row], held: HeldRows) -> dict[str, bool | None]:
+        """The same by the whole content. Every key that was looked up is removed from `held`."""
         states: dict[str, bool | None] = {}
         for row in rows:
             key = self._key(row)
-            states[key] = held[key] == [_present(row.values)] if key in held else None
+            found = held.pop(key, None)
+            states[key] = None if found is None else self._is_held(row, found)
         return states
 
-    def _held_rows(self, rows: list[Row]) -> dict[str, list[dict[str, object]]]:
+    def _is_held(self, row: Row, held: list[dict[str, object]]) -> bool:
+        """Whether the rows that the target holds under a key are this row, once."""
+        return len(held) == 1 and self._nulls.is_equal(_present(row.values), held[0])
+
+    def _held_rows(self, rows: list[Row]) -> HeldRows:
         """The target's rows under the keys of these rows, by key."""
-        held: dict[str, list[dict[str, object]]] = {}
         if not rows:
-            return held
+            return {}
         keys = tuple(row.values[self._run.key] for row in rows)
+        return self._held(OneOf(self._run.key, keys))
+
+    def _held(self, condition: Condition) -> HeldRows:
+        """The target's rows that match, by key."""
+        held: HeldRows = {}
         columns = [column.name for column in self._plan.source.columns]
-        condition = OneOf(self._run.key, keys)
         for hit in self._run.target.rows(self._run.name, condition, self._run.key, columns):
-            held.setdefault(str(hit[self._run.key]), []).append(hit)
+            held.setdefault(str(hit.get(self._run.key)), []).append(hit)
         return held
 
 

@@ -12,6 +12,7 @@ class Loaded:
     covered_until: end of what a run through everything has gone through.
     unsettled_since: the earliest row of which a write may still be applied later.
     repaired_from: start of the first slice that was repaired.
+    null_reads_false: the target was found to read a null in a Boolean column as false.
     verify_from: start of what the closing comparison has not compared, once it has begun.
     """
 
@@ -19,3 +20,4 @@ class Loaded:
     unsettled_since: int | None = None
     repaired_from: int | None = None
     verify_from: int | None = None
+    null_reads_false: bool = False

@@ -110,6 +110,7 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
         rekeyed=refresh is not None and refresh.rekeyed,
         definition=definition.definition(run.table, source),
         is_range=refresh is not None and refresh.is_range,
+        null_reads_false=situation.checkpoint.null_reads_false or False,
     )
     check_clock(run, plan)
     if watermark is None or (refresh and refresh.changed):

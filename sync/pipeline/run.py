@@ -11,8 +11,9 @@ from sync.base.errors import SyncError
 from sync.base.events import Severity
 from sync.evaluation import EvaluationContext, Known, LoadedTable
 from sync.model.records import RunRecord, WatchRecords
-from sync.model.report import RunReport, TableReport, TableWarning
+from sync.model.report import MonthlyCalls, RunReport, TableReport, TableWarning
 from sync.pipeline.actions import RunState, action_of
+from sync.pipeline.calls import limit_warnings, monthly_calls
 from sync.pipeline.context import RunContext
 from sync.pipeline.freshness import report_freshness
 from sync.pipeline.outcome import table_report, unexpected
@@ -72,8 +73,20 @@ class Run:
         report.continued = self._continue(report)
         report.seconds = context.clock.monotonic() - context.started
         report.aito_calls = context.target.calls
+        report.monthly_calls = self._monthly_calls()
+        report.warnings = [*report.warnings, *limit_warnings(report.monthly_calls)]
         self._log_end(report)
         return report
+
+    def _monthly_calls(self) -> MonthlyCalls | None:
+        """The estimate of a dry run. None: it is another kind of run, or the ledger is away."""
+        request = self._context.request
+        if not request.dry_run or request.action != "sync":
+            return None
+        try:
+            return monthly_calls(self._context, self._tables)
+        except SyncError:
+            return None
 
     def _log_end(self, report: RunReport) -> None:
         failed_for_good = report.status == "failed" and report.http_status == 500
@@ -195,6 +208,8 @@ class Run:
     def _read_ledger(self) -> None:
         context = self._context
         self._state.known = context.ledger.known_tables(context.clock.utc())
+        if any(known.checkpoint.two_steps for known in self._state.known.values()):
+            context.target.upsert_in_two_steps()
 
     def _begin(self, run: TableRun, *, is_first: bool) -> None:
         """Do a table's work. A run whose time is over begins with one table only.

@@ -23,6 +23,7 @@ from sync.base.errors import (
     OutcomeUnknown,
     Refusal,
     Refused,
+    RowsLost,
     SyncError,
     Unavailable,
     Unknown,
@@ -457,7 +458,8 @@ def test_the_first_upsert_is_read_back(aito: Aito, time: Time) -> None:
     target = AitoTarget(transport(aito, time))
     target.upsert("k", "id", ["b", "x"], NEW)
     assert versions(aito) == [("a", 1), ("b", 2), ("c", 1), ("d", 1), ("x", 2)]
-    assert (target.upsert_way, aito.total(on="modify"), aito.total(on="search")) == ("modify", 1, 4)
+    assert not target.upserts_in_two_steps
+    assert (aito.total(on="modify"), aito.total(on="search")) == (1, 4)
     target.upsert("k", "id", ["b", "x"], NEW)
     assert (aito.total(on="modify"), aito.total(on="search")) == (2, 4)
 
@@ -476,15 +478,15 @@ def test_a_first_upsert_of_new_keys_is_sent_twice(aito: Aito, time: Time) -> Non
 def test_a_modify_that_does_something_else(
     aito: Aito, time: Time, way: Any, keys: tuple[str, str]
 ) -> None:
-    """This run deletes by key and inserts. A row that was lost by the attempt is an error."""
+    """This run deletes by key and inserts. A row that was lost by the attempt is told."""
     keyed(aito)
     aito.switches.modify = way
     target = AitoTarget(transport(aito, time))
     batch = batches.of([f'{{"id": "{key}", "v": 2}}' for key in keys])
     lost = way == "wrong row"
-    with pytest.raises(ActionRequired, match="reconcile") if lost else nullcontext():
+    with pytest.raises(RowsLost, match="next run") if lost else nullcontext():
         target.upsert("k", "id", keys, batch)
-    assert target.upsert_way == "delete and insert"
+    assert target.upserts_in_two_steps
     assert target.rows_lost_by_upsert == (0 if not lost else 2 if keys[0] == "x" else 1)
     expected = {**dict.fromkeys("abcd", 1), **dict.fromkeys(keys, 2)}
     left = dict(versions(aito))
@@ -495,6 +497,35 @@ def test_a_modify_that_does_something_else(
     assert aito.total(on="modify") == before
     assert all(aito.count("k", {"id": key}) == 1 for key in keys)
     aito.switches.reset()
+
+
+def test_one_step_is_not_tried_when_it_is_known_to_be_wrong(aito: Aito, time: Time) -> None:
+    """What an earlier run found saves this one the attempt."""
+    keyed(aito)
+    aito.switches.modify = "wrong row"
+    target = AitoTarget(transport(aito, time))
+    target.upsert_in_two_steps()
+    target.upsert("k", "id", ["b", "x"], NEW)
+    assert versions(aito) == [("a", 1), ("b", 2), ("c", 1), ("d", 1), ("x", 2)]
+    assert aito.total(on="modify") == 0
+    aito.switches.reset()
+
+
+def test_a_delete_that_is_applied_late(aito: Aito, time: Time) -> None:
+    """After a lost answer it is counted, waited and counted again. Nothing is sent twice."""
+    keyed(aito)
+    aito.fail("cut", on="delete", apply="late")
+
+    def land(seconds: float) -> None:
+        time.seconds += seconds
+        aito.land()
+
+    clock = Clock(monotonic=lambda: time.seconds, sleep=land)
+    limiter, deadline = RateLimiter(1e6, clock), Deadline.after(clock, 100)
+    target = AitoTarget(Transport(aito.url, FixedKey(aito.api_key), 5, limiter, deadline))
+    assert target.delete("k", OneOf("id", ("a", "b"))) == 2
+    assert aito.total(on="delete") == 1
+    assert target.unknown_deletes == 1
 
 
 def test_an_upsert_in_two_steps_is_counted(aito: Aito, time: Time) -> None:
@@ -522,4 +553,4 @@ def test_a_refused_row_in_an_upsert(aito: Aito, time: Time) -> None:
         assert caught.value.cause is Refusal.ROWS
         assert versions(aito)[1] == ("b", 1)
         target.upsert("k", "id", ["c"], batches.of(['{"id": "c", "v": 3}']))
-    assert target.upsert_way == "modify"
+    assert not target.upserts_in_two_steps

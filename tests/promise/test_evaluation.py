@@ -631,6 +631,9 @@ def test_cases_limit_an_evaluation(jobs: Workbench, test: dict[str, Any]) -> Non
     jobs.load_source("pages", PAGES, pages(3000, jobs.now))
     configured = web(jobs, {"name": "e", "predict": "source", "cases": 50, **test})
     jobs.run_ok(configured)
+    planned = jobs.run_ok(configured, dry_run=True).estimate or {}
+    (evaluation,) = planned["evaluations"]
+    assert 40 <= evaluation["cases"] <= 60
     settled(jobs)
     jobs.run_ok(configured, action="watch")
     assert 40 <= jobs.event("evaluation_finished")["test_samples"] <= 60

@@ -13,6 +13,7 @@ import pytest
 
 from local import sample
 from local.stack import Function, Stack
+from tests.workbench import Workbench, table
 
 WEB, LEDGER, DATASET = "price_web", "price_ledger", "price"
 QUERIES, CALLS = 4, 4  # a table and night with nothing new: lease twice, checkpoint, count
@@ -90,3 +91,46 @@ def test_bytes_are_told(stack: Stack, function: Function) -> None:
     assert isinstance(told, int)
     runs = stack.bigquery.client().query(f"SELECT bytes_processed FROM {LEDGER}.runs").result()
     assert [row.bytes_processed for row in runs] == [told]
+
+
+ROWS = {"id": "STRING", "ts": "TIMESTAMP"}
+
+
+def many_rows(bench: Workbench, rows: int) -> dict[str, Any]:
+    """A source of so many small rows, made by SQL. Returns the configuration of its table."""
+    bench.load_source("many", ROWS, [])
+    moment = f"TIMESTAMP_SECONDS({bench.now} - 60 - i)"
+    numbers = f"UNNEST(GENERATE_ARRAY(1, {rows})) AS i"
+    select = f"SELECT CONCAT('k', CAST(i AS STRING)), {moment} FROM {numbers}"
+    bench.sql(f"INSERT INTO {{d}}.many (id, ts) {select}")
+    return table(f"{bench.name}_many", f"{bench.dataset}.many", keep="90d")
+
+
+@pytest.mark.parametrize(
+    ("rows", "calls"), [(3_000, 13), pytest.param(100_000, 110, marks=pytest.mark.slow)]
+)
+def test_calls_of_a_first_load(bench: Workbench, rows: int, calls: int) -> None:
+    """A thousand rows a call, and at most ten calls more."""
+    configured = many_rows(bench, rows)
+    bench.aito.reset_stats()
+    report = bench.run_ok(configured)
+    assert (report.uploaded, report.verified) == (rows, True)
+    assert bench.aito.total() <= calls, bench.aito.stats()
+    assert report.aito_calls == bench.aito.total()
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_calls_of_a_night_with_nothing_new(bench: Workbench, mode: str) -> None:
+    """At most 4 a table, with `keep` and rows within the lookback, also of several tables."""
+    configured = [
+        {**many_rows(bench, 30), "mode": mode},
+        table(f"{bench.name}_other", f"{bench.dataset}.many", keep="30d", mode=mode),
+    ]
+    bench.run_ok(*configured)
+    bench.aito.reset_stats()
+    bench.run_ok(*configured)
+    assert bench.aito.total() <= 4 * len(configured), [entry.kind for entry in bench.aito.log]
+    bench.run_ok(*configured, action="reconcile")
+    bench.aito.reset_stats()
+    bench.run_ok(*configured, action="watch")
+    assert bench.aito.total() == 0

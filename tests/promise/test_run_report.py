@@ -49,7 +49,8 @@ def test_calls_for_all_tables_are_counted_once(stack: Stack) -> None:
     stack.aito.reset_stats()
     report = bench.run(first, second)
     assert report.status == "ok"
-    assert sum(run["aito_calls"] for run in bench.ledger_rows("runs")) == stack.aito.total()
+    assert sum(run["aito_calls"] for run in bench.ledger_rows("runs")) == report.aito_calls
+    assert report.aito_calls == stack.aito.total() + 1  # which does not count GET /version
     assert all(table.aito_calls > 3 for table in report.tables)
 
 
@@ -133,3 +134,28 @@ def test_an_unexpected_error(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> N
     assert report.http_status == 500
     assert "internal error: ValueError at test_run_report.py" in str(report.tables[0].error)
     assert VALUE not in everything_reported(bench, report)
+
+
+def test_a_dry_run_estimates_a_month_of_calls(stack: Stack) -> None:
+    """By the usual schedule at first, by the ledger's runs after a week. Near 5,000 it warns."""
+    bench = Workbench(stack, "told_month")
+    bench.put(row(f"k{i}", bench.now - 30 - i) for i in range(5))
+    planned = bench.run(dry_run=True).to_json()
+    assert planned["tables"][0]["estimate"]["aito_calls"] == 7
+    month = planned["aito_calls_a_month"]
+    assert 100 < month["calls"] < 250
+    assert "each night" in month["basis"]
+    received = bench.run_ok().aito_calls
+    assert 5 <= received <= 9
+    bench.sql(
+        f"UPDATE `{bench.ledger}.runs` SET aito_calls = 1500,"
+        " started_at = TIMESTAMP_SUB(started_at, INTERVAL 10 DAY) WHERE TRUE"
+    )
+    report = bench.run(dry_run=True)
+    assert report.monthly_calls is not None
+    assert report.monthly_calls.near_limit
+    assert 4500 < report.monthly_calls.calls < 4600
+    (warning,) = report.warnings
+    assert warning.code == "aito_calls"
+    assert "10 days; a sandbox of Aito has 5,000" in warning.message
+    assert bench.run(dry_run=True, action="reconcile").monthly_calls is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.workbench import NOW, Workbench, iso, table
 
 SOURCE = {"id": "STRING", "ts": "TIMESTAMP", "parent": "STRING", "extra": "STRING"}
@@ -65,6 +67,61 @@ def test_parents_are_made_first_and_columns_added(bench: Workbench) -> None:
     assert report.uploaded == 6
     held = {row["id"]: row.get("extra") for row in bench.aito.rows("schema_child")}
     assert held == {"k9": "new", **{f"k{n}": f"e{n}" for n in range(5)}}
+
+
+READ_BACK: list[dict[str, Any]] = [
+    {},
+    {"columns": "as made"},
+    {"types": "lower"},
+    {"analyzers": "as sent"},
+    {"analyzers": "object"},
+    {"self_links": "this"},
+    {"nullable_false": "left out"},
+    {"types": "lower", "analyzers": "object", "self_links": "this", "nullable_false": "left out"},
+]
+
+
+def test_a_table_of_ours_equals_itself(bench: Workbench) -> None:
+    """On every form in which Aito may read a schema back, a second run writes nothing."""
+    bench.load_source("rows", SOURCE, ROWS)
+    columns = {
+        "id": {},
+        "parent": {"link": "schema_above.id"},
+        "extra": {"type": "Text", "analyzer": "en"},
+    }
+    source = f"{bench.dataset}.rows"
+    configured = [table("schema_above", source), table("schema_itself", source, columns=columns)]
+    bench.run_ok(*configured)
+    switches = bench.aito.switches
+    try:
+        for form in READ_BACK:
+            switches.reset()
+            switches.turn(**form)
+            bench.aito.reset_stats()
+            report = bench.run_ok(*configured)
+            assert (report.uploaded, bench.aito_writes(), report.warnings) == (0, 0, []), form
+    finally:
+        switches.reset()
+
+
+def test_a_collection_of_a_configured_name(bench: Workbench) -> None:
+    """It is refused in words, in every mode, before anything is written."""
+    bench.load_source("rows", SOURCE, ROWS)
+    source = f"{bench.dataset}.rows"
+    bench.aito.switches.collections = ["schema_taken"]
+    replaced = {"name": "schema_taken", "source": source, "mode": "replace"}
+    try:
+        for configured in (table("schema_taken", source), replaced):
+            for request in ({}, {"dry_run": True}, {"action": "reconcile"}):
+                bench.aito.reset_stats()
+                report = bench.run(configured, **request)
+                assert (report.status, report.http_status) == ("failed", 500)
+                assert "schema_taken: Aito has a collection of this name" in str(
+                    report.tables[0].error
+                )
+                assert bench.aito_writes() == 0
+    finally:
+        bench.aito.switches.reset()
 
 
 def test_awkward_column_names(bench: Workbench) -> None:

@@ -14,8 +14,9 @@ from sync.aito.probe import Probe, Row, succeeded
     assumed="A delete and an insert are one atomic step, for one row and for 1,000.",
     where="`merge` replaces rows by key.",
     otherwise=(
-        "The first upsert of each run is read back. If it is wrong, the run deletes by key, "
-        "counts, inserts and counts. If other rows are gone, it ends with an error."
+        "The first upsert of each run is read back. If it is wrong, rows are deleted by key, "
+        "counted, inserted and counted, in later runs too, with a warning. If other rows are "
+        "gone, the run is a 503, and the next one compares the whole table and loads them again."
     ),
 )
 def modify(probe: Probe) -> Finding:

@@ -69,7 +69,10 @@ def round_trip(probe: Probe) -> Finding:
     "null in a Boolean column",
     assumed="It is left out, as every null.",
     where="A comparison by content.",
-    otherwise="The value reads as false in Aito. Nothing is repaired for it.",
+    otherwise=(
+        "The value reads as false in Aito. A load finds it out by one row and warns; such rows "
+        "count as equal then, and are not sent again."
+    ),
 )
 def null_booleans(probe: Probe) -> Finding:
     """How a null in a Boolean column reads."""
