@@ -31,7 +31,7 @@ from sync.base.errors import (
 )
 from sync.model.batches import Batch
 from sync.model.columns import Column, SchemaDifference, TargetSchema, TargetTable
-from sync.model.conditions import Condition
+from sync.model.conditions import Before, Condition
 from sync.model.records import JobStatus
 
 PAGE_ROWS = 10_000  # of one answer. Aito's own examples use it.
@@ -176,7 +176,7 @@ class AitoTarget:
         """The cursor of the row that has so many rows before it, among those before a second."""
         query = {
             "from": table,
-            "where": {cursor: {"$lt": before}},
+            "where": where(Before(cursor, before)),
             "orderBy": {"$asc": cursor},
             "select": [cursor],
             "offset": rows,

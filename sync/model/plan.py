@@ -75,6 +75,13 @@ class Plan:
         return self.refresh is not None and not self.is_range
 
     @property
+    def columns_read_false(self) -> list[str]:
+        """The columns whose nulls the target is known to read as false."""
+        if not self.null_reads_false:
+            return []
+        return [each.name for each in self.source.columns if each.type == "Boolean"]
+
+    @property
     def rows(self) -> int:
         """Rows to read."""
         return sum(part.rows for part in self.slices)

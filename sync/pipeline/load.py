@@ -150,9 +150,9 @@ class Loader:
 
         None: they are looked up by key, batch by batch.
         """
-        if not self._plan.whole_rows or part.parts > 1 or part.keyless:
-            return None
-        if part.rows > self._run.settings.batch.rows:
+        is_small = part.rows <= self._run.settings.batch.rows
+        is_whole = part.parts == 1 and not part.keyless
+        if not self._plan.whole_rows or not is_whole or not is_small:
             return None
         return self._held(Between(self._run.cursor, part.start, part.end))
 

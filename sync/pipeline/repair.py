@@ -9,7 +9,7 @@ holds the key's other row.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sync.model import batches
@@ -80,7 +80,7 @@ class Repairer:
         different = read = 0
         for batch in self._run.source.batches(plan.source, part, self._run.settings.batch):
             rows = [row for row in batch.read() if not row.deletes and self._is_synced(row)]
-            wrong, upsert = self._differences(rows, index, hashes)
+            wrong, upsert = self._differences(rows, index, hashes, plan.columns_read_false)
             if wrong:
                 self._enter_repair(part)
             self._send(wrong, upsert=upsert)
@@ -116,10 +116,15 @@ class Repairer:
         return row_id.key is not None and not self._rejects.holds(row_id)
 
     def _differences(
-        self, rows: list[Row], index: TargetIndex, hashes: Hashes | None
+        self,
+        rows: list[Row],
+        index: TargetIndex,
+        hashes: Hashes | None,
+        read_false: Sequence[str],
     ) -> tuple[list[Row], bool]:
         """The rows that the target does not hold just so, and whether it holds any of their keys.
 
+        read_false: columns whose nulls the target reads as false.
         Every key that was looked up is removed from the index.
         """
         wrong = []
@@ -127,7 +132,7 @@ class Repairer:
         for row in rows:
             row_id = self._rejects.row_id(row)
             cursors = index.pop(row_id.key or "", None)
-            if cursors != [row_id.cursor] or _has_other_content(row, row_id, hashes):
+            if cursors != [row_id.cursor] or _has_other_content(row, row_id, hashes, read_false):
                 wrong.append(row)
                 upsert = upsert or cursors is not None
             elif row.fault is None:
@@ -236,8 +241,11 @@ class Repairer:
             yield OneOf(self._run.key, tuple(values[first : first + DELETE_KEYS]))
 
 
-def _has_other_content(row: Row, row_id: RowId, hashes: Hashes | None) -> bool:
+def _has_other_content(
+    row: Row, row_id: RowId, hashes: Hashes | None, read_false: Sequence[str]
+) -> bool:
     """Whether the target's row of this key and cursor differs. No hashes: it is not compared."""
     if hashes is None or row.fault is not None or row_id.key is None or row_id.cursor is None:
         return False
-    return hashes[row_id.key, row_id.cursor] != content_hash(row.values)
+    read = {name: False for name in read_false if row.values.get(name) is None}
+    return hashes[row_id.key, row_id.cursor] != content_hash({**row.values, **read})

@@ -43,8 +43,8 @@ MUTANTS = (
     Mutant(
         "a delete is judged by its answer",
         "sync/aito/v1.py",
-        "if not left:\n            return before",
-        "if failure is None:\n            return before",
+        "if not left:\n                break",
+        "if failure is None:\n                break",
         f"{TARGET}::test_a_delete_whose_every_answer_is_an_error",
     ),
     Mutant(
@@ -71,8 +71,8 @@ MUTANTS = (
     Mutant(
         "outdated rows of suspects are not forgotten",
         "sync/pipeline/deliver.py",
-        "        self.outdated.clear()\n",
-        "",
+        "suspects, self._suspects = self._suspects, []",
+        "suspects = list(self._suspects)",
         f"{GUARDS}::test_a_reject_deletes_outdated_rows_once",
     ),
     Mutant(

@@ -74,6 +74,7 @@ def test_values_come_back(
     switched.aito.reset_stats()
     again = bench.run_ok(configured, full_refresh=mode == "append")
     assert (again.uploaded, bench.aito_writes()) == (0, 0)
+    assert bench.run_ok(configured, action="reconcile", deep=True).repaired == 0
     assert [warning.code for warning in again.warnings] == codes
 
 
