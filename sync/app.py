@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sync import config, evaluation, pipeline, status
-from sync.aito import AitoTarget, RateLimiter, Transport, describe_access
+from sync.aito import AitoTarget, RateLimiter, Transport
 from sync.aito.conformance import WHOLE_SECONDS, ConformanceReport, run_conformance
 from sync.aito.transport import OnRepeat
 from sync.aito.version import build
@@ -128,7 +128,11 @@ class Reach:
         assert services is not None  # `_key` made them
         deadline = Deadline.after(self._clock, self._settings.time_budget_seconds)
         transport = _transport(services, deadline)
-        return describe_access(transport, AitoTarget(transport).schema())
+        target = AitoTarget(transport)
+        schema = target.schema()
+        target.check_writable()
+        tables = "1 table" if len(schema) == 1 else f"{len(schema)} tables"
+        return f"{transport.url}: {tables}; the key may write"
 
 
 def run(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sync.aito.access import describe_access
 from sync.aito.rate_limit import RateLimiter
 from sync.aito.transport import Key, Transport
 from sync.aito.v1 import AitoTarget
 
-__all__ = ["AitoTarget", "Key", "RateLimiter", "Transport", "describe_access"]
+__all__ = ["AitoTarget", "Key", "RateLimiter", "Transport"]
