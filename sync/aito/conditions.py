@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sync.model.columns import MAX_INT, MIN_INT
-from sync.model.conditions import AllOf, Before, Between, Condition, Native, OneOf
+from sync.model.conditions import AllOf, AnyOf, Before, Between, Condition, Native, OneOf
 
 
 def where(condition: Condition) -> dict[str, Any]:
@@ -24,6 +24,8 @@ def where(condition: Condition) -> dict[str, Any]:
             return {column: {"$or": list(values)}}
         case AllOf(conditions):
             return {"$and": [where(inner) for inner in conditions]}
+        case AnyOf(conditions):
+            return {"$or": [where(inner) for inner in conditions]}
 
 
 def _int(seconds: int) -> int:

@@ -40,10 +40,17 @@ class AllOf:
 
 
 @dataclass(frozen=True)
+class AnyOf:
+    """Rows that meet at least one of `conditions`."""
+
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True)
 class Native:
     """Rows that meet a condition of the target's own query language. The configuration gave it."""
 
     query: Mapping[str, Any]
 
 
-Condition = Between | Before | OneOf | AllOf | Native
+Condition = Between | Before | OneOf | AllOf | AnyOf | Native

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sync.model import batches
 from sync.model.batches import Batch, Row
-from sync.model.conditions import Between, Condition, OneOf
+from sync.model.conditions import AnyOf, Between, Condition, OneOf
 from sync.model.plan import Plan
 from sync.model.window import Slice
 from sync.pipeline import compare
@@ -134,9 +134,14 @@ class Loader:
             self._run.progress.skipped += part.rows
             self._run.slice_done(part.start, part.end)
             return True
-        held = self._read_small(part)
+        found: Iterator[Batch] = prefetch(self._read(part), batch_bytes)
+        held = None
+        if self._is_small(part):
+            small = list(found)
+            found = iter(small)
+            held = self._held_of_slice(part, small)
         is_equal = held is not None
-        for batch in prefetch(self._read(part), batch_bytes):
+        for batch in found:
             is_equal &= self._send_batch(part, batch, index, held)
         if is_equal and not held:
             self._loaded.covered_until = part.end
@@ -145,16 +150,20 @@ class Loader:
         self._complete(part)
         return False
 
-    def _read_small(self, part: Slice) -> HeldRows | None:
-        """All rows of a small slice that the target holds, where rows are compared by content.
-
-        None: they are looked up by key, batch by batch.
-        """
+    def _is_small(self, part: Slice) -> bool:
+        """Whether one request can show all rows of a slice, which are compared by content."""
         is_small = part.rows <= self._run.settings.batch.rows
         is_whole = part.parts == 1 and not part.keyless
-        if not self._plan.whole_rows or not is_whole or not is_small:
-            return None
-        return self._held(Between(self._run.cursor, part.start, part.end))
+        return self._plan.whole_rows and is_whole and is_small
+
+    def _held_of_slice(self, part: Slice, found: Sequence[Batch]) -> HeldRows:
+        """The target's rows of a slice, and those under its keys, which may have any cursor."""
+        condition: Condition = Between(self._run.cursor, part.start, part.end)
+        good = [row for batch in found for row in batch.read() if row.fault is None]
+        keys = tuple(row.values[self._run.key] for row in good)
+        if keys and self._run.table.replaces_by_key:
+            condition = AnyOf((condition, OneOf(self._run.key, keys)))
+        return self._held(condition)
 
     def _read_index(self, part: Slice) -> TargetIndex | None:
         """Keys and cursors that the target holds, where rows are compared by those."""

@@ -349,7 +349,9 @@ def message(printed: str) -> str:
     index = [lines.index(line) for line in wanted]
     if not index:
         return "\n".join(line for line in lines if not line.startswith("  ok  "))
-    kept = [line for n, line in enumerate(lines) if n >= index[0] and "Nothing was" not in line]
+    endings = ("Nothing was", "About ")
+    kept = [line for n, line in enumerate(lines) if n >= index[0]]
+    kept = [line for line in kept if not line.startswith(endings)]
     return "\n".join(line for line in kept if not line.startswith("No table was planned")).strip()
 
 
