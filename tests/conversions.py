@@ -278,9 +278,9 @@ FITS = [
 
 
 UNFIT = [
-    ("int_high", "INT64", str(INT_32 + 1), {}, "type: Long"),
-    ("int_low", "INT64", str(-INT_32 - 2), {}, "type: Long"),
-    ("int_extreme", "INT64", str(INT_64), {}, "type: Long"),
+    ("int_high", "INT64", str(INT_32 + 1), {"type": "Int"}, "type: Long"),
+    ("int_low", "INT64", str(-INT_32 - 2), {"type": "Int"}, "type: Long"),
+    ("int_extreme", "INT64", str(INT_64), {"type": "Int"}, "type: Long"),
     ("int_nearly_exact", "INT64", str(2**53 + 1), {"type": "Decimal"}, "type: String"),
     ("moment", "TIMESTAMP", "TIMESTAMP '2038-01-19 03:14:08+00'", {"type": "Int"}, "type: Long"),
     ("day", "DATE", "DATE '9999-12-31'", {"type": "Int"}, "type: Long"),
