@@ -19,6 +19,9 @@ def tables(bench: Workbench, example: str) -> list[dict[str, Any]]:
     assert config.load(path).tables
     text = path.read_text().replace("source: data.", f"source: {bench.dataset}.")
     found: list[dict[str, Any]] = yaml.safe_load(text)["tables"]
+    for table in reversed(found):  # another test may use the same names
+        if table["name"] in bench.aito.schema():
+            bench.aito.drop_table(table["name"])
     return found
 
 

@@ -26,12 +26,15 @@ def _load() -> ModuleType:
 
 dependencies = _load()
 SOURCE = (ROOT / "requirements.in").read_text()
+COMMAND_LINE = (ROOT / "requirements-cli.in").read_text()
 LOCK = (ROOT / "requirements.txt").read_text()
 
 
 def test_the_lock_is_made_of_the_requirements() -> None:
     """Each package of requirements.in is locked in its version; each locked one has a hash."""
     assert dependencies.problems(SOURCE, LOCK) == []
+    cli_lock = (ROOT / "requirements-cli.txt").read_text()
+    assert dependencies.problems(COMMAND_LINE, cli_lock) == []
 
 
 @pytest.mark.parametrize(
@@ -65,9 +68,12 @@ def test_every_requirement_has_its_reason() -> None:
 
 
 def test_every_imported_package_is_listed() -> None:
-    """main.py and sync/ import nothing that requirements.in does not list."""
+    """main.py and sync/ import nothing that requirements.in does not list.
+
+    What the command line alone imports is in requirements-cli.in.
+    """
     provided = importlib.metadata.packages_distributions()
-    listed = set(dependencies.wanted(SOURCE))
+    listed = set(dependencies.wanted(SOURCE)) | set(dependencies.wanted(COMMAND_LINE))
     missing = {}
     for name in sorted(_imported()):
         top = name.split(".")[0]
