@@ -148,8 +148,8 @@ run "alarms" {
   command = plan
 
   assert {
-    condition     = toset(keys(google_monitoring_alert_policy.line)) == toset(["crashed", "evaluation", "failed", "not_run", "stale", "warning"])
-    error_message = "an alarm each for: no start, accuracy, failed table, no run, stale data, warning"
+    condition     = toset(keys(google_monitoring_alert_policy.line)) == toset(["crashed", "evaluation", "failed", "not_run", "rejects", "stale", "warning"])
+    error_message = "an alarm each for: no start, accuracy, failed table, no run, open rejects, stale data, warning"
   }
   assert {
     condition     = toset(keys(google_monitoring_alert_policy.state)) == toset(["gave_up", "never_ok", "silence"])

@@ -242,7 +242,7 @@ run "other_channels" {
     error_message = "alarms go to the channels that are named, with or without a mail"
   }
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.line["warning"].conditions[0].condition_matched_log[0].filter, "NOT jsonPayload.code=(\"evaluation\" OR \"rows_without_key\")")
+    condition     = strcontains(google_monitoring_alert_policy.line["warning"].conditions[0].condition_matched_log[0].filter, "NOT jsonPayload.code=(\"evaluation\" OR \"rejects\" OR \"rows_without_key\")")
     error_message = "a warning is switched off by its code"
   }
   assert {
