@@ -21,25 +21,16 @@ from sync.base.errors import OutcomeUnknown, Refusal, Refused, Unavailable, Unkn
 from sync.model import batches
 from sync.model.batches import Batch, Row
 from sync.model.columns import MAX_INT, MIN_INT, key_type
-from sync.model.conditions import Condition, OneOf
+from sync.model.conditions import OneOf
 from sync.model.ports import SourceTable
+from sync.pipeline.arrived import look
 from sync.pipeline.rejects import Reject, RejectBook
+from sync.pipeline.suspects import Suspect, Suspects
 from sync.pipeline.table_run import TableRun
+from sync.pipeline.writer import Writer
 
 ATTEMPTS = 5
 DELETE_KEYS = 500  # keys in the condition of one delete
-MAX_SUSPECTS = 10  # rows that fail while none is taken: then the target is ill, not the rows
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A row that a server error was answered to, until it is known whether it is at fault.
-
-    upsert: the target may hold another row under its key.
-    """
-
-    reject: Reject
-    upsert: bool
 
 
 @dataclass(frozen=True)
@@ -67,15 +58,21 @@ class Delivery:
         self._key_is_int = key_type(source, run.table.key_name) == "Int"
         self._table = table or run.name
         self._max_bytes = run.settings.batch.bytes
-        self._suspects: list[Suspect] = []
+        self._writer = Writer(run, self._table)
+        self._suspects = Suspects(run, self._table, self._writer, rejects, self._reject_suspects)
         self._backoff = Backoff()
-        self._probe: str | None = None  # a document that the target is known to hold
-        self._warned = False
         self._server_errors = 0
-        self.taken = 0  # rows that the target took
-        # The earliest cursor of a row whose write may still be applied later.
-        self.unsettled_since: int | None = None
         self.deleted = 0  # rows that were deleted because the source says so
+
+    @property
+    def taken(self) -> int:
+        """Rows that the target took."""
+        return self._writer.taken
+
+    @property
+    def unsettled_since(self) -> int | None:
+        """The earliest cursor of a row whose write may still be applied later."""
+        return self._writer.unsettled_since
 
     def send(self, batch: Batch, *, upsert: bool = False) -> None:
         """Deliver a batch. upsert: rows that the target holds under the same keys are replaced, and
@@ -88,47 +85,15 @@ class Delivery:
         for piece in batches.within(batch, self._max_bytes):
             self._send_piece(piece, upsert=upsert)
 
-    def _send_piece(self, piece: Batch, *, upsert: bool) -> None:
-        """Deliver a piece, and notice whether a server error remains that no row explains."""
-        errors, at_fault = self._server_errors, self._rows_at_fault()
-        explained = False
-        try:
-            self._deliver(piece, Attempt(upsert, self.taken))
-            explained = self._rows_at_fault() > at_fault
-        finally:
-            if self._server_errors > errors and not explained:
-                self._enter_unsettled(piece.read())
-
-    def _rows_at_fault(self) -> int:
-        """Rows that were rejected or are suspected so far."""
-        return self._run.progress.rejected + len(self._suspects)
-
     def probe_with(self, document: str) -> None:
         """Remember a document that the target holds in exactly this state."""
-        self._probe = document
+        self._writer.probe = document
 
     def finish(self) -> None:
-        """Decide about rows that are still suspected. Raises Unavailable when that is impossible.
+        """Decide about rows that are still suspected. Raises Unavailable where it cannot."""
+        self._suspects.decide()
 
-        Probe with a row known to be stored: if it succeeds, reject the suspects. Without such a
-        row, reject only what earlier runs have rejected.
-        """
-        if not self._suspects:
-            return
-        if self._probe is not None and self._run.table.key_name is not None:
-            self._run.lease.check()
-            self._write(batches.of([self._probe]), upsert=True)
-        elif self._new_suspects() and not self._target_works:
-            raise Unavailable(
-                f"{self._table}: Aito answers 500 to {len(self._suspects)} rows and took "
-                "no other; try again"
-            )
-        self._reject_suspects()
-
-    @property
-    def _target_works(self) -> bool:
-        """Whether rows without a key were taken. There is no probe of such a table."""
-        return self._run.table.key_name is None and self.taken > 0
+    # -- rows that the source has flagged
 
     def _without_flagged(self, batch: Batch, *, upsert: bool) -> Batch:
         """Reject or delete the rows that the source has flagged. Returns the rest."""
@@ -153,34 +118,42 @@ class Delivery:
         held_keys = [key for key in keys if self._can_be_held(key)]
         for first in range(0, len(held_keys), DELETE_KEYS):
             some = OneOf(self._run.key, tuple(held_keys[first : first + DELETE_KEYS]))
-            self._run.lease.check()
-            deleted += self._delete_matching(some, rows)
+            deleted += self._writer.delete(some, rows)
         self.deleted += deleted
         self._run.progress.add_deletions(deleted)
         self._run.progress.skipped += max(0, len(rows) - deleted)
 
-    def _delete_matching(self, condition: Condition, rows: Sequence[Row]) -> int:
+    # -- batches
+
+    def _send_piece(self, piece: Batch, *, upsert: bool) -> None:
+        """Deliver a piece, and notice whether a server error remains that no row explains."""
+        errors, at_fault = self._server_errors, self._rows_at_fault()
+        explained = False
         try:
-            return self._run.target.delete(self._table, condition)
-        except OutcomeUnknown:
-            self._enter_unsettled(rows)
-            raise
+            self._deliver(piece, Attempt(upsert, self.taken))
+            explained = self._rows_at_fault() > at_fault
+        finally:
+            if self._server_errors > errors and not explained:
+                self._writer.enter_unsettled(piece.read())
+
+    def _rows_at_fault(self) -> int:
+        """Rows that were rejected or are suspected so far."""
+        return self._run.progress.rejected + len(self._suspects)
 
     def _deliver(self, batch: Batch, how: Attempt) -> None:
         patience = 1 if how.part and batch.rows > 1 else 2  # server errors before halving
         for attempt in range(1, ATTEMPTS + 1):
             if not batch.rows:
                 return
-            self._run.lease.check()
             try:
-                self._write(batch, upsert=how.upsert)
+                self._writer.write(batch, upsert=how.upsert)
             except Refused as error:
                 self._handle_refusal(batch, error, how)
                 return
             except OutcomeUnknown as error:
                 failed = error.cause is Unknown.SERVER_ERROR
                 self._server_errors += failed
-                self._enter_unsettled(batch.read())
+                self._writer.enter_unsettled(batch.read())
                 left = batch if how.upsert else self._missing(batch)
                 if not left.rows:
                     return
@@ -196,31 +169,35 @@ class Delivery:
                 self._took(batch.rows, batch.last)
                 return
 
-    def _enter_unsettled(self, rows: Sequence[Row]) -> None:
-        """Remember the rows of a write that may still be applied later."""
-        if self._run.table.cursor is None:
-            return
-        cursors = [int(row.values[self._run.cursor]) for row in rows]
-        known = [] if self.unsettled_since is None else [self.unsettled_since]
-        self.unsettled_since = min([*known, *cursors])
+    def _missing(self, batch: Batch) -> Batch:
+        """The rows of a batch with an unknown outcome that the target does not hold.
 
-    def _write(self, batch: Batch, *, upsert: bool) -> None:
-        if upsert:
-            keys = [row.values[self._run.key] for row in batch.read()]
-            self._run.target.upsert(self._table, self._run.key, keys, batch)
-            self._warn_of_two_steps()
-        else:
-            self._run.target.insert(self._table, batch)
+        Rows that are there count as uploaded.
+        """
+        arrived = look(self._run, self._table, batch, taken=self.taken)
+        if arrived.here:
+            self._took(len(arrived.here), arrived.here[-1])
+        return batches.of(arrived.missing, batch.newest)
 
-    def _warn_of_two_steps(self) -> None:
-        if self._run.target.upserts_in_two_steps and not self._warned:
-            self._warned = True
-            self._run.warn(
-                "upsert_in_two_steps",
-                "changed rows were replaced by a delete and an insert, because Aito's `_modify` "
-                "did not do what it says; for a moment such a row is missing. `conformance` tells "
-                "more",
-            )
+    def _took(self, rows: int, last: str) -> None:
+        """Count rows that the target took, and decide about suspects: the target is not ill."""
+        self._writer.count_taken(rows, last)
+        self._suspects.try_again()
+
+    def _wait(self, attempt: int, error: OutcomeUnknown) -> bool:
+        """Wait before the next attempt. Returns False when there is no time for it."""
+        if not self._backoff.pause(attempt, self._run.deadline):
+            return False
+        self._run.events(
+            "batch_retried",
+            f"{self._table}: {error}; looked, and sending what is missing",
+            "WARNING",
+            table=self._run.name,
+            attempt=attempt,
+        )
+        return True
+
+    # -- rows at fault
 
     def _handle_refusal(self, batch: Batch, error: Refused, how: Attempt) -> None:
         if error.cause is Refusal.TOO_LARGE:
@@ -242,60 +219,8 @@ class Delivery:
         if isinstance(error, Refused):
             self._reject([reject], upsert=how.upsert)
             return
-        self._suspects.append(Suspect(reject, how.upsert))
         another_row_was_taken = self.taken > how.taken_before
-        if another_row_was_taken:
-            self._reject_suspects()
-        else:
-            self._look_into_suspects(error)
-
-    def _look_into_suspects(self, error: OutcomeUnknown) -> None:
-        if self._probe is not None:
-            self.finish()
-        elif self._new_suspects() >= MAX_SUSPECTS:
-            raise Unavailable(
-                f"{self._table}: Aito answers 500 to every row; try again later"
-            ) from error
-
-    def _new_suspects(self) -> int:
-        """How many suspects no earlier run has rejected."""
-        return sum(self._rejects.is_new(suspect.reject.row) for suspect in self._suspects)
-
-    def _took(self, rows: int, last: str) -> None:
-        """Count rows that the target took, and decide about suspects: the target is not ill."""
-        self._count_taken(rows, last)
-        self._reject_suspects()
-
-    def _count_taken(self, rows: int, last: str) -> None:
-        """Count rows that the target took. `last` is the document of one of them."""
-        self._run.progress.uploaded += rows
-        self.taken += rows
-        self._probe = last
-
-    def _reject_suspects(self) -> None:
-        """Send each suspect once more, and reject those that fail again."""
-        suspects, self._suspects = self._suspects, []
-        guilty = [suspect for suspect in suspects if not self._is_taken_now(suspect)]
-        if not guilty:
-            return
-        self._rejects.add([suspect.reject for suspect in guilty])
-        self._delete_outdated([suspect.reject.row for suspect in guilty if suspect.upsert])
-        self._rejects.check_share()
-
-    def _is_taken_now(self, suspect: Suspect) -> bool:
-        """Send a suspect once more. Returns whether the target took it."""
-        batch = batches.of([suspect.reject.row.document])
-        self._run.lease.check()
-        try:
-            self._write(batch, upsert=suspect.upsert)
-        except Refused:
-            return False
-        except OutcomeUnknown as error:
-            if error.cause is not Unknown.SERVER_ERROR:
-                raise
-            return False
-        self._count_taken(1, batch.last)
-        return True
+        self._suspects.add(Suspect(reject, how.upsert), target_works=another_row_was_taken)
 
     def _reject(self, rejects: list[Reject], *, upsert: bool) -> None:
         self._rejects.add(rejects)
@@ -303,72 +228,20 @@ class Delivery:
             self._delete_outdated([reject.row for reject in rejects])
         self._rejects.check_share()
 
+    def _reject_suspects(self, guilty: Sequence[Suspect]) -> None:
+        self._rejects.add([suspect.reject for suspect in guilty])
+        self._delete_outdated([suspect.reject.row for suspect in guilty if suspect.upsert])
+        self._rejects.check_share()
+
     def _delete_outdated(self, rows: list[Row]) -> None:
         """Delete what the target holds under rejected rows' keys: it is no longer true."""
         found = (row.values.get(self._run.key) for row in rows)
         keys = tuple(key for key in found if self._can_be_held(key))
         if keys:
-            self._run.target.delete(self._table, OneOf(self._run.key, keys))
+            self._writer.delete(OneOf(self._run.key, keys), rows)
 
     def _can_be_held(self, key: object) -> bool:
         """Whether the target's column can hold this key at all."""
         if isinstance(key, int) and self._key_is_int:
             return MIN_INT <= key <= MAX_INT
         return key is not None
-
-    def _missing(self, batch: Batch) -> Batch:
-        """The rows of a batch with an unknown outcome that the target does not hold.
-
-        Rows that are there count as uploaded.
-        """
-        if self._run.table.key_name is None:
-            return self._missing_by_count(batch)
-        rows = batch.read()
-        columns = [self._run.key]
-        if self._run.table.cursor:
-            columns.append(self._run.cursor)
-        stored = self._stored(rows, columns)
-        here: list[str] = []
-        left: list[str] = []
-        for row in rows:
-            values = tuple(row.values.get(column) for column in columns)
-            (here if values in stored else left).append(row.document)
-        if here:
-            self._took(len(here), here[-1])
-        return batches.of(left, batch.newest)
-
-    def _missing_by_count(self, batch: Batch) -> Batch:
-        """The same without a key: all rows of the batch or none, else nobody can tell which.
-
-        Nothing but this delivery writes to the table. Raises Unavailable.
-        """
-        stored = self._run.target.count(self._table) - self.taken
-        if not stored:
-            return batch
-        if stored == batch.rows:
-            self._took(batch.rows, batch.last)
-            return batches.of([], batch.newest)
-        raise Unavailable(
-            f"{self._table}: the outcome of an insert is unknown: {stored} of {batch.rows} rows "
-            "are there, and without a key nobody can tell which; try again"
-        )
-
-    def _stored(self, rows: list[Row], columns: list[str]) -> set[tuple[object, ...]]:
-        """The values of the columns, of the rows that the target holds under the rows' keys."""
-        keys = tuple(row.values[self._run.key] for row in rows)
-        condition = OneOf(self._run.key, keys)
-        hits = self._run.target.rows(self._table, condition, self._run.key, columns)
-        return {tuple(hit.get(column) for column in columns) for hit in hits}
-
-    def _wait(self, attempt: int, error: OutcomeUnknown) -> bool:
-        """Wait before the next attempt. Returns False when there is no time for it."""
-        if not self._backoff.pause(attempt, self._run.deadline):
-            return False
-        self._run.events(
-            "batch_retried",
-            f"{self._table}: {error}; looked, and sending what is missing",
-            "WARNING",
-            table=self._run.name,
-            attempt=attempt,
-        )
-        return True

@@ -63,14 +63,14 @@ MUTANTS = (
     ),
     Mutant(
         "no lease check before a probe",
-        "sync/pipeline/deliver.py",
-        "            self._run.lease.check()\n            self._write(batches.of([self._probe])",
-        "            self._write(batches.of([self._probe])",
+        "sync/pipeline/writer.py",
+        "        self._run.lease.check()\n        if upsert:",
+        "        if upsert:",
         f"{GUARDS}::test_no_probe_without_a_lease",
     ),
     Mutant(
         "outdated rows of suspects are not forgotten",
-        "sync/pipeline/deliver.py",
+        "sync/pipeline/suspects.py",
         "suspects, self._suspects = self._suspects, []",
         "suspects = list(self._suspects)",
         f"{GUARDS}::test_a_reject_deletes_outdated_rows_once",
