@@ -5,6 +5,7 @@ Exit status: 0 ok, 1 failed, 2 wrong request or configuration, 3 calling again c
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,8 @@ from sync.entry.proposal import link_candidates
 from sync.entry.request import request as validated
 from sync.entry.request import request_for
 from sync.entry.signals import stop_on_signal
+from sync.model.report import RunReport
+from sync.model.request import Request
 from sync.pipeline import unexpected
 
 PROG = "python -m sync"
@@ -116,10 +119,7 @@ RUN_OPTIONS = (
         help="Lift a guard for this run: purge, delete or empty_source.",
     ),
     click.option("--wait", is_flag=True, help="sync, watch: wait until evaluations have ended."),
-    CONFIG,
-    JSON,
 )
-FACTS_OPTIONS = (TABLES, CONFIG, JSON)
 
 
 def _options(options: Sequence[Callable[[Any], Any]]) -> Decorator:
@@ -131,6 +131,38 @@ def _options(options: Sequence[Callable[[Any], Any]]) -> Decorator:
         return function
 
     return decorate
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a command. as_json: print JSON instead of text."""
+
+    services: Services
+    as_json: bool
+
+
+def _command(
+    name: str,
+    *options: Callable[[Any], Any],
+    text: str | None = None,
+    kind: type[click.Command] = click.Command,
+) -> Callable[[Callable[..., int]], click.Command]:
+    """Add a command that works with the services of the chosen configuration.
+
+    The function gets a `Call`, then its options by name. text: its help; default the docstring.
+    """
+
+    def add(function: Callable[..., int]) -> click.Command:
+        @click.pass_obj
+        @functools.wraps(function)
+        def opened(common: Common, /, **given: Any) -> int:
+            as_json = _choose_file(common, given)
+            return function(Call(Services.from_environment(), as_json), **given)
+
+        with_options = _options((*options, CONFIG, JSON))(opened)
+        return cli.command(name, cls=kind, help=text)(with_options)
+
+    return add
 
 
 def _split(values: Sequence[str]) -> list[str]:
@@ -188,7 +220,7 @@ def _write(path: Path, text: str) -> None:
 
 
 @cli.command(cls=TablesCommand)
-@_options(RUN_OPTIONS)
+@_options((*RUN_OPTIONS, CONFIG, JSON))
 @click.pass_obj
 def check(common: Common, /, **options: Any) -> int:
     """Reach every part, show the plan and its price; write nothing."""
@@ -200,154 +232,120 @@ def check(common: Common, /, **options: Any) -> int:
         return _unreachable(reach, as_json)
     click.echo(err=as_json)
     parts = {"parts": plan_view.json_parts(reach.parts)}
-    return _run("check", reach.services, as_json, options, parts)
+    return _run("check", Call(reach.services, as_json), options, parts)
 
 
-@cli.command("sync", cls=TablesCommand)
-@_options(RUN_OPTIONS)
-@click.pass_obj
-def sync_(common: Common, /, **options: Any) -> int:
-    """Load what is new, purge what is old, start evaluations."""
-    services, as_json = _services(common, options)
-    return _run("sync", services, as_json, options)
+def _add_run(action: str, text: str) -> None:
+    """Add the command that runs an action."""
+
+    @_command(action, *RUN_OPTIONS, text=text, kind=TablesCommand)
+    def command(call: Call, **options: Any) -> int:
+        return _run(action, call, options)
 
 
-@cli.command(cls=TablesCommand)
-@_options(RUN_OPTIONS)
-@click.pass_obj
-def reconcile(common: Common, /, **options: Any) -> int:
-    """Compare both ends over the whole keep range, and repair."""
-    services, as_json = _services(common, options)
-    return _run("reconcile", services, as_json, options)
+def _add_view(name: str, text: str, as_text: Callable[[Any], str]) -> None:
+    """Add a command that shows what the ledger knows. as_text: the facts as lines."""
+
+    @_command(name, TABLES, text=text, kind=TablesCommand)
+    def command(call: Call, tables: Sequence[str]) -> int:
+        names = _split(tables) if tables else None
+        request = request_for(call.services.settings, {"tables": names})
+        found = _facts(call.services, request.tables)
+        _print(found if call.as_json else as_text(found))
+        return answer.EXIT_OK
 
 
-@cli.command(cls=TablesCommand)
-@_options(RUN_OPTIONS)
-@click.pass_obj
-def watch(common: Common, /, **options: Any) -> int:
-    """Collect finished evaluations and report freshness."""
-    services, as_json = _services(common, options)
-    return _run("watch", services, as_json, options)
+_add_run("sync", "Load what is new, purge what is old, start evaluations.")
+_add_run("reconcile", "Compare both ends over the whole keep range, and repair.")
+_add_run("watch", "Collect finished evaluations and report freshness.")
+_add_view("status", "Show state and freshness of each table, from the ledger.", terminal.status)
+_add_view("runs", "Show the last runs of each table, from the ledger.", terminal.runs)
+_add_view("rejects", "Show why rows were rejected, from the ledger.", terminal.rejects)
 
 
-@cli.command(cls=TablesCommand)
-@_options(FACTS_OPTIONS)
-@click.pass_obj
-def status(common: Common, /, **options: Any) -> int:
-    """Show state and freshness of each table, from the ledger."""
-    return _show(terminal.status, common, options)
-
-
-@cli.command(cls=TablesCommand)
-@_options(FACTS_OPTIONS)
-@click.pass_obj
-def runs(common: Common, /, **options: Any) -> int:
-    """Show the last runs of each table, from the ledger."""
-    return _show(terminal.runs, common, options)
-
-
-@cli.command(cls=TablesCommand)
-@_options(FACTS_OPTIONS)
-@click.pass_obj
-def rejects(common: Common, /, **options: Any) -> int:
-    """Show why rows were rejected, from the ledger."""
-    return _show(terminal.rejects, common, options)
-
-
-@cli.command()
-@click.argument("table")
-@click.option(
+KEEPS = click.option(
     "--keep",
     "histories",
     multiple=True,
     metavar="DURATION",
     help="A history to try, such as 45d; repeat it. Default: 7d to 365d, as far as rows reach.",
 )
-@click.option(
+EVALUATIONS = click.option(
     "--evaluation",
     "evaluations",
     multiple=True,
     metavar="NAME",
     help="An evaluation of the table; repeat it. Default: all.",
 )
-@click.option("--dry-run", is_flag=True, help="Plan and estimate; start nothing.")
-@click.option("--show", is_flag=True, help="Show the last study; start nothing.")
-@click.option("--wait", is_flag=True, help="Wait for the end; otherwise `watch` continues.")
-@CONFIG
-@JSON
-@click.pass_obj
-def retention(common: Common, /, **options: Any) -> int:
+
+
+@_command(
+    "retention",
+    click.argument("table"),
+    KEEPS,
+    EVALUATIONS,
+    click.option("--dry-run", is_flag=True, help="Plan and estimate; start nothing."),
+    click.option("--show", is_flag=True, help="Show the last study; start nothing."),
+    click.option("--wait", is_flag=True, help="Wait for the end; otherwise `watch` continues."),
+)
+def retention(call: Call, table: str, dry_run: bool, show: bool, **options: Any) -> int:
     """Measure accuracy for several lengths of history and recommend a `keep`."""
-    services, as_json = _services(common, options)
-    name, show, dry_run = options["table"], options["show"], options["dry_run"]
-    fields = {"action": "retention", "tables": [name], "dry_run": dry_run}
-    wanted = study.with_choice(
-        request_for(services.settings, fields), options["histories"], options["evaluations"]
-    )
+    fields = {"action": "retention", "tables": [table], "dry_run": dry_run}
+    request = request_for(call.services.settings, fields)
+    wanted = study.with_choice(request, options["histories"], options["evaluations"])
     body: dict[str, Any] = {}
     status, planned = answer.EXIT_OK, ""
     if not show:
-        stopped = stop_on_signal()
-        sink, _, stop_display = _display(as_json)
-        try:
-            report = run(services, wanted, sink, stopped)
-        finally:
-            stop_display()
-        made = answer.of_report(report)
+        ended = _engine(call, wanted)
+        made = answer.of_report(ended.report)
         body, status = made.body, made.exit_status
-        planned = study.plan_text(report.tables[0])
+        planned = study.plan_text(ended.report.tables[0])
         if options["wait"] and status == answer.EXIT_OK and not dry_run:
-            app.wait_for_study(services, name, sink, stopped)
+            app.wait_for_study(call.services, table, ended.sink, ended.stopped)
     if dry_run or status != answer.EXIT_OK:
-        _print(body if as_json else planned)
+        _print(body if call.as_json else planned)
         return status
-    (found,) = _facts(services, [name])["tables"]
+    (found,) = _facts(call.services, [table])["tables"]
     text = "\n".join(part for part in (planned, study.text(found)) if part)
-    _print({**body, "retention": found["retention"]} if as_json else text)
+    _print({**body, "retention": found["retention"]} if call.as_json else text)
     return answer.EXIT_CALL_AGAIN if study.is_running(found) else answer.EXIT_OK
 
 
-@cli.command()
-@click.argument("table")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@CONFIG
-@JSON
-@click.pass_obj
-def reset(common: Common, /, **options: Any) -> int:
+@_command(
+    "reset",
+    click.argument("table"),
+    click.option("--yes", is_flag=True, help="Do not ask."),
+)
+def reset(call: Call, table: str, yes: bool) -> int:
     """Drop a table in Aito and forget its checkpoint; the next sync loads it anew."""
-    services, as_json = _services(common, options)
-    known = [table.name for table in services.settings.tables]
-    (name,) = validated({"tables": [options["table"]]}, known).tables or ()
-    sink, _, _ = _display(as_json)
-    plan = app.plan_reset(services, name, sink)
+    known = [each.name for each in call.services.settings.tables]
+    (name,) = validated({"tables": [table]}, known).tables or ()
+    sink, _, _ = _display(call.as_json)
+    plan = app.plan_reset(call.services, name, sink)
     if not plan.is_empty:
         click.echo(terminal.reset_question(plan), err=True)
-        if not (options["yes"] or _confirmed(f"Reset {name}?")):
+        if not (yes or _confirmed(f"Reset {name}?")):
             click.echo("nothing was changed", err=True)
             return answer.EXIT_FAILED
-        plan = app.reset(services, name, sink)
+        plan = app.reset(call.services, name, sink)
     body = {**plan.to_json(), "reset": not plan.is_empty}
-    _print(body if as_json else terminal.reset_done(plan))
+    _print(body if call.as_json else terminal.reset_done(plan))
     return answer.EXIT_OK
 
 
-@cli.command()
-@click.option("--read-only", is_flag=True, help="Make no table: for a read-only key.")
-@click.option("--wait", is_flag=True, help="Wait for the expiry of a result too: 15 minutes.")
-@CONFIG
-@JSON
-@click.pass_obj
-def conformance(common: Common, /, **options: Any) -> int:
+@_command(
+    "conformance",
+    click.option("--read-only", is_flag=True, help="Make no table: for a read-only key."),
+    click.option("--wait", is_flag=True, help="Wait for the expiry of a result too: 15 minutes."),
+)
+def conformance(call: Call, read_only: bool, wait: bool) -> int:
     """Check with throw-away tables that Aito behaves as the sync assumes."""
-    services, as_json = _services(common, options)
 
     def show(line: str) -> None:
-        click.echo(line, err=as_json)
+        click.echo(line, err=call.as_json)
 
-    report = app.conformance(
-        services, read_only=options["read_only"], wait=options["wait"], on_line=show
-    )
-    _print(report.to_json() if as_json else report.summary)
+    report = app.conformance(call.services, read_only=read_only, wait=wait, on_line=show)
+    _print(report.to_json() if call.as_json else report.summary)
     return answer.EXIT_FAILED if report.differs else answer.EXIT_OK
 
 
@@ -370,12 +368,6 @@ def _choose_file(common: Common, options: dict[str, Any]) -> bool:
     return bool(options.pop("as_json") or common.as_json)
 
 
-def _services(common: Common, options: dict[str, Any]) -> tuple[Services, bool]:
-    """The services of the configuration named by the options, and whether to print JSON."""
-    as_json = _choose_file(common, options)
-    return Services.from_environment(), as_json
-
-
 def _unreachable(reach: app.Reach, as_json: bool) -> int:
     """What `check` ends with when a part cannot be used. The worst error decides its status."""
     if as_json:
@@ -387,10 +379,29 @@ def _unreachable(reach: app.Reach, as_json: bool) -> int:
     return min(statuses)  # failed (1) needs a person, call again (3) does not
 
 
+@dataclass(frozen=True)
+class Ended:
+    """What a run left: its report, and what a wait after it goes on with."""
+
+    report: RunReport
+    sink: Sink
+    stopped: Callable[[], bool]
+
+
+def _engine(call: Call, request: Request) -> Ended:
+    """Run the engine, and show its events and progress meanwhile."""
+    stopped = stop_on_signal()
+    sink, watcher, stop_display = _display(call.as_json)
+    try:
+        report = run(call.services, request, sink, stopped, watcher)
+    finally:
+        stop_display()
+    return Ended(report, sink, stopped)
+
+
 def _run(
     command: str,
-    services: Services,
-    as_json: bool,
+    call: Call,
     options: dict[str, Any],
     also: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
@@ -398,25 +409,21 @@ def _run(
     wait = options["wait"]
     if wait and command not in HAS_EVALUATIONS:
         raise BadRequest("'--wait' goes with the commands sync and watch")
-    request = request_for(services.settings, _fields(command, options))
-    stopped = stop_on_signal()
-    sink, watcher, stop_display = _display(as_json)
-    try:
-        report = run(services, request, sink, stopped, watcher)
-    finally:
-        stop_display()
+    request = request_for(call.services.settings, _fields(command, options))
+    ended = _engine(call, request)
+    report = ended.report
     made = answer.of_report(report)
     body: dict[str, Any] = {**also, **made.body}
     text = plan_view.plan_text(body) if request.dry_run else terminal.summary(report, command)
     exit_status = made.exit_status
     if wait and report.status == "ok" and not request.dry_run:
-        app.wait_for_evaluations(services, request.tables, sink, stopped)
-        found = _facts(services, request.tables)
+        app.wait_for_evaluations(call.services, request.tables, ended.sink, ended.stopped)
+        found = _facts(call.services, request.tables)
         body = {**body, "evaluations": terminal.evaluations(found)}
         text = f"{text}\n{terminal.evaluation_lines(found)}"
         if terminal.any_evaluation_runs(found):
             exit_status = answer.EXIT_CALL_AGAIN
-    _print(body if as_json else text)
+    _print(body if call.as_json else text)
     return exit_status
 
 
@@ -436,16 +443,6 @@ def _display(as_json: bool) -> tuple[Sink, ProgressWatcher | None, Callable[[], 
     if as_json:
         return terminal.print_event, None, lambda: None
     return screen.watch_run()
-
-
-def _show(as_text: Callable[[Any], str], common: Common, options: dict[str, Any]) -> int:
-    """Print what the ledger knows."""
-    services, as_json = _services(common, options)
-    names = _split(options["tables"]) if options["tables"] else None
-    request = request_for(services.settings, {"tables": names})
-    found = _facts(services, request.tables)
-    _print(found if as_json else as_text(found))
-    return answer.EXIT_OK
 
 
 def _facts(services: Services, tables: Sequence[str] | None) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_ways_to_name_tables(arguments: list[str]) -> None:
     """Names may follow each other, be joined by commas, or each have the flag."""
-    context = commands.reconcile.make_context("reconcile", list(arguments))
+    context = commands.cli.commands["reconcile"].make_context("reconcile", list(arguments))
     fields = commands._fields("reconcile", context.params)
     assert (fields["tables"], fields["deep"]) == (["a", "b"], True)
 
