@@ -11,7 +11,7 @@ from google.cloud import bigquery
 
 from sync.base.errors import AccessDenied, ActionRequired, NotFound, SchemaMismatch
 from sync.bigquery import explain, facts, queries
-from sync.bigquery.columns import check_names, columns
+from sync.bigquery.columns import check_names, columns, is_same_name
 from sync.bigquery.predicates import INTRADAY, is_partitioned_by_cursor
 from sync.bigquery.session import BigQuerySession, DryRun
 from sync.bigquery.sizes import document_bytes
@@ -513,14 +513,19 @@ def _row_bytes(metadata: bigquery.Table | None) -> float | None:
 
 def _partitioning(metadata: bigquery.Table) -> Partitioning | None:
     """How a table is partitioned. BigQuery compares names of columns without case."""
-    fields = {field.name.lower(): _field(field) for field in metadata.schema}
     time, span = metadata.time_partitioning, metadata.range_partitioning
     if time:
-        column = fields[time.field.lower()] if time.field else None
+        column = _column_of(metadata, time.field) if time.field else None
         return Partitioning(column, time.type_ or "DAY", _requires_filter(metadata))
     if span:
-        return Partitioning(fields[span.field.lower()], "RANGE", _requires_filter(metadata))
+        column = _column_of(metadata, span.field)
+        return Partitioning(column, "RANGE", _requires_filter(metadata))
     return None
+
+
+def _column_of(metadata: bigquery.Table, name: str) -> Field:
+    """The column of this name, whatever its case."""
+    return next(_field(each) for each in metadata.schema if is_same_name(each.name, name))
 
 
 def _requires_filter(metadata: bigquery.Table) -> bool:

@@ -81,10 +81,9 @@ def warn_if_not_incremental(run: TableRun, plan: Plan) -> None:
 
 def warn_of_unknown_columns(run: TableRun, plan: Plan, schema: TargetSchema) -> None:
     """Warn of evaluations that name a column which neither the source nor Aito's table has."""
-    known = [column.name for column in plan.source.columns]
     held = schema.get(run.name)
-    if held is not None:
-        known += [name for name in held.columns if name not in known]
+    made = [column.name for column in plan.source.columns]
+    known = dict.fromkeys([*made, *(held.columns if held else ())])
     for evaluation in run.table.evaluate:
         named = [*([evaluation.predict] if evaluation.predict else []), *evaluation.given]
         for name in named:
