@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import pytest
-from google.cloud.bigquery import SchemaField
+from google.cloud.bigquery import SchemaField, Table
 
 from local import bigquery
 from local.stack import Stack
@@ -45,7 +45,7 @@ def day_of(seconds: int) -> str:
 def event(day: str, at: int, number: int, name: str = "page_view") -> Row:
     """An event of a GA4 export. at: epoch seconds."""
     params = [
-        {"key": "page", "value": {"string_value": f"/p{number % 7}", "int_value": None}},
+        {"key": "page_location", "value": {"string_value": f"/p{number % 7}", "int_value": None}},
         {"key": "session", "value": {"string_value": None, "int_value": number + 2**40}},
     ]
     return {
@@ -180,22 +180,32 @@ def assert_only_named(bench: Workbench, statements: list[str], start: int | None
 def test_the_number_of_tables_changes_no_statement(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A night of an export of 10 days and of 50 reads the same tables."""
+    """A night of an export of 10 days and of 400 reads the same tables, thus the same bytes."""
     bench = Workbench(stack, "shards_many", "merge", now=NOW)
-    export, statements = Export(bench), list[str]()
-    for age in range(10):
-        at = bench.now - age * DAY - 3600
-        export.put(day_of(at), [event(day_of(at), at, age)])
-    bench.run_ok(table_of(bench, keep="60d"))
+    columns = {"key": {"sql": KEYS["merge"]}, "event_name": None}
+    table, fields = table_of(bench, columns=columns), EVENTS[:4]
+    days = [day_of(bench.now - age * DAY) for age in range(400)]
+    for age, day in enumerate(days[:10]):
+        row = event(day, bench.now - age * DAY - 3600, age)
+        del row["event_params"]
+        bigquery.load(bench.client, f"{bench.dataset}.events_{day}", fields, [row])
+    bench.run_ok(table)
+    statements: list[str] = []
     hear_statements(monkeypatch, statements.append)
-    bench.run_ok(table_of(bench, keep="60d"))
+    bench.run_ok(table)
     few = [text for text in statements if "events_*" in text]
-    for age in range(10, 50):
-        day = day_of(bench.now - age * DAY)
-        bench.sql(f"CREATE TABLE `{{d}}.events_{day}` AS SELECT * FROM `{{d}}.events_{day_of(at)}`")
+    for day in days[10:]:
+        path = f"{bench.client.project}.{bench.dataset}.events_{day}"
+        bench.client.create_table(Table(path, schema=fields))
     statements.clear()
-    bench.run_ok(table_of(bench, keep="60d"))
+    bench.run_ok(table)
     assert [text for text in statements if "events_*" in text] == few
+    assert all(tables_named(text, days) == set(days[:5]) for text in few)
+
+
+def tables_named(text: str, days: list[str]) -> set[str]:
+    """The days whose tables a statement reads, by the constants that it compares with."""
+    return {day for first, last in RANGE.findall(text) for day in days if first <= day <= last}
 
 
 def test_intraday_tables_are_read_if_asked_for(stack: Stack) -> None:
