@@ -71,6 +71,7 @@ def described(
 
 DAILY = "my-project-1.shop.events_*"
 PSEUDO = {**COLUMNS, "day": {"sql": "_TABLE_SUFFIX"}, "row": {"sql": "TO_JSON_STRING(sync_source)"}}
+INGESTED = {**COLUMNS, "loaded": {"sql": "_PARTITIONTIME"}}
 INGESTION = Partitioning(None, "DAY", False)
 ON_CURSOR = Partitioning(Field("ts", "TIMESTAMP"), "DAY", True)
 ON_OTHER = Partitioning(Field("loaded", "DATE"), "MONTH", True)
@@ -139,6 +140,10 @@ def every_table() -> Iterator[tuple[str, BigQueryTable]]:
         clock = {"source": "ts", "unit": "us", "column": "at"}
         daily = described("INTEGER", source=DAILY, intraday=intraday, cursor=clock, columns=PSEUDO)
         yield f"daily tables, {intraday}", dataclasses.replace(daily, read_at=END)
+    recent = "_PARTITIONTIME IS NOT NULL"
+    yield "time of ingestion", described(parts=INGESTION, columns=INGESTED, where=recent)
+    clock = {"source": "_PARTITIONTIME", "column": "at"}
+    yield "by time of ingestion", described(parts=INGESTION, cursor=clock, where=recent)
     yield "query", described(query=COMMENTED)
     star = {"*": {"except": ["note"]}, "id": {}, "page": {"sql": "LOWER(`from`)"}}
     yield "all columns", described(columns=star)

@@ -408,7 +408,11 @@ class ColumnSettings(Frozen):
     """How a column of the Aito table is made; everything left out is derived from the source."""
 
     sql: Expression | None = Field(
-        default=None, description="SQL expression over the source; default the column of this name"
+        default=None,
+        description=(
+            "SQL expression over the source, its pseudo-columns such as _TABLE_SUFFIX included;"
+            " default the column of this name"
+        ),
     )
     type: ColumnType | None = Field(
         default=None, description="Aito type; default derived from the source's"

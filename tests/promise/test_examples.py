@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from sync import config
+from tests.promise.test_shards import Export, day_of, event
 from tests.workbench import DAY, Workbench, iso
 
 FOLDER = Path(__file__).parents[2] / "docs" / "examples"
@@ -28,7 +29,23 @@ def tables(bench: Workbench, example: str) -> list[dict[str, Any]]:
 def test_every_example_is_tried() -> None:
     """This file has a test for each of them."""
     names = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-    assert names == ["ads_report", "firestore", "segment", "shop"]
+    assert names == ["ads_report", "firestore", "ga4", "segment", "shop"]
+
+
+def test_ga4(bench: Workbench) -> None:
+    """A day that is written anew adds what came late, and each event is there once."""
+    export = Export(bench)
+    day = day_of(bench.now - DAY)
+    export.put(day, [event(day, bench.now - DAY, n) for n in (1, 2)])
+    asked = tables(bench, "ga4")
+    assert bench.run_ok(*asked).uploaded == 2
+    bench.now += DAY
+    export.put(day, [event(day, bench.now - 2 * DAY + 60, 3)])
+    assert bench.run_ok(*asked).uploaded == 1
+    held = bench.aito.rows("events")
+    assert sorted(row["user_pseudo_id"] for row in held) == ["user1", "user2", "user3"]
+    assert {row["page"] for row in held} == {"/p1", "/p2", "/p3"}
+    assert {row["day"] for row in held} == {day}
 
 
 def test_segment(bench: Workbench) -> None:
