@@ -1,5 +1,7 @@
 """Closes rejects: at the end of a run that ended well, it says which earlier ones are over.
 
+It also records again those that only failed runs have met before: from now on they are excused.
+
 A reject is over when its row was taken, when its key left the source or the keep range, or when a
 newer reject of its key replaced it. A run that has read the reject's place and did not meet it
 again knows that. Elsewhere the target is asked whether it holds the key.
@@ -44,6 +46,7 @@ def close_rejects(run: TableRun, plan: Plan, rejects: RejectBook) -> None:
         unread = [reject for reject in left if reject.row_id not in closings]
         closings |= {reject.row_id: TAKEN for reject in _taken(run, plan, unread)}
     _record(run, left, closings)
+    _excuse(run, rejects)
 
 
 def close_rejects_of_swap(run: TableRun, open_rejects: int, rejects: RejectBook) -> None:
@@ -52,6 +55,7 @@ def close_rejects_of_swap(run: TableRun, open_rejects: int, rejects: RejectBook)
         return
     left = _not_met(rejects)
     _record(run, left, {reject.row_id: SETTLED for reject in left})
+    _excuse(run, rejects)
 
 
 def _not_met(rejects: RejectBook) -> list[OpenReject]:
@@ -117,6 +121,13 @@ def _record(run: TableRun, left: Sequence[OpenReject], closings: Closings) -> No
             records.append(replace(record, closed_at=record.rejected_at))
         elif is_old(reject, now):
             records.append(_reject(run, reject, reject.reason, now))
+    run.ledger.record_rejects(records)
+
+
+def _excuse(run: TableRun, rejects: RejectBook) -> None:
+    """Record what this good run has met and only failed runs have recorded."""
+    now = run.clock.utc()
+    records = [_reject(run, each, each.reason, now) for each in rejects.met_but_not_excused()]
     run.ledger.record_rejects(records)
 
 

@@ -48,6 +48,7 @@ class RejectBook:
         self._known: dict[RowId, OpenReject] | None = None  # read once there is a reject
         self._new = 0  # rejects that no successful run has met before
         self._ids: set[RowId] = set()
+        self._recorded: set[RowId] = set()  # of these: recorded in this run
         self._names = frozenset([run.name, *(column.name for column in source.columns)])
 
     def add(self, rejects: Sequence[Reject]) -> None:
@@ -61,6 +62,7 @@ class RejectBook:
             known = self._known_reject(row_id)
             if known is None or self._is_outdated(known, reject):
                 new.append(self._record(row_id, reject, known))
+                self._recorded.add(row_id)
             self._new += known is None or not known.excused
         self._run.ledger.record_rejects(new)
 
@@ -120,6 +122,11 @@ class RejectBook:
             found = run.ledger.open_rejects(run.name, run.clock.utc())
             self._known = {each.row_id: each for each in found}
         return list(self._known.values())
+
+    def met_but_not_excused(self) -> list[OpenReject]:
+        """The earlier rejects that this run met, did not record again, and no good run has met."""
+        met = self._ids - self._recorded
+        return [each for each in self.earlier() if each.row_id in met and not each.excused]
 
     def row_id(self, row: Row) -> RowId:
         """Key and cursor, by which a row is recognised again."""

@@ -129,7 +129,7 @@ def test_a_read_only_key(stack: Stack) -> None:
     """It is found before anything is to be written, and nothing is written to find it."""
     bench = Workbench(stack, "plan_key")
     bench.put(hourly(bench, 3))
-    stack.secrets.add("projects/local-project/secrets/read-only", stack.aito.read_only_key)
+    stack.secrets.add(f"projects/{stack.project}/secrets/read-only", stack.aito.read_only_key)
     (planned,) = bench.run(dry_run=True, settings=READ_ONLY).tables
     assert (planned.status, planned.code) == ("failed", "AccessDenied")
     assert "read-write key" in (planned.error or "")

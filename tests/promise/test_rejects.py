@@ -18,6 +18,7 @@ from tests.workbench import (
     RunReport,
     Workbench,
     batches_of,
+    facts,
     limit_insert,
     limit_slices,
     row,
@@ -282,6 +283,24 @@ def test_known_rejects_count_against_max_share_again(stack: Stack) -> None:
         assert (report.http_status, report.tables[0].status) == (500, "failed")
     keys = [r["key"] for r in bench.rejects()]
     assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_rejects_that_a_good_run_has_met_stop_no_table(stack: Stack, mode: str) -> None:
+    """Whatever came first: here a run that they stopped. Afterwards the share is as before."""
+    strict, loose = {"max_share": 0.1}, {"max_share": 0.5}
+    bench = Workbench(stack, f"rejects_excused_{mode}", mode, table={"rejects": strict})
+    bench.put([row(f"k{i}", bench.now - 100 + i, BAD if i < 12 else "v") for i in range(60)])
+    assert bench.run().status == "failed"
+    bench.table = {"rejects": loose}
+    bench.now += 1
+    assert bench.run_ok().rejected == 12
+    bench.table = {"rejects": strict}
+    for _ in range(2):
+        bench.now += 1
+        assert bench.run_ok().rejected == 12
+    (known,) = facts(bench.services())["tables"]
+    assert sum(each["rows"] for each in known["rejects"]) == 12
 
 
 def test_known_rejects_of_earlier_calls_stop_no_table(stack: Stack) -> None:

@@ -37,7 +37,7 @@ def function(stack: Stack) -> Iterator[Function]:
         if table in stack.aito.schema():
             stack.aito.drop_table(table)
     stack.aito.api_key, before = CANARY, stack.aito.api_key
-    stack.secrets.add("projects/local-project/secrets/canary", CANARY)
+    stack.secrets.add(f"projects/{stack.project}/secrets/canary", CANARY)
     fast = {"api_key_secret": "canary", "requests_per_second": 1000}
     config = stack.configure(name="real.yaml", tables=demo.TABLES, aito=fast, ledger="real_ledger")
     with Function(stack.environ(config)) as running:
@@ -149,6 +149,6 @@ def test_a_rotated_key_is_read_again_in_the_run(
     assert function.post()[0] == 200
     accesses = stack.secrets.accesses
     stack.aito.api_key = "rotated-key"
-    stack.secrets.add("projects/local-project/secrets/canary", "rotated-key")
+    stack.secrets.add(f"projects/{stack.project}/secrets/canary", "rotated-key")
     assert function.post()[0] == 200
     assert stack.secrets.accesses == accesses + 1, "and the key is read once an instance otherwise"

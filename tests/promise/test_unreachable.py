@@ -66,7 +66,7 @@ def call_once(
     -> (status, the one message). Held to 30 seconds, to no traceback and no key.
     """
     bench.settings = {"aito": {"api_key_secret": "canary", **aito}}
-    bench.stack.secrets.add("projects/local-project/secrets/canary", key)
+    bench.stack.secrets.add(f"projects/{bench.stack.project}/secrets/canary", key)
     with Function({**bench.environment(), **(environ or {})}) as function:
         begun = time.monotonic()
         status, answer = function.post({"action": "sync"}, timeout=60)
@@ -149,13 +149,13 @@ def test_no_secret(bench: Workbench) -> None:
     """The message names it and says how to add it."""
     status, message = call_once(bench, api_key_secret="nowhere")
     assert status == 500
-    assert "projects/local-project/secrets/nowhere/versions/latest is not there" in message
+    assert f"projects/{bench.stack.project}/secrets/nowhere/versions/latest is not there" in message
     assert "gcloud secrets versions add" in message
 
 
 def test_a_secret_that_may_not_be_read(bench: Workbench) -> None:
     """The message names the role that is missing."""
-    name = f"projects/local-project/secrets/{SECRET}"
+    name = f"projects/{bench.stack.project}/secrets/{SECRET}"
     bench.stack.secrets.forbidden.add(name)
     try:
         status, message = call_once(bench, api_key_secret=SECRET)
