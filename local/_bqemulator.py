@@ -223,6 +223,18 @@ def _storing_new_columns(read: Callable[..., Any], context: Any) -> Callable[...
     return read_and_store
 
 
+def _showing_views(show: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """The API shows the query of a view; the emulator leaves it out."""
+
+    def show_view(table: Any) -> dict[str, Any]:
+        body = show(table)
+        if table.view_query:
+            body["view"] = {"query": table.view_query, "useLegacySql": False}
+        return body
+
+    return show_view
+
+
 WILDCARD = re.compile(r"FROM\s+`(?P<path>[^`]+)\*`(?P<alias>\s+AS\s+\w+)?", re.IGNORECASE)
 SUFFIX_RANGE = re.compile(r"_TABLE_SUFFIX\s+BETWEEN\s+'([^']*)'\s+AND\s+'([^']*)'", re.IGNORECASE)
 UNION = " UNION ALL BY NAME "
@@ -344,6 +356,7 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     patched_server: Any = server
     patched_server.build_grpc_server = lambda _context: (_NoGrpc(), 0)
     patched_tables: Any = tables
+    patched_tables._table_to_rest = _showing_views(patched_tables._table_to_rest)
     # Nobody reads these, and they cost more than a small query does.
     observers: set[Any] = {
         middleware.AccessLogMiddleware,

@@ -10,7 +10,7 @@ from typing import Any
 from google.cloud import bigquery
 
 from sync.base.errors import AccessDenied, ActionRequired, NotFound, SchemaMismatch
-from sync.bigquery import explain, facts, queries
+from sync.bigquery import explain, facts, queries, views
 from sync.bigquery.columns import check_names, columns, is_same_name
 from sync.bigquery.predicates import INTRADAY, is_partitioned_by_cursor
 from sync.bigquery.session import BigQuerySession, DryRun
@@ -173,6 +173,22 @@ class BigQuerySource:
                 f"{table.settings.name}: the source has columns without a name:\n{lines}\n"
                 f"Remedy: {remedy}."
             ) from error
+
+    def check_key(self, source: SourceTable) -> None:
+        """Raises SchemaMismatch when the text of a view behind the source shows an unstable key.
+
+        `describe` has looked at the source's own text.
+        """
+        table = _own(source)
+        settings = table.settings
+        own = settings.query or f"SELECT * FROM `{table.path}`"
+        if table.settings.is_sharded or not table.keys_may_change:
+            return
+        behind = views.texts_behind(self._session, own, self._session.project, settings.name)
+        text = " ".join(f"({each})" for each in (own, *behind))
+        for part in settings.key_parts:
+            made = _with_own_sql(settings, part, text)
+            _check_made_by(settings, part, unstable_column(made, part))
 
     # -- count
 
@@ -484,17 +500,27 @@ def _check_key_is_stable(table: TableSettings, metadata: bigquery.Table | None) 
     """Raises SchemaMismatch when the text of a SELECT shows a key that changes by itself."""
     if table.mode == "replace":
         return  # all rows are made anew together
-    view = metadata.view_query or metadata.mview_query if metadata else None
-    text = table.query or view or ""
+    text = table.query or views.text_of(metadata)
     for part in table.key_parts:
         sql = table.named[part].sql if part in table.named else None
-        found = unstable_function(plain(sql)) if sql else unstable_column(text, part)
-        if found:
-            raise SchemaMismatch(
-                f"{table.name}: the key {part} is made by {found}. It is another one at each"
-                " reading, so each run would load rows again. Take columns that stay with the row,"
-                " such as key: [order_id, line]"
-            )
+        _check_made_by(table, part, unstable_function(plain(sql)) if sql else "")
+        _check_made_by(table, part, unstable_column(_with_own_sql(table, part, text), part))
+
+
+def _with_own_sql(table: TableSettings, part: str, text: str) -> str:
+    """A SELECT with a column of the configuration in front."""
+    sql = table.named[part].sql if part in table.named else None
+    return f"SELECT ({sql}) AS {part} FROM ({text})" if sql else text
+
+
+def _check_made_by(table: TableSettings, part: str, found: str) -> None:
+    """Raises SchemaMismatch when a function was found that makes the key another one each time."""
+    if found:
+        raise SchemaMismatch(
+            f"{table.name}: the key {part} is made by {found}. It is another one at each"
+            " reading, so each run would load rows again. Take columns that stay with the row,"
+            " such as key: [order_id, line]"
+        )
 
 
 def _required(metadata: bigquery.Table | None) -> set[str]:

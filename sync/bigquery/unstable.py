@@ -17,7 +17,8 @@ RANDOM = re.compile(
 )
 # Numbers of rows. Over all rows they change with each row that comes or goes.
 NUMBERING = re.compile(
-    r"\b(ROW_NUMBER|RANK|DENSE_RANK|NTILE|PERCENT_RANK|CUME_DIST)\s*\([^()]*\)\s*OVER\s*(\w+|\()",
+    r"\b(ROW_NUMBER|RANK|DENSE_RANK|NTILE|PERCENT_RANK|CUME_DIST|COUNT|SUM)"
+    r"\s*\([^()]*\)\s*OVER\s*(\w+|\()",
     re.I,
 )
 ALIAS = re.compile(r"(?:\bAS\s+|\)\s*)(\w+)(?=\s*(?:,|\)|\bFROM\b|$))", re.I)

@@ -109,6 +109,10 @@ class Source(Protocol):
         """
         ...
 
+    def check_key(self, source: SourceTable) -> None:
+        """Raises SchemaMismatch when what stands behind the source makes the key anew each time."""
+        ...
+
     def histogram(
         self,
         source: SourceTable,

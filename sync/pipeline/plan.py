@@ -116,6 +116,7 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
     if watermark is None or (refresh and refresh.changed):
         sample = key_sample(source, window, counted.buckets)
         if sample:
+            run.source.check_key(source)
             check_keys(run, source, sample, counted.buckets, slice_rows)
         plan = replace(plan, key_sample=sample)
     _check_not_empty(run, plan)

@@ -18,6 +18,11 @@ UNSTABLE = [
     ),
     ("SELECT s.id AS id FROM (SELECT GENERATE_UUID() id, ts FROM t) AS s", "GENERATE_UUID()"),
     ("FROM t |> EXTEND GENERATE_UUID() AS id", "GENERATE_UUID()"),
+    ("SELECT COUNT(*) OVER (ORDER BY ts) AS id FROM t", "COUNT() over all rows"),
+    (
+        "SELECT FARM_FINGERPRINT(CAST(CURRENT_TIMESTAMP() AS STRING)) AS id FROM t",
+        "CURRENT_TIMESTAMP()",
+    ),
     ("SELECT CONCAT(a, CAST(CURRENT_DATE() AS STRING)) AS id FROM t", "CURRENT_DATE()"),
 ]
 STABLE = [
