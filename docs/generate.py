@@ -61,6 +61,7 @@ ENVIRONMENT = """\
 | `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE` | trusted certificates: a file or a folder |
 | `BIGQUERY_EMULATOR_HOST`, `SECRET_MANAGER_EMULATOR_HOST`, `PUBSUB_EMULATOR_HOST` | stand-ins \
 instead of Google |
+| `K_SERVICE` | set by Cloud Run: the status page then links to the log and to BigQuery's jobs |
 
 No other variable changes what the sync does."""
 

@@ -27,6 +27,7 @@ from sync.model.parts import Part, Parts
 from sync.model.report import RunReport
 from sync.model.request import Request
 from sync.pipeline import ResetPlan, RunContext, TableRun, run_tables
+from sync.status.console import Console
 
 if TYPE_CHECKING:
     from sync.model.inspection import ChooseLinks, Inspection
@@ -230,7 +231,8 @@ def facts(services: Services) -> dict[str, Any]:
     settings = services.settings
     session = BigQuerySession(services.bigquery, settings.bigquery, "status", "status")
     ledger = BigQueryLedger(LedgerTables(session, settings.ledger))
-    return status.facts(settings, ledger, services.clock)
+    console = Console.of(os.environ, session.project)
+    return status.facts(settings, ledger, services.clock, console)
 
 
 def inspect_tables(

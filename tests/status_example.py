@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.workbench import DAY, NOW
@@ -104,6 +106,7 @@ def example(name: str = "aito_segment_web", **more: Any) -> dict[str, Any]:
     ]
     one = {
         "table": name,
+        "log": None,
         "state": "failed",
         "running": None,
         "rows": spans,
@@ -179,6 +182,7 @@ def example(name: str = "aito_segment_web", **more: Any) -> dict[str, Any]:
     }
     return {
         "generated_at": "2026-03-01T12:00:00+00:00",
+        "links": {},
         "tables": [
             one,
             {
@@ -187,3 +191,86 @@ def example(name: str = "aito_segment_web", **more: Any) -> dict[str, Any]:
             },
         ],
     }
+
+
+def two_months() -> dict[str, Any]:
+    """Two months of two tables, as a deployment has them: for docs/status-page.png."""
+    web = example()["tables"][0]
+    dice = random.Random(1)
+    visits = _nights(dice, 9_500, rejected=(14, 22, 23, 39, 45))
+    visitors = _nights(dice, 480, rejected=())
+    campaign = {
+        **web["evaluations"][0],
+        "name": "campaign-source",
+        "predict": "context_campaign_source",
+        "min_accuracy": 0.6,
+        "failure": None,
+        "accuracy": [_accuracy(dice, night) for night in visits],
+    }
+    reason = "campaign_id: an integer that does not fit Int; declare `type: Long`"
+    plain: dict[str, Any] = {
+        "state": "ok",
+        "freshness": {
+            **web["freshness"],
+            "ok_at": "2026-03-01T02:01:23+00:00",
+            "ok_age_seconds": 35_917,
+        },
+        "evaluations": [],
+        "retention": None,
+        "warnings": [],
+        "rejects": [],
+    }
+    tables = [
+        {
+            **web,
+            **plain,
+            **_last_runs(visits),
+            "evaluations": [campaign],
+            "warnings": [{"code": "rejects", "message": f"12 rows were rejected: {reason}"}],
+            "rejects": [{"reason": reason, "rows": 12, "last_at": "2026-03-01T02:00:00+00:00"}],
+        },
+        {**web, **plain, **_last_runs(visitors), "table": "aito_segment_user"},
+    ]
+    return {**example(), "tables": tables}
+
+
+def _nights(dice: random.Random, size: int, rejected: tuple[int, ...]) -> list[dict[str, Any]]:
+    first = NOW // DAY * DAY - 59 * DAY
+    rhythm = (1, 1.05, 1, 0.95, 1.05, 0.55, 0.5)  # fewer visits on two days of the week
+    return [
+        {
+            "start": first + n * DAY,
+            "seconds": DAY,
+            "runs": 1,
+            "not_ok": int(n in (11, 47)),
+            "uploaded": 0 if n in (11, 47) else int(size * rhythm[n % 7] * dice.uniform(0.9, 1.15)),
+            "rejected": size // 30 if n in rejected else 0,
+            "purged": int(size * 0.9),
+        }
+        for n in range(60)
+    ]
+
+
+def _accuracy(dice: random.Random, night: dict[str, Any]) -> dict[str, Any]:
+    accuracy, base = dice.gauss(0.78, 0.01), dice.gauss(0.42, 0.01)
+    return {**night, "accuracy": accuracy, "base_accuracy": base, "test_samples": 900}
+
+
+def _last_runs(nights: list[dict[str, Any]]) -> dict[str, Any]:
+    """The bars, the last 20 runs and the last one of a table."""
+    runs = [
+        {
+            **example()["tables"][1]["last_run"],
+            "status": "failed" if night["not_ok"] else "ok",
+            "started_at": datetime.fromtimestamp(night["start"] + 7_200, UTC).isoformat(),
+            "fetched": night["uploaded"] + night["rejected"] + 159,
+            "uploaded": night["uploaded"],
+            "skipped": 159,
+            "deleted": 0,
+            "rejected": night["rejected"],
+            "purged": night["purged"],
+            "bytes_processed": night["uploaded"] * 1_300,
+        }
+        for night in reversed(nights[-20:])
+    ]
+    return {"rows": nights, "runs": runs, "last_run": runs[0]}

@@ -183,7 +183,7 @@ def _cleaned(probe: Probe) -> Iterator[None]:
 
 HEAD = """# What the sync assumes of Aito
 
-Generated from the checks in `sync/aito/checks/`. `python -m sync conformance` tries each of them
+Generated from the checks in `sync/aito/checks/`. `./aito-sync conformance` tries each of them
 against your own Aito, with throw-away tables and at most {calls} calls.
 """
 

@@ -30,7 +30,8 @@ from sync.model.report import RunReport
 from sync.model.request import Request
 from sync.pipeline import unexpected
 
-PROG = "python -m sync"
+PROG = "./aito-sync"  # the launcher, which runs `python -m sync`
+NAME = "aito-sync"
 HAS_EVALUATIONS = ("sync", "watch")
 
 Decorator = Callable[[Callable[..., int]], Callable[..., int]]
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SyncError as error:
         return _failed(error, answer.of_error(error).exit_status)
     except click.Abort:  # the second Ctrl-C
-        click.echo(f"{PROG}: stopped", err=True)
+        click.echo(f"{NAME}: stopped", err=True)
         return answer.EXIT_FAILED
     except Exception as error:  # noqa: BLE001 - the edge: no traceback reaches a person
         return _failed(unexpected(error), answer.EXIT_FAILED)
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(error: SyncError, status: int) -> int:
-    click.echo(f"{PROG}: {error}", err=True)
+    screen.show(f"{NAME}: {error}", err=True)
     return status
 
 

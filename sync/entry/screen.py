@@ -22,6 +22,7 @@ STYLES: Mapping[str, str] = {"WARNING": "yellow", "ERROR": "bold red"}
 LINES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), style)
     for pattern, style in (
+        (r"^aito-sync: ", "bold red"),
         (r"^  ok  ", "green"),
         (r"^  failed  ", "bold red"),
         (r"^  x ", "bold red"),

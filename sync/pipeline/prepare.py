@@ -13,7 +13,7 @@ from sync.model.ports import SourceTable
 from sync.pipeline.table_run import TableRun
 
 REMEDY = (
-    "change `columns` in the configuration to match, or run `python -m sync reset {table}`, which "
+    "change `columns` in the configuration to match, or run `./aito-sync reset {table}`, which "
     "drops Aito's table; the next sync loads it anew"
 )
 

@@ -176,5 +176,5 @@ def _listed(links: Mapping[str, str]) -> str:
 
 def _remedy(owner: str, configured: Collection[str]) -> str:
     if owner in configured:
-        return f"run `python -m sync reset {owner}`"
+        return f"run `./aito-sync reset {owner}`"
     return f"drop {owner} in Aito, which the configuration does not have"

@@ -147,7 +147,7 @@ def _warn_of_counts(run: TableRun) -> None:
     if progress.rejected:
         run.warn(
             "rejects",
-            f"{progress.rejected} rows {were} rejected; `python -m sync rejects` and the "
+            f"{progress.rejected} rows {were} rejected; `./aito-sync rejects` and the "
             "ledger say why; correct them at the source, or the column in the configuration",
         )
 

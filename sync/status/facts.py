@@ -19,6 +19,7 @@ from sync.config import EvaluationSettings, Settings, TableSettings
 from sync.model.ports import Ledger
 from sync.model.records import EVALUATION_PATIENCE, StatusRecords
 from sync.status import retention
+from sync.status.console import Console
 
 MAX_REASONS = 12  # reasons of rejects that are shown of a table; the ledger has all
 RECENT_BARS = 8  # bars that tell how often a table is synced
@@ -29,11 +30,17 @@ Row = Mapping[str, Any]
 Facts = dict[str, Any]
 
 
-def facts(settings: Settings, ledger: Ledger, clock: Clock) -> Facts:
-    """Everything that the page shows, as JSON. Raises what the ledger raises."""
+def facts(
+    settings: Settings, ledger: Ledger, clock: Clock, console: Console | None = None
+) -> Facts:
+    """Everything that the page shows, as JSON. Raises what the ledger raises.
+
+    console: what the facts link to; None outside of Google Cloud.
+    """
     now = clock.now()
     names = [table.name for table in settings.parents_first() if table.enabled]
-    return describe(settings, ledger.status(names, now), now)
+    found = describe(settings, ledger.status(names, now), now)
+    return found if console is None else _with_links(found, console)
 
 
 def describe(settings: Settings, records: StatusRecords, now: float) -> Facts:
@@ -43,7 +50,15 @@ def describe(settings: Settings, records: StatusRecords, now: float) -> Facts:
     return {
         "generated_at": _json_time(datetime.fromtimestamp(now, UTC)),
         "tables": [table.describe() for table in tables],
+        "links": {},
     }
+
+
+def _with_links(found: Facts, console: Console) -> Facts:
+    """The facts with links to the log and to BigQuery's jobs."""
+    tables = [{**table, "log": console.log(table["table"])} for table in found["tables"]]
+    links = {"log": console.log(), "bigquery_jobs": console.jobs}
+    return {**found, "tables": tables, "links": links}
 
 
 class _Table:
@@ -69,6 +84,7 @@ class _Table:
         runs = [_describe_run(row) for row in self._runs]
         return {
             "table": self._table.name,
+            "log": None,
             "state": self._state(running),
             "running": running,
             "last_run": runs[0] if runs else None,

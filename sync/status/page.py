@@ -55,6 +55,7 @@ def render(facts: Fact) -> str:
     return _template().render(
         generated=wording.moment(facts["generated_at"]),
         tables=views,
+        links=facts["links"],
         bad=sum(view["attention"] for view in views),
         hover=sum(len(view["rows"]) for view in views) <= MAX_TITLES,
         empty=all(view["state"] == "never" for view in views),
@@ -65,7 +66,7 @@ def render(facts: Fact) -> str:
 def render_error(error: str) -> str:
     """The page when there are no facts: what is wrong, in the words of the error."""
     return _template().render(
-        error=error, generated=None, tables=[], bad=1, empty=False, hover=False
+        error=error, generated=None, tables=[], links={}, bad=1, empty=False, hover=False
     )
 
 
@@ -119,11 +120,14 @@ def _retention(study: Fact | None) -> View | None:
     latest = study["latest"]
     if latest is None:
         return {**study, "curves": []}
-    curves = [
-        {**each, "plot": plots.retention_plot(each["points"], latest["keep"], each["history"])}
-        for each in latest["evaluations"]
-    ]
+    curves = [_curve(each, latest["keep"]) for each in latest["evaluations"]]
     return {**study, "headline": headline(latest), "curves": curves}
+
+
+def _curve(evaluation: Fact, keep: int | None) -> View:
+    """The curve of an evaluation. bare: there is nothing to draw."""
+    plot = plots.retention_plot(evaluation["points"], keep, evaluation["history"])
+    return {**evaluation, "plot": plot, "bare": not plot}
 
 
 def _count_warnings(number: int) -> str:
@@ -136,9 +140,9 @@ def _commands(table: str) -> dict[str, str]:
     body = shlex.quote(json.dumps({"action": "sync", "tables": [table]}, ensure_ascii=False))
     login = "Authorization: Bearer $(gcloud auth print-identity-token)"
     return {
-        "See the plan": f"python -m sync check --tables {name}",
-        "Sync now": f"python -m sync sync --tables {name}",
-        "Compare both ends and repair": f"python -m sync reconcile --tables {name}",
+        "See the plan": f"./aito-sync check --tables {name}",
+        "Sync now": f"./aito-sync sync --tables {name}",
+        "Compare both ends and repair": f"./aito-sync reconcile --tables {name}",
         "Sync now, where this page runs": (
             f'curl -X POST -H "{login}" -H "Content-Type: application/json" -d {body} $URL'
         ),
@@ -167,6 +171,7 @@ def _evaluation(evaluation: Fact) -> View:
     """An evaluation as the layout needs it.
 
     restarted: whether it was started again after its last failure.
+    bare: there is nothing to draw.
     margin: half the 95 % interval of the last accuracy; None when the cases are not known.
     """
     latest, minimum = evaluation["latest"] or {}, evaluation["min_accuracy"]
@@ -175,9 +180,11 @@ def _evaluation(evaluation: Fact) -> View:
     has_cases = accuracy is not None and bool(cases)
     running, failure = evaluation["running"], evaluation["failure"]
     restarted = running and failure and running["started_at"] > failure["started_at"]
+    plot = plots.accuracy_plot(evaluation["accuracy"], minimum)
     return {
         **evaluation,
-        "plot": plots.accuracy_plot(evaluation["accuracy"], minimum),
+        "plot": plot,
+        "bare": not plot,
         "is_low": is_known and minimum is not None and accuracy < minimum,
         "margin": plots.margin(accuracy or 0.0, cases or 1) if has_cases else None,
         "restarted": bool(restarted),

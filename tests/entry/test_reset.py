@@ -53,7 +53,7 @@ def test_another_type_is_reached_by_a_reset(bench: Workbench, inside: Inside) ->
     columns = {"id": {}, "at": {}, "value": {"type": "Text"}}
     changed = {**bench.table_config(), "columns": columns}
     (failed,) = bench.run(changed).tables
-    assert f"`python -m sync reset {bench.name}`" in (failed.error or "")
+    assert f"`./aito-sync reset {bench.name}`" in (failed.error or "")
     assert inside(bench.environment(changed), "reset", bench.name, "--yes").returncode == 0
     bench.run_ok(changed)
     assert bench.aito.schema()[bench.name]["columns"]["value"]["type"] == "Text"
@@ -120,7 +120,7 @@ def test_a_table_that_others_link_to(stack: Stack, inside: Inside) -> None:
     done = inside(environ, "reset", "reset_parent", "--yes")
     assert done.returncode == 1
     assert "reset_child.parent links to it" in done.stderr
-    assert "First run `python -m sync reset reset_child`" in done.stderr
+    assert "First run `./aito-sync reset reset_child`" in done.stderr
     assert bench.aito.count("reset_parent") == 1
     assert inside(environ, "reset", "reset_child", "--yes").returncode == 0
     assert inside(environ, "reset", "reset_parent", "--yes").returncode == 0

@@ -30,7 +30,7 @@ def test_a_table_that_differs_fails_before_any_row_moves(bench: Workbench) -> No
         "must: not nullable in Aito",
         "schema_odd: Aito's table differs:\n  - ",
         "\nRemedy: change `columns` in the configuration to match, or run",
-        "`python -m sync reset schema_odd`",
+        "`./aito-sync reset schema_odd`",
     ):
         assert part in (failed.error or "")
     assert bench.aito.rows("schema_odd") == []

@@ -54,7 +54,7 @@ def test_a_table_with_rows_is_never_made_anew(bench: Workbench) -> None:
     bench.run_ok(numbers(bench, "Long"))
     (failed,) = bench.run(numbers(bench, "String")).tables
     assert failed.code == "SchemaMismatch"
-    assert f"`python -m sync reset {bench.name}`" in (failed.error or "")
+    assert f"`./aito-sync reset {bench.name}`" in (failed.error or "")
     assert len(bench.aito.rows(bench.name)) == 30
 
 

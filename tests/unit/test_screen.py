@@ -42,6 +42,7 @@ INFO = {"severity": "INFO"}
 @pytest.mark.parametrize(
     ("line", "style"),
     [
+        ("aito-sync: sync.yaml: 1 mistake", "bold red"),
         ("  ok      Aito         2 tables", "green"),
         ("  failed  Aito         403", "bold red"),
         ("  + 3 rows to read", "green"),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import pytest
 
 from sync.base.redact import redact
 from sync.status import page, wording
+from sync.status.console import Console
+from sync.status.facts import _with_links
 from tests.status_example import HOSTILE, example
 from tests.workbench import DAY
 
@@ -184,8 +187,29 @@ def test_the_next_run() -> None:
 def test_commands_can_be_copied() -> None:
     """A name with a quote or a blank reaches the shell as one word."""
     shown = page.render(example("it's one"))
-    assert "python -m sync sync --tables &#39;it&#39;&#34;&#39;&#34;&#39;s one&#39;" in shown
-    assert "python -m sync reconcile --tables aito_segment_user" in shown
+    assert "./aito-sync sync --tables &#39;it&#39;&#34;&#39;&#34;&#39;s one&#39;" in shown
+    assert "./aito-sync reconcile --tables aito_segment_user" in shown
+
+
+def test_links_into_google_cloud() -> None:
+    """On Cloud Run the page links to the log, to each table's part of it and to BigQuery's jobs."""
+    environ = {"K_SERVICE": "aito-sync", "GOOGLE_CLOUD_PROJECT": "my-project"}
+    console = Console.of(environ, "jobs-project")
+    assert console
+    facts = _with_links(example(), console)
+    links = [attributes.get("href") for _, attributes in Reader(page.render(facts)).tags]
+    service = 'resource.type="cloud_run_revision"\nresource.labels.service_name="aito-sync"'
+    found = [unquote(link) for link in links if link and link.startswith("https://")]
+    assert found == [
+        f"https://console.cloud.google.com/logs/query;query={service}?project=my-project",
+        "https://console.cloud.google.com/bigquery/admin/jobs-explorer?project=jobs-project",
+        *(
+            f"https://console.cloud.google.com/logs/query;query={service}\n"
+            f'jsonPayload.table="{name}"?project=my-project'
+            for name in ("aito_segment_web", "aito_segment_user")
+        ),
+    ]
+    assert Console.of({}, "jobs-project") is None
 
 
 def test_plots_without_rows_take_no_room() -> None:
