@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = Path(__file__).parents[1] / "sync.yaml"
 STUDY_SECONDS = 8 * 3_600.0  # a study that takes longer is continued by `watch`
+# The deployment's scheduler waits 300 seconds for a watch: this and one request. Watches that hang
+# would otherwise fill the function's four places, and the page and the sync would wait.
+WATCH_SECONDS = 240.0
 WAIT_SECONDS = 7_200.0  # an evaluation that takes longer is collected by a later `watch`
 
 
@@ -273,7 +276,7 @@ class _Builder:
     ) -> None:
         """action: what BigQuery's jobs are labelled with; default the action of the request.
 
-        seconds: how long it may take; default time_budget_seconds.
+        seconds: how long it may take; default what the request's action may.
         """
         settings, clock = services.settings, services.clock
         self._services = services
@@ -282,7 +285,7 @@ class _Builder:
         self._run_id = _new_run_id(self._now)
         self._events = EventLog(self._run_id, sink, watcher)
         self._started = clock.monotonic()
-        budget = settings.time_budget_seconds if seconds is None else seconds
+        budget = _budget(settings, request) if seconds is None else seconds
         self._deadline = Deadline.after(clock, budget, stopped)
         self._session = BigQuerySession(
             services.bigquery, settings.bigquery, self._run_id, action or request.action
@@ -347,6 +350,13 @@ class _Builder:
             clock=context.clock,
             deadline=context.deadline,
         )
+
+
+def _budget(settings: Settings, request: Request) -> float:
+    """How many seconds a request may take."""
+    if request.action == "watch":
+        return min(WATCH_SECONDS, settings.time_budget_seconds)
+    return settings.time_budget_seconds
 
 
 def _sources(tables: Sequence[TableSettings], project: str) -> list[str]:

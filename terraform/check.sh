@@ -39,6 +39,7 @@ cp "$root/sync/config/reader.py" "$copy/repo/sync/config/"
 cp -R "$root/sync/ledger" "$copy/repo/sync/"
 cp -R "$here" "$copy/repo/terraform"
 cp "$here/tests/configs/default.yaml" "$copy/repo/sync.yaml"
+cp "$here/tests/teardown_override.tf" "$copy/repo/terraform/"
 rm -rf "$copy/repo/terraform/.terraform" "$copy/repo/terraform/backend.tf"
 locked=
 [ ! -f "$here/.terraform.lock.hcl" ] || locked=-lockfile=readonly

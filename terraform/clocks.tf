@@ -5,11 +5,12 @@
 #      at a point where everything that was sent is booked.
 #   2. Not 2xx (out of time, Aito or BigQuery away, another run on the table): Scheduler calls again, up to
 #      scheduler_retries times, after 1, 2, 4, 8 and 10 minutes. Each call goes on where the last one stopped.
-#   3. A table that failed and needs a person is an alarm at once (alerts.tf, "a table failed"). One that only waits for
+#      Neither Scheduler nor Pub/Sub reads Retry-After: their waits are those below.
+#   3. A table that failed and needs a person is an alarm at once (alarms.tf, "a table failed"). One that only waits for
 #      Aito or BigQuery is a WARNING, and an alarm when the retries are spent ("kept failing").
 #   4. Everything else that keeps rows from arriving is an alarm when stale_after_hours are over ("stale data"): the
 #      watch measures that every ten minutes, whether or not the night's run ever started.
-#   5. If the watch itself is silent for silence_seconds, that is the last alarm ("nothing logged").
+#   5. If no call ends for silence_seconds, the watch's neither, that is the last alarm ("nothing logged").
 #   6. Nobody has to repair anything: the next night's run reads from the watermark in Aito, wherever that is.
 #      To run before that: `terraform output -raw run_now`. What came later than `lookback` is found by the weekly
 #      reconcile (schedule.tf), which waits for a run that is at work.
@@ -36,7 +37,7 @@ locals {
   retry_minimum_seconds    = 60
   retry_maximum_seconds    = 600
   watch_minutes            = 10    # below the 15 minutes that Aito keeps an evaluation's result
-  silence_seconds          = 3600  # six watches in a row
+  silence_seconds          = 3600  # six watches in a row; alarms.tf halves it
   gave_up_seconds          = 14400 # the first call and every retry, each as long as it may be, fit into this
 
   budget_seconds  = try(coalesce(local.config.time_budget_seconds), 1500)
@@ -103,8 +104,8 @@ resource "terraform_data" "clocks" {
       error_message = "stale_after_hours is ${var.stale_after_hours}, but schedule \"${var.schedule}\" can leave up to ${local.cron_longest / 3600} hours between two runs: good data would raise the alarm. Set stale_after_hours to at least ${ceil((local.cron_longest + local.scheduler_deadline) / 3600)}."
     }
     precondition {
-      condition     = local.silence_seconds >= 3 * 60 * local.watch_minutes && local.silence_seconds < 84600
-      error_message = "silence_seconds is ${local.silence_seconds}; it must span three watches (one every ${local.watch_minutes} minutes), and Cloud Monitoring looks back 23.5 hours at most."
+      condition     = local.silence_seconds / 2 >= 3 * 60 * local.watch_minutes && local.silence_seconds < 84600
+      error_message = "silence_seconds is ${local.silence_seconds}; half of it must span three watches (one every ${local.watch_minutes} minutes), and Cloud Monitoring looks back 23.5 hours at most."
     }
     precondition {
       condition     = local.gave_up_seconds >= (local.scheduler_retries + 1) * local.scheduler_deadline + 1500

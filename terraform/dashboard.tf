@@ -16,6 +16,7 @@ locals {
   ]
 
   count_charts = [
+    { title = "Calls that ended, by action and status", metric = "runs", by = ["action", "status"], label = "calls" },
     { title = "Tables done, by status", metric = "tables_done", by = ["status"], label = "tables" },
     { title = "Runs that wait for an upstream, by table", metric = "waiting", by = ["table"], label = "tables" },
     { title = "Warnings, by code", metric = "warnings", by = ["table", "code"], label = "lines" },

@@ -15,12 +15,24 @@ locals {
   }
 }
 
+# Whose state this is. Other values on it would replace the ledger, and so the whole plan is refused.
+resource "terraform_data" "environment" {
+  input = "${local.project_id}/${var.name}"
+}
+
 resource "google_bigquery_dataset" "ledger" {
   project                    = local.ledger_project
   dataset_id                 = local.ledger_dataset
   location                   = local.ledger_location
   description                = "What ${var.name} did: runs, rejects, evaluations, leases, checkpoints"
   delete_contents_on_destroy = false
+
+  # A plan that would remove or replace the ledger is refused: `terraform destroy`, another location, and the values of
+  # one environment on the state of another.
+  lifecycle {
+    prevent_destroy      = true
+    replace_triggered_by = [terraform_data.environment]
+  }
 
   depends_on = [google_project_service.this]
 }
@@ -44,6 +56,8 @@ resource "google_bigquery_table" "ledger" {
   }
 
   lifecycle {
+    prevent_destroy = true
+
     precondition {
       condition     = toset(keys(local.ledger_tables)) == toset([for f in fileset(local.ledger_files, "*.json") : trimsuffix(f, ".json")])
       error_message = "The ledger tables here (${join(", ", keys(local.ledger_tables))}) and the files of ${local.ledger_files} differ."

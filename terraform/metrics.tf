@@ -25,13 +25,14 @@ locals {
 
   # lines -> a count
   counts = {
+    crashes     = { filter = local.not_started, labels = {} }
     errors      = { filter = "severity>=ERROR", labels = { event = "event" } }
     evaluations = { filter = "(jsonPayload.event=\"evaluation_started\" OR jsonPayload.event=\"evaluation_skipped\" OR jsonPayload.event=\"evaluation_finished\" OR jsonPayload.event=\"evaluation_failed\")", labels = { table = "table", event = "event" } }
     never_ok    = { filter = "jsonPayload.event=\"freshness\" AND jsonPayload.ok_age_seconds=NULL_VALUE", labels = { table = "table" } }
+    runs        = { filter = "jsonPayload.event=\"run_done\"", labels = { action = "action", status = "status" } }
     tables_done = { filter = "jsonPayload.event=\"table_done\" AND ${local.loads}", labels = { table = "table", status = "status" } }
     waiting     = { filter = "jsonPayload.event=\"table_done\" AND ${local.loads} AND jsonPayload.status=\"failed\" AND jsonPayload.retryable=true", labels = { table = "table" } }
     warnings    = { filter = "jsonPayload.event=\"table_warning\"", labels = { table = "table", code = "code" } }
-    watches     = { filter = "jsonPayload.event=\"freshness\"", labels = { table = "table" } }
   }
 }
 
@@ -67,7 +68,7 @@ resource "google_logging_metric" "count" {
 
   name        = "${var.name}-${each.key}"
   description = "Lines where ${each.value.filter}"
-  filter      = "${local.log_base} AND ${each.value.filter}"
+  filter      = each.key == "crashes" ? each.value.filter : "${local.log_base} AND ${each.value.filter}"
 
   metric_descriptor {
     metric_kind = "DELTA"

@@ -10,14 +10,24 @@ output "dashboard" {
   value       = local.dashboard_url
 }
 
+output "disable_old_keys" {
+  description = "Disable every version of the Aito key but the newest, when the new key works."
+  value       = "gcloud secrets versions list ${local.secret_id} --project=${local.secret_project} --filter=state=ENABLED --sort-by=~createTime --format='value(name.basename())' | tail -n +2 | while read -r v; do gcloud secrets versions disable \"$v\" --secret=${local.secret_id} --project=${local.secret_project} --quiet; done"
+}
+
 output "logs" {
   description = "What happened, newest first."
   value       = "gcloud logging read 'resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.name}\" jsonPayload.event:*' --project=${local.project_id} --freshness=2d --limit=50 --format='value(timestamp,severity,jsonPayload.event,jsonPayload.table,jsonPayload.message)'"
 }
 
+output "reconcile_now" {
+  description = "Compare both ends over everything that is kept, and repair, also where reconcile_schedule is null."
+  value       = "gcloud pubsub topics publish ${google_pubsub_topic.runs.name} --project=${local.project_id} --message='${jsonencode({ action = "reconcile" })}'"
+}
+
 output "run_now" {
   description = "Start a sync now, as the nightly job does it."
-  value       = "gcloud scheduler jobs run ${google_cloud_scheduler_job.sync.name} --location=${var.region} --project=${local.project_id}"
+  value       = local.commands.run_now
 }
 
 output "run_one_table" {

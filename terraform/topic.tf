@@ -19,12 +19,16 @@ resource "google_pubsub_subscription" "runs" {
   ack_deadline_seconds       = local.ack_seconds
   message_retention_duration = "86400s" # an order for a run is stale after a day: the night has done it
 
-  push_config {
-    push_endpoint = google_cloudfunctions2_function.sync.service_config[0].uri
+  # Paused: messages wait, for as long as they are kept.
+  dynamic "push_config" {
+    for_each = var.pause ? [] : [1]
+    content {
+      push_endpoint = google_cloudfunctions2_function.sync.service_config[0].uri
 
-    oidc_token {
-      service_account_email = google_service_account.invoker.email
-      audience              = google_cloudfunctions2_function.sync.service_config[0].uri
+      oidc_token {
+        service_account_email = google_service_account.invoker.email
+        audience              = google_cloudfunctions2_function.sync.service_config[0].uri
+      }
     }
   }
 

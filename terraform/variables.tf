@@ -92,7 +92,7 @@ variable "notification_channels" {
 }
 
 variable "pause" {
-  description = "Pause all three jobs, and the alarms that would only say so. What runs by message or by hand still runs."
+  description = "Stop all three jobs and the delivery of messages, which wait for a day, and the alarms that would only say so. A call by hand still runs."
   type        = bool
   default     = false
   nullable    = false

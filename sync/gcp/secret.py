@@ -88,9 +88,10 @@ def _access(name: str) -> str:
     try:
         answer = _client(name).access_secret_version(name=name, retry=repeat, timeout=FETCH_SECONDS)
     except exceptions.NotFound as error:
+        secret = name.partition("/versions/")[0]
         raise AccessDenied(
-            f"secret {name} is not there, or has no version: add one with `gcloud secrets versions"
-            " add`"
+            f"secret {name} is not there, or has no version: type `gcloud secrets versions add"
+            f" {secret} --data-file=-`, then the key, then Ctrl-D"
         ) from error
     except (exceptions.Forbidden, exceptions.Unauthorized) as error:
         raise AccessDenied(

@@ -148,23 +148,23 @@ run "alarms" {
   command = plan
 
   assert {
-    condition     = toset(keys(google_monitoring_alert_policy.line)) == toset(["crashed", "evaluation", "failed", "not_run", "rejects", "stale", "warning"])
-    error_message = "an alarm each for: no start, accuracy, failed table, no run, open rejects, stale data, warning"
+    condition     = toset(keys(google_monitoring_alert_policy.alarm)) == toset(["crashed", "dead_letters", "evaluation", "failed", "gave_up", "never_ok", "not_run", "rejects", "silence", "stale", "warning"])
+    error_message = "an alarm each for: no start, dead letters, accuracy, failed table, retries spent, never a good run, no run, open rejects, silence, stale data, warning"
   }
   assert {
-    condition     = toset(keys(google_monitoring_alert_policy.state)) == toset(["gave_up", "never_ok", "silence"])
-    error_message = "an alarm each for: retries spent, never a good run, silence"
+    condition     = google_logging_metric.count["runs"].filter == "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"aito-sync\" AND jsonPayload.event=\"run_done\"" && strcontains(google_monitoring_alert_policy.alarm["silence"].conditions[0].condition_prometheus_query_language[0].query, "user_aito_sync_runs{")
+    error_message = "silence is that no call ends, good or bad: an outage of BigQuery and a table that is not enabled are not"
   }
   assert {
-    condition     = alltrue([for p in google_monitoring_alert_policy.line : !contains(keys(p.conditions[0].condition_matched_log[0].label_extractors), "run_id")])
+    condition     = alltrue(flatten([for p in google_monitoring_alert_policy.alarm : [for l in p.conditions[0].condition_matched_log : !contains(keys(l.label_extractors), "run_id")]]))
     error_message = "an alarm is a state: with run_id among its labels each retry would be a mail"
   }
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.line["stale"].conditions[0].condition_matched_log[0].filter, "jsonPayload.ok_age_seconds>93600")
+    condition     = strcontains(google_monitoring_alert_policy.alarm["stale"].conditions[0].condition_matched_log[0].filter, "jsonPayload.ok_age_seconds>93600")
     error_message = "stale is older than stale_after_hours"
   }
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.state["gave_up"].conditions[0].condition_prometheus_query_language[0].query, "> 4.5 ")
+    condition     = strcontains(google_monitoring_alert_policy.alarm["gave_up"].conditions[0].condition_prometheus_query_language[0].query, "> 4.5 ")
     error_message = "retries are spent when the first call and every retry have failed"
   }
   assert {
@@ -172,7 +172,7 @@ run "alarms" {
     error_message = "the mail goes to alert_email"
   }
   assert {
-    condition     = alltrue([for p in google_monitoring_alert_policy.line : p.enabled]) && alltrue([for p in google_monitoring_alert_policy.state : p.enabled])
+    condition     = alltrue([for p in google_monitoring_alert_policy.alarm : p.enabled])
     error_message = "every alarm is on"
   }
   assert {

@@ -105,7 +105,7 @@ run "weekly" {
     error_message = "another schedule and time zone"
   }
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.line["stale"].conditions[0].condition_matched_log[0].filter, "jsonPayload.age_seconds>612000")
+    condition     = strcontains(google_monitoring_alert_policy.alarm["stale"].conditions[0].condition_matched_log[0].filter, "jsonPayload.age_seconds>612000")
     error_message = "the alarm follows stale_after_hours"
   }
 }
@@ -180,7 +180,7 @@ run "hourly_with_an_early_alarm" {
   }
 
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.line["stale"].conditions[0].condition_matched_log[0].filter, "jsonPayload.ok_age_seconds>7200")
+    condition     = strcontains(google_monitoring_alert_policy.alarm["stale"].conditions[0].condition_matched_log[0].filter, "jsonPayload.ok_age_seconds>7200")
     error_message = "who syncs hourly may hear after two hours"
   }
 }
@@ -222,7 +222,11 @@ run "paused" {
     error_message = "pause stops all three jobs"
   }
   assert {
-    condition     = !google_monitoring_alert_policy.line["stale"].enabled && alltrue([for p in google_monitoring_alert_policy.state : !p.enabled])
+    condition     = length(google_pubsub_subscription.runs.push_config) == 0
+    error_message = "a run that continues itself by message waits, too"
+  }
+  assert {
+    condition     = toset([for key, p in google_monitoring_alert_policy.alarm : key if !p.enabled]) == toset(["never_ok", "silence", "stale"])
     error_message = "who paused the sync is not told that it is silent"
   }
   expect_failures = [check.nothing_is_paused]
@@ -238,15 +242,15 @@ run "other_channels" {
   }
 
   assert {
-    condition     = google_monitoring_alert_policy.line["failed"].notification_channels == tolist(["projects/example-project/notificationChannels/17"])
+    condition     = google_monitoring_alert_policy.alarm["failed"].notification_channels == tolist(["projects/example-project/notificationChannels/17"])
     error_message = "alarms go to the channels that are named, with or without a mail"
   }
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.line["warning"].conditions[0].condition_matched_log[0].filter, "NOT jsonPayload.code=(\"evaluation\" OR \"rejects\" OR \"rows_without_key\")")
+    condition     = strcontains(google_monitoring_alert_policy.alarm["warning"].conditions[0].condition_matched_log[0].filter, "NOT jsonPayload.code=(\"evaluation\" OR \"rejects\" OR \"rows_without_key\")")
     error_message = "a warning is switched off by its code"
   }
   assert {
-    condition     = contains([for link in google_monitoring_alert_policy.line["failed"].documentation[0].links : link.url], "https://wiki.example.com/aito/runbook.md")
-    error_message = "the runbook is linked"
+    condition     = contains([for link in google_monitoring_alert_policy.alarm["failed"].documentation[0].links : link.url], "https://wiki.example.com/aito/runbook.md#a-table-failed")
+    error_message = "the runbook is linked, at the alarm's heading"
   }
 }

@@ -533,7 +533,7 @@ run "ledger_in_a_zone" {
 run "channel_by_its_name" {
   command = plan
   plan_options {
-    target = [google_monitoring_alert_policy.dead_letters]
+    target = [google_monitoring_alert_policy.alarm]
   }
   variables {
     notification_channels = ["#data-team"]
@@ -544,7 +544,7 @@ run "channel_by_its_name" {
 run "warning_by_its_text" {
   command = plan
   plan_options {
-    target = [google_monitoring_alert_policy.line]
+    target = [google_monitoring_alert_policy.alarm]
   }
   variables {
     quiet_warnings = ["rows without key"]
@@ -555,7 +555,7 @@ run "warning_by_its_text" {
 run "runbook_with_a_fragment" {
   command = plan
   plan_options {
-    target = [google_monitoring_alert_policy.dead_letters]
+    target = [google_monitoring_alert_policy.alarm]
   }
   variables {
     runbook_url = "https://wiki.example.com/runbook#top"

@@ -175,6 +175,23 @@ def test_a_later_sync_collects_too(jobs: Workbench) -> None:
     assert len(jobs.ledger_rows("evaluations")) == 4
 
 
+def test_a_watch_ends_in_four_minutes_when_aito_is_away(jobs: Workbench) -> None:
+    """Each repetition takes 100 seconds here: a watch's time is spent after three, where a run of
+    25 minutes repeats four times. It still reports how fresh the data is.
+    """
+    jobs.load_source("pages", PAGES, pages(100, jobs.now))
+    two = [{"name": name, "predict": "source", "given": ["path"]} for name in ("first", "second")]
+    jobs.run_ok(web(jobs, *two))
+    settled(jobs)
+    jobs.aito.fail("unavailable", on="schema", times=None)  # the second one is due
+    waited: list[float] = []
+    clock = Clock(now=lambda: jobs.now, monotonic=lambda: 100.0 * len(waited), sleep=waited.append)
+    jobs.run(web(jobs, *two), action="watch", clock=clock)
+    jobs.aito.heal()
+    assert len([event for event in jobs.events if event["event"] == "request_retried"]) == 3
+    assert jobs.event("freshness")["ok_age_seconds"] is not None
+
+
 def test_a_relation_is_learnt_and_noise_is_not(jobs: Workbench) -> None:
     """Accuracy is well above the base where there is a relation, and not above it in the same rows
     shuffled.

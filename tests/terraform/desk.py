@@ -101,6 +101,8 @@ class Desk:
             if pasted[1] == "add_key":
                 self.add_key(self.key)
                 return ""
+            if pasted[1] == "disable_old_keys":  # test_plan.py runs the line
+                return self._output(pasted[1])
             return self._run(self._output(pasted[1]))
         words = shlex.split(command)
         programs = {"terraform": self._terraform, "gcloud": self._gcloud, "bq": self._bq}

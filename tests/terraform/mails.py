@@ -1,8 +1,8 @@
 """What Cloud Monitoring would mail for a list of log lines: the alarms of a plan, tried on a night.
 
 Log alarms: a filter, extracted labels, and no second mail for the same labels within the period
-("each combination of extracted values is treated as a separate rule"). Alarms in PromQL: only their
-`increase(metric[window]) > limit` is tried, on the metric's own filter.
+("each combination of extracted values is treated as a separate rule"). Alarms in PromQL are
+evaluated over the counters that the lines make (promql.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tests.terraform.promql import Sample, Series, compiled
 from tests.terraform.tools import Plan
 
 Line = dict[str, Any]  # a log entry: resource, severity, jsonPayload, and `at` in seconds
@@ -50,15 +51,16 @@ def _either(tokens: list[str]) -> tuple[Test, list[str]]:
 def _both(tokens: list[str]) -> tuple[Test, list[str]]:
     test, tokens = _single(tokens)
     tests = [test]
-    while tokens and tokens[0] == "AND":
-        test, tokens = _single(tokens[1:])
+    while tokens and tokens[0] not in ("OR", ")"):
+        test, tokens = _single(tokens[1:] if tokens[0] == "AND" else tokens)
         tests.append(test)
     return lambda line: all(each(line) for each in tests), tokens
 
 
 def _single(tokens: list[str]) -> tuple[Test, list[str]]:
-    if tokens[0] == "NOT":
-        inner, rest = _single(tokens[1:])
+    if tokens[0] == "NOT" or tokens[0].startswith("-"):
+        left = [] if tokens[0] == "NOT" else [tokens[0][1:]]
+        inner, rest = _single([*left, *tokens[1:]])
         return lambda line: not inner(line), rest
     if tokens[0] == "(":
         inner, rest = _either(tokens[1:])
@@ -115,8 +117,13 @@ def entry(name: str, at: float, record: dict[str, Any]) -> Line:
     }
 
 
-def mails(plan: Plan, lines: list[Line]) -> list[Mail]:
-    """Every mail that the plan's alarms send for these lines, in order."""
+def mails(plan: Plan, lines: list[Line], gauges: Series | None = None) -> list[Mail]:
+    """Every mail that the plan's alarms send for these lines, in order.
+
+    gauges: numbers of Google's own metrics, by their name in PromQL.
+    """
+    ordered = sorted(lines, key=lambda line: float(line["at"]))
+    series = {**counted(plan, ordered), **(gauges or {})}
     found: list[Mail] = []
     for alarm in plan.of("google_monitoring_alert_policy"):
         if not alarm.values.get("enabled", True):
@@ -125,9 +132,9 @@ def mails(plan: Plan, lines: list[Line]) -> list[Mail]:
         document = alarm.values["documentation"][0]
         for log in condition["condition_matched_log"]:
             period = alarm.values["alert_strategy"][0]["notification_rate_limit"][0]["period"]
-            found += _by_line(log, document, float(period.rstrip("s")), lines)
+            found += _by_line(log, document, float(period.rstrip("s")), ordered)
         for query in condition["condition_prometheus_query_language"]:
-            found += _by_count(plan, query["query"], document, lines)
+            found += _by_query(query, document, ordered, series)
     return sorted(found, key=lambda mail: mail.at)
 
 
@@ -139,10 +146,7 @@ def _by_line(
     for line in lines:
         if not test(line):
             continue
-        labels = {
-            name: str(value_of(line, extractor[len("EXTRACT(") : -1]) or "")
-            for name, extractor in log["label_extractors"].items()
-        }
+        labels = labels_of(line, log["label_extractors"])
         state = tuple(labels.values())
         if line["at"] - last.get(state, -period) < period:
             continue
@@ -150,32 +154,50 @@ def _by_line(
         yield _mail(line["at"], document, "log.extracted_label", labels)
 
 
-COUNTED = re.compile(
-    r"^sum by \(table\) \(increase\(\S*:user_(\w+)\{[^}]*}\[(\d+)s]\)\) > ([\d.]+) unless"
-)
+def labels_of(line: Line, extractors: dict[str, str]) -> dict[str, str]:
+    """What EXTRACT(field) takes out of a line, by label."""
+    fields = {name: text[len("EXTRACT(") : -1] for name, text in extractors.items()}
+    return {name: str(value_of(line, field) or "") for name, field in fields.items()}
 
 
-def _by_count(
-    plan: Plan, query: str, document: dict[str, Any], lines: list[Line]
+def counted(plan: Plan, lines: list[Line]) -> Series:
+    """The samples of each log-based counter, by its name in PromQL."""
+    found: Series = {}
+    for metric in plan.of("google_logging_metric"):
+        test = matcher(metric.values["filter"])
+        name = "logging_googleapis_com:user_" + str(metric.values["name"]).replace("-", "_")
+        extractors = metric.values["label_extractors"] or {}
+        found[name] = [
+            Sample(float(line["at"]), {**labels_of(line, extractors), **ON_RUN})
+            for line in lines
+            if test(line)
+        ]
+    return found
+
+
+ON_RUN = {"monitored_resource": "cloud_run_revision"}
+
+
+def _by_query(
+    query: dict[str, Any], document: dict[str, Any], lines: list[Line], series: Series
 ) -> Iterator[Mail]:
-    parts = COUNTED.match(query)
-    if not parts:
+    """A mail when a state has lasted for the query's duration, and none until it has ended."""
+    if not lines:
         return
-    metrics = {
-        str(r.values["name"]).replace("-", "_"): r.values for r in plan.of("google_logging_metric")
-    }
-    test, window, limit = matcher(metrics[parts[1]]["filter"]), float(parts[2]), float(parts[3])
-    times: dict[str, list[float]] = {}
-    told: set[str] = set()
-    for line in lines:
-        if not test(line):
-            continue
-        table = str(value_of(line, "jsonPayload.table"))
-        now = line["at"]
-        times[table] = [at for at in times.get(table, []) if now - at < window] + [now]
-        if len(times[table]) > limit and table not in told:
-            told.add(table)
-            yield _mail(now, document, "metric_or_resource.label", {"table": table})
+    step, duration = (float(query[key].rstrip("s")) for key in ("evaluation_interval", "duration"))
+    test = compiled(query["query"])
+    since: dict[str, float] = {}
+    mailed: set[str] = set()
+    now = lines[0]["at"] - lines[0]["at"] % step
+    while now <= lines[-1]["at"] + step:
+        true = test(series, now)
+        since = {state: since.get(state, now) for state in true}
+        mailed &= set(true)
+        for state in sorted(set(true) - mailed):
+            if now - since[state] >= duration:
+                mailed.add(state)
+                yield _mail(now, document, "metric_or_resource.label", {"table": state})
+        now += step
 
 
 def _mail(at: float, document: dict[str, Any], kind: str, labels: dict[str, str]) -> Mail:

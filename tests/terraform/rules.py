@@ -359,6 +359,8 @@ def ledger_is_the_columns_of_the_code(plan: Plan) -> None:
             assert kept_for_ever == (name == "evaluations"), name
     dataset = plan.one("google_bigquery_dataset.ledger")
     assert not dataset["delete_contents_on_destroy"]
+    for address in ("google_bigquery_dataset.ledger", "google_bigquery_table.ledger"):
+        assert re.search(r"prevent_destroy += true\n", _block(plan, address)), address
     asked = (configuration(plan).get("bigquery") or {}).get("location")
     assert dataset["location"] == asked, f"the ledger is in {dataset['location']}"
 
@@ -445,7 +447,7 @@ def what_waits_for_an_upstream_is_no_alarm_yet(plan: Plan) -> None:
     """A failed table that is `retryable` raises no alarm by itself, but when the retries are
     spent.
     """
-    failed = plan.one('google_monitoring_alert_policy.line["failed"]')
+    failed = plan.one('google_monitoring_alert_policy.alarm["failed"]')
     text = failed["conditions"][0]["condition_matched_log"][0]["filter"]
     assert "severity>=ERROR" in text
     assert "NOT jsonPayload.retryable=true" in text

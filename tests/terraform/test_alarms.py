@@ -8,6 +8,7 @@ import pytest
 
 from sync.base.summary import without_numbers
 from tests.terraform.mails import Line, Mail, entry, mails, matcher
+from tests.terraform.promql import Sample
 from tests.terraform.tools import Plan
 
 NIGHT = 3 * 3600 + 900.0  # 03:15, in seconds of the day
@@ -43,9 +44,14 @@ def fresh(at: float, table: str, age: float | None, ok_age: float | None) -> Lin
 
 def ended(at: float, status: str, **fields: Any) -> Line:
     """The end of a run."""
-    severity = "ERROR" if status == "failed" else "INFO"
     record = {"action": "sync", "status": status, **fields}
+    severity = "ERROR" if status == "failed" else "INFO"
     return line(at, "run_done", severity, **record)
+
+
+def watched(start: float, end: float) -> list[Line]:
+    """The end of each watch: every ten minutes from `start` to `end`."""
+    return [ended(at, "ok", action="watch") for at in range(int(start), int(end), 600)]
 
 
 def good_week() -> list[Line]:
@@ -62,6 +68,7 @@ def good_week() -> list[Line]:
             for minutes in range(10, 1440, 10)
             for table in ("users", "pages")
         ]
+    lines += watched(NIGHT, 7 * DAY + NIGHT)
     return sorted(lines, key=lambda each: float(each["at"]))
 
 
@@ -84,13 +91,17 @@ def test_an_outage_that_passes_is_silent(alarms: Plan) -> None:
 
 
 def test_an_outage_of_the_whole_night_is_one_mail_a_table(alarms: Plan) -> None:
-    """When every retry has failed, each table is told of once."""
+    """When every retry has failed, each table is mailed once: also when a person starts a good run
+    an hour later, and for the rest of the day.
+    """
     error = {"retryable": True, "error": "my-db.aito.app: no answer", "code": "Unavailable"}
     lines = [
         done(NIGHT + after, table, "failed", **error)
         for after in RETRIES
         for table in ("users", "pages")
     ]
+    lines += [done(NIGHT + 5100, table, "ok") for table in ("users", "pages")]
+    lines += watched(NIGHT, NIGHT + DAY)
     found = mails(alarms, lines)
     assert sorted(subjects(found)) == [
         f"{NAME}: pages kept failing",
@@ -135,6 +146,7 @@ def test_two_tables_and_two_reasons_are_separate_mails(alarms: Plan) -> None:
 def test_a_state_that_lasts_is_a_mail_a_day(alarms: Plan) -> None:
     """Stale data is said once a day, although the watch says it every ten minutes."""
     lines = [fresh(minutes * 60.0, "users", 100_000, 95_000) for minutes in range(0, 2880, 10)]
+    lines += watched(0, 2 * DAY)
     assert subjects(mails(alarms, lines)) == [f"{NAME}: users is stale"] * 2
 
 
@@ -148,6 +160,51 @@ def test_a_run_that_cannot_begin_is_one_mail(alarms: Plan) -> None:
     [mail] = mails(alarms, lines)
     assert mail.subject == f"{NAME}: no run: configuration, key or ledger"
     assert "line 12: tables[1].keep" in mail.text
+
+
+def test_no_call_for_an_hour_is_one_mail(alarms: Plan) -> None:
+    """The watch does not come for six hours: one mail after an hour."""
+    lines = [*watched(0, 36_000), *watched(57_600, DAY)]
+    [mail] = mails(alarms, lines)
+    assert mail.subject == f"{NAME}: silent for 60 minutes"
+    assert 3600 <= mail.at - 35_400 <= 3900
+    assert "gcloud scheduler jobs describe aito-sync-watch" in mail.text
+
+
+def test_an_outage_of_bigquery_is_no_silence(alarms: Plan) -> None:
+    """The watch is called, and says for a day that BigQuery is away: nothing is silent."""
+    away = {"action": "watch", "http_status": 503}
+    lines = [
+        line(at, "run_done", "WARNING", status="failed", **away) for at in range(0, 86400, 600)
+    ]
+    assert mails(alarms, lines) == []
+
+
+def test_a_table_that_never_ran_well_is_one_mail(alarms: Plan) -> None:
+    """Two days of a watch that knows no good run: one mail, after 23 and a half hours."""
+    lines = [fresh(at, "users", None, None) for at in range(0, 2 * 86400, 600)]
+    [mail] = mails(alarms, [*lines, *watched(0, 2 * DAY)])
+    assert mail.subject == f"{NAME}: users has never had a good run"
+    assert mail.at == 84600
+
+
+def test_a_dead_letter_is_one_mail(alarms: Plan) -> None:
+    """A message that was given up lies for two days: one mail. When it is taken out and another
+    one comes, it is the next.
+    """
+    name = "pubsub_googleapis_com:subscription_num_undelivered_messages"
+    subscription = alarms.one("google_pubsub_subscription.dead")["name"]
+
+    def lying(hours: range, count: int) -> list[Sample]:
+        labels = {"subscription_id": subscription}
+        times = range(hours.start * 3600, hours.stop * 3600, 60)
+        return [Sample(at, labels, count) for at in times]
+
+    gauges = {name: [*lying(range(2, 50), 1), *lying(range(50, 52), 0), *lying(range(52, 54), 2)]}
+    found = mails(alarms, watched(0, 3 * DAY), gauges)
+    assert subjects(found) == [f"{NAME}: a requested run was given up"] * 2
+    assert [mail.at for mail in found] == [7200, 52 * 3600]
+    assert f"gcloud pubsub subscriptions pull {subscription} --project=" in found[0].text
 
 
 def test_warnings_are_mailed_by_code(alarms: Plan) -> None:
@@ -187,6 +244,9 @@ def test_a_function_that_does_not_start_is_one_mail(alarms: Plan) -> None:
         ("jsonPayload.n=NULL_VALUE", {"n": 3}, False),
         ("severity>=ERROR", {"severity": "WARNING"}, False),
         ("jsonPayload.retryable=true", {"retryable": True}, True),
+        ('jsonPayload.a="x" -jsonPayload.b:*', {"a": "x"}, True),
+        ('jsonPayload.a="x" (jsonPayload.b:* OR jsonPayload.c:*)', {"a": "x", "c": 1}, True),
+        ('jsonPayload.a="x" -jsonPayload.b:*', {"a": "x", "b": 1}, False),
     ],
 )
 def test_filters_are_read_as_cloud_logging_does(

@@ -220,7 +220,7 @@ def test_rotate(desk: Desk, section: str) -> None:
     desk.bench.aito.api_key = desk.key
     try:
         assert loaded(desk.type(RUN_NOW)) == {"web": "ok"}
-        desk.type("gcloud secrets versions disable")
+        desk.type('eval "$(terraform output -raw disable_old_keys)"')
     finally:
         desk.bench.aito.api_key = before
 

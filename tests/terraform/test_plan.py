@@ -125,6 +125,44 @@ def test_two_environments_share_nothing(plans: dict[str, Plan]) -> None:
     assert len(set(ledgers)) == 2
 
 
+TWO_STATES = """mock_provider "google" {
+  source = "./tests/mocks"
+}
+variables {
+  project_id  = "example-project"
+  alert_email = "data-team@example.com"
+}
+run "production" {
+  command = apply
+  variables {
+    config_file = "examples/two-environments/sync.yaml"
+  }
+}
+run "staging" {
+  command = plan
+  variables {
+    config_file = "examples/two-environments/staging.yaml"
+    name        = "aito-staging"
+  }
+}
+"""
+
+
+@pytest.mark.slow  # a mocked apply of the whole deployment
+def test_one_environment_is_not_planned_on_the_state_of_another(
+    sound: Path, tmp_path: Path
+) -> None:
+    """Staging's values on production's state: the plan is refused, before anything is replaced."""
+    folder = another(sound, tmp_path / "repository")
+    (folder / "teardown_override.tf").unlink()
+    (folder / "tests" / "two_states.tftest.hcl").write_text(TWO_STATES)
+    done = terraform(folder, "terraform test -no-color -filter=tests/two_states.tftest.hcl")
+    assert 'run "production"... pass' in done.stdout, done.stdout + done.stderr
+    assert 'run "staging"... fail' in done.stdout
+    assert "Instance cannot be destroyed" in done.stderr
+    assert "Resource google_bigquery_dataset.ledger has lifecycle.prevent_destroy" in done.stderr
+
+
 def test_each_state_has_its_prefix() -> None:
     """The first lines of each environment's values say how its state is reached: by a prefix."""
     folder = ROOT / "terraform" / "examples" / "two-environments"
@@ -133,6 +171,23 @@ def test_each_state_has_its_prefix() -> None:
         for path in sorted(folder.glob("*.tfvars"))
     ]
     assert prefixes == [["aito-sync/production"], ["aito-sync/staging"]]
+
+
+@pytest.mark.parametrize(("listed", "disabled"), [("3\n2\n1\n", ["2", "1"]), ("1\n", [])])
+def test_old_keys_are_disabled_and_the_newest_is_not(
+    planned: Plan, tmp_path: Path, listed: str, disabled: list[str]
+) -> None:
+    """The line to paste disables every version of the key but the first of the list."""
+    program = f'#!/bin/sh\n[ "$3" = list ] && printf "{listed}" || echo "$@" >>said\n'
+    (tmp_path / "gcloud").write_text(program)
+    (tmp_path / "gcloud").chmod(0o755)
+    (tmp_path / "said").touch()
+    line = planned.document["output_changes"]["disable_old_keys"]["after"]
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-c", line], cwd=tmp_path, env=path, check=True)
+    said = (tmp_path / "said").read_text().splitlines()
+    where = "--secret=aito-api-key --project=example-project --quiet"
+    assert said == [f"secrets versions disable {version} {where}" for version in disabled]
 
 
 def test_the_key_is_added_without_showing_it(plans: dict[str, Plan], tmp_path: Path) -> None:

@@ -108,7 +108,6 @@ def test_names_in_commands_are_those_of_the_plan(made: Plan) -> None:
         r"scheduler jobs \w+ ([\w-]+)",
         r"topics publish ([\w-]+)",
         r"subscriptions pull ([\w-]+)",
-        r"--secret=([\w-]+)",
         r"FROM (\w+)\.\w+ ORDER",
     )
     typed = {name for pattern in patterns for name in re.findall(pattern, TEXT)}

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sync import app
 from sync.bigquery.client import JOB_SECONDS
 from sync.config.settings import AitoSettings, Settings
 from tests.terraform.tools import ROOT
@@ -222,6 +223,14 @@ def test_the_clocks_are_those_of_the_code() -> None:
         *(f.default for f in fields),
         JOB_SECONDS,
     ]
+
+
+def test_a_watch_ends_before_its_caller_hangs_up() -> None:
+    """Its time and one request more fit into Cloud Scheduler's wait."""
+    waits = re.search(r"watch_deadline += (\d+)", (FOLDER / "clocks.tf").read_text())
+    assert waits
+    request = AitoSettings.model_fields["timeout_seconds"].default
+    assert app.WATCH_SECONDS + request <= int(waits[1])
 
 
 def test_the_cost_is_reckoned_from_the_settings() -> None:

@@ -132,8 +132,10 @@ def copy_to(folder: Path, *, whole: bool = False) -> Path:
     shutil.copy(CONFIGURATION, folder / "sync.yaml")  # never the user's own
     for vars_file in (ROOT / "terraform").glob("*/**/*.tfvars"):
         shutil.copy(vars_file, folder / vars_file.relative_to(ROOT))
-    (folder / "terraform" / "zz_backend_override.tf").write_text(LOCAL_STATE)
-    return folder / "terraform"
+    deployment = folder / "terraform"
+    (deployment / "zz_backend_override.tf").write_text(LOCAL_STATE)
+    shutil.copy(deployment / "tests" / "teardown_override.tf", deployment)
+    return deployment
 
 
 def _copy(name: str, folder: Path) -> None:
