@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 
 import flask
 import functions_framework
 
 from sync.app import Services
+from sync.base.once import Once
 from sync.base.termination import Termination
 from sync.entry import http
 
 # Both are made when they are first needed. A call that fails is not kept.
-services = functools.cache(Services.from_environment)
-termination = functools.cache(Termination)
+services = Once(Services.from_environment)
+termination = Once(Termination)
 
 
 @functions_framework.http
