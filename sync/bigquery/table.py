@@ -105,6 +105,19 @@ class BigQueryTable:
         return cursor.zone
 
     @property
+    def cursor_text(self) -> str | None:
+        """How the cursor is read, for people. None without a cursor."""
+        cursor = self.settings.cursor
+        if cursor is None or self.cursor is None:
+            return None
+        text = f"{cursor.source}, {self.cursor.type}"
+        if self.cursor.type == "INTEGER":
+            return f"{text} that counts {window.UNIT_NAMES[cursor.unit]} (cursor.unit)"
+        if self.cursor.type in ("DATETIME", "DATE"):
+            return f"{text}, read as {self.cursor_zone} (cursor.zone)"
+        return text
+
+    @property
     def faults(self) -> tuple[Fault, ...]:
         """What makes a row unfit, apart from its size."""
         return tuple(fault for each in self.sql_columns for fault in each.faults)

@@ -67,6 +67,8 @@ def _plan_lines(table: Json) -> Iterator[str]:
     estimate = table.get("estimate")
     if estimate is None:
         return
+    if cursor := estimate.get("cursor"):
+        yield f"  cursor {cursor}"
     yield from _schema_lines(estimate)
     if refresh := estimate.get("refresh"):
         yield f"~ the whole keep range is read again: {refresh}"

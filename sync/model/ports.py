@@ -50,6 +50,11 @@ class SourceTable(Protocol):
         ...
 
     @property
+    def cursor_text(self) -> str | None:
+        """How the cursor is read, for people: column, type, unit, zone. None without a cursor."""
+        ...
+
+    @property
     def keys_may_change(self) -> bool:
         """Whether the key is computed, so that two readings may give different keys."""
         ...

@@ -18,6 +18,7 @@ BEGINNING = -62_135_596_800  # 0001-01-01, the first moment BigQuery knows
 SLICE_ROWS = 50_000
 SLICE_BYTES = 256_000_000  # of documents: the same bound for tables with large rows
 SHARD_FILL = 0.8  # shards are cut by a hash, which fills some of them more than others
+UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}  # of a cursor
 HOUR = 3600
 MINUTE = 60
 

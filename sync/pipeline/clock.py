@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from sync.base.errors import ActionRequired
 from sync.model.plan import Plan
-from sync.model.window import HOUR
+from sync.model.window import HOUR, UNIT_NAMES
 from sync.pipeline.table_run import TableRun
 
-UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
 AHEAD_SHARE = 0.1  # of the rows may be dated in the future, and is not worth a warning
 AHEAD_ROWS = 10  # neither are so few rows
 

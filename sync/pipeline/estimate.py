@@ -32,6 +32,7 @@ def estimate(run: TableRun, plan: Plan) -> None:
         "usd": _usd(size),
         "schema": plan.changes.sentences(run.name),
         "columns": _columns(plan.source, plan.changes),
+        "cursor": plan.source.cursor_text,
         "refresh": plan.refresh if run.request.action == "sync" else None,
         "aito_calls": planned_calls(run, plan),
         "seconds": round(plan.rows / ROWS_A_SECOND),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from local.stack import Stack
-from sync.pipeline.clock import UNIT_NAMES
+from sync.model.window import UNIT_NAMES
 from tests.workbench import DAY, HOUR, Row, Workbench, civil, iso, limit_slices
 
 SUMMER_TIME_ENDS = 1_792_891_200  # 2026-10-25T01:20:00Z: clocks in Helsinki show 03:20 twice
@@ -56,6 +56,8 @@ def test_a_date_at_home_in_a_zone(stack: Stack) -> None:
     rows = [{"id": day, "ts": day} for day in days]
     bench.load_source("days", {"id": "STRING", "ts": "DATE"}, rows)
     table = cursor_table(bench, "days", zone="America/Bogota")  # five hours behind
+    planned = bench.run(table, dry_run=True).tables[0].estimate or {}
+    assert planned["cursor"] == "ts, DATE, read as America/Bogota (cursor.zone)"
     bench.run_ok(table)
     assert {held["id"]: held["unix"] for held in bench.aito_rows()} == {
         "2026-10-24": 1_792_818_000,
