@@ -30,7 +30,7 @@ from sync.pipeline import ResetPlan, RunContext, TableRun, run_tables
 from sync.status.console import Console
 
 if TYPE_CHECKING:
-    from sync.model.inspection import ChooseLinks, Inspection
+    from sync.model.inspection import ChooseKeys, ChooseLinks, Inspection
 
 DEFAULT_CONFIG = Path(__file__).parents[1] / "sync.yaml"
 STUDY_SECONDS = 8 * 3_600.0  # a study that takes longer is continued by `watch`
@@ -239,10 +239,14 @@ def facts(services: Services) -> dict[str, Any]:
 
 
 def inspect_tables(
-    names: Sequence[str], choose_links: ChooseLinks, clock: Clock | None = None
+    names: Sequence[str],
+    choose_keys: ChooseKeys,
+    choose_links: ChooseLinks,
+    clock: Clock | None = None,
 ) -> Inspection:
     """Look at tables, views and datasets. Needs no configuration, and writes nothing.
 
+    choose_keys: which columns may identify a row together, where none does alone.
     choose_links: which columns to compare with the keys of other tables.
     Raises BadRequest for a name that does not exist, AccessDenied, Unavailable.
     """
@@ -251,7 +255,7 @@ def inspect_tables(
     clock = clock or Clock()
     settings = BigQuerySettings()
     session = BigQuerySession(make_client(settings), settings, "init", "init")
-    inspector = Inspector(session, settings.max_bytes_billed)
+    inspector = Inspector(session, settings.max_bytes_billed, choose_keys)
     tables = inspector.tables(names)
     links = inspector.links(choose_links(tables))
     return inspector.result(tables, links, int(clock.now()))

@@ -9,14 +9,22 @@ from typing import Any
 
 from google.cloud import bigquery
 
-from sync.base.errors import ActionRequired, BadRequest, NotFound
+from sync.base.errors import AccessDenied, ActionRequired, BadRequest, NotFound
 from sync.bigquery.errors import translated
 from sync.bigquery.session import BigQuerySession
 from sync.bigquery.source import API_NAMES
 from sync.bigquery.types import CURSOR_TYPES, Field, epoch_seconds, quoted
 from sync.config.problems import suggest
 from sync.config.settings import DATASET, PROJECT, TABLE
-from sync.model.inspection import ColumnFacts, Inspection, LinkCandidate, LinkFacts, TableFacts
+from sync.model.inspection import (
+    ChooseKeys,
+    ColumnFacts,
+    Inspection,
+    KeyCandidate,
+    LinkCandidate,
+    LinkFacts,
+    TableFacts,
+)
 from sync.model.sql import Query
 
 KINDS = ("TABLE", "VIEW", "MATERIALIZED_VIEW", "EXTERNAL", "SNAPSHOT")
@@ -59,8 +67,14 @@ class _Path:
 class Inspector:
     """Looks at sources and adds up what BigQuery read for it."""
 
-    def __init__(self, session: BigQuerySession, max_bytes: int) -> None:
+    def __init__(
+        self, session: BigQuerySession, max_bytes: int, choose_keys: ChooseKeys = lambda _: ()
+    ) -> None:
+        """max_bytes: the most that one query may read. choose_keys: keys of several columns to
+        count, the best first.
+        """
         self._session = session
+        self._choose_keys = choose_keys
         self._max_bytes = max_bytes
         self._bytes_processed = 0
         self._queries = 0
@@ -72,13 +86,23 @@ class Inspector:
         Raises BadRequest for a name that does not exist, AccessDenied, Unavailable.
         """
         found: dict[_Path, TableFacts] = {}
-        for name in names:
-            path = _parsed(name)
-            if path.table is None:
-                found |= self._dataset(path)
-            elif path not in found:
-                found[path] = self._facts(path)
+        try:
+            for name in names:
+                path = _parsed(name)
+                if path.table is None:
+                    found |= self._dataset(path)
+                elif path not in found:
+                    found[path] = self._facts(path)
+        except AccessDenied as error:
+            raise AccessDenied(f"{error}; {self._needed_roles()}") from error
         return tuple(found.values())
+
+    def _needed_roles(self) -> str:
+        project = self._session.project
+        return (
+            "this needs BigQuery Data Viewer (roles/bigquery.dataViewer) on the dataset, and"
+            f" BigQuery Job User (roles/bigquery.jobUser) in the project {project}"
+        )
 
     def links(self, candidates: Sequence[LinkCandidate]) -> tuple[LinkFacts, ...]:
         """Count by one query which values of the columns are keys of the other tables.
@@ -162,8 +186,27 @@ class Inspector:
             reason = f"counting would read {gigabytes:,.0f} GiB, more than {limit:,.0f} GiB"
             return replace(facts, not_counted=reason)
         (row,) = self._read(query, path.source)
-        counted = [_counted(column, n, row) for n, column in enumerate(facts.columns)]
-        return replace(facts, rows=row["row_count"], columns=tuple(counted))
+        columns = [_counted(column, n, row) for n, column in enumerate(facts.columns)]
+        counted = replace(facts, rows=row["row_count"], columns=tuple(columns))
+        key = self._composite_key(counted, _filter(facts, metadata))
+        return replace(counted, composite_key=key)
+
+    def _composite_key(self, facts: TableFacts, where: str) -> tuple[str, ...]:
+        """The first candidate that has another value in every row, counted by one query.
+
+        Empty when there is none, or when counting would read more than the limit.
+        """
+        candidates = self._choose_keys(facts)
+        if not candidates:
+            return ()
+        query = _keys_query(candidates, self._full(facts.source), where)
+        if self._session.dry_run(query, facts.source).bytes_processed > self._max_bytes:
+            return ()
+        (row,) = self._read(query, facts.source)
+        for number, candidate in enumerate(candidates):
+            if row[f"keys_{number}"] == facts.rows:
+                return candidate.columns
+        return ()
 
     def _read(self, query: Query, what: str) -> list[dict[str, Any]]:
         with translated(what, running=True):
@@ -230,6 +273,15 @@ def _described(path: _Path, metadata: bigquery.Table) -> TableFacts:
         location=metadata.location or None,
         partition_column=time.field if time else None,
     )
+
+
+def _keys_query(candidates: Sequence[KeyCandidate], path: str, where: str) -> Query:
+    """Counts the values of each candidate. No part of a candidate is NULL in any row."""
+    counts = []
+    for number, candidate in enumerate(candidates):
+        parts = ", ".join(quoted(name) for name in candidate.columns)
+        counts.append(f"COUNT(DISTINCT TO_JSON_STRING(STRUCT({parts}))) AS keys_{number}")
+    return Query(f"SELECT {', '.join(counts)} FROM `{path}`{where}")
 
 
 def _values(path: str, column: str) -> str:

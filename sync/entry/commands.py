@@ -22,7 +22,7 @@ from sync.base.errors import BadRequest, ConfigError, SyncError
 from sync.base.events import ProgressWatcher, Sink
 from sync.config import parse
 from sync.entry import answer, init, plan_view, screen, study, terminal
-from sync.entry.proposal import link_candidates
+from sync.entry.proposal import key_candidates, link_candidates
 from sync.entry.request import request as validated
 from sync.entry.request import request_for
 from sync.entry.signals import stop_on_signal
@@ -201,7 +201,7 @@ def init_(tables: tuple[str, ...], aito: str | None, output: str | None, force: 
         raise BadRequest(f"{output} is there already; name another file, or add --force")
     if aito is not None:
         init.check_url(aito)
-    inspection = inspect_tables(tables, link_candidates)
+    inspection = inspect_tables(tables, key_candidates, link_candidates)
     text = init.document(inspection, aito)
     parse(text, output or "sync.yaml")  # what is printed is valid
     click.echo(init.read(inspection), err=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from sync.config import parse
 from sync.config.settings import STAR
-from sync.entry.proposal import ColumnChoice, TableProposal, propose
+from sync.entry.proposal import ColumnChoice, KeyChoice, TableProposal, propose
 from sync.model.inspection import Inspection, TableFacts
 from sync.pipeline.price import USD_PER_TIB
 
@@ -83,7 +83,7 @@ def _table(table: TableProposal, facts: TableFacts) -> Iterator[str]:
     yield _with_comment(f"    source: {_text(table.source)}", _size(facts))
     yield _with_comment(f"    mode: {table.mode.value}", table.mode.reason)
     if table.key:
-        yield _with_comment(f"    key: {_text(table.key.value)}", table.key.reason)
+        yield _with_comment(f"    key: {_key(table.key)}", table.key.reason)
     if table.cursor:
         cursor = table.cursor
         unit = f", unit: {cursor.unit}" if cursor.unit else ""
@@ -101,6 +101,12 @@ def _table(table: TableProposal, facts: TableFacts) -> Iterator[str]:
         for choice in table.columns:
             yield _column(choice)
     yield from _evaluation(table)
+
+
+def _key(key: KeyChoice) -> str:
+    if len(key.parts) == 1:
+        return _text(key.parts[0])
+    return f"[{', '.join(_text(part) for part in key.parts)}]"
 
 
 def _size(facts: TableFacts) -> str:

@@ -5,13 +5,22 @@ Every choice carries its reason, which `init` prints as a comment.
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sync.config.settings import SOURCE_COLUMN, STAR
-from sync.model.inspection import ColumnFacts, Inspection, LinkCandidate, LinkFacts, TableFacts
+from sync.model.inspection import (
+    ColumnFacts,
+    Inspection,
+    KeyCandidate,
+    LinkCandidate,
+    LinkFacts,
+    TableFacts,
+)
 
 DAY = 86_400
 INT_32 = (-(2**31), 2**31 - 1)  # Aito's Int
@@ -22,6 +31,15 @@ TEXT_WORDS = 3.0  # mean words of a Text
 TEXT_VALUES = 50  # fewer values are categories, however long they are
 FEW_VALUES = (2, 50)  # of a column that is worth predicting
 MAX_GIVEN = 6
+MAX_PARTS = 4  # columns of one key
+PART_COLUMNS = 7  # the likeliest parts, which are combined
+MAX_COMBINATIONS = 40  # that one query counts
+APPROXIMATE = 1.1  # a number of values may be counted too low by so much
+# Words of columns that tell rows of one thing apart.
+PART_WORDS = {
+    *("line", "position", "pos", "seq", "sequence", "index", "item", "row", "rank", "version"),
+    *("step", "hour", "day", "date", "week", "month", "year", "revision", "part"),
+}
 ROW_KEY = "row_key"  # the key that is made for daily tables
 ROW_HASH = "TO_HEX(SHA256(TO_JSON_STRING(sync_source)))"
 KEEP_DAYS = 30  # of daily tables
@@ -51,6 +69,14 @@ class Choice:
     """A value and why it was chosen."""
 
     value: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class KeyChoice:
+    """The column or the columns that identify a row, and why they were chosen."""
+
+    parts: tuple[str, ...]
     reason: str
 
 
@@ -104,7 +130,7 @@ class TableProposal:
     name: str
     source: str
     mode: Choice
-    key: Choice | None
+    key: KeyChoice | None
     cursor: CursorChoice | None
     keep: Choice | None
     lookback: Choice | None
@@ -136,6 +162,8 @@ def link_candidates(tables: Sequence[TableFacts]) -> tuple[LinkCandidate, ...]:
             key = keys[parent.source]
             if parent.source == child.source or key is None:
                 continue
+            if parent.location != child.location:  # no query reads both
+                continue
             own_key = keys[child.source]
             for column in child.columns:
                 if column != own_key and _may_link(column, parent, key):
@@ -154,6 +182,21 @@ def key_column(facts: TableFacts) -> ColumnFacts | None:
         if _has_versions(facts, column):
             return column
     return None
+
+
+def key_candidates(facts: TableFacts) -> tuple[KeyCandidate, ...]:
+    """Columns that may identify a row together, few ones and likely ones first.
+
+    None when a column does so alone, when nothing was counted, and for daily tables.
+    """
+    if facts.is_sharded or facts.not_counted or not facts.rows or key_column(facts):
+        return ()
+    parts = sorted(filter(_may_be_part, facts.columns), key=_part_rank)[:PART_COLUMNS]
+    sizes = range(2, MAX_PARTS + 1)
+    combined = (each for size in sizes for each in itertools.combinations(parts, size))
+    plausible = (each for each in combined if _may_identify(each, facts.rows))
+    first = itertools.islice(plausible, MAX_COMBINATIONS)
+    return tuple(_in_order(facts, each) for each in first)
 
 
 # -- names
@@ -216,6 +259,39 @@ def _has_versions(facts: TableFacts, column: ColumnFacts) -> bool:
     """Whether the table's own id is there more than once, as in a log of changes."""
     is_own = _key_rank(facts, column) <= 2
     return is_own and column.nulls == 0 and (column.distinct or 0) * 2 >= (facts.rows or 0)
+
+
+def _may_be_part(column: ColumnFacts) -> bool:
+    """Whether a column may be a part of a key. One that changes with its row may not."""
+    if column.repeated or column.nulls or column.distinct == 1:
+        return False
+    named = words(column.name)
+    if named & (UPDATED | ARRIVED) or aito_name(column.name) != column.name:
+        return False
+    if column.type == "INTEGER":
+        return column.may_be_key or bool(named & (PART_WORDS | HAPPENED))
+    if column.type == "STRING":
+        return (column.mean_words or 0) < TEXT_WORDS
+    return column.type in TIMES
+
+
+def _part_rank(column: ColumnFacts) -> tuple[bool, bool, bool, int]:
+    """Less is better: positions and dates, then identifiers, then categories, then times."""
+    has_word = bool(words(column.name) & PART_WORDS)
+    is_time = column.type in ("TIMESTAMP", "DATETIME")
+    return not has_word, not column.may_be_key, is_time, -(column.distinct or 0)
+
+
+def _in_order(facts: TableFacts, columns: Sequence[ColumnFacts]) -> KeyCandidate:
+    """A candidate with its columns in the order of the table."""
+    chosen = [column.name for column in facts.columns if column in columns]
+    return KeyCandidate(facts.source, tuple(chosen))
+
+
+def _may_identify(columns: Sequence[ColumnFacts], rows: int) -> bool:
+    """Whether the columns have enough values for so many rows."""
+    counts = [rows if each.distinct is None else each.distinct for each in columns]
+    return math.prod(counts) * APPROXIMATE >= rows
 
 
 # -- cursor
@@ -363,6 +439,7 @@ class _Table:
         self._longs = longs
         self._now = now
         self._key = None if facts.is_sharded else key_column(facts)
+        self._parts = () if self._key else facts.composite_key
         self._cursor = _cursor_column(facts, now)
 
     def proposal(self) -> TableProposal:
@@ -405,21 +482,31 @@ class _Table:
             return 1
         return UNITS[unit_of(cursor, self._now) or "s"]
 
-    def _key_choice(self) -> Choice | None:
+    def _key_choice(self) -> KeyChoice | None:
         facts, key = self._facts, self._key
         if facts.is_sharded:
-            return Choice(ROW_KEY, "a hash of the row: daily tables have no id in common")
+            reason = "a hash of the row: daily tables have no id in common"
+            return KeyChoice((ROW_KEY,), reason)
+        if self._parts:
+            reason = f"no column is unique; together they are, in {facts.rows:,} rows"
+            return KeyChoice(self._parts, reason)
         if key is None:
             return None
-        name = aito_name(key.name)
+        return KeyChoice((aito_name(key.name),), self._key_reason(key))
+
+    def _key_reason(self, key: ColumnFacts) -> str:
+        facts = self._facts
         if facts.not_counted:
-            return Choice(name, f"by its name; not counted: {facts.not_counted}")
+            return f"by its name; not counted: {facts.not_counted}"
         if not facts.rows:
-            return Choice(name, "by its name; the table is empty")
+            return "by its name; the table is empty"
         if key.distinct == facts.rows:
-            return Choice(name, f"unique in {facts.rows:,} rows, never NULL")
-        reason = f"{key.distinct:,} values in {facts.rows:,} rows: the newest row of a key wins"
-        return Choice(name, reason)
+            return f"unique in {facts.rows:,} rows, never NULL"
+        return f"{key.distinct:,} values in {facts.rows:,} rows: the newest row of a key wins"
+
+    @property
+    def _has_key(self) -> bool:
+        return self._key is not None or bool(self._parts)
 
     def _cursor_choice(self, cursor: ColumnFacts) -> CursorChoice:
         unit = unit_of(cursor, self._now) if cursor.type == "INTEGER" else None
@@ -445,18 +532,18 @@ class _Table:
     def _mode(self) -> Choice:
         if self._facts.is_sharded and self._cursor:
             return Choice("append", "daily tables of events do not change")
-        if self._key is None or self._cursor is None:
+        if not self._has_key or self._cursor is None:
             missing = ", ".join(self._missing())
             return Choice("replace", f"{missing}: each run loads the whole table again")
         if words(self._cursor.name) & UPDATED:
             return Choice("merge", f"{self._cursor.name} says that rows change")
-        if self._facts.rows and self._key.distinct != self._facts.rows:
+        if self._key and self._facts.rows and self._key.distinct != self._facts.rows:
             return Choice("merge", f"{self._key.name} is there in several versions")
         return Choice("append", "nothing says that rows change; if they do: merge")
 
     def _missing(self) -> Iterator[str]:
-        if self._key is None and not self._facts.is_sharded:
-            yield "no unique column without NULL"
+        if not self._has_key and not self._facts.is_sharded:
+            yield "no column without NULL is unique, nor are several together"
         if self._cursor is None:
             yield "no column for a cursor"
 
@@ -542,7 +629,8 @@ class _Table:
 
     def _is_time_or_key(self, column: ColumnFacts) -> bool:
         is_epoch = column.type == "INTEGER" and unit_of(column, self._now) is not None
-        return is_epoch or column in (self._key, self._cursor)
+        is_part = column.name in self._parts and column.may_be_key
+        return is_epoch or is_part or column in (self._key, self._cursor)
 
     def _predict_rank(self, column: ColumnFacts) -> tuple[bool, bool, int]:
         is_named = bool(words(column.name) & WORTH_PREDICTING)
@@ -566,7 +654,7 @@ class _Table:
             yield (
                 "Daily tables: the newest was counted. `intraday: true` reads those of today, too."
             )
-        elif self._key is None:
+        elif not self._has_key:
             yield "Several columns may identify a row together. Then:  key: [a, b]"
         if self._mode().value == "replace" and (facts.rows or 0) > SMALL_ROWS:
             yield f"{facts.rows:,} rows are many to load in each run: better with key and cursor."

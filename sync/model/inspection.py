@@ -46,6 +46,7 @@ class TableFacts:
 
     source: `dataset.table`, with the project in front when the request named one. Of daily tables
     it ends with `*`, and the newest of them was counted.
+    composite_key: columns that identify a row together, by count; empty when none were found.
     rows: None when they were not counted. bytes: stored, None for a view.
     not_counted: why nothing was counted; empty when it was.
     """
@@ -58,6 +59,7 @@ class TableFacts:
     location: str | None = None
     partition_column: str | None = None
     not_counted: str = ""
+    composite_key: tuple[str, ...] = ()
 
     @property
     def table(self) -> str:
@@ -68,6 +70,14 @@ class TableFacts:
     def is_sharded(self) -> bool:
         """Whether these are daily tables such as events_20240131, as GA4 exports them."""
         return self.source.endswith("*")
+
+
+@dataclass(frozen=True)
+class KeyCandidate:
+    """Columns of a table that may identify a row together. The table is named by its source."""
+
+    source: str
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -110,4 +120,5 @@ class Inspection:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
+ChooseKeys = Callable[[TableFacts], Sequence[KeyCandidate]]
 ChooseLinks = Callable[[Sequence[TableFacts]], Sequence[LinkCandidate]]

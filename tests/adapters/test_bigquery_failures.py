@@ -11,6 +11,7 @@ import pytest
 from local._http import Request, Response, Server
 from sync.base.errors import AccessDenied, ActionRequired, NotFound, SyncError, Unavailable
 from sync.bigquery import BigQuerySession, make_client
+from sync.bigquery.inspect import Inspector
 from sync.config import BigQuerySettings
 from sync.model.sql import Query
 
@@ -187,6 +188,16 @@ def test_a_dataset_that_may_be_missing_is_looked_for(session_on: Make) -> None:
     for dataset in (None, denied):
         with pytest.raises(AccessDenied, match="Permission denied on dataset p:d"):
             session_on(Failing(denied, dataset=dataset)).read(QUERY, "t")
+
+
+def test_init_names_the_roles_it_needs(session_on: Make) -> None:
+    """BigQuery's words name the permission and the table; the roles that hold it follow."""
+    denied = (403, "accessDenied", "Access Denied: Table p:d.t: bigquery.tables.get denied")
+    with pytest.raises(AccessDenied) as found:
+        Inspector(session_on(Failing(None, dataset=denied)), 10**9).tables(["p.d.t"])
+    assert "Table p:d.t: bigquery.tables.get denied" in str(found.value)
+    assert "(roles/bigquery.dataViewer) on the dataset" in str(found.value)
+    assert "(roles/bigquery.jobUser) in the project p" in str(found.value)
 
 
 def test_a_job_ends_by_itself(session_on: Make) -> None:

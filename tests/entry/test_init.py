@@ -128,6 +128,31 @@ def test_a_dataset_with_orders_and_customers(stack: Stack, init: Init, tmp_path:
     assert all(found["verified"] for found in synced(stack, path).values())
 
 
+def test_a_key_of_several_columns(stack: Stack, init: Init, tmp_path: Path) -> None:
+    """Order lines have no id: order and line are tried together, and the sync ends verified."""
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    rows = [
+        {
+            "order_id": f"o{n // 3}",
+            "line": n % 3,
+            "sku": f"s{n % 7}",
+            "quantity": n % 5,
+            "changed_at": (start + timedelta(minutes=n // 2)).isoformat(),
+        }
+        for n in range(90)
+    ]
+    fields = "order_id STRING, line INT64, sku STRING, quantity INT64, changed_at TIMESTAMP"
+    load(stack, "init_lines.order_lines", fields, rows)
+    path = tmp_path / "sync.yaml"
+    status, _, err = init("init_lines", "--aito", stack.aito.url, "-o", str(path))
+    assert status == 0, err
+    assert "by 2 queries" in err
+    table = config.parse(path.read_text(encoding="utf-8")).table("order_lines")
+    assert (table.key_parts, table.mode) == (("order_id", "line"), "merge")
+    found = synced(stack, path)["order_lines"]
+    assert (found["uploaded"], found["verified"]) == (90, True)
+
+
 def test_the_file_is_printed(stack: Stack, init: Init) -> None:
     """Without -o the file goes to stdout alone, with an example for what only a person knows."""
     load(stack, "init_print.events", "id STRING, at TIMESTAMP", [{"id": "1", "at": "2024-01-01"}])

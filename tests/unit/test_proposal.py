@@ -10,8 +10,10 @@ import pytest
 from sync import config
 from sync.entry import init
 from sync.entry.proposal import (
+    MAX_COMBINATIONS,
     TableProposal,
     is_named_after,
+    key_candidates,
     link_candidates,
     propose,
     unit_of,
@@ -60,7 +62,7 @@ def proposed(*columns: ColumnFacts, **more: Any) -> TableProposal:
 def key(*columns: ColumnFacts, **more: Any) -> str | None:
     """The proposed key."""
     choice = proposed(*columns, **more).key
-    return choice.value if choice else None
+    return choice.parts[0] if choice else None
 
 
 # -- key
@@ -89,8 +91,45 @@ def test_an_id_with_versions_is_a_key() -> None:
     """A log of changes holds an id several times: the newest row wins."""
     made = proposed(column("id", distinct=ROWS - 50), time("loaded_at"))
     assert made.key
-    assert (made.key.value, made.mode.value) == ("id", "merge")
+    assert (made.key.parts, made.mode.value) == (("id",), "merge")
     assert "950 values in 1,000 rows" in made.key.reason
+
+
+def test_which_columns_may_identify_a_row_together() -> None:
+    """Identifiers come first, then positions and dates, then categories. Measures, prose and times
+    of a change are no part, and columns with too few values together are not counted.
+    """
+    lines = table(
+        column("order_id", distinct=400),
+        column("line", "INTEGER", distinct=9),
+        column("country", distinct=3),
+        column("quantity", "INTEGER", distinct=50),
+        column("note", mean_words=8.0),
+        column("sku", distinct=80, nulls=1),
+        time("updated_at"),
+    )
+    found = [each.columns for each in key_candidates(lines)]
+    assert found == [
+        ("order_id", "line"),
+        ("order_id", "country"),
+        ("order_id", "line", "country"),
+    ]
+    assert key_candidates(table(unique(), column("country"))) == ()
+    assert key_candidates(table(column("a_id"), column("b_id"), rows=None, not_counted="x")) == ()
+    wide = table(*(column(f"c{n}_id") for n in range(150)))
+    assert len(key_candidates(wide)) == MAX_COMBINATIONS
+
+
+def test_a_key_of_several_columns() -> None:
+    """Columns that are unique together are the key, and a cursor then makes the table
+    incremental.
+    """
+    columns = (column("order_id"), column("line", "INTEGER"), time("updated_at"))
+    made = proposed(*columns, composite_key=("order_id", "line"))
+    assert made.key
+    assert (made.key.parts, made.mode.value) == (("order_id", "line"), "merge")
+    text = init.document(inspected(table(*columns, composite_key=("order_id", "line"))), None)
+    assert config.parse(text).tables[0].key_parts == ("order_id", "line")
 
 
 def test_nothing_was_counted() -> None:
@@ -257,6 +296,13 @@ def links(*tables: TableFacts, share: float = 1.0) -> dict[str, tuple[str, str]]
 def test_links(name: str, share: float, expected: dict[str, tuple[str, str]]) -> None:
     """A link has a name that says so and values that are keys. A small number alone is none."""
     assert links(orders(name), USERS, share=share) == expected
+
+
+def test_no_query_reads_two_locations() -> None:
+    """Tables of two locations are not compared."""
+    orders = table(unique(), column("user_id", "INTEGER"), location="EU")
+    assert link_candidates((orders, replace(USERS, location="EU")))
+    assert link_candidates((orders, replace(USERS, location="US"))) == ()
 
 
 def test_texts_may_link_without_a_name() -> None:
