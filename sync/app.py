@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,13 +42,17 @@ WAIT_SECONDS = 7_200.0  # an evaluation that takes longer is collected by a late
 
 @dataclass(frozen=True)
 class Services:
-    """What lives as long as the process: settings, clients, the key, the rate of requests."""
+    """What lives as long as the process: settings, clients, the key, the rate of requests.
+
+    key_may_write: whether Aito has just said so. Otherwise a dry run asks.
+    """
 
     settings: Settings
     bigquery: BigQueryClient
     secret: Secret
     limiter: RateLimiter
     clock: Clock
+    key_may_write: bool = False
 
     @classmethod
     def from_environment(cls, clock: Clock | None = None) -> Services:
@@ -135,6 +139,7 @@ class Reach:
         target = AitoTarget(transport)
         schema = target.schema()
         target.check_writable()
+        self.services = replace(services, key_may_write=True)
         tables = "1 table" if len(schema) == 1 else f"{len(schema)} tables"
         return f"{transport.url}: {tables}; the key may write"
 
@@ -324,6 +329,7 @@ class _Builder:
             deadline=self._deadline,
             publish=_publisher(settings.topic),
             started=self._started,
+            key_may_write=self._services.key_may_write,
         )
 
     def evaluation_context(self) -> EvaluationContext:

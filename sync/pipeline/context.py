@@ -20,7 +20,8 @@ class RunContext:
     """What all tables of one run share.
 
     now: end of every window, epoch seconds. publish: asks for the rest of a run by a message, and
-    raises Unavailable; None: no topic is configured.
+    raises Unavailable; None: no topic is configured. key_may_write: whether that is known; a dry
+    run asks otherwise.
     """
 
     run_id: str
@@ -35,3 +36,4 @@ class RunContext:
     deadline: Deadline
     publish: Publish | None = None
     started: float = field(default=0.0)  # on the monotonic clock
+    key_may_write: bool = False

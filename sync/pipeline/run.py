@@ -160,7 +160,8 @@ class Run:
         with self._ends.all_fail_together(tables):
             if not self._action.writes:
                 self._read_ledger()
-                self._context.target.check_writable()
+                if not self._context.key_may_write:
+                    self._context.target.check_writable()
             self._state.schema = dict(self._context.target.schema())
             for run in tables:
                 with self._ends.guarded(run):
