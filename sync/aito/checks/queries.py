@@ -3,141 +3,160 @@
 from __future__ import annotations
 
 import gzip
+from typing import Any
 
+from sync.aito.answers import Answer
 from sync.aito.checks import tables
-from sync.aito.checks.check import Finding, check
-from sync.aito.checks.tables import family, key_of, many_rows
-from sync.aito.probe import Probe, succeeded
+from sync.aito.checks.check import Check, Step, count, each, equals, hits, refused
+from sync.aito.checks.tables import key_of, name_of
+from sync.aito.probe import Probe, Row, succeeded
 
 PAGE = 700
+PAGED = 2 * PAGE + 100
+UNORDERED = 50  # rows that are enough to see whether they come in an order
 
 
-@check(
-    "link in a condition",
-    assumed="A condition on a link column finds rows by the plain value, as one on its key does.",
-    where="A key or a cursor may be a link.",
-    otherwise="Rows are not found by such a key, and would be sent again.",
-)
-def link_condition(probe: Probe) -> Finding:
-    """A condition on a link column finds rows by the plain value."""
-    _, child = family(probe)
-    found = [probe.count(child, {"p": "p1"}), probe.count(child, {"p.id": "p1"})]
-    return None if found == [2, 2] else f"of 2 rows the column finds {found[0]}, its key {found[1]}"
+def _pages(probe: Probe) -> list[Row]:
+    """Rows in the order of the key, page by page."""
+    query = {"where": {"n": {"$lt": PAGED}}, "orderBy": {"$asc": "id"}, "select": ["id"]}
+    found: list[Row] = []
+    for offset in range(0, PAGED, PAGE):
+        found += probe.search(name_of(probe, "many"), **query, limit=PAGE, offset=offset)[1]
+    return found
 
 
-@check(
-    "paging",
-    assumed="Pages in the order of a key hold each row once.",
-    where="Keys are read in pages.",
-    otherwise="A comparison by keys would miss rows. It is repeated while it finds differences.",
-)
-def paging(probe: Probe) -> Finding:
-    """Pages in the order of the key."""
-    name, found = many_rows(probe), []
-    last = 2 * PAGE + 100
-    for offset in range(0, last, PAGE):
-        query = {"where": {"n": {"$lt": last}}, "orderBy": {"$asc": "id"}, "select": ["id"]}
-        found += probe.search(name, **query, limit=PAGE, offset=offset)[1]
-    wanted = [{"id": key_of(n)} for n in range(last)]
-    return None if found == wanted else "rows are missing, doubled or out of order"
-
-
-@check(
-    "limit 10,000",
-    assumed="An answer holds 10,000 hits.",
-    where="Keys of a slice are read in pages of that size.",
-    otherwise="Shorter pages are read on from where they end. More calls are made.",
-)
-def many_hits(probe: Probe) -> Finding:
-    """Ten thousand hits in one answer."""
+def _hits_lacking(probe: Probe) -> int:
+    """How many rows an answer lacks that is asked for all."""
     query = {"orderBy": {"$asc": "id"}, "select": ["id"], "limit": tables.MANY}
-    hits = probe.search(many_rows(probe), **query)[1]
-    return None if len(hits) == tables.MANY else f"an answer holds {len(hits)} hits"
+    return tables.MANY - len(probe.search(name_of(probe, "many"), **query)[1])
 
 
-@check(
-    "$or",
-    assumed="`$or` takes 1,000 values.",
-    where="Rows are looked up and replaced by the keys of a batch.",
-    otherwise="Make `batch.rows` smaller than the number that works.",
-)
-def many_values(probe: Probe) -> Finding:
-    """`$or` of 10, 500 and 1,000 values."""
-    name, wrong = many_rows(probe), []
-    for size in (10, 500, 1000):
-        keys = [key_of(n) for n in range(size)]
-        query = {"from": name, "where": {"id": {"$or": keys}}, "limit": 0}
-        answer = probe.ask("POST", "_search", query)
-        total = answer.body.get("total") if isinstance(answer.body, dict) else None
-        if total != size:
-            wrong.append(f"{size} values: {total if succeeded(answer) else answer.status}")
-    return "; ".join(wrong) if wrong else None
+def _is_newest(rows: list[Row]) -> bool:
+    return rows == [{"n": tables.MANY - 1}]
 
 
-@check(
-    "two bounds",
-    assumed="Two bounds on one column work as an `$and`, and as one object.",
-    where="Every slice is counted with two bounds, as an `$and`.",
-    otherwise="If `$and` works, nothing changes. Otherwise no run can verify.",
-)
-def both_bounds(probe: Probe) -> Finding:
-    """Two bounds on one column, in both forms."""
-    name = many_rows(probe)
-    form = {"$and": [{"n": {"$gte": 10}}, {"n": {"$lt": 30}}]}
-    found = [probe.count(name, form), probe.count(name, {"n": {"$gte": 10, "$lt": 30}})]
-    if found == [20, 20]:
-        return None
-    return f"of 20 rows `$and` finds {found[0]}, one object with both finds {found[1]}"
+def _total_of_keys(probe: Probe, size: int) -> Any:
+    """How many rows so many keys find, or the status."""
+    keys = [key_of(n) for n in range(size)]
+    query = {"from": name_of(probe, "many"), "where": {"id": {"$or": keys}}, "limit": 0}
+    answer = probe.ask("POST", "_search", query)
+    if not succeeded(answer) or not isinstance(answer.body, dict):
+        return f"status {answer.status}"
+    return answer.body.get("total")
 
 
-@check(
-    "newest row",
-    assumed="`$desc` gives the greatest value first.",
-    where="The watermark is the newest cursor.",
-    otherwise=(
-        "The watermark would be wrong. Each run would read more, or miss rows until reconcile."
-    ),
-)
-def newest_first(probe: Probe) -> Finding:
-    """`$desc` gives the greatest first."""
-    hits = probe.search(many_rows(probe), orderBy={"$desc": "n"}, select=["n"], limit=1)[1]
-    return None if hits == [{"n": tables.MANY - 1}] else "the first hit is not the greatest"
+def _finds(size: int) -> Step:
+    return Step(lambda probe: _total_of_keys(probe, size), equals(size), f"{size} values: {{}}")
 
 
-@check(
-    "no order",
-    assumed="Without `orderBy` rows come in no order.",
-    where="Nothing: every query that needs an order requests one.",
-    otherwise="Nothing changes.",
-)
-def no_order(probe: Probe) -> Finding:
-    """Rows without `orderBy`."""
-    hits = probe.search(many_rows(probe), limit=50, select=["n"])[1]
-    in_order = [hit.get("n") for hit in hits] == list(range(50))
-    return "rows come in the order in which they were stored" if in_order else None
+def _in_order(rows: list[Row]) -> bool:
+    return [row.get("n") for row in rows] == list(range(UNORDERED))
 
 
-@check(
-    "compressed body",
-    assumed="A gzip body is not understood.",
-    where="Nothing: bodies are sent plain.",
-    otherwise="Nothing changes.",
-)
-def gzip_body(probe: Probe) -> Finding:
-    """A compressed body."""
-    body = gzip.compress(b'{"from": "%s", "limit": 0}' % many_rows(probe).encode())
+def _compressed(probe: Probe) -> Answer:
+    """The answer to a compressed body."""
+    body = gzip.compress(b'{"from": "%s", "limit": 0}' % name_of(probe, "many").encode())
     headers = {**probe.key_header(), "content-encoding": "gzip"}
-    answer = probe.ask("POST", "_search", body, headers)
-    return "it is understood" if succeeded(answer) else None
+    return probe.ask("POST", "_search", body, headers)
 
 
 CHECKS = (
-    link_condition,
-    paging,
-    many_hits,
-    many_values,
-    both_bounds,
-    newest_first,
-    no_order,
-    gzip_body,
+    Check(
+        "link in a condition",
+        assumed=(
+            "A condition on a link column finds rows by the plain value, as one on its key does."
+        ),
+        where="A key or a cursor may be a link.",
+        otherwise="Rows are not found by such a key, and would be sent again.",
+        tries=(
+            each(
+                Step(count("child", {"p": "p1"}), equals(2), "of 2 rows the column finds {}"),
+                Step(count("child", {"p.id": "p1"}), equals(2), "of 2 rows its key finds {}"),
+            ),
+        ),
+    ),
+    Check(
+        "paging",
+        assumed="Pages in the order of a key hold each row once.",
+        where="Keys are read in pages.",
+        otherwise=(
+            "A comparison by keys would miss rows. It is repeated while it finds differences."
+        ),
+        tries=(
+            Step(
+                _pages,
+                equals([{"id": key_of(n)} for n in range(PAGED)]),
+                "rows are missing, doubled or out of order",
+            ),
+        ),
+    ),
+    Check(
+        "limit 10,000",
+        assumed="An answer holds 10,000 hits.",
+        where="Keys of a slice are read in pages of that size.",
+        otherwise="Shorter pages are read on from where they end. More calls are made.",
+        tries=(Step(_hits_lacking, equals(0), "an answer lacks {} of the hits"),),
+    ),
+    Check(
+        "$or",
+        assumed="`$or` takes 1,000 values.",
+        where="Rows are looked up and replaced by the keys of a batch.",
+        otherwise="Make `batch.rows` smaller than the number that works.",
+        tries=(each(_finds(10), _finds(500), _finds(1000)),),
+    ),
+    Check(
+        "two bounds",
+        assumed="Two bounds on one column work as an `$and`, and as one object.",
+        where="Every slice is counted with two bounds, as an `$and`.",
+        otherwise="If `$and` works, nothing changes. Otherwise no run can verify.",
+        tries=(
+            each(
+                Step(
+                    count("many", {"$and": [{"n": {"$gte": 10}}, {"n": {"$lt": 30}}]}),
+                    equals(20),
+                    "of 20 rows `$and` finds {}",
+                ),
+                Step(
+                    count("many", {"n": {"$gte": 10, "$lt": 30}}),
+                    equals(20),
+                    "of 20 rows one object with both finds {}",
+                ),
+            ),
+        ),
+    ),
+    Check(
+        "newest row",
+        assumed="`$desc` gives the greatest value first.",
+        where="The watermark is the newest cursor.",
+        otherwise=(
+            "The watermark would be wrong. Each run would read more, or miss rows until reconcile."
+        ),
+        tries=(
+            Step(
+                hits("many", orderBy={"$desc": "n"}, select=["n"], limit=1),
+                _is_newest,
+                "the first hit is not the greatest",
+            ),
+        ),
+    ),
+    Check(
+        "no order",
+        assumed="Without `orderBy` rows come in no order.",
+        where="Nothing: every query that needs an order requests one.",
+        otherwise="Nothing changes.",
+        tries=(
+            Step(
+                hits("many", limit=UNORDERED, select=["n"]),
+                lambda rows: not _in_order(rows),
+                "rows come in the order in which they were stored",
+            ),
+        ),
+    ),
+    Check(
+        "compressed body",
+        assumed="A gzip body is not understood.",
+        where="Nothing: bodies are sent plain.",
+        otherwise="Nothing changes.",
+        tries=(Step(_compressed, refused, "it is understood"),),
+    ),
 )

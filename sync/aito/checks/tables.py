@@ -1,13 +1,19 @@
-"""Throw-away tables that several checks share. Each is made when it is first needed."""
+"""Throw-away tables of the checks. Each is made when it is first needed."""
 
 from __future__ import annotations
 
-from sync.aito.probe import Probe
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sync.aito.probe import Probe, Row
 from sync.aito.schema import table_json
 from sync.model.columns import Column
 
 MANY = 10_000  # rows of the table for paging and limits: as many as free instances take
-COLUMNS = (
+BATCHES = 2  # in which they are sent
+TYPES = (
     Column("id", "String", nullable=False),
     Column("a_first", "Int"),
     Column("text", "Text", analyzer="en"),
@@ -18,44 +24,91 @@ COLUMNS = (
     Column("ints", "Int[]"),
     Column("decimals", "Decimal[]"),
     Column("flags", "Boolean[]"),
+    Column("up", "String", link="{types}.id"),
 )
-
-
-def types_table(probe: Probe) -> tuple[str, tuple[Column, ...]]:
-    """The table with a column of each type, made when it is first needed."""
-    name = probe.table("types")
-    columns = (*COLUMNS, Column("up", "String", link=f"{name}.id"))
-    if name not in probe.made:
-        probe.make("types", table_json(columns)["columns"])
-    return name, columns
-
-
-def family(probe: Probe) -> tuple[str, str]:
-    """A parent table with rows p1 and p2, and a child with two rows of p1 and one of p2."""
-    parent, child = probe.table("parent"), probe.table("child")
-    if child not in probe.made:
-        column = {"type": "String", "nullable": False}
-        probe.make("parent", {"id": column}, [{"id": "p1"}, {"id": "p2"}])
-        rows = [{"p": key} for key in ("p1", "p1", "p2")]
-        probe.make("child", {"p": {**column, "link": f"{parent}.id"}}, rows)
-    return parent, child
-
-
-def many_rows(probe: Probe) -> str:
-    """A table of many rows, numbered."""
-    name = probe.table("many")
-    if name not in probe.made:
-        columns = {
-            "id": {"type": "String", "nullable": False},
-            "n": {"type": "Int", "nullable": False},
-        }
-        probe.make("many", columns)
-        for start in range(0, MANY, MANY // 2):
-            numbers = range(start, start + MANY // 2)
-            probe.need("POST", f"data/{name}/batch", [{"id": key_of(n), "n": n} for n in numbers])
-    return name
+INT: Row = {"type": "Int", "nullable": False}
+STRING: Row = {"type": "String", "nullable": False}
 
 
 def key_of(number: int) -> str:
     """The key of a numbered row."""
     return f"k{number:05}"
+
+
+def _many() -> list[Row]:
+    return [{"id": key_of(n), "n": n} for n in range(MANY)]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A throw-away table.
+
+    rows: what is stored in it at first. after: tables that are made before it.
+    """
+
+    columns: Row
+    rows: Callable[[], Sequence[Row]] = tuple
+    batches: int = 1
+    after: tuple[str, ...] = ()
+
+
+TABLES: Mapping[str, Table] = {
+    "types": Table(table_json(TYPES)["columns"]),
+    "parent": Table({"id": STRING}, lambda: [{"id": "p1"}, {"id": "p2"}]),
+    "child": Table(
+        {"p": {**STRING, "link": "{parent}.id"}},
+        lambda: [{"p": key} for key in ("p1", "p1", "p2")],
+        after=("parent",),
+    ),
+    "heir": Table({"id": STRING}, lambda: [{"id": "p1"}], after=("child",)),
+    "many": Table({"id": STRING, "n": INT}, _many, batches=BATCHES),
+    "bad": Table({"n": INT}),
+    "flags": Table(
+        {"id": INT, "b": {"type": "Boolean", "nullable": True}},
+        lambda: [{"id": 1, "b": None}, {"id": 2}],
+    ),
+    "filled": Table({"n": {"type": "Int", "nullable": True}}, lambda: [{"n": 1}, {"n": 2}]),
+    "grow": Table({"n": INT}, lambda: [{"n": 1}]),
+    "modify": Table({"id": INT, "v": INT}, lambda: [{"id": n, "v": 1} for n in range(1200)]),
+    "new": Table({"n": INT}, lambda: [{"n": 2}, {"n": 3}]),
+    "empty": Table({"n": INT}),
+    "filled_before": Table({"n": INT}, lambda: [{"n": 1}]),
+    "asked": Table(
+        {"n": INT, "kind": STRING}, lambda: [{"n": n % 4, "kind": f"k{n % 2}"} for n in range(60)]
+    ),
+}
+_PLACE = re.compile(r"\{(\w+)\}")
+
+
+def name_of(probe: Probe, short: str) -> str:
+    """The whole name of a throw-away table. Makes the table when it is first named.
+
+    A short name that TABLES does not know makes none.
+    Raises Unclear when the table cannot be made.
+    """
+    name = probe.table(short)
+    if name in probe.made or short not in TABLES:
+        return name
+    table = TABLES[short]
+    for earlier in table.after:
+        name_of(probe, earlier)
+    probe.made.append(name)
+    probe.make(short, filled(probe, table.columns))
+    rows = list(table.rows())
+    size = -(-len(rows) // table.batches) or 1
+    for start in range(0, len(rows), size):
+        probe.need("POST", f"data/{name}/batch", rows[start : start + size])
+    return name
+
+
+def filled(probe: Probe, value: Any) -> Any:
+    """A value of JSON with the names of throw-away tables in place of `{short}`."""
+    match value:
+        case str():
+            return _PLACE.sub(lambda found: name_of(probe, found[1]), value)
+        case Mapping():
+            return {key: filled(probe, inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [filled(probe, inner) for inner in value]
+        case _:
+            return value
