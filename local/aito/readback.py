@@ -31,6 +31,8 @@ def column_spec(table: str, column: Column, switches: Switches) -> dict[str, Jso
         spec["type"] = spec["type"].lower()
     if switches.nullable_false == "left out" and not column.nullable:
         del spec["nullable"]
+    if switches.nullable_true == "left out" and column.nullable:
+        del spec["nullable"]
     if switches.self_links == "this" and str(column.link).startswith(f"{table}."):
         spec["link"] = f"this.{str(column.link).partition('.')[2]}"
     if column.analyzer is not None:

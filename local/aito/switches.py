@@ -18,7 +18,9 @@ class Switches:
     put_over_rows: a PUT over a table with rows is refused, or empties it (OpenAPI).
     drop_missing: a DELETE of a table that is not there is a 404, or ok (as SDK tests rely on).
     columns: the order in which they are read back.
-    types, analyzers, self_links, nullable_false: how they are written when read back.
+    put_over_column: the same column once more changes nothing, or empties it (OpenAPI: replaces).
+    types, analyzers, self_links, nullable_false, nullable_true: how they are written when read
+    back.
     long_type: whether the type Long exists.
     collections: names that GET /schema shows as collections. Nothing can be written into one.
     rename_over_linked: whether a table that others link to may be replaced by a rename.
@@ -46,12 +48,14 @@ class Switches:
     """
 
     put_over_rows: Literal["refuse", "empty"] = "refuse"
+    put_over_column: Literal["keep", "empty"] = "keep"
     drop_missing: Literal["404", "ok"] = "404"
     columns: Literal["alphabetical", "as made"] = "alphabetical"
     types: Literal["as documented", "lower"] = "as documented"
     analyzers: Literal["long name", "as sent", "object"] = "long name"
     self_links: Literal["table", "this"] = "table"
     nullable_false: Literal["written", "left out"] = "written"
+    nullable_true: Literal["written", "left out"] = "written"
     long_type: bool = True
     collections: list[str] = field(default_factory=list)
     rename_over_linked: bool = True

@@ -108,6 +108,8 @@ class Tables:
             self._check_links(table, Table(there.physical, {name: column}), self._tables)
             before = there.columns.get(name)
             if before is not None and before.spec == column.spec:
+                if self.switches.put_over_column == "empty":
+                    self._run(f"UPDATE {there.physical} SET {before.physical} = NULL", [])
                 return
             encoded = _encoded(table, name, column, value)
             self._check_column_change(table, name, before, column, encoded)

@@ -2,7 +2,7 @@
 
 The same schema can be written in several ways. Types and analyzers are read without case, an
 analyzer has a short name, a long name and a form as an object, `this` in a link is the table
-itself, and `nullable: false` may be left out. What differs in writing alone is no difference.
+itself, and `nullable` may be left out. What differs in writing alone is no difference.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 _WHITESPACE = {"type": "delimiter", "delimiter": " ", "trimwhitespace": True}
 UNREADABLE = "the answer is not a schema that this version can read"
+UNKNOWN_KIND = "thing that this version cannot read"
 
 
 # -- to Aito
@@ -99,33 +100,59 @@ def table_json(columns: Iterable[Column]) -> dict[str, Any]:
 
 
 def read_schema(answer: Any) -> TargetSchema:
-    """Everything under its name. Raises Unavailable when the answer is of another shape."""
+    """Everything under its name. Raises Unavailable when the answer is of another shape.
+
+    What has another shape under one name stops nothing: it may be somebody else's.
+    """
     entries = answer.get("schema") if isinstance(answer, dict) else None
     if not isinstance(entries, dict):
         raise Unavailable(f"Aito: GET /api/v1/schema: {UNREADABLE}")
-    return {name: _read_table(name, entry) for name, entry in entries.items()}
+    left_out = _nullable_where_left_out(entries)
+    return {name: _read_table(name, entry, left_out) for name, entry in entries.items()}
 
 
-def _read_table(name: str, entry: Any) -> TargetTable:
-    kind = entry.get("type") if isinstance(entry, dict) else None
-    if not isinstance(kind, str):
-        raise Unavailable(f"Aito: GET /api/v1/schema: {name}: {UNREADABLE}")
-    if kind.lower() != "table":
+def _nullable_where_left_out(entries: Mapping[str, Any]) -> bool:
+    """What a column without `nullable` means. Sources disagree whether it is false or true.
+
+    An Aito that writes one of both leaves out the other.
+    """
+    columns = [column for entry in entries.values() for column in _columns(entry).values()]
+    written = [column["nullable"] for column in columns if "nullable" in column]
+    return False in written and True not in written
+
+
+def _columns(entry: Any) -> Mapping[str, Mapping[str, Any]]:
+    """The columns of a table; none when they are of another shape."""
+    columns = entry.get("columns") if isinstance(entry, Mapping) else None
+    if not isinstance(columns, Mapping):
+        return {}
+    is_readable = all(isinstance(column, Mapping) for column in columns.values())
+    return columns if is_readable else {}
+
+
+def _read_table(name: str, entry: Any, nullable: bool) -> TargetTable:
+    kind = entry.get("type") if isinstance(entry, Mapping) else None
+    if isinstance(kind, str) and kind.lower() != "table":
         return TargetTable({}, kind)
-    columns = entry.get("columns")
-    if not isinstance(columns, dict):
-        raise Unavailable(f"Aito: GET /api/v1/schema: {name}: {UNREADABLE}")
-    return TargetTable({key: _read_column(name, key, value) for key, value in columns.items()})
+    columns = _columns(entry)
+    if not columns and not _is_empty_table(entry):
+        return TargetTable({}, UNKNOWN_KIND)
+    return TargetTable(
+        {key: _read_column(name, key, value, nullable) for key, value in columns.items()}
+    )
 
 
-def _read_column(table: str, name: str, entry: Any) -> Column:
-    if not isinstance(entry, dict):
-        raise Unavailable(f"Aito: GET /api/v1/schema: {table}.{name}: {UNREADABLE}")
+def _is_empty_table(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and entry.get("columns") == {}
+
+
+def _read_column(table: str, name: str, entry: Mapping[str, Any], nullable: bool) -> Column:
+    """nullable: what it means where it is left out."""
     link = entry.get("link")
     return Column(
         name,
         spelled_type(str(entry.get("type", ""))),
-        bool(entry.get("nullable", False)),
+        bool(entry.get("nullable", nullable)),
         None if link is None else full_link(table, str(link)),
         entry.get("analyzer"),
     )

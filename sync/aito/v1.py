@@ -113,9 +113,20 @@ class AitoTarget:
         return self.compare(table, columns, held) == SchemaDifference()
 
     def add_column(self, table: str, column: Column) -> None:
-        """Add a nullable column. Existing rows read it as absent."""
+        """Add a nullable column. Existing rows read it as absent.
+
+        Sent once: a PUT over a column may delete its values, and a repeated one might come late.
+        """
         body = _encoded(schema.column_json(column))
-        self._transport.send("PUT", _schema_path(table, column.name), body)
+        try:
+            self._transport.send("PUT", _schema_path(table, column.name), body, once=True)
+        except OutcomeUnknown:
+            if not self._has_column(table, column):
+                raise
+
+    def _has_column(self, table: str, column: Column) -> bool:
+        held = self.schema().get(table)
+        return held is not None and column.name in held.columns
 
     def drop(self, table: str) -> None:
         """Remove a table and its rows.

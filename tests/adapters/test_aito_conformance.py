@@ -132,6 +132,8 @@ SWITCHES = [
     ({"analyzers": "object"}, "spelling of analyzers"),
     ({"self_links": "this"}, "spelling of links"),
     ({"nullable_false": "left out"}, "spelling of nullable"),
+    ({"nullable_true": "left out"}, "spelling of nullable"),
+    ({"put_over_column": "empty"}, "PUT over a column"),
     ({"long_type": False}, "type Long"),
     ({"collections": ["c"]}, "schema lists tables"),
     ({"rename_over_linked": False}, "_rename over a linked table"),

@@ -284,6 +284,21 @@ def test_a_table_whose_answer_was_lost_is_looked_for(aito: Aito, time: Time) -> 
     assert "new" in aito.schema()
 
 
+def test_a_column_whose_answer_was_lost_is_looked_for(aito: Aito, time: Time) -> None:
+    """A PUT is sent once: over a column with values it may delete them. The schema tells."""
+    aito.switches.put_over_column = "empty"
+    aito.fail("cut", on="schema.write", apply="all")
+    target = AitoTarget(transport(aito, time))
+    target.add_column("t", Column("late", "Int"))
+    assert aito.total(on="schema.write") == 1
+    assert "late" in target.schema()["t"].columns
+    aito.fail("cut", on="schema.write", apply="late")
+    with pytest.raises(OutcomeUnknown):
+        target.add_column("t", Column("later", "Int"))
+    assert aito.total(on="schema.write") == 2
+    aito.forget_late()
+
+
 def test_a_delete_is_believed_by_its_effect(aito: Aito, time: Time) -> None:
     """A 500 although the rows are gone is no error, and a 200 that left some is one."""
     aito.fail("error", on="delete", apply="all")

@@ -130,6 +130,11 @@ def test_calls_of_a_night_with_nothing_new(bench: Workbench, mode: str) -> None:
     bench.aito.reset_stats()
     bench.run_ok(*configured)
     assert bench.aito.total() <= 4 * len(configured), [entry.kind for entry in bench.aito.log]
+    bench.sql(f"INSERT INTO {{d}}.many (id, ts) VALUES ('new', TIMESTAMP_SECONDS({bench.now} - 1))")
+    bench.aito.reset_stats()
+    bench.run_ok(*configured)
+    # A batch, the comparison of the window, and optimize.
+    assert bench.aito.total() <= 7 * len(configured), [entry.kind for entry in bench.aito.log]
     bench.run_ok(*configured, action="reconcile")
     bench.aito.reset_stats()
     bench.run_ok(*configured, action="watch")

@@ -58,10 +58,23 @@ def test_a_table_equals_itself_however_it_is_written(written: dict[str, dict[str
 
 
 def test_nullable_false_may_be_left_out() -> None:
-    """A column without `nullable` holds no nulls."""
+    """A column without `nullable` holds no nulls where others are written to hold them."""
     entries = read_back()
     del entries["id"]["nullable"]
-    assert schema.compare("t", WANTED, columns(entries)) == SchemaDifference()
+    held = columns(entries)
+    assert schema.compare("t", WANTED, held) == SchemaDifference()
+    assert not held["id"].nullable
+    assert not columns({"id": {"type": "String"}})["id"].nullable
+
+
+def test_nullable_true_may_be_left_out() -> None:
+    """As a default that the OpenAPI names: where `false` is written, what is left out is true."""
+    entries = read_back()
+    for name in ("n", "words", "parent", "tags"):
+        del entries[name]["nullable"]
+    held = columns(entries)
+    assert schema.compare("t", WANTED, held) == SchemaDifference()
+    assert not held["id"].nullable
 
 
 def test_a_link_to_this_may_be_wanted() -> None:
@@ -142,6 +155,22 @@ def test_other_kinds_are_kept_under_their_name() -> None:
     held = schema.read_schema(answer)
     assert held["t"].is_table
     assert (held["c"].kind, held["c"].is_table) == ("collection", False)
+
+
+@pytest.mark.parametrize(
+    "entry", [None, [], {}, {"fields": {}}, {"type": "table"}, {"type": 1}, {"columns": {"x": 1}}]
+)
+def test_what_cannot_be_read_stops_no_other_table(entry: Any) -> None:
+    """It is there under its name, and is no table. No source shows how a collection looks."""
+    held = schema.read_schema({"schema": {"odd": entry, "t": {"type": "table", "columns": {}}}})
+    assert held["t"].is_table
+    assert not held["odd"].is_table
+
+
+def test_a_table_may_leave_out_its_type() -> None:
+    """The OpenAPI does not require it."""
+    held = schema.read_schema({"schema": {"t": {"columns": {"id": {"type": "Int"}}}}})
+    assert list(held["t"].columns) == ["id"]
 
 
 def test_types_of_others_are_kept() -> None:

@@ -10,6 +10,7 @@ from sync.aito.checks.check import (
     Finding,
     Sends,
     Step,
+    each,
     equals,
     hits,
     insert,
@@ -35,6 +36,13 @@ def put(table: str, columns: Row) -> Sends:
 def add_column(table: str, name: str, definition: Row) -> Sends:
     """Add a column, and return the answer."""
     return request("PUT", f"schema/{{{table}}}/{name}", definition)
+
+
+def _column_made_again(probe: Probe) -> list[Row]:
+    """The rows of a table after one of its columns was made once more."""
+    name = name_of(probe, "again")
+    probe.ask("PUT", f"schema/{name}/c", NULLABLE)
+    return probe.search(name)[1]
 
 
 def columns_of(table: str) -> Sends:
@@ -164,10 +172,17 @@ CHECKS = (
     ),
     Check(
         "spelling of nullable",
-        assumed="`nullable: false` is written when it is read back.",
-        where="A column without `nullable` is taken as one that holds no nulls.",
-        otherwise="Nothing changes.",
-        tries=(Step(_member("id", "nullable"), equals(False), "it comes back as {}"),),
+        assumed="`nullable` is written when it is read back, be it true or false.",
+        where="Columns are compared by whether they may hold nulls.",
+        otherwise=(
+            "Nothing changes. Where one of both is left out, a column without `nullable` is that."
+        ),
+        tries=(
+            each(
+                Step(_member("id", "nullable"), equals(False), "`false` comes back as {}"),
+                Step(_member("text", "nullable"), equals(True), "`true` comes back as {}"),
+            ),
+        ),
     ),
     Check(
         "PUT over an empty table",
@@ -206,6 +221,16 @@ CHECKS = (
             Step(add_column("grow", "late", NULLABLE), taken, "it is refused: {}"),
             Step(hits("grow"), equals([{"n": 1}]), "old rows read it as something"),
         ),
+    ),
+    Check(
+        "PUT over a column",
+        assumed="The same column once more changes no value.",
+        where="A PUT of a column that is applied late could meet values in it.",
+        otherwise=(
+            "A PUT never goes to a column that exists, and is sent once. If one is applied late, "
+            "the values stay away until a `full_refresh`."
+        ),
+        tries=(Step(_column_made_again, equals([{"n": 1, "c": 5}]), "its values are gone"),),
     ),
     Check(
         "new column with a value",

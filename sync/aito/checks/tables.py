@@ -68,6 +68,7 @@ TABLES: Mapping[str, Table] = {
         lambda: [{"id": 1, "b": None}, {"id": 2}],
     ),
     "filled": Table({"n": {"type": "Int", "nullable": True}}, lambda: [{"n": 1}, {"n": 2}]),
+    "again": Table({"n": INT, "c": {"type": "Int", "nullable": True}}, lambda: [{"n": 1, "c": 5}]),
     "grow": Table({"n": INT}, lambda: [{"n": 1}]),
     "modify": Table({"id": INT, "v": INT}, lambda: [{"id": n, "v": 1} for n in range(1200)]),
     "new": Table({"n": INT}, lambda: [{"n": 2}, {"n": 3}]),
