@@ -14,11 +14,13 @@ import os
 import re
 import sys
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 import duckdb
+
+from local._bqemulator_memory import remember_texts
 
 SPATIAL_MISSING = (
     "BigQuery emulator: DuckDB's `spatial` extension could not be downloaded; "
@@ -28,21 +30,8 @@ SPATIAL_SECONDS = (
     20  # a few MB on a slow line; behind a firewall that drops packets nobody should wait longer
 )
 
-# Functions of the emulator that parse a statement and do not change its tree.
-READERS = {
-    "_capture_dml_snapshots",
-    "_detect_catalog_drop",
-    "_detect_create_schema",
-    "_detect_plain_create_table",
-    "_detect_plain_create_view",
-    "_parse_for_classification",
-    "_reject_dml_on_immutable",
-    "build_catalog_schema",
-    "detect_drop_routine",
-}
-
+PAGE_ROWS = 10_000  # of a result, where the caller names no number
 UNKNOWN_COLUMN = re.compile(r'Referenced column "?([^"\s]+)"? not found')
-REMEMBERED_TEXTS = 200  # trees of the statements in use, of at most a megabyte each
 
 
 class Spatial(threading.Thread):
@@ -117,45 +106,6 @@ def _tolerant(read: Callable[..., Any]) -> Callable[..., Any]:
         )
 
     return read_without_nulls
-
-
-def _remembering(parse: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-    """Parse each text once: the emulator parses a statement some twenty times before it runs it.
-
-    Most callers only look at the tree and share it. The others change it and get a copy.
-    """
-
-    @functools.lru_cache(maxsize=REMEMBERED_TEXTS)
-    def parse_once(dialect: Any, sql: str, options: tuple[tuple[str, Any], ...]) -> list[Any]:
-        return parse(dialect, sql, **dict(options))
-
-    def parse_or_copy(dialect: Any, sql: str, **options: Any) -> list[Any]:
-        statements = parse_once(dialect, sql, tuple(options.items()))
-        caller = sys._getframe(2).f_code.co_name  # frame 1 is sqlglot.parse_one
-        if caller in READERS:
-            return statements
-        return [statement and statement.copy() for statement in statements]
-
-    return parse_or_copy
-
-
-def _translated_once(translate: Callable[..., Any]) -> Callable[..., Any]:
-    """Translate each text once. The values of its parameters are put in after that."""
-
-    translations: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
-
-    def translate_once(
-        translator: Any, sql: str, *, schema: Any = None, caller: Any = None, **rest: Any
-    ) -> Any:
-        key = (sql, repr(schema), repr(caller))
-        if key not in translations:
-            translations[key] = translate(translator, sql, schema=schema, caller=caller, **rest)
-        translations.move_to_end(key)
-        if len(translations) > REMEMBERED_TEXTS:
-            translations.popitem(last=False)
-        return translations[key]
-
-    return translate_once
 
 
 def _naming_unknown_columns(translate: Callable[..., Any]) -> Callable[..., Any]:
@@ -287,6 +237,32 @@ def _without_schema_of_unions(build: Callable[..., Any]) -> Callable[..., Any]:
     return build_or_leave
 
 
+PAGE = re.compile(r".*/projects/(?P<project>[^/]+)/queries/(?P<job>[^/]+)")
+
+
+def _page(asked: re.Match[str], scope: dict[str, Any]) -> Any:
+    """The page of a result that is asked for, as an application. None: there is no such result.
+
+    Half of all requests are these, and the web framework takes longer than the answer.
+    """
+    from bqemulator.api.routes import jobs
+    from starlette.responses import JSONResponse
+
+    api: Any = jobs
+    if asked["job"] not in api.JOB_RESULTS:
+        return None
+    options = dict(parse_qsl(scope["query_string"].decode()))
+    answer = api.get_query_results(
+        asked["project"],
+        asked["job"],
+        None,
+        int(options.get("maxResults", PAGE_ROWS)),
+        int(options.get("startIndex", 0)),
+        options.get("pageToken"),
+    )
+    return JSONResponse(answer)
+
+
 class _Aside:
     """Serves the pages of results after `pause` seconds, and everything else in an event loop of
     its own.
@@ -304,22 +280,43 @@ class _Aside:
     async def __call__(
         self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
     ) -> None:
-        if scope["type"] != "http" or (scope["method"] == "GET" and "/queries/" in scope["path"]):
+        page = PAGE.fullmatch(scope["path"]) if scope.get("method") == "GET" else None
+        if page:
             await asyncio.sleep(self._pause)
+            await (_page(page, scope) or self._app)(scope, receive, send)
+            return
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        here = asyncio.get_running_loop()
-        aside = self._app(scope, _called_in(here, receive), _called_in(here, send))
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(aside, self._loop))
+        asked = [await receive()]
+        while asked[-1].get("more_body"):
+            asked.append(await receive())
+        answer = asyncio.run_coroutine_threadsafe(self._answer(scope, asked), self._loop)
+        for message in await asyncio.wrap_future(answer):
+            await send(message)
+
+    async def _answer(self, scope: dict[str, Any], asked: list[Any]) -> list[Any]:
+        """What the application answers to a whole request.
+
+        Both are passed between the event loops as one: a message of its own for each part takes
+        longer than a small query.
+        """
+        answered: list[Any] = []
+        parts = iter(asked)
+
+        async def receive() -> Any:
+            return next(parts)
+
+        async def send(message: Any) -> None:
+            answered.append(message)
+
+        await self._app(scope, receive, send)
+        return answered
 
 
-def _called_in(loop: asyncio.AbstractEventLoop, call: Callable[..., Any]) -> Callable[..., Any]:
-    """A coroutine function that runs in that event loop, whichever it is called from."""
-
-    async def called(*arguments: Any) -> Any:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(*arguments), loop))
-
-    return called
+async def _called_here(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Stands where the pool of threads would: to wait for a thread costs more than these calls."""
+    return call(*arguments, **named)
 
 
 async def _serve(spatial: Spatial, pause: float) -> None:
@@ -334,23 +331,21 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     from bqemulator.api.routes import datasets, tabledata, tables
     from bqemulator.jobs import executor
     from bqemulator.sql import inner_query
-    from bqemulator.sql.translator import SQLTranslator
     from bqemulator.storage.engine import DuckDBEngine
-    from sqlglot.dialects.dialect import Dialect
+    from fastapi import routing
+    from fastapi.dependencies import utils
 
-    patched_translator: Any = SQLTranslator
-    patched_translator.translate = _translated_once(SQLTranslator.translate)
+    remember_texts()
+    modules: list[Any] = [routing, utils]
+    for module in modules:
+        module.run_in_threadpool = _called_here
     patched_query: Any = inner_query
     patched_query.expand_wildcard_tables = _union_of_shards(patched_query.expand_wildcard_tables)
     build = patched_query.build_catalog_schema
     patched_query.build_catalog_schema = _without_schema_of_unions(build)
     patched_executor: Any = executor
-    remember = functools.lru_cache(REMEMBERED_TEXTS)
-    patched_executor.rewrite_table_refs = remember(patched_executor.rewrite_table_refs)
     name_columns = _naming_unknown_columns(patched_executor.translate_runtime_error)
     patched_executor.translate_runtime_error = name_columns
-    patched_dialect: Any = Dialect
-    patched_dialect.parse = _remembering(Dialect.parse)
     patched_engine: Any = DuckDBEngine
     patched_engine._load_spatial = lambda engine: spatial.load_into(engine.connection)
     patched_server: Any = server

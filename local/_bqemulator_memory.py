@@ -1,0 +1,143 @@
+"""What the emulator remembers of a statement's text, so that a text that comes again is cheap.
+
+The emulator parses a statement some twenty times before it runs it, and translates it from
+BigQuery to DuckDB each time. None of that depends on rows. What depends on the tables of a
+statement is looked up each time: whether one is a view, and the columns of each.
+"""
+
+import functools
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+# Functions of the emulator that parse a statement and do not change its tree.
+READERS = {
+    "_capture_dml_snapshots",
+    "_detect_catalog_drop",
+    "_detect_create_schema",
+    "_detect_plain_create_table",
+    "_detect_plain_create_view",
+    "_named_tables",
+    "_parse_for_classification",
+    "_reject_dml_on_immutable",
+    "build_catalog_schema",
+    "detect_drop_routine",
+}
+REMEMBERED_TREES = 200  # of at most a megabyte each
+REMEMBERED_TEXTS = 2_000
+
+TableName = tuple[str, str, str]  # project, or "" for the default one; dataset; table
+
+
+def _remembering(parse: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """Parse each text once.
+
+    Most callers only look at the tree and share it. The others change it and get a copy.
+    """
+
+    @functools.lru_cache(maxsize=REMEMBERED_TREES)
+    def parse_once(dialect: Any, sql: str, options: tuple[tuple[str, Any], ...]) -> list[Any]:
+        return parse(dialect, sql, **dict(options))
+
+    def parse_or_copy(dialect: Any, sql: str, **options: Any) -> list[Any]:
+        statements = parse_once(dialect, sql, tuple(options.items()))
+        caller = sys._getframe(2).f_code.co_name  # frame 1 is sqlglot.parse_one
+        if caller in READERS:
+            return statements
+        return [statement and statement.copy() for statement in statements]
+
+    return parse_or_copy
+
+
+def _translated_once(translate: Callable[..., Any]) -> Callable[..., Any]:
+    """Translate each text once. The values of its parameters are put in after that."""
+
+    translations: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
+
+    def translate_once(
+        translator: Any, sql: str, *, schema: Any = None, caller: Any = None, **rest: Any
+    ) -> Any:
+        key = (sql, repr(schema), repr(caller))
+        if key not in translations:
+            translations[key] = translate(translator, sql, schema=schema, caller=caller, **rest)
+        translations.move_to_end(key)
+        if len(translations) > REMEMBERED_TEXTS:
+            translations.popitem(last=False)
+        return translations[key]
+
+    return translate_once
+
+
+@functools.lru_cache(REMEMBERED_TEXTS)
+def _named_tables(sql: str) -> tuple[TableName, ...] | None:
+    """The tables that a statement names, each once. None: it cannot be parsed."""
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        tree = sqlglot.parse_one(sql, read="bigquery")
+    except sqlglot.errors.SqlglotError:
+        return None
+    named = [(node.catalog, node.db, node.name) for node in tree.find_all(exp.Table)]
+    return tuple(dict.fromkeys(named))
+
+
+def _held_tables(named: tuple[TableName, ...], project_id: str, catalog: Any) -> list[Any]:
+    """What the catalog holds of tables: None for one that is missing."""
+    return [catalog.get_table(project or project_id, *path) for project, *path in named]
+
+
+def _skipping_plain_tables(rewrite: Callable[..., str]) -> Callable[..., str]:
+    """Put nothing in place of tables that are no views and have no row access policies."""
+
+    def rewrite_or_leave(bq_sql: str, *, project_id: str, catalog: Any, **rest: Any) -> str:
+        named = _named_tables(bq_sql)
+        if named is None or catalog.list_all_row_access_policies():
+            return rewrite(bq_sql, project_id=project_id, catalog=catalog, **rest)
+        held = _held_tables(named, project_id, catalog)
+        if any(table and table.table_type == "VIEW" for table in held):
+            return rewrite(bq_sql, project_id=project_id, catalog=catalog, **rest)
+        return bq_sql
+
+    return rewrite_or_leave
+
+
+def _reading_columns_once(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Read the columns of a statement's tables anew only when one of the tables changed."""
+
+    known: dict[str, tuple[list[Any], Any]] = {}
+
+    def build_or_recall(bq_sql: str, *, project_id: str, catalog: Any) -> Any:
+        held = _held_tables(_named_tables(bq_sql) or (), project_id, catalog)
+        schemas = [table and table.schema_ for table in held]
+        before, columns = known.get(bq_sql, ([], None))
+        same = [old is new for old, new in zip(before, schemas, strict=False)]
+        if columns is None or not all(same):
+            columns = build(bq_sql, project_id=project_id, catalog=catalog)
+            known[bq_sql] = (schemas, columns)
+        return columns
+
+    return build_or_recall
+
+
+def remember_texts() -> None:
+    """Let the emulator remember. Call it before the emulator starts."""
+    from bqemulator.jobs import executor
+    from bqemulator.sql import inner_query
+    from bqemulator.sql.translator import SQLTranslator
+    from sqlglot.dialects.dialect import Dialect
+
+    remember = functools.lru_cache(REMEMBERED_TEXTS)
+    patched_executor: Any = executor
+    patched_executor.parse_script = remember(patched_executor.parse_script)
+    patched_executor.rewrite_table_refs = remember(patched_executor.rewrite_table_refs)
+    patched_query: Any = inner_query
+    rewrite = patched_query.rewrite_for_row_access
+    patched_query.rewrite_for_row_access = _skipping_plain_tables(rewrite)
+    build = patched_query.build_catalog_schema
+    patched_query.build_catalog_schema = _reading_columns_once(build)
+    patched_translator: Any = SQLTranslator
+    patched_translator.translate = _translated_once(SQLTranslator.translate)
+    patched_dialect: Any = Dialect
+    patched_dialect.parse = _remembering(Dialect.parse)
