@@ -142,11 +142,11 @@ locals {
       subject  = "$${log.extracted_label.table} is stale"
       severity = "ERROR"
       line = {
-        filter = "${local.log_base} AND jsonPayload.event=\"freshness\" AND (jsonPayload.age_seconds>${local.stale_seconds} OR jsonPayload.ok_age_seconds>${local.stale_seconds})"
+        filter = "${local.log_base} AND jsonPayload.event=\"freshness\" AND (jsonPayload.age_seconds>${local.stale_seconds} OR jsonPayload.ok_age_seconds>${local.stale_seconds} OR jsonPayload.empty_seconds>${local.stale_seconds})"
         labels = { table = "jsonPayload.table" }
       }
-      means = "Table $${log.extracted_label.table} has had no good run, or no newer row in Aito, for ${var.stale_after_hours} hours."
-      where = "Line `freshness`: `ok_age_seconds` is the age of the last good run, `age_seconds` that of the newest row in Aito. If only `age_seconds` is over, the runs are fine and the source has nothing new: look at what fills BigQuery."
+      means = "Table $${log.extracted_label.table} has had no good run, or no newer row in Aito (or never one), for ${var.stale_after_hours} hours."
+      where = "Line `freshness`: `ok_age_seconds` is the age of the last good run, `age_seconds` that of the newest row in Aito, and `empty_seconds` says for how long nothing was ever loaded. If only `age_seconds` is over, the runs are fine and the source has nothing new: look at what fills BigQuery."
       type  = "`${local.commands.runs}`"
       never = "raise `stale_after_hours` before you know which of the two it is."
     }

@@ -120,6 +120,8 @@ def queries(of: BigQueryTable) -> dict[str, Query]:
         "batches of a part": sql.batches(of, MANY, LIMITS, shard=2),
         "everything": sql.batches(of, None, LIMITS),
         "totals": sql.totals(of),
+        "distinct rows": sql.distinct_rows(of, SPAN),
+        "distinct rows of everything": sql.distinct_rows(of, None),
         "faults": sql.faults(of, SPAN),
         "faults of everything": sql.faults(of, None),
     }

@@ -313,6 +313,21 @@ FROM sync_timed"""
     return Query(text, everything.parameters)
 
 
+def distinct_rows(table: BigQueryTable, window: Window | None) -> Query:
+    """Count the different documents that the rows with a key make. It reads every column."""
+    inside = _required(table)
+    if window:
+        inside = cursor_between(table, window.start, window.end)
+        inside += partition_since(table, window.start)
+    text = f"""
+WITH sync_picked AS ({_picked(table, _document_names(table), inside)}),
+sync_timed AS ({_timed(table)}),
+made AS ({_made(table, Predicates())})
+SELECT COUNT(DISTINCT MD5(sync_document)) AS n_rows FROM made WHERE sync_key IS NOT NULL"""
+    deletes = (Parameter("deletes", "INT64", DELETES),) if table.settings.deletes else ()
+    return Query(text, (*inside.parameters, *deletes))
+
+
 def faults(table: BigQueryTable, window: Window | None) -> Query:
     """Count unfit rows: all of them, and those of each of `table.faults`, in their order.
 

@@ -244,6 +244,12 @@ class BigQuerySource:
         (row,) = self._rows(table, queries.totals(table))
         return Totals(*row)
 
+    def distinct_rows(self, source: SourceTable, window: Window | None) -> int:
+        """How many different rows have a key. window None: of the whole source."""
+        table = _own(source)
+        ((rows,),) = self._rows(table, queries.distinct_rows(table, window))
+        return int(rows)
+
     def faults(self, source: SourceTable, window: Window | None) -> Faults:
         """Count the rows that may not be sent. window None: of the whole source."""
         table = _own(source)

@@ -476,7 +476,10 @@ class DeleteSettings(Frozen):
 
     max_share: Share = Field(
         default=0.1,
-        description="refuse to delete more than this share of the table over a week of runs",
+        description=(
+            "refuse to delete more than this share of the table over a week of runs; in mode"
+            " replace only where it is set"
+        ),
     )
 
 

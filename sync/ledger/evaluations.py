@@ -42,7 +42,8 @@ synced AS (
   SELECT `table`,
     MAX(IF(status = 'ok' AND action = 'sync', started_at, NULL)) AS started_at,
     MAX(IF(status = 'ok' AND action = 'sync', COALESCE(finished_at, started_at), NULL)) AS ended_at,
-    MAX_BY(watermark_after, IF(watermark_after IS NULL, NULL, started_at)) AS watermark
+    MAX_BY(watermark_after, IF(watermark_after IS NULL, NULL, started_at)) AS watermark,
+    MIN(started_at) AS first_at, LOGICAL_OR(uploaded > 0) AS has_rows
   FROM {{runs}}
   WHERE started_at >= @runs_since AND `table` IN UNNEST(@tables) AND status != 'busy'
   GROUP BY `table`),
@@ -50,15 +51,18 @@ rejected AS ({rejects.OPEN})
 SELECT 'evaluation' AS kind, evaluation_id, run_id, `table`, name, job_id, state, started_at,
   expires_at, test_samples, accuracy, base_accuracy,
   definition, engine, table_rows, cases, study_id, history_seconds, aito_calls,
-  CAST(NULL AS TIMESTAMP) AS ended_at, CAST(NULL AS INT64) AS watermark, 0 AS open_rejects
+  CAST(NULL AS TIMESTAMP) AS ended_at, CAST(NULL AS INT64) AS watermark, 0 AS open_rejects,
+  CAST(NULL AS TIMESTAMP) AS first_at, FALSE AS has_rows
 FROM latest
 UNION ALL
 SELECT 'sync', NULL, NULL, `table`, NULL, NULL, NULL, started_at, NULL, NULL, NULL, NULL,
-  NULL, NULL, NULL, NULL, NULL, NULL, NULL, ended_at, watermark, 0
+  NULL, NULL, NULL, NULL, NULL, NULL, NULL, ended_at, watermark, 0,
+  first_at, has_rows
 FROM synced
 UNION ALL
 SELECT 'rejects', NULL, NULL, `table`, NULL, NULL, NULL, MAX(rejected_at), NULL, NULL, NULL, NULL,
-  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, COUNT(*)
+  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, COUNT(*),
+  NULL, FALSE
 FROM rejected WHERE `table` IN UNNEST(@tables) GROUP BY `table`
 ORDER BY started_at, evaluation_id"""
 
@@ -192,4 +196,6 @@ def _evaluation(row: Row) -> EvaluationRecord:
 
 
 def _last_sync(row: Row) -> LastSync:
-    return LastSync(row["started_at"], row["ended_at"], row["watermark"])
+    return LastSync(
+        row["started_at"], row["ended_at"], row["watermark"], row["first_at"], row["has_rows"]
+    )

@@ -42,6 +42,8 @@ class Plan:
     rekeyed: the target holds rows under keys that were made in another way. definition: fingerprint
     of what the rows are made of. is_range: only a range that the request names is gone through.
     left_since: start of what earlier runs have left uncompared; None: nothing.
+    passed_over_since: start of the rows that a requested range passes over and no run has loaded;
+    None: there are none.
     key_sample: what was counted twice, to see if its keys are stable; None: nothing was.
     null_reads_false: the target is known to read a null in a Boolean column as false.
     """
@@ -68,6 +70,7 @@ class Plan:
     null_reads_false: bool = False
     is_range: bool = False
     left_since: int | None = None
+    passed_over_since: int | None = None
 
     @property
     def is_refresh(self) -> bool:

@@ -160,6 +160,13 @@ class Source(Protocol):
         """Count rows and keys of a table that has a key and no cursor."""
         ...
 
+    def distinct_rows(self, source: SourceTable, window: Window | None) -> int:
+        """How many different rows have a key: equal ones count once. It reads every column.
+
+        window None: of the whole source.
+        """
+        ...
+
     def faults(self, source: SourceTable, window: Window | None) -> Faults:
         """Count the rows that may not be sent. window None: of the whole source.
 

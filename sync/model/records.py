@@ -196,11 +196,14 @@ class LastSync:
     """The last sync of a table that ended ok; None: there was none.
 
     watermark: the newest cursor after the last run that recorded one, epoch seconds.
+    first_at: start of the table's first run. has_rows: whether any run has loaded a row.
     """
 
     started_at: datetime | None
     finished_at: datetime | None
     watermark: int | None
+    first_at: datetime | None = None
+    has_rows: bool | None = False
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,19 @@ def _warn_of_pending(run: TableRun, plan: Plan, checkpoint: Checkpoint) -> None:
             "refresh_pending",
             "a full refresh was begun and has not ended; request full_refresh again to go on",
         )
+    _warn_of_passed_over(run, plan)
+
+
+def _warn_of_passed_over(run: TableRun, plan: Plan) -> None:
+    """Warn of rows before a requested range that only the next run looks at."""
+    since = earliest(plan.left_since, plan.passed_over_since)
+    if not plan.is_range or since is None or since >= plan.window.start:
+        return
+    run.warn(
+        "refresh_pending",
+        "only the requested range is gone through; rows before it were not loaded yet, and the "
+        "next `sync` without a range loads them",
+    )
 
 
 def situation(run: TableRun, state: RunState) -> Situation:
@@ -195,7 +208,9 @@ def _execute(
     """Plan a table, make what the target lacks, take the step, and keep the checkpoint."""
     plan = _plan(run, state)
     start = situation(run, state)
-    before = start.checkpoint
+    before = checkpoints.save(
+        run.ledger, run.clock, start.checkpoint, checkpoints.returned(start.checkpoint)
+    )
     state.begun.add(run.name)
     prepare(run, plan.changes, state.schema)
     if plan.changes.create:

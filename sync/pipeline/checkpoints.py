@@ -21,6 +21,7 @@ from sync.pipeline.table_run import TableRun, oldest
 # A lost write may be applied so long after it was sent. Longer than a day, so that with one run a
 # night at least one more looks at it.
 LATE_WRITES = timedelta(hours=36)
+REMOVED = "removed"  # the action of a table that left the configuration, and was reported
 
 
 def save(
@@ -45,6 +46,11 @@ def save(
     stored = replace(after, updated_at=now)
     ledger.save_checkpoint(stored)
     return stored
+
+
+def returned(before: Checkpoint) -> Checkpoint:
+    """The checkpoint of a table that is in the configuration, and may have been out of it."""
+    return replace(before, action=None) if before.action == REMOVED else before
 
 
 def begun(before: Checkpoint, plan: Plan) -> Checkpoint:
@@ -77,7 +83,7 @@ def completed(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> 
     after = replace(after, run_id=run.run_id, calls_without_progress=None)
     left = loaded.verify_from
     if plan.is_range:
-        left = earliest(plan.left_since, left)
+        left = earliest(plan.left_since, plan.passed_over_since, left)
     after = replace(after, verify_from=left)
     refreshed = plan.is_refresh and run.request.action == "sync"
     known = before.definition
@@ -124,7 +130,8 @@ def _settled(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> C
 def _left_to_compare(run: TableRun, plan: Plan, loaded: Loaded) -> int | None:
     """Where the next run must begin to compare."""
     if plan.is_range:
-        return earliest(plan.left_since, loaded.verify_from, plan.window.start)
+        since = earliest(plan.left_since, plan.passed_over_since)
+        return earliest(since, loaded.verify_from, plan.window.start)
     if loaded.verify_from is not None:
         return loaded.verify_from
     if run.request.action == "reconcile":

@@ -13,7 +13,7 @@ def report_freshness(run: TableRun, last: LastSync | None, open_rejects: int) ->
 
     open_rejects: rows that the target would not take, and that nothing has settled since.
 
-    A table whose cursor was never seen in the target carries `empty`.
+    A table into which nothing was ever loaded carries `empty`, and how long ago its first run was.
     """
     now = int(run.clock.now())
     newest = last.watermark if last else None
@@ -26,12 +26,20 @@ def report_freshness(run: TableRun, last: LastSync | None, open_rejects: int) ->
         "ok_age_seconds": ok_age,
         "open_rejects": open_rejects,
     }
-    if run.table.cursor and newest is None:
-        fields["empty"] = True
     message = f"{run.name}: newest row {_in_words(age)}, last good sync {_in_words(ok_age)}"
+    if newest is None and not (last and last.has_rows):
+        fields |= {"empty": True, "empty_seconds": _since(last, now)}
+        message = f"{message}, nothing was ever loaded"
     if open_rejects:
         message = f"{message}, {open_rejects} open rejects"
     run.events("freshness", message, table=run.name, **fields)
+
+
+def _since(last: LastSync | None, now: int) -> int | None:
+    """Seconds since the first run of a table; None: there was none."""
+    if last is None or last.first_at is None:
+        return None
+    return max(0, now - int(last.first_at.timestamp()))
 
 
 def _in_words(seconds: int | None) -> str:

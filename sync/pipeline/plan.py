@@ -47,14 +47,12 @@ class Refresh:
     """Why the whole keep range is read, and by what a later run recognises that it may resume.
 
     is_range: the request names the range.
-    rekeyed: the configuration identifies rows in another way than before.
     changed: the configuration makes rows in another way.
     """
 
     reason: str
     token: str
     is_range: bool = False
-    rekeyed: bool = False
     changed: bool = False
 
 
@@ -107,9 +105,10 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
         refresh=refresh.reason if refresh else None,
         resume_token=refresh.token if refresh else None,
         open_rejects=situation.known.open_rejects,
-        rekeyed=refresh is not None and refresh.rekeyed,
+        rekeyed=refresh is not None and _is_rekeyed(situation, current),
         definition=definition.definition(run.table, source),
         is_range=refresh is not None and refresh.is_range,
+        passed_over_since=_passed_over(run, window, watermark),
         null_reads_false=situation.checkpoint.null_reads_false or False,
     )
     check_clock(run, plan)
@@ -151,8 +150,13 @@ def _refresh(
     if changed == ["columns"] and columns:
         listed = ", ".join(f"{change.column} is {change.kind}" for change in columns)
         reason = f"the source's columns changed: {listed}"
-    is_rekeyed = definition.is_rekeyed(known, current)
-    return Refresh(reason, definition.token("refresh", current), rekeyed=is_rekeyed, changed=True)
+    return Refresh(reason, definition.token("refresh", current), changed=True)
+
+
+def _is_rekeyed(situation: Situation, current: str) -> bool:
+    """Whether the target may hold rows whose keys were made in another way."""
+    known = situation.checkpoint.definition
+    return known is not None and definition.is_rekeyed(known, current)
 
 
 def _resumes(run: TableRun, refresh: Refresh, checkpoint: Checkpoint) -> bool:
@@ -176,6 +180,18 @@ def _window(
     if covered is not None:
         start = max(start, covered)
     return Window(min(start, end), end)
+
+
+def _passed_over(run: TableRun, window: Window, watermark: int | None) -> int | None:
+    """Start of the rows before the window that no run has loaded. None: there are none.
+
+    A requested range may begin later than a sync would. The newest row of the range is the
+    watermark then, and no later sync would read what was passed over.
+    """
+    if run.request.since is None:
+        return None
+    due = windows.window(run.now, watermark, run.table.lookback, run.table.keep)
+    return due.start if window.start > due.start else None
 
 
 def _check_not_empty(run: TableRun, plan: Plan) -> None:

@@ -14,7 +14,7 @@ from sync.pipeline.delete_guard import DeleteGuard
 from sync.pipeline.estimate import estimate_swap
 from sync.pipeline.purge import purge
 from sync.pipeline.rejects import is_too_many, too_many
-from sync.pipeline.swap import SwapPlan, check_not_empty, count_keys
+from sync.pipeline.swap import SwapPlan, count_keys, rows_gone
 from sync.pipeline.table_run import TableRun, oldest
 
 
@@ -101,7 +101,7 @@ def preview_swap(run: TableRun, plan: SwapPlan) -> None:
     """Enter the price of a swap and the rows that it would reject. Raises what would stop it."""
     totals = count_keys(run, plan)
     estimate_swap(run, plan, totals)
-    check_not_empty(run, plan, totals.rows)
+    run.progress.deleted = rows_gone(run, plan, totals.rows, totals.keys + totals.keyless)
     faults = run.source.faults(plan.source, None)
     _enter(run, faults)
     if is_too_many(run.table, faults.rows, totals.rows):

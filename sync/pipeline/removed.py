@@ -11,9 +11,8 @@ from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.report import TableWarning
 from sync.pipeline import checkpoints
 from sync.pipeline.actions import RunState
+from sync.pipeline.checkpoints import REMOVED
 from sync.pipeline.context import RunContext
-
-REMOVED = "removed"  # the action of a checkpoint whose table was reported
 
 
 def report_removed(context: RunContext, state: RunState) -> list[TableWarning]:

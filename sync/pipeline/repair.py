@@ -149,9 +149,10 @@ class Repairer:
 
         A key that has another row in the source was moved. Its old row counts as repaired, and
         goes once the target holds the other one. So does every row under a key that was made in
-        another way. A key whose rows all come after the window keeps its row until the next run
-        replaces it. What `deletes` names goes in any case. The rest is gone from the source, and
-        the guard is asked before the first delete. Raises DeleteRefused.
+        another way, as far as the source has as many rows. A key whose rows all come after the
+        window keeps its row until the next run replaces it. What `deletes` names goes in any case.
+        The rest is gone from the source, and the guard is asked before the first delete. Raises
+        DeleteRefused.
         """
         extra, self._extra = self._extra, []
         self._moved.clear()
@@ -161,7 +162,7 @@ class Repairer:
         found = self._in_source(plan, keys)
         here = self._in_target([key for key in keys if found.get(key) is KeyState.PRESENT])
         deleted = []
-        gone = moved = requested = 0
+        gone = moved = requested = rekeyed = 0
         for part, index in extra:
             for key, cursors in index.items():
                 rows = {(key, cursor) for cursor in cursors}
@@ -169,7 +170,7 @@ class Repairer:
                 if state is KeyState.DELETED:
                     requested += len(cursors)
                 elif state is None and plan.rekeyed:
-                    moved += len(cursors)
+                    rekeyed += len(cursors)
                 elif state is None:
                     gone += len(cursors)
                 elif state is KeyState.LATER:
@@ -181,6 +182,9 @@ class Repairer:
                 else:
                     moved += len(cursors)
                 deleted.append((part, key))
+        lost = max(0, rekeyed - plan.rows)
+        gone += lost
+        moved += rekeyed - lost
         self._guard.check(gone)
         self._delete_keys(deleted)
         self._guard.add(gone)

@@ -18,13 +18,14 @@ from sync.model.window import Totals
 from sync.pipeline import checkpoints
 from sync.pipeline.closings import close_rejects_of_swap
 from sync.pipeline.column_changes import column_changes, report_column_changes
-from sync.pipeline.definition import definition
+from sync.pipeline.definition import definition, is_rekeyed
+from sync.pipeline.delete_guard import DeleteGuard
 from sync.pipeline.deliver import Delivery
 from sync.pipeline.prefetch import batch_bytes, prefetch
 from sync.pipeline.prepare import made_of, with_known_types
 from sync.pipeline.rejects import RejectBook, is_too_many
 from sync.pipeline.table_run import TableRun
-from sync.pipeline.warnings import warn_of_keys
+from sync.pipeline.warnings import warn_of_keys, warn_of_no_rows
 
 SUFFIX = "__fresh"
 # The checkpoint's action of a table that this sync has swapped, so that the fresh table is its own.
@@ -37,7 +38,8 @@ WHOLE_BUDGET = 0.9
 class SwapPlan:
     """What a swap is about. source: where the rows come from. old_exists: there is a table.
 
-    open_rejects: of earlier runs. definition: fingerprint of what the rows are made of.
+    open_rejects: of earlier runs. definition: fingerprint of what the rows are made of. rekeyed:
+    the old table was made with another key.
     """
 
     source: SourceTable
@@ -45,6 +47,7 @@ class SwapPlan:
     fresh_exists: bool
     open_rejects: int = 0
     definition: str = ""
+    rekeyed: bool = False
 
     @property
     def sentence(self) -> str:
@@ -69,7 +72,8 @@ def plan_swap(run: TableRun, schema: dict[str, TargetTable], known: KnownTable) 
     before = known.checkpoint.definition
     changed = column_changes(before, current, takes_all=run.table.takes_all)
     report_column_changes(run, changed, {}, {})
-    return SwapPlan(source, held is not None, fresh_exists, known.open_rejects, current)
+    rekeyed = before is not None and is_rekeyed(before, current)
+    return SwapPlan(source, held is not None, fresh_exists, known.open_rejects, current, rekeyed)
 
 
 def claim_fresh(run: TableRun, plan: SwapPlan, checkpoint: Checkpoint) -> Checkpoint:
@@ -104,10 +108,11 @@ def swap(run: TableRun, plan: SwapPlan, schema: dict[str, TargetTable]) -> None:
             raise
         raise ActionRequired(_too_long(run)) from error
     run.progress.fetched = max(run.progress.fetched, totals.rows)
-    check_not_empty(run, plan, run.progress.fetched)
+    gone = rows_gone(run, plan, run.progress.fetched, taken + run.progress.rejected)
     _verify(run, fresh, taken)
     run.lease.check()
     _rename_over(run, fresh)
+    run.progress.deleted += gone
     schema.pop(fresh, None)
     schema[run.name] = made_of(plan.source.columns)
     run.progress.verified = True
@@ -121,7 +126,7 @@ def count_keys(run: TableRun, plan: SwapPlan) -> Totals:
     """
     if run.table.key_parts:
         totals = run.source.totals(plan.source)
-        warn_of_keys(run, totals)
+        warn_of_keys(run, plan.source, None, totals)
         return totals
     rows = run.source.count(plan.source) if run.request.dry_run else 0
     return Totals(rows, rows, 0)
@@ -166,13 +171,23 @@ def _fill(run: TableRun, plan: SwapPlan, fresh: str, rejects: RejectBook) -> int
     return delivery.taken
 
 
-def check_not_empty(run: TableRun, plan: SwapPlan, rows: int) -> None:
-    """Raises ActionRequired when the source shows no rows and the old table has some."""
-    if rows or not plan.old_exists or "empty_source" in run.request.allow:
-        return
-    old = run.target.count(run.name)
-    if old:
+def rows_gone(run: TableRun, plan: SwapPlan, rows: int, keys: int) -> int:
+    """How many rows fewer the source has than the old table. Warns where neither ever had any.
+
+    rows, keys: of the source. Where the key is another one than before, keys may be fewer although
+    no row is gone.
+    Raises EmptySource when the source shows no rows and the old table has some, DeleteRefused when
+    the configuration sets `delete` and more than that are gone.
+    """
+    old = run.target.count(run.name) if plan.old_exists else 0
+    if not rows and not old:
+        warn_of_no_rows(run)
+    if not rows and old and "empty_source" not in run.request.allow:
         raise EmptySource(empty_source(run.name, old))
+    gone = max(0, old - (rows if plan.rekeyed else keys))
+    if "delete" in run.table.model_fields_set:
+        DeleteGuard(run).check(gone)
+    return gone
 
 
 def empty_source(table: str, rows: int) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sync.config.problems import suggest
 from sync.model.columns import TargetSchema
 from sync.model.plan import Plan
-from sync.model.window import Totals
+from sync.model.ports import SourceTable
+from sync.model.window import Totals, Window
 from sync.pipeline.clock import rows_ahead, warn_of_clock
 from sync.pipeline.price import usd
 from sync.pipeline.table_run import TableRun
@@ -24,28 +25,38 @@ def warn_of_plan(run: TableRun, plan: Plan) -> None:
             "source, or leave them out with `where`",
         )
     if not plan.rows and not plan.target_rows:
-        run.warn("no_rows", _no_rows(run, plan))
+        ahead = rows_ahead(run, plan)
+        warn_of_no_rows(run, ahead)
     warn_of_clock(run, plan)
     latest = sum(part.latest_per_key for part in plan.slices)
-    warn_of_keys(run, Totals(plan.rows, latest, plan.keyless))
+    totals = Totals(plan.rows, latest, plan.keyless)
+    warn_of_keys(run, plan.source, plan.window, totals)
 
 
-def _no_rows(run: TableRun, plan: Plan) -> str:
-    ahead = rows_ahead(run, plan)
+def warn_of_no_rows(run: TableRun, ahead: int = 0) -> None:
+    """Warn that the table never had a row. ahead: rows that are dated in the future."""
+    found = "the source shows no row"
+    if run.table.keep is not None:
+        found = f"{found} of the `keep` range"
     if ahead:
         found = f"{ahead} rows of the source are dated in the future; is it the right cursor?"
-        return f"nothing has ever been loaded: {found}"
-    return "nothing has ever been loaded: the source shows no row of the `keep` range"
+    run.warn("no_rows", f"nothing has ever been loaded: {found}")
 
 
-def warn_of_keys(run: TableRun, totals: Totals) -> None:
-    """Warn of rows without a key, and of many rows that share their keys."""
+def warn_of_keys(run: TableRun, source: SourceTable, window: Window | None, totals: Totals) -> None:
+    """Warn of rows without a key, and of many rows that share their keys.
+
+    Rows that are equal in every column are no loss: they are counted once, and only where there is
+    something to warn of, since that reads every column. window None: the whole source.
+    """
     if totals.keyless:
         run.warn("rows_without_key", _without_key(run, totals.keyless))
     if run.table.deletes:
         return  # a log of changes has many rows of a key
     folded = totals.rows - totals.keyless - totals.keys
-    if folded >= COLLAPSED_ROWS and folded > COLLAPSED_SHARE * totals.rows:
+    if _is_noticeable(folded, totals):
+        folded = run.source.distinct_rows(source, window) - totals.keys
+    if _is_noticeable(folded, totals):
         run.warn(
             "keys_collapsed",
             f"{totals.rows} rows of the source have only {totals.keys} keys; {folded} rows "
@@ -53,6 +64,10 @@ def warn_of_keys(run: TableRun, totals: Totals) -> None:
             f"{' and '.join(run.table.key_parts)}. "
             "Is it the right `key`?",
         )
+
+
+def _is_noticeable(folded: int, totals: Totals) -> bool:
+    return folded >= COLLAPSED_ROWS and folded > COLLAPSED_SHARE * totals.rows
 
 
 def _without_key(run: TableRun, rows: int) -> str:

@@ -136,8 +136,8 @@ def test_a_watch_is_one_query(records: Records) -> None:
     assert [record.evaluation_id for record in found.evaluations] == ["r1-web-source"]
     started = NOON - 2 * DAY
     assert found.syncs == {
-        "web": LastSync(started, started + timedelta(minutes=1), 998),
-        "other": LastSync(None, None, 999),
+        "web": LastSync(started, started + timedelta(minutes=1), 998, NOON - 3 * DAY, True),
+        "other": LastSync(None, None, 999, NOON - DAY, True),
     }
 
 

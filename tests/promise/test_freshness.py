@@ -61,6 +61,28 @@ def test_ages_that_are_not_known(bench: Workbench) -> None:
     }
 
 
+def test_nothing_was_ever_loaded(bench: Workbench) -> None:
+    """The event carries `empty` and the age of the first run, until there is a row."""
+    bench.load_source("none", COLUMNS, [])
+    small = {"name": f"{bench.name}_small", "source": f"{bench.dataset}.none", "mode": "replace"}
+    large = table(f"{bench.name}_large", f"{bench.dataset}.none")
+
+    def empty() -> list[tuple[Any, Any]]:
+        bench.run_ok(small, large, action="watch")
+        told = [event for event in bench.events if event["event"] == "freshness"]
+        return [(event.get("empty"), event.get("empty_seconds")) for event in told]
+
+    assert empty() == [(True, None)] * 2
+    bench.run_ok(small, large)
+    bench.now += DAY
+    bench.run_ok(small, large)
+    bench.now += DAY
+    assert empty() == [(True, 2 * DAY)] * 2
+    bench.load_source("none", COLUMNS, rows(5, bench.now - 60))
+    bench.run_ok(small, large)
+    assert empty() == [(None, None)] * 2
+
+
 def test_only_a_good_sync_counts(bench: Workbench) -> None:
     """A failed sync does not make a table fresh, and neither does a reconcile."""
     bench.load_source("rows", COLUMNS, rows(10, bench.now))

@@ -104,6 +104,17 @@ def test_a_table_that_comes_back(bench: Workbench) -> None:
     assert {held["n"] % 2 for held in bench.aito.rows(bench.name)} == {0}
 
 
+def test_a_table_that_came_back_and_goes_again(bench: Workbench) -> None:
+    """It is reported again."""
+    bench.load_source("numbers", SOURCE, ROWS)
+    both = kept(bench), numbers(bench, "Long")
+    told = []
+    for tables in (both, both[:1], both, both[:1], both[:1]):
+        report = bench.run(*tables)
+        told.append([warning.code for warning in report.warnings])
+    assert told == [[], ["table_removed"], [], ["table_removed"], []]
+
+
 def test_a_keep_that_is_shortened_and_then_longer_again(stack: Stack) -> None:
     """The rows that were purged in between come back."""
     bench = Workbench(stack, "state_keep", keep=15 * DAY)

@@ -126,6 +126,20 @@ def test_a_key_that_many_rows_share(stack: Stack) -> None:
     assert "keys_collapsed" in run["warnings"]
 
 
+@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+def test_rows_that_are_equal(stack: Stack, mode: str) -> None:
+    """Rows that were delivered twice are no loss, however many they are."""
+    bench = Workbench(stack, f"surprise_equal_{mode}", mode)
+    rows = hourly(bench, 40)
+    bench.put([*rows, *rows])
+    bench.run_ok()
+    assert codes(bench) == []
+    bench.put([row("k000", bench.now - 60, f"other {i}") for i in range(12)])
+    bench.run()
+    assert codes(bench) == ["keys_collapsed"]
+    assert "12 rows (" in bench.event("table_warning")["message"]
+
+
 def test_nothing_has_ever_been_loaded(stack: Stack) -> None:
     """A table without any row is ok with a warning, and `freshness` says that it is empty."""
     bench = Workbench(stack, "surprise_empty")
@@ -218,6 +232,24 @@ def test_an_emptied_source_of_a_swap(stack: Stack) -> None:
     assert bench.aito_rows() == []
 
 
+def test_a_swap_that_shrinks(stack: Stack) -> None:
+    """Rows that a swap loses are counted and warned of, in the plan too; `delete` may refuse it."""
+    bench = Workbench(stack, "surprise_shrinks", "replace")
+    bench.put(hourly(bench, 100))
+    bench.run_ok()
+    bench.delete_from_source([f"k{i:03}" for i in range(5, 100)])
+    bench.table = {"delete": {"max_share": 0.1}}
+    for dry_run in (True, False):
+        (table,) = bench.run(dry_run=dry_run).tables
+        assert (table.code, len(bench.aito_rows())) == ("DeleteRefused", 100)
+        assert "95 of 100 rows are gone from the source" in (table.error or "")
+    bench.table = None
+    for dry_run in (True, False):
+        (table,) = bench.run(dry_run=dry_run).tables
+        assert (table.status, table.deleted, codes(bench)) == ("ok", 95, ["rows_deleted"])
+    assert len(bench.aito_rows()) == 5
+
+
 def test_a_condition_added_to_the_query(stack: Stack) -> None:
     """Rows that a new condition hides are not deleted without a word: it is refused."""
     bench = Workbench(stack, "surprise_where", table={"source": None})
@@ -284,6 +316,26 @@ def test_a_requested_range(stack: Stack) -> None:
     (table,) = bench.run(action="reconcile", since=bench.now - 90 * HOUR).tables
     assert (table.status, table.repaired) == ("ok", 1)
     assert bench.run_ok().watermark_after == before
+
+
+@pytest.mark.parametrize("action", ["sync", "reconcile"])
+@pytest.mark.parametrize("loaded_before", [0, 50])
+def test_a_range_that_passes_rows_over(stack: Stack, action: str, loaded_before: int) -> None:
+    """Rows between the watermark and the range are named by a warning, and the next sync loads
+    them, although the newest row of the range is the watermark then.
+    """
+    name = f"surprise_passed_over_{action}_{loaded_before}"
+    bench = Workbench(stack, name)
+    bench.put(hourly(bench, 50, first=50))
+    if loaded_before:
+        bench.run_ok()
+    bench.put(hourly(bench, 50))
+    bench.run(action=action, since=bench.now - 10 * HOUR)
+    assert codes(bench) == ["refresh_pending"]
+    assert len(bench.aito_rows()) == loaded_before + 10
+    bench.run_ok()
+    assert len(bench.aito_rows()) == 100
+    assert codes(bench) == []
 
 
 # -- late writes

@@ -150,6 +150,14 @@ def test_a_state_that_lasts_is_a_mail_a_day(alarms: Plan) -> None:
     assert subjects(mails(alarms, lines)) == [f"{NAME}: users is stale"] * 2
 
 
+def test_a_table_that_stays_empty_is_stale(alarms: Plan) -> None:
+    """Nothing was ever loaded, though each run ends well: its first run was too long ago."""
+    empty: dict[str, Any] = {"age_seconds": None, "ok_age_seconds": 600, "empty": True}
+    for seconds, told in ((3_600, []), (100_000, [f"{NAME}: users is stale"])):
+        lines = [line(NIGHT, "freshness", table="users", empty_seconds=seconds, **empty)]
+        assert subjects(mails(alarms, lines)) == told
+
+
 def test_a_run_that_cannot_begin_is_one_mail(alarms: Plan) -> None:
     """A configuration that is not understood: one mail with the function's own words."""
     said = "not run: sync.yaml: 1 mistake\n  line 12: tables[1].keep: must be a duration"
