@@ -117,9 +117,24 @@ class Fault:
 
 
 def places(tree: ast.Module) -> list[int]:
-    """The numbers of the nodes, in the order of `ast.walk`, that can be changed."""
+    """The numbers of the nodes, in the order of `ast.walk`, that can be changed.
+
+    The value of a named constant is a choice, and left alone.
+    """
+    chosen = {id(node) for each in tree.body if _is_constant(each) for node in ast.walk(each)}
     nodes = enumerate(ast.walk(tree))
-    return [number for number, node in nodes if changed(copy.deepcopy(node)) is not None]
+    return [
+        number
+        for number, node in nodes
+        if id(node) not in chosen and changed(copy.deepcopy(node)) is not None
+    ]
+
+
+def _is_constant(node: ast.stmt) -> bool:
+    """Whether a statement names a number, such as RENEW_SECONDS."""
+    if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+        return False
+    return node.targets[0].id.isupper()
 
 
 def changed(node: ast.AST) -> ast.AST | None:

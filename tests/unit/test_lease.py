@@ -110,6 +110,17 @@ def test_busy_tells_by_whom_and_for_how_long() -> None:
     assert "run other is at work on it" in str(busy["t"])
 
 
+def test_whether_a_lease_was_taken() -> None:
+    """Not before it is asked for, and not when another run holds it: nothing is recorded then."""
+    lease = RunLease(Book(), "mine", Seconds().clock, LONGEST_WRITE)
+    assert not lease.taken
+    lease.take(["t"])
+    assert lease.taken
+    busy = RunLease(Book(free=0), "mine", Seconds().clock, LONGEST_WRITE)
+    busy.take(["t"])
+    assert not busy.taken
+
+
 def test_one_of_two_leases_is_lost() -> None:
     """A run that lost a table writes nothing more, though it still holds the other."""
     book, seconds = Book(), Seconds()
