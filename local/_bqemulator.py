@@ -108,6 +108,18 @@ def _tolerant(read: Callable[..., Any]) -> Callable[..., Any]:
     return read_without_nulls
 
 
+def _keeping_case(qualify: Callable[..., Any]) -> Callable[..., Any]:
+    """The members of a STRUCT keep the case of their names; the emulator makes small letters."""
+    from sqlglot import expressions
+
+    def qualified(tree: Any, **options: Any) -> Any:
+        for member in tree.find_all(expressions.PropertyEQ):
+            member.this.meta["case_sensitive"] = True
+        return qualify(tree, **options)
+
+    return qualified
+
+
 def _naming_unknown_columns(translate: Callable[..., Any]) -> Callable[..., Any]:
     """BigQuery says "Unrecognized name: x at [1:8]"; the emulator passes on what DuckDB says."""
 
@@ -330,7 +342,7 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     from bqemulator.api import app, middleware
     from bqemulator.api.routes import datasets, tabledata, tables
     from bqemulator.jobs import executor
-    from bqemulator.sql import inner_query
+    from bqemulator.sql import inner_query, translator
     from bqemulator.storage.engine import DuckDBEngine
     from fastapi import routing
     from fastapi.dependencies import utils
@@ -339,6 +351,8 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     modules: list[Any] = [routing, utils]
     for module in modules:
         module.run_in_threadpool = _called_here
+    patched_rules: Any = translator
+    patched_rules.qualify = _keeping_case(patched_rules.qualify)
     patched_query: Any = inner_query
     patched_query.expand_wildcard_tables = _union_of_shards(patched_query.expand_wildcard_tables)
     build = patched_query.build_catalog_schema

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -79,6 +80,7 @@ def columns(
         fields = [_with_name_of_key(field, table.key_name) for field in fields]
     made: list[SqlColumn] = []
     problems: list[str] = []
+    unfit: list[str] = []
     for field in fields:
         if cursor and is_same_name(field.name, cursor):
             continue
@@ -87,15 +89,27 @@ def columns(
             made.append(_column(field, asked, table, (chosen or {}).get(field.name)))
         except _Unfit as error:
             problems.append(str(error))
+            unfit.append(field.name)
     problems += _table_problems(table, fields, made)
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
-        raise SchemaMismatch(f"{table.name}: the source does not fit Aito:\n{lines}")
+        remedy = _leaving_out(table, unfit)
+        raise SchemaMismatch(f"{table.name}: the source does not fit Aito:\n{lines}{remedy}")
     if table.has_composite_key:
         made.append(_composite_key(table, fields))
     if cursor:
         made.append(_cursor_column(cursor, settings.get(cursor, ColumnSettings())))
     return tuple(made)
+
+
+def _leaving_out(table: TableSettings, unfit: Sequence[str]) -> str:
+    """How to leave out columns that the configuration does not name. Empty: it names them all."""
+    named = {name.lower() for name in table.named}
+    several = [name for name in unfit if name.lower() not in named]
+    if not several:
+        return ""
+    left_out = json.dumps([*table.left_out, *several], ensure_ascii=False)
+    return f'\nTo leave out what is not needed, write  columns: {{"*": {{except: {left_out}}}}}'
 
 
 def is_same_name(name: str, other: str) -> bool:
@@ -218,7 +232,7 @@ def _column(
 
 
 def _check_name(name: str) -> None:
-    remedy = "list `columns` and give this one another name with `sql:`"
+    remedy = "give it another name with `sql:`"
     if name.lower() in RESERVED_NAMES:
         raise _Unfit(f"{name}: a name of the sync's own; {remedy}")
     if not re.fullmatch(NAME, name):

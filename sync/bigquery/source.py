@@ -150,7 +150,8 @@ class BigQuerySource:
         shown = ", ".join(sorted(names)[:SHOWN_TABLES]) or "none"
         raise ActionRequired(
             f"{table.settings.name}: source {table.settings.source}: no table of this beginning"
-            f" ends in a day YYYYMMDD; found {shown}. Use `query:` with a wildcard for other names"
+            f" ends in a day YYYYMMDD; found {shown}. For other names write instead of `source`  "
+            f'query: "SELECT *, _TABLE_SUFFIX AS part FROM `{table.settings.source}`"'
         )
 
     def _check_unnamed(self, table: BigQueryTable, fields: Sequence[Field]) -> None:
@@ -481,6 +482,8 @@ def _cursor_problem(table: TableSettings, cursor: CursorSettings, found: Field) 
 def _as_timestamp(table: TableSettings, column: str) -> str:
     """How to make a TIMESTAMP of a STRING."""
     name = quoted(column)
+    if table.is_sharded:  # a query would read all its tables
+        return "take a column that tells the moment, such as event_timestamp with `unit: us`"
     if table.query:
         return f"write `TIMESTAMP({column}) AS {column}` into the query"
     where = f" WHERE {table.where}" if table.where else ""

@@ -268,8 +268,8 @@ Source = Annotated[
     str,
     Matches(
         SOURCE,
-        "'dataset.table' or 'project.dataset.table', without backticks (for anything else use"
-        " `query`)",
+        "'dataset.table' or 'project.dataset.table', without backticks, or with one `*` at the end"
+        " for tables of one day each (for anything else use `query`)",
     ),
 ]
 SourceColumn = Annotated[

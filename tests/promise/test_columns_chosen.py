@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from local.stack import Stack
-from tests.workbench import Row, Workbench, iso
+from tests.workbench import Row, Workbench, iso, table
 
 SCHEMA = {
     "id": "STRING",
@@ -230,3 +231,43 @@ def test_a_column_of_another_type(stack: Stack) -> None:
         assert "n: type is Decimal in Aito and String here" in str(report.error)
         assert "reset chosen_retyped" in str(report.error)
         assert changes_of(bench) == {"n": ("retyped", "WARNING")}
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_names_in_another_case(stack: Stack, mode: str) -> None:
+    """BigQuery compares names without case; Aito's columns are named as the source's, and the key
+    as the configuration has it.
+    """
+    bench = Workbench(stack, f"chosen_case_{mode}", mode)
+    schema = {"Id": "STRING", "createdAt": "TIMESTAMP", "userName": "STRING", "Raw": "STRING"}
+    row = {"Id": "a", "createdAt": iso(bench.now - 60), "userName": "x", "Raw": "y"}
+    bench.load_source("camel", schema, [row])
+    asked = {
+        "name": bench.name,
+        "source": f"{bench.dataset}.camel",
+        "mode": mode,
+        "key": "ID",
+        "cursor": {"source": "CREATEDAT", "column": "unix"},
+        "columns": {"*": {"except": ["raw"]}},
+    }
+    assert bench.run_ok(asked).uploaded == 1
+    (held,) = bench.aito_rows()
+    assert set(held) == {"ID", "createdAt", "userName", "unix"}
+    assert bench.run_ok(asked).uploaded == 0
+
+
+def test_columns_that_do_not_fit(bench: Workbench) -> None:
+    """All of them are named at once, with what leaves them out, which can be pasted."""
+    moment = iso(bench.now - 60)
+    bench.sql("CREATE SCHEMA IF NOT EXISTS {d}")
+    bench.sql(
+        f"CREATE TABLE {{d}}.odd_names AS SELECT 'a' AS id, TIMESTAMP '{moment}' AS ts,"
+        " 1 AS `my col`, 2 AS sync_key, RANGE(DATE '2026-01-01', DATE '2026-02-01') AS booked"
+    )
+    asked = table(bench.name, f"{bench.dataset}.odd_names")
+    told = str(bench.run(asked).tables[0].error)
+    for name in ("my col", "sync_key", "booked"):
+        assert f"  - {name}: " in told
+    pasted = yaml.safe_load(told.partition("write  ")[2])
+    bench.run_ok(asked | pasted)
+    assert set(bench.aito_rows()[0]) == {"id", "ts", "at"}

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import pytest
+import yaml
 from google.cloud.bigquery import SchemaField, Table
 
 from local import bigquery
 from local.stack import Stack
-from tests.workbench import DAY, NOW, Row, Workbench, hear_statements
+from tests.workbench import DAY, NOW, Row, Workbench, hear_statements, iso, table
 
 PARAMS = [
     SchemaField("key", "STRING"),
@@ -242,6 +243,32 @@ def test_tables_of_other_names(stack: Stack, mode: str) -> None:
     table["source"] = f"{bench.dataset}.visits_*"
     (report,) = bench.run(table).tables
     assert report.http_status == 500
+
+
+@pytest.mark.parametrize("suffixes", [("2026022813", "2026022814"), ("202601", "202602")])
+def test_tables_of_an_hour_or_a_month(stack: Stack, suffixes: tuple[str, ...]) -> None:
+    """They are refused with the query that reads them, which can be pasted."""
+    bench = Workbench(stack, f"shards_of_{len(suffixes[0])}", now=NOW)
+    for number, suffix in enumerate(suffixes):
+        row = {"id": f"k{number}", "ts": iso(bench.now - 60 - number)}
+        bench.load_source(f"log_{suffix}", {"id": "STRING", "ts": "TIMESTAMP"}, [row])
+    asked = table(bench.name, f"{bench.dataset}.log_*")
+    told = str(bench.run(asked).tables[0].error)
+    assert f"found log_{suffixes[0]}, log_{suffixes[1]}" in told
+    del asked["source"]
+    bench.run_ok(asked | yaml.safe_load(told.partition("instead of `source`  ")[2]))
+    assert {row["part"] for row in bench.aito_rows()} == set(suffixes)
+
+
+def test_a_day_as_cursor(stack: Stack) -> None:
+    """The text of a day is refused with the kind of column that is right."""
+    bench = Workbench(stack, "shards_by_text", now=NOW)
+    day = day_of(bench.now - DAY)
+    Export(bench).put(day, [event(day, bench.now - DAY, 1)])
+    asked = table_of(bench, cursor={"source": "event_date", "column": "unix"})
+    told = str(bench.run(asked).tables[0].error)
+    assert "event_date is STRING" in told
+    assert "such as event_timestamp with `unit: us`" in told
 
 
 def test_every_column_and_the_whole_table(stack: Stack) -> None:

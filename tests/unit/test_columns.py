@@ -227,6 +227,7 @@ def test_everything_wrong_is_told_at_once() -> None:
         "  - b c",
         "  - sync_key",
         "  - id",
+        "To leave out what is not needed, write  columns",
     ]
     assert "another name with `sql:`" in message
 
