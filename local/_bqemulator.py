@@ -147,6 +147,8 @@ def _refusing_unknown_columns(insert: Callable[..., Any]) -> Callable[..., Any]:
         errors = [] if known is None else _unknown_columns(rows, known)
         if errors:
             return {"kind": "bigquery#tableDataInsertAllResponse", "insertErrors": errors}
+        # A CREATE TABLE leaves a result open, and DuckDB refuses to register rows meanwhile.
+        ctx.engine.execute("SELECT 1").fetchall()
         answer: dict[str, Any] = await insert(project_id, dataset_id, table_id, request, ctx)
         return answer
 
@@ -165,6 +167,21 @@ def _unknown_columns(rows: list[dict[str, Any]], known: set[str]) -> list[dict[s
         if errors:
             found.append({"index": index, "errors": errors})
     return found
+
+
+def _range_bucket(_rule: Any, node: Any) -> Any:
+    """RANGE_BUCKET without nulls. The emulator writes a lambda that its DuckDB refuses."""
+    from sqlglot import exp
+
+    starts = node.expression.copy()
+    smaller = exp.Lambda(
+        this=exp.LTE(this=exp.column("sync_start"), expression=node.this.copy()),
+        expressions=[exp.to_identifier("sync_start")],
+        colon=True,
+    )
+    return exp.Anonymous(
+        this="len", expressions=[exp.Anonymous(this="list_filter", expressions=[starts, smaller])]
+    )
 
 
 def _storing_new_columns(read: Callable[..., Any], context: Any) -> Callable[..., Any]:
@@ -343,6 +360,7 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     from bqemulator.api.routes import datasets, tabledata, tables
     from bqemulator.jobs import executor
     from bqemulator.sql import inner_query, translator
+    from bqemulator.sql.rules.misc_helpers import RangeBucketRule
     from bqemulator.storage.engine import DuckDBEngine
     from fastapi import routing
     from fastapi.dependencies import utils
@@ -357,6 +375,8 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     patched_query.expand_wildcard_tables = _union_of_shards(patched_query.expand_wildcard_tables)
     build = patched_query.build_catalog_schema
     patched_query.build_catalog_schema = _without_schema_of_unions(build)
+    patched_rule: Any = RangeBucketRule
+    patched_rule.rewrite = _range_bucket
     patched_executor: Any = executor
     name_columns = _naming_unknown_columns(patched_executor.translate_runtime_error)
     patched_executor.translate_runtime_error = name_columns

@@ -18,7 +18,14 @@ from sync.aito.version import build
 from sync.base.clock import Clock, Deadline
 from sync.base.errors import SyncError
 from sync.base.events import EventLog, ProgressWatcher, Sink, to_stdout
-from sync.bigquery import BigQueryClient, BigQuerySession, BigQuerySource, identity, make_client
+from sync.bigquery import (
+    BigQueryClient,
+    BigQuerySession,
+    BigQuerySource,
+    Stages,
+    identity,
+    make_client,
+)
 from sync.config import BigQuerySettings, Settings, TableSettings
 from sync.evaluation import EvaluationContext
 from sync.gcp import Secret, api_key, publish
@@ -203,8 +210,10 @@ def reset(services: Services, name: str, sink: Sink = to_stdout) -> ResetPlan:
 
     Raises Busy when another run holds the table, and any other SyncError.
     """
-    context = _Builder(services, Request(), sink, action="reset").context()
-    return pipeline.reset_table(context, services.settings.table(name))
+    builder = _Builder(services, Request(), sink, action="reset")
+    removed = pipeline.reset_table(builder.context(), services.settings.table(name))
+    builder.drop_stages(services.settings.table(name))
+    return removed
 
 
 def conformance(
@@ -302,6 +311,7 @@ class _Builder:
         sources = _sources(settings.tables, self._session.project)
         tables = LedgerTables(self._session, settings.ledger, sources)
         self._ledger = BigQueryLedger(tables)
+        self._stages = Stages(self._session, settings.ledger, self._run_id)
         longest_write = settings.aito.timeout_seconds
         self._lease = RunLease(LeaseTable(tables), self._run_id, clock, longest_write)
         self._target = AitoTarget(_transport(services, self._deadline, self._before_repetition))
@@ -344,6 +354,10 @@ class _Builder:
             self._services.settings.tables,
         )
 
+    def drop_stages(self, table: TableSettings) -> None:
+        """Drop what an unfinished load has left of a table's source."""
+        BigQuerySource(self._session, stages=self._stages).drop_stages(table)
+
     def table_run(self, context: RunContext, table: TableSettings) -> TableRun:
         """One table of the run."""
         return TableRun(
@@ -352,7 +366,7 @@ class _Builder:
             request=context.request,
             settings=context.settings,
             table=table,
-            source=BigQuerySource(self._session, context.now),
+            source=BigQuerySource(self._session, context.now, self._stages),
             target=context.target,
             ledger=context.ledger,
             lease=context.lease,

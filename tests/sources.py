@@ -14,6 +14,7 @@ from typing import Any
 
 import sync.ledger
 from sync.bigquery import queries as sql
+from sync.bigquery import stage_queries
 from sync.bigquery.columns import columns
 from sync.bigquery.table import BigQueryTable, Partitioning
 from sync.bigquery.types import Field
@@ -26,6 +27,7 @@ LIMITS = BatchSettings(rows=1000, bytes=5_000_000)
 START, END = 1_772_000_000, 1_772_366_400
 SPAN = Window(START, END)
 PART = Slice(START, END, rows=1000, max_cursor=END + 500)
+NEXT = Slice(END, END + 3_600, rows=10)
 MANY = dataclasses.replace(PART, parts=3)
 DAY = 86_400
 CURSORS = {"TIMESTAMP": "TIMESTAMP", "DATETIME": "DATETIME", "DATE": "DATE", "INTEGER": "INT64"}
@@ -124,6 +126,8 @@ def queries(of: BigQueryTable) -> dict[str, Query]:
         "distinct rows of everything": sql.distinct_rows(of, None),
         "faults": sql.faults(of, SPAN),
         "faults of everything": sql.faults(of, None),
+        "stage": stage_queries.select(of, [PART, NEXT], LIMITS, "{}"),
+        "stage of shards": stage_queries.select(of, [MANY, NEXT], LIMITS, "{}"),
     }
 
 

@@ -237,6 +237,8 @@ class Workbench:
         """The own table as the configuration has it."""
         config: Row = {"name": self.name, "source": self.source, "mode": self.mode, "key": "id"}
         config |= self.table or {}
+        if "query" in config:
+            del config["source"]
         if self.mode != "replace":
             config["cursor"] = {"source": "at", "column": "unix"}
             if self.keep is not None:

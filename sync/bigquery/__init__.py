@@ -3,5 +3,13 @@
 from sync.bigquery.client import BigQueryClient, identity, make_client
 from sync.bigquery.session import BigQuerySession
 from sync.bigquery.source import BigQuerySource
+from sync.bigquery.stage import Stages
 
-__all__ = ["BigQueryClient", "BigQuerySession", "BigQuerySource", "identity", "make_client"]
+__all__ = [
+    "BigQueryClient",
+    "BigQuerySession",
+    "BigQuerySource",
+    "Stages",
+    "identity",
+    "make_client",
+]

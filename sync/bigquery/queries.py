@@ -33,6 +33,8 @@ from sync.model.window import BEGINNING, HOUR, MINUTE, Slice, Window
 
 # An integer of 60 bits, which is never negative.
 HASH = "CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({0})), 1, 15)) AS INT64)"
+# Rows of a key share a shard. Those without a key are spread by their documents.
+SHARD_HASH = HASH.format("IFNULL(sync_key, sync_document)")
 KEY_AND_SECOND = "CONCAT(sync_key, ' ', CAST(sync_second AS STRING))"
 
 
@@ -400,16 +402,18 @@ SELECT sync_key, sync_second, {cursor}
 
 # One row per key, that of the newest cursor. Rows without a key are all kept: they are rejects.
 _CHOSEN = """\
-SELECT * FROM sized WHERE TRUE
+SELECT * FROM {rows} WHERE TRUE
   QUALIFY sync_key IS NULL OR ROW_NUMBER() OVER (
-    PARTITION BY sync_key ORDER BY {by_cursor}sync_document DESC) = 1"""
+    PARTITION BY {within} ORDER BY {by_cursor}sync_document DESC) = 1"""
 
 # A row at fault is no document, but `<index of the fault> LF <document>`.
-_KEPT = """\
+TEXT = """\
+IF(sync_problem IS NULL, sync_document,
+      CONCAT(CAST(sync_problem AS STRING), '\\n', sync_document)) AS sync_text"""
+_KEPT = f"""\
 SELECT sync_key, sync_second, sync_problem,
-    IF(sync_problem IS NULL, sync_document,
-      CONCAT(CAST(sync_problem AS STRING), '\\n', sync_document)) AS sync_text
-  FROM chosen {unless_later}"""
+    {TEXT}
+  FROM chosen {{unless_later}}"""
 
 _NUMBERED = """\
 SELECT sync_second, sync_problem, sync_text,
@@ -424,10 +428,12 @@ SELECT *, DIV(place, @batch_rows) AS by_rows,
   FROM numbered"""
 
 # JSON text holds no raw line feed, thus the array can be taken apart again at `,LF`.
-_BATCHES = """\
-SELECT COUNT(*) AS n_rows, COUNT(sync_problem) AS flagged,
+BATCH = """\
+COUNT(*) AS n_rows, COUNT(sync_problem) AS flagged,
   MAX(IF(sync_problem = @deletes, NULL, sync_second)) AS newest,
-  CONCAT('[', STRING_AGG(sync_text, ',\\n' ORDER BY place), ']') AS documents
+  CONCAT('[', STRING_AGG(sync_text, ',\\n' ORDER BY place), ']') AS documents"""
+_BATCHES = f"""\
+SELECT {BATCH}
 FROM batched GROUP BY by_rows, by_bytes ORDER BY by_rows, by_bytes"""
 
 
@@ -443,16 +449,13 @@ def batches(
     """
     start = part.start if part else BEGINNING
     inside = partition_since(table, start)
-    if part:
+    if part and table.settings.cursor:
         inside = cursor_between(table, part.start, part.end) + inside
     in_shard = _in_shard(part, shard) if part else Predicates()
     later = _LaterKeys(table, part)
     text = f"""
-WITH {later.step}sync_picked AS ({_picked(table, _document_names(table), inside)}),
-sync_timed AS ({_timed(table)}),
-made AS ({_made(table, in_shard)}),
-sized AS ({_sized(table)}),
-chosen AS ({_CHOSEN.format(by_cursor=_latest_first(table))}),
+WITH {later.step}{documents(table, inside, in_shard)},
+chosen AS ({chosen(table, "sized", "sync_key")}),
 kept AS ({_KEPT.format(unless_later=later.condition)}),
 numbered AS ({_NUMBERED}),
 batched AS ({_BATCHED})
@@ -460,14 +463,42 @@ batched AS ({_BATCHED})
     parameters = (
         *inside.parameters,
         *later.parameters,
+        *limit_parameters(table, limits),
+        *in_shard.parameters,
+    )
+    return Query(text, parameters)
+
+
+def documents(table: BigQueryTable, inside: Predicates, in_shard: Predicates) -> str:
+    """The steps that make a document of each row. The last one is called `sized`.
+
+    inside: which rows of the source. in_shard: which of their documents.
+    """
+    picked = _picked(table, _document_names(table), inside)
+    return f"""\
+sync_picked AS ({picked}),
+sync_timed AS ({_timed(table)}),
+made AS ({_made(table)}),
+sized AS ({_sized(table)} {in_shard.where})"""
+
+
+def chosen(table: BigQueryTable, rows: str, within: str) -> str:
+    """The step that keeps the newest row of each key. rows: the step before.
+
+    within: SQL of the columns that the window function is partitioned by.
+    """
+    return _CHOSEN.format(rows=rows, within=within, by_cursor=_latest_first(table))
+
+
+def limit_parameters(table: BigQueryTable, limits: BatchSettings) -> tuple[Parameter, ...]:
+    """The parameters that limit batches and documents."""
+    return (
         Parameter("batch_rows", "INT64", limits.rows),
         Parameter("batch_bytes", "INT64", limits.bytes),
         Parameter("document_bytes", "INT64", DOCUMENT_BYTES),
         Parameter("too_large", "INT64", len(table.faults)),
         Parameter("deletes", "INT64", DELETES),
-        *in_shard.parameters,
     )
-    return Query(text, parameters)
 
 
 def _document_names(table: BigQueryTable) -> list[str]:
@@ -482,14 +513,14 @@ def _document_names(table: BigQueryTable) -> list[str]:
     return [name for name in names if name not in made]
 
 
-def _made(table: BigQueryTable, in_shard: Predicates) -> str:
+def _made(table: BigQueryTable) -> str:
     """Each row with its document and the index of its first fault."""
     members = [f"{column.value} AS {quoted(column.name)}" for column in table.sql_columns]
     cursor = "sync_cursor, " if table.settings.cursor else ""
     return f"""\
 SELECT sync_key, sync_second, {cursor}{_problem(table)} AS sync_problem,
     TO_JSON_STRING(STRUCT({", ".join(members)})) AS sync_document
-  FROM sync_timed {in_shard.where}"""
+  FROM sync_timed"""
 
 
 def _problem(table: BigQueryTable) -> str:
@@ -529,12 +560,11 @@ def _short_document(table: BigQueryTable) -> str:
 
 
 def _in_shard(part: Slice, shard: int) -> Predicates:
-    """Rows of one shard of the slice, chosen by a hash of the key."""
+    """Documents of one shard of the slice."""
     if part.parts == 1:
         return Predicates()
-    hashed = HASH.format("IFNULL(sync_key, '')")
     parameters = (Parameter("parts", "INT64", part.parts), Parameter("part", "INT64", shard))
-    return Predicates((f"MOD({hashed}, @parts) = @part",), parameters)
+    return Predicates((f"MOD({SHARD_HASH}, @parts) = @part",), parameters)
 
 
 class _LaterKeys:

@@ -45,6 +45,7 @@ class DryRun:
 
     fields: tuple[bigquery.SchemaField, ...]  # of the result
     bytes_processed: int  # estimated
+    location: str | None = None  # where it would run
 
 
 class BigQuerySession:
@@ -114,13 +115,21 @@ class BigQuerySession:
             job.result(retry=RETRY, timeout=JOB_SECONDS, job_retry=None)
             return int(job.num_dml_affected_rows or 0)
 
+    def create_table(self, query: Query, what: str, seconds: float) -> int:
+        """Run a CREATE TABLE ... AS SELECT, which may take so long. Returns the bytes processed."""
+        with self.running(query, what):
+            job = self._start(query, what, seconds)
+            job.result(retry=RETRY, timeout=seconds, job_retry=None)
+            return int(job.total_bytes_processed or 0)
+
     def dry_run(self, query: Query, what: str) -> DryRun:
         """Check a SELECT without running it. Free: nothing is read."""
         with self._looking_for_dataset(), translated(what):
             job = self._start_dry(query, what)
         if job.statement_type not in (None, "SELECT"):
             raise ActionRequired(f"{what}: `query` must be one SELECT, not {job.statement_type}")
-        return DryRun(tuple(job.schema or ()), int(job.total_bytes_processed or 0))
+        size = int(job.total_bytes_processed or 0)
+        return DryRun(tuple(job.schema or ()), size, job.location)
 
     @contextmanager
     def running(self, query: Query, what: str) -> Iterator[None]:
@@ -178,14 +187,17 @@ class BigQuerySession:
             retry=RETRY,
         )
 
-    def _start(self, query: Query, what: str) -> bigquery.QueryJob:
-        """Start a job by jobs.insert: its failure is an error of the job, never an empty answer."""
+    def _start(self, query: Query, what: str, seconds: float = JOB_SECONDS) -> bigquery.QueryJob:
+        """Start a job by jobs.insert: its failure is an error of the job, never an empty answer.
+
+        seconds: how long it may take.
+        """
         config = self._config(
             query,
             what,
             maximum_bytes_billed=self._settings.max_bytes_billed,
             # Without it a query that is given up goes on, and is billed.
-            job_timeout_ms=int(JOB_SECONDS * 1000),
+            job_timeout_ms=int(seconds * 1000),
         )
         return self._client.query(
             query.text,
@@ -236,6 +248,20 @@ class BigQuerySession:
             self._client.get_dataset(dataset, retry=RETRY, timeout=CALL_SECONDS)
             listed = self._client.list_tables(dataset, retry=RETRY, timeout=CALL_SECONDS)
             return list(listed)
+
+    def dataset_location(self, dataset: str, what: str) -> str | None:
+        """Where `project.dataset` is, or would be made. None where it cannot be known."""
+        try:
+            with translated(what):
+                found = self._client.get_dataset(dataset, retry=RETRY, timeout=CALL_SECONDS)
+        except NotFound:
+            return self._settings.location
+        return str(found.location) if found.location else None
+
+    def drop_table(self, path: str, what: str) -> None:
+        """Drop a table. A missing one is no error."""
+        with translated(what):
+            self._client.delete_table(path, not_found_ok=True, retry=RETRY, timeout=CALL_SECONDS)
 
     def list_datasets(self, project: str, what: str) -> list[str]:
         """The names of a project's datasets."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from google.cloud import bigquery
 
-from sync.base.errors import AccessDenied, ActionRequired, NotFound, SchemaMismatch
+from sync.base.errors import AccessDenied, ActionRequired, NotFound, SchemaMismatch, SyncError
 from sync.bigquery import explain, facts, queries, views
 from sync.bigquery.columns import check_names, columns, is_same_name
 from sync.bigquery.predicates import INTRADAY, is_partitioned_by_cursor
 from sync.bigquery.session import BigQuerySession, DryRun
 from sync.bigquery.sizes import document_bytes
+from sync.bigquery.stage import Stage, Stages, whole
 from sync.bigquery.table import BigQueryTable, Partitioning
 from sync.bigquery.types import CURSOR_TYPES, Field, quoted
 from sync.bigquery.unstable import plain, unstable_column, unstable_function
@@ -25,6 +27,7 @@ from sync.model.batches import Batch
 from sync.model.keys import KeyState
 from sync.model.ports import SourceTable
 from sync.model.sql import Query
+from sync.model.stage import StagePlan
 from sync.model.window import (
     BEGINNING,
     SLICE_ROWS,
@@ -58,10 +61,18 @@ SMALLEST_BATCHES = BatchSettings(rows=1, bytes=1)
 class BigQuerySource:
     """Reads one table in one run. Implements Source."""
 
-    def __init__(self, session: BigQuerySession, now: int | None = None) -> None:
-        """now: when the run began, epoch seconds."""
+    def __init__(
+        self, session: BigQuerySession, now: int | None = None, stages: Stages | None = None
+    ) -> None:
+        """now: when the run began, epoch seconds.
+
+        stages: where slices may be staged. None: each is read by a query of its own.
+        """
         self._session = session
         self._now = now
+        self._stages = stages
+        self._stage: Stage | None = None
+        self._counted: int | None = None  # rows of the whole source
         self._bytes_processed = 0
 
     @property
@@ -95,6 +106,7 @@ class BigQuerySource:
             sql_columns=made,
             fields=tuple(own_fields),
             document_bytes=document_bytes(made, own_fields, _row_bytes(metadata)),
+            location=metadata.location if metadata else result.location,
         )
         self._check_unnamed(described, own_fields)
         return described
@@ -236,8 +248,9 @@ class BigQuerySource:
     def count(self, source: SourceTable) -> int:
         """How many rows the source shows altogether."""
         table = _own(source)
-        ((rows,),) = self._rows(table, queries.row_count(table))
-        return int(rows)
+        if self._counted is None:
+            ((self._counted,),) = self._rows(table, queries.row_count(table))
+        return self._counted
 
     def totals(self, source: SourceTable) -> Totals:
         """Count rows and keys of a table that has a key and no cursor."""
@@ -292,6 +305,51 @@ class BigQuerySource:
                 found[key] = _key_state(in_window=in_window, is_deleted=is_deleted)
         return found
 
+    # -- stage
+
+    def stage(
+        self, source: SourceTable, plan: StagePlan | None, limits: BatchSettings
+    ) -> str | None:
+        """Read the plan's slices in one go, if reading them one by one would take several queries.
+
+        plan None: the whole source. Returns the stage's name, None when there is none.
+        """
+        table = _own(source)
+        if plan is None:
+            plan = StagePlan(None, Window(BEGINNING, BEGINNING), (self._whole(table),))
+        several = sum(part.parts for part in plan.staged) > 1
+        if self._stages is None or not several or not self._stages.can_hold(table):
+            return None
+        self._stage, size = self._stages.create(table, plan, limits)
+        self._bytes_processed += size
+        return self._stage.name
+
+    def staged(self, source: SourceTable, name: str, token: str) -> StagePlan | None:
+        """The plan of a stage that an earlier run has made, which is read from now on.
+
+        None when there is no such stage any more, or when it is for another token.
+        """
+        found = self._stages and self._stages.find(_own(source).settings.name, name)
+        if not found or found[1].token != token:
+            return None
+        self._stage, plan = found
+        return plan
+
+    def drop_stages(self, table: TableSettings, keep: str | None = None) -> None:
+        """Drop the stages of a table but the one called `keep`, and all that are past their time.
+
+        Nothing depends on it: a stage that stays expires by itself.
+        """
+        if self._stages is None:
+            return
+        with suppress(SyncError):
+            self._stages.drop_left(table.name, keep)
+
+    def _whole(self, table: BigQueryTable) -> Slice:
+        """The whole source as a slice, in so many shards that a worker can sort each."""
+        rows = self.count(table) if table.rows is None else table.rows
+        return whole(rows, table.slice_rows)
+
     # -- read
 
     def batches(
@@ -302,13 +360,20 @@ class BigQuerySource:
         One row per key: the one with the newest cursor. part None: the whole source.
         """
         table = _own(source)
-        for shard in range(part.parts if part else 1):
-            query = queries.batches(table, part, limits, shard)
+        for query in self._reads(table, part or self._whole(table), limits):
             rows = self._rows(table, query, PAGE_BATCHES)
             for number, (count, flagged, newest, documents) in enumerate(rows):
                 if number % TRIM_EVERY == 0:
                     trim_heap()
                 yield Batch(documents.encode(), count, newest, flagged)
+
+    def _reads(self, table: BigQueryTable, part: Slice, limits: BatchSettings) -> Iterator[Query]:
+        """The queries that read a slice, from the stage where it is staged."""
+        if self._stage and part in self._stage.shards:
+            yield from self._stage.queries(part)
+            return
+        for shard in range(part.parts):
+            yield queries.batches(table, part, limits, shard)
 
     def _rows(
         self, table: BigQueryTable, query: Query, page_size: int | None = None
@@ -496,12 +561,14 @@ def _layout(table: TableSettings, metadata: bigquery.Table | None, prune: bool) 
     if metadata is None:
         return BigQueryTable(table, path=None, prune=prune)
     path = f"{metadata.project}.{metadata.dataset_id}.{metadata.table_id}"
+    rows = None if table.where else metadata.num_rows  # None for a view
     return BigQueryTable(
         table,
         path,
         partitioning=_partitioning(metadata),
         prune=prune,
         is_view=metadata.table_type in VIEWS,
+        rows=rows or None,
     )
 
 

@@ -46,6 +46,8 @@ class BigQueryTable:
     chosen: the types of columns that the configuration leaves open.
     is_view: whether a SELECT stands behind the `source:`.
     read_at: when the run began, epoch seconds. No table of a later day is read of daily tables.
+    rows: of the whole source, None when BigQuery does not know it.
+    location: where the source is, such as EU. None when it is not known.
     """
 
     settings: TableSettings
@@ -59,6 +61,8 @@ class BigQueryTable:
     fields: tuple[Field, ...] = ()
     is_view: bool = False
     chosen: Mapping[str, str] = field(default_factory=dict)
+    rows: int | None = None
+    location: str | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -15,7 +15,8 @@ class Checkpoint:
     action: what is being resumed: `sync` (a refresh) or `reconcile`; None: nothing. `removed`: the
         table left the configuration, and that was reported.
     resume_token: fingerprint of the request and configuration that may resume.
-    covered_until: end of the range that the resumed action has gone through.
+    covered_until: end of the range that the resumed action, or the load from the stage, has gone
+        through.
     unsettled_since: start of the range in which a write with an unknown outcome may still be
         applied or doubled; None: nothing is unsettled.
     unsettled_at: when the last such write was sent.
@@ -26,6 +27,7 @@ class Checkpoint:
     calls_without_progress: calls in a row that ended partial and brought nothing.
     two_steps: an upsert in one step was found to go wrong, so it is not tried again.
     null_reads_false: the target was found to read a null in a Boolean column as false.
+    stage: name of the source's stage that a load may read on from; None: there is none.
     """
 
     table: str
@@ -40,6 +42,7 @@ class Checkpoint:
     calls_without_progress: int | None = None
     two_steps: bool | None = None
     null_reads_false: bool | None = None
+    stage: str | None = None
     updated_at: datetime | None = None
 
     def to_row(self) -> dict[str, Any]:

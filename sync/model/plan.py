@@ -46,6 +46,8 @@ class Plan:
     None: there are none.
     key_sample: what was counted twice, to see if its keys are stable; None: nothing was.
     null_reads_false: the target is known to read a null in a Boolean column as false.
+    stage_token: of a stage that a later run may read on from; None: it may not. stage: the one that
+    this run reads on from. done_until: slices that end by then are done.
     """
 
     source: SourceTable
@@ -71,6 +73,9 @@ class Plan:
     is_range: bool = False
     left_since: int | None = None
     passed_over_since: int | None = None
+    stage_token: str | None = None
+    stage: str | None = None
+    done_until: int | None = None
 
     @property
     def is_refresh(self) -> bool:
@@ -86,13 +91,25 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """Rows to read."""
+        """Rows of the window."""
         return sum(part.rows for part in self.slices)
 
     @property
     def deletions(self) -> int:
         """Keys whose newest row deletes them."""
         return sum(part.deletions for part in self.slices)
+
+    @property
+    def rows_left(self) -> int:
+        """Rows to read."""
+        return sum(part.rows for part in self.left)
+
+    @property
+    def left(self) -> tuple[Slice, ...]:
+        """The slices that are not done."""
+        if self.done_until is None:
+            return self.slices
+        return tuple(part for part in self.slices if part.end > self.done_until)
 
     @property
     def keyless(self) -> int:

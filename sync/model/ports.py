@@ -28,6 +28,7 @@ from sync.model.records import (
     StudyRecords,
     WatchRecords,
 )
+from sync.model.stage import StagePlan
 from sync.model.window import Faults, Histogram, Slice, Totals, Window
 
 
@@ -134,6 +135,27 @@ class Source(Protocol):
 
     def wide_integers(self, source: SourceTable, integers: Sequence[str]) -> frozenset[str]:
         """Those of the columns that hold an integer beyond 32 bits, in the whole source."""
+        ...
+
+    def stage(
+        self, source: SourceTable, plan: StagePlan | None, limits: BatchSettings
+    ) -> str | None:
+        """Read the plan's slices in one go and keep them, where that is the better way.
+
+        `batches` reads them from there afterwards. plan None: the whole source.
+        Returns the stage's name, by which a later run finds it. None: nothing was staged.
+        """
+        ...
+
+    def staged(self, source: SourceTable, name: str, token: str) -> StagePlan | None:
+        """The plan of a stage that an earlier run has made. `batches` reads from it from now on.
+
+        None when the stage is gone, or when its plan has another token.
+        """
+        ...
+
+    def drop_stages(self, table: TableSettings, keep: str | None = None) -> None:
+        """Drop the stages of a table but the one called `keep`. Never raises."""
         ...
 
     def batches(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from sync.base.errors import ActionRequired, LeaseLost, OutOfTime, RowsLost, SyncError
+from sync.base.errors import ActionRequired, LeaseLost, OutOfTime, RowsLost, SyncError, Unavailable
 from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.columns import TargetTable
 from sync.model.plan import Plan
@@ -136,7 +136,14 @@ def _swap(run: TableRun, state: RunState) -> None:
     """Swap a table, and keep what its rows are made of."""
     plan = _plan_swap(run, state)
     before = claim_fresh(run, plan, state.known_table(run.name).checkpoint)
-    swap(run, plan, state.schema)
+    if run.name in state.unfinished:
+        run.source.drop_stages(run.table)
+    try:
+        swap(run, plan, state.schema)
+    except SyncError:
+        run.source.drop_stages(run.table)
+        raise
+    run.source.drop_stages(run.table)
     after = replace(before, definition=plan.definition)
     checkpoints.save(run.ledger, run.clock, before, after)
 
@@ -212,6 +219,8 @@ def _execute(
         run.ledger, run.clock, start.checkpoint, checkpoints.returned(start.checkpoint)
     )
     state.begun.add(run.name)
+    if run.name in state.unfinished:
+        run.source.drop_stages(run.table, keep=plan.stage)
     prepare(run, plan.changes, state.schema)
     if plan.changes.create:
         # Also for a run that fails: the next one may make an empty table anew.
@@ -224,7 +233,14 @@ def _execute(
     if plan.is_refresh and plan.exists:
         stored = checkpoints.save(run.ledger, run.clock, before, checkpoints.begun(before, plan))
     ready = replace(plan, exists=True)
-    loaded = Loaded()
+
+    def enter_stage(name: str) -> None:
+        """Save the name of a new stage at once: the next run finds it after a kill, too."""
+        nonlocal stored
+        after = checkpoints.staged(stored, run, ready, name)
+        stored = checkpoints.save(run.ledger, run.clock, stored, after)
+
+    loaded = Loaded(stage=plan.stage, on_stage=enter_stage)
     deletes = run.target.unknown_deletes
     try:
         step(run, ready, loaded)
@@ -233,6 +249,9 @@ def _execute(
             _enter_lost_lease(run, ready, loaded)
         raise
     except SyncError as error:
+        if not isinstance(error, Unavailable):
+            # What a person will change may be the source. Then the stage is out of date.
+            _drop_stage(run, loaded)
         if isinstance(error, RowsLost):
             loaded.verify_from = oldest(run)
         _enter_deletes(run, ready, loaded, deletes)
@@ -240,6 +259,7 @@ def _execute(
         checkpoints.save(run.ledger, run.clock, stored, after, always=True)
         raise _stalled(run, after, error) from error
     _enter_deletes(run, ready, loaded, deletes)
+    _drop_stage(run, loaded)
     if start.has_crashed:
         # The process may be frozen and write once more. So the next run compares again.
         loaded.verify_from = ready.verify_since
@@ -258,6 +278,12 @@ def _enter_deletes(run: TableRun, plan: Plan, loaded: Loaded, before: int) -> No
     if run.target.unknown_deletes > before:
         start = min(plan.window.start, plan.verify_since)
         loaded.unsettled_since = earliest(loaded.unsettled_since, start)
+
+
+def _drop_stage(run: TableRun, loaded: Loaded) -> None:
+    if loaded.stage:
+        run.source.drop_stages(run.table)
+        loaded.stage = None
 
 
 def _enter_lost_lease(run: TableRun, plan: Plan, loaded: Loaded) -> None:

@@ -58,6 +58,14 @@ def begun(before: Checkpoint, plan: Plan) -> Checkpoint:
     return replace(before, verify_from=earliest(plan.left_since, plan.verify_since))
 
 
+def staged(before: Checkpoint, run: TableRun, plan: Plan, name: str) -> Checkpoint:
+    """The checkpoint when a stage has just been made. It counts if the process dies."""
+    if plan.stage_token is None:
+        return before
+    after = replace(before, stage=name)
+    return _with_position(after, before, run, plan, plan.window.start)
+
+
 def interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
     """The checkpoint after a step that raised."""
     after = replace(
@@ -65,14 +73,11 @@ def interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -
         run_id=run.run_id,
         verify_from=_left_to_compare(run, plan, loaded),
     )
-    if plan.resume_token is not None and not _is_in_the_way(before, plan):
-        covered = loaded.covered_until
-        after = replace(
-            after,
-            action=run.request.action,
-            resume_token=plan.resume_token,
-            covered_until=plan.window.start if covered is None else covered,
-        )
+    after = replace(after, stage=loaded.stage if plan.stage_token else None)
+    covered = loaded.covered_until
+    if covered is None:
+        covered = plan.window.start if plan.done_until is None else plan.done_until
+    after = _with_position(after, before, run, plan, covered)
     calls = 0 if _made_progress(run, before, after) else (before.calls_without_progress or 0) + 1
     return replace(after, calls_without_progress=calls)
 
@@ -80,7 +85,9 @@ def interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -
 def completed(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
     """The checkpoint after a step that ended ok."""
     after = _settled(_with_behaviour(before, run, loaded), run, plan, loaded)
-    after = replace(after, run_id=run.run_id, calls_without_progress=None)
+    after = replace(after, run_id=run.run_id, calls_without_progress=None, stage=None)
+    if before.resume_token is None:
+        after = replace(after, covered_until=None)
     left = loaded.verify_from
     if plan.is_range:
         left = earliest(plan.left_since, plan.passed_over_since, left)
@@ -137,6 +144,22 @@ def _left_to_compare(run: TableRun, plan: Plan, loaded: Loaded) -> int | None:
     if run.request.action == "reconcile":
         return earliest(plan.left_since, loaded.repaired_from)
     return earliest(plan.left_since, plan.verify_since)
+
+
+def _with_position(
+    after: Checkpoint, before: Checkpoint, run: TableRun, plan: Plan, covered: int
+) -> Checkpoint:
+    """The checkpoint with how far the run has come, if a later run may go on there."""
+    if plan.resume_token is not None and not _is_in_the_way(before, plan):
+        return replace(
+            after,
+            action=run.request.action,
+            resume_token=plan.resume_token,
+            covered_until=covered,
+        )
+    if plan.resume_token is None and before.resume_token is None:
+        return replace(after, covered_until=covered if after.stage else None)
+    return after
 
 
 def _is_in_the_way(before: Checkpoint, plan: Plan) -> bool:

@@ -13,6 +13,7 @@ from sync.model import batches
 from sync.model.batches import Batch, Row
 from sync.model.conditions import AnyOf, Between, Condition, OneOf
 from sync.model.plan import Plan
+from sync.model.stage import StagePlan
 from sync.model.window import Slice
 from sync.pipeline import compare
 from sync.pipeline.closings import close_rejects
@@ -32,6 +33,8 @@ HeldRows = dict[str, list[dict[str, object]]]  # by key, each as often as the ta
 def load(run: TableRun, plan: Plan, loaded: Loaded) -> None:
     """Bring the window's rows into the target. Raises OutOfTime between two batches."""
     rejects = RejectBook(run, plan.source, lambda: plan.rows)
+    if plan.done_until is not None:
+        rejects.recall(plan.window.start, plan.done_until)
     delivery = Delivery(run, rejects, plan.source)
     try:
         Loader(run, plan, rejects, delivery, loaded).load()
@@ -60,16 +63,18 @@ class Loader:
         repairer = Repairer(run, delivery, rejects, loaded)
         self._verifier = Verifier(run, rejects, repairer, loaded)
         self._nulls = NullBooleans(run, plan)
+        self._may_stage = loaded.stage is None
 
     def load(self) -> None:
         """All slices, then the comparison of both ends over the whole window."""
         if self._plan.cursorless:
             self._rejects.add_cursorless(self._plan.cursorless)
-        slices = self._plan.slices
+        slices = self._plan.left
         known = [part for part in slices if self._may_hold_rows(part)]
         unchanged = [self._load_known(part) for part in known]
         self._load_new(slices[len(known) :])
-        if all(unchanged) and len(unchanged) == len(slices) and not self._must_verify_more:
+        is_unchanged = all(unchanged) and len(unchanged) == len(self._plan.slices)
+        if is_unchanged and not self._must_verify_more:
             # Both ends were just found equal key by key: a count would tell less.
             self._run.progress.verified = True
             return
@@ -89,10 +94,43 @@ class Loader:
             newest, _ = self._run.target.newest(self._run.name, self._run.cursor, end)
             progress.watermark_after = newest
 
+    # -- reading
+
+    def _stage_from(self, part: Slice) -> None:
+        """Before the first slice is read: have it and all later ones read in one go.
+
+        The slices before it were found unchanged, without being read.
+        """
+        if not self._may_stage:
+            return
+        self._may_stage = False
+        plan = self._plan
+        first = plan.slices.index(part)
+        staged = StagePlan(plan.stage_token, plan.window, plan.slices, first, plan.cursorless)
+        name = self._run.source.stage(plan.source, staged, self._run.settings.batch)
+        if name:
+            self._loaded.stage = name
+            self._loaded.on_stage(name)
+
+    def _read(self, part: Slice) -> Iterator[Batch]:
+        """The batches of a slice, without those that an earlier run has sent."""
+        found = self._run.source.batches(self._plan.source, part, self._run.settings.batch)
+        return (batch for batch in found if not self._is_done(part, batch))
+
+    def _is_done(self, part: Slice, batch: Batch) -> bool:
+        """Whether an earlier run has sent the batch. Shards do not come in the cursor's order."""
+        done_until = self._plan.done_until
+        if done_until is None or part.parts > 1 or batch.newest is None:
+            return False
+        return batch.newest < done_until
+
     # -- slices of which the target holds nothing
 
     def _load_new(self, parts: Sequence[Slice]) -> None:
         """Send slices of which the target holds nothing, the next batches being read meanwhile."""
+        if not parts:
+            return
+        self._stage_from(parts[0])
         steps = prefetch(self._read_new(parts), lambda step: batch_bytes(step[1]))
         for part, batch in steps:
             if batch:
@@ -116,9 +154,6 @@ class Loader:
         first = list(itertools.islice(found, 1))
         return part, itertools.chain(first, found)
 
-    def _read(self, part: Slice) -> Iterator[Batch]:
-        return self._run.source.batches(self._plan.source, part, self._run.settings.batch)
-
     # -- slices of which the target may hold rows
 
     def _may_hold_rows(self, part: Slice) -> bool:
@@ -134,6 +169,7 @@ class Loader:
             self._run.progress.skipped += part.rows
             self._run.slice_done(part.start, part.end)
             return True
+        self._stage_from(part)
         found: Iterator[Batch] = prefetch(self._read(part), batch_bytes)
         held = None
         if self._is_small(part):
@@ -255,8 +291,9 @@ class Loader:
     @property
     def _has_resumable_progress(self) -> bool:
         """Whether the next run can go on behind what this run has gone through."""
-        resumable = self._plan.resume_token is not None
-        return resumable and self._loaded.covered_until is not None
+        resumable = self._plan.resume_token is not None or self._loaded.stage is not None
+        covered, done = self._loaded.covered_until, self._plan.done_until
+        return resumable and covered is not None and (done is None or covered > done)
 
     def _key(self, row: Row) -> str:
         return str(row.key(self._run.key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -14,6 +15,7 @@ class Loaded:
     repaired_from: start of the first slice that was repaired.
     null_reads_false: the target was found to read a null in a Boolean column as false.
     verify_from: start of what the closing comparison has not compared, once it has begun.
+    stage: from which slices are read. on_stage: is called when it was made.
     """
 
     covered_until: int | None = None
@@ -21,3 +23,5 @@ class Loaded:
     repaired_from: int | None = None
     verify_from: int | None = None
     null_reads_false: bool = False
+    stage: str | None = None
+    on_stage: Callable[[str], None] = lambda _: None

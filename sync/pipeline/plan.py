@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from sync.base.errors import EmptySource
@@ -84,12 +84,6 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
     if run.request.action == "reconcile":
         # The keys of such a slice cost one request.
         slice_rows = min(slice_rows, run.target.page_rows)
-    known_until = run.now if refresh or watermark is None else watermark
-    integers = undecided(source, changes)
-    counted = run.source.histogram(source, window, known_until, slice_rows, integers)
-    if counted.wide:
-        source = source.with_types(dict.fromkeys(counted.wide, "Long"))
-        changes = needed_changes(run, source.columns, situation.schema, made_here=made_here)
     plan = Plan(
         source=source,
         changes=changes,
@@ -97,29 +91,104 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
         window=window,
         watermark=watermark,
         target_rows=rows,
-        slices=tuple(windows.slices(window, counted.buckets, slice_rows)),
-        cursorless=counted.cursorless,
-        clock=counted.clock,
         slice_rows=slice_rows,
         whole_rows=run.table.mode == "merge" or refresh is not None,
         refresh=refresh.reason if refresh else None,
         resume_token=refresh.token if refresh else None,
         open_rejects=situation.known.open_rejects,
         rekeyed=refresh is not None and _is_rekeyed(situation, current),
-        definition=definition.definition(run.table, source),
+        definition=current,
         is_range=refresh is not None and refresh.is_range,
         passed_over_since=_passed_over(run, window, watermark),
         null_reads_false=situation.checkpoint.null_reads_false or False,
+        stage_token=_stage_token(run, refresh, current),
     )
-    check_clock(run, plan)
-    if watermark is None or (refresh and refresh.changed):
-        sample = key_sample(source, window, counted.buckets)
-        if sample:
-            run.source.check_key(source)
-            check_keys(run, source, sample, counted.buckets, slice_rows)
-        plan = replace(plan, key_sample=sample)
+    read_on = _read_on(run, plan, situation.checkpoint)
+    plan = read_on or _counted(run, plan, refresh, situation)
     _check_not_empty(run, plan)
     return _with_verification(run, situation, plan, resumes=resumes)
+
+
+def _counted(run: TableRun, plan: Plan, refresh: Refresh | None, situation: Situation) -> Plan:
+    """The plan with the rows of its window, counted and cut into slices.
+
+    The count decides the types that nobody declares, too.
+    """
+    known_until = run.now if refresh or plan.watermark is None else plan.watermark
+    counted = run.source.histogram(
+        plan.source, plan.window, known_until, plan.slice_rows, undecided(plan.source, plan.changes)
+    )
+    plan = replace(
+        plan,
+        slices=tuple(windows.slices(plan.window, counted.buckets, plan.slice_rows)),
+        cursorless=counted.cursorless,
+        clock=counted.clock,
+    )
+    if counted.wide:
+        plan = _with_wide(run, plan, counted.wide, refresh, situation)
+    check_clock(run, plan)
+    if plan.watermark is None or (refresh and refresh.changed):
+        sample = key_sample(plan.source, plan.window, counted.buckets)
+        if sample:
+            run.source.check_key(plan.source)
+            check_keys(run, plan.source, sample, counted.buckets, plan.slice_rows)
+        plan = replace(plan, key_sample=sample)
+    return plan
+
+
+def _with_wide(
+    run: TableRun,
+    plan: Plan,
+    wide: Collection[str],
+    refresh: Refresh | None,
+    situation: Situation,
+) -> Plan:
+    """The plan with columns of type Long where the data needs it."""
+    source = plan.source.with_types(dict.fromkeys(wide, "Long"))
+    made_here = situation.checkpoint.definition is not None
+    current = definition.definition(run.table, source)
+    return replace(
+        plan,
+        source=source,
+        changes=needed_changes(run, source.columns, situation.schema, made_here=made_here),
+        definition=current,
+        stage_token=_stage_token(run, refresh, current),
+    )
+
+
+def _stage_token(run: TableRun, refresh: Refresh | None, current: str) -> str | None:
+    """By what a later run recognises that it may read on from the stage of this one."""
+    if run.request.action != "sync" or run.request.dry_run:
+        return None
+    return definition.token("stage", refresh and refresh.token, current)
+
+
+def _read_on(run: TableRun, plan: Plan, checkpoint: Checkpoint) -> Plan | None:
+    """The plan of an unfinished load whose stage is still there. None: there is none."""
+    if plan.stage_token is None or checkpoint.stage is None or not _is_recent(run, checkpoint):
+        return None
+    kept = run.source.staged(plan.source, checkpoint.stage, plan.stage_token)
+    if kept is None:
+        return None
+    done_until = kept.staged[0].start
+    is_own = checkpoint.resume_token == plan.resume_token
+    if is_own and checkpoint.covered_until is not None:
+        done_until = max(done_until, checkpoint.covered_until)
+    return replace(
+        plan,
+        window=kept.window,
+        slices=kept.slices,
+        cursorless=kept.cursorless,
+        stage=checkpoint.stage,
+        done_until=done_until,
+    )
+
+
+def _is_recent(run: TableRun, checkpoint: Checkpoint) -> bool:
+    """Whether what was gone through then need not be gone through again."""
+    if checkpoint.updated_at is None:
+        return False
+    return run.clock.now() - checkpoint.updated_at.timestamp() <= RESUME_SECONDS
 
 
 def _target_state(run: TableRun, *, exists: bool) -> tuple[int | None, int]:
@@ -161,10 +230,9 @@ def _is_rekeyed(situation: Situation, current: str) -> bool:
 
 def _resumes(run: TableRun, refresh: Refresh, checkpoint: Checkpoint) -> bool:
     """Whether an earlier run of the same request has gone through a part of it."""
-    if run.request.dry_run or checkpoint.covered_until is None or checkpoint.updated_at is None:
+    if run.request.dry_run or checkpoint.covered_until is None:
         return False
-    age = run.clock.now() - checkpoint.updated_at.timestamp()
-    return checkpoint.resume_token == refresh.token and age <= RESUME_SECONDS
+    return checkpoint.resume_token == refresh.token and _is_recent(run, checkpoint)
 
 
 def _window(
@@ -220,6 +288,10 @@ def _with_verification(run: TableRun, situation: Situation, plan: Plan, *, resum
     by_keys_since = left_since
     if checkpoint.verify_from is None:
         by_keys_since = earliest(left_since, checkpoint.unsettled_since)
+    if plan.stage and not situation.has_crashed and checkpoint.unsettled_since is None:
+        # The load goes on: what it has sent so far is compared together with the rest.
+        is_inside = by_keys_since is not None and by_keys_since >= plan.window.start
+        by_keys_since = None if is_inside else by_keys_since
     start = begin
     if by_keys_since is not None:
         start = max(everything, min(begin, by_keys_since))
@@ -246,15 +318,15 @@ def report_plan(run: TableRun, plan: Plan) -> None:
     progress = run.progress
     progress.window = plan.window
     progress.watermark_before = progress.watermark_after = plan.watermark
-    progress.slices_planned = len(plan.slices)
+    progress.slices_planned = len(plan.left)
     why = f" ({plan.refresh})" if plan.refresh and run.request.action == "sync" else ""
     run.events(
         "table_planned",
-        f"{run.name}: {plan.rows} rows in {len(plan.slices)} slices{why}",
+        f"{run.name}: {plan.rows_left} rows in {len(plan.left)} slices{why}",
         "WARNING" if plan.keyless or plan.cursorless else "INFO",
         table=run.name,
-        rows=plan.rows,
-        slices=len(plan.slices),
+        rows=plan.rows_left,
+        slices=len(plan.left),
         window_start=plan.window.start,
         window_end=plan.window.end,
         watermark=plan.watermark,

@@ -66,6 +66,16 @@ class RejectBook:
             self._new += known is None or not known.excused
         self._run.ledger.record_rejects(new)
 
+    def recall(self, start: int, end: int) -> None:
+        """Count the rejects of earlier runs with a cursor in [start, end) as those of this run.
+
+        It reads on where one of them stopped.
+        """
+        for each in self.earlier():
+            cursor = each.row_id.cursor
+            if cursor is not None and start <= cursor < end:
+                self._ids.add(each.row_id)
+
     def add_cursorless(self, rows: int) -> None:
         """Record rows without a cursor. They belong to no window, so each run reports them."""
         progress = self._run.progress

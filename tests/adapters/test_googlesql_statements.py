@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, get_args
 
 import pytest
 
+from sync.bigquery import stage_queries
 from sync.bigquery.columns import KEY_TYPES, columns
-from sync.bigquery.queries import batches, keys_since
+from sync.bigquery.queries import batches, keys_since, row_count
+from sync.bigquery.stage import whole
 from sync.bigquery.table import BigQueryTable
 from sync.bigquery.types import DEFAULTS, KEY_PART_TYPES, Field, is_convertible
 from sync.config.settings import ColumnType
@@ -20,6 +22,8 @@ from tests.sources import (
     DAILY,
     LEDGER_STATEMENTS,
     LIMITS,
+    NEXT,
+    PART,
     SPAN,
     TABLES,
     queries,
@@ -38,6 +42,8 @@ RESULTS = {
     "batches": ["INT64", "INT64", "INT64", "STRING"],
     "batches of a part": ["INT64", "INT64", "INT64", "STRING"],
     "everything": ["INT64", "INT64", "INT64", "STRING"],
+    "stage": ["INT64"] * 6 + ["STRING"],
+    "stage of shards": ["INT64"] * 6 + ["STRING"],
 }
 RECORD = Field(
     "nested",
@@ -174,9 +180,36 @@ def test_a_source_without_cursor_and_key(googlesql: GoogleSql) -> None:
     table = settings(mode="replace", key=None, cursor=None, columns={"a": {}, "price(eur)?": {}})
     fields = [Field("a", "STRING"), Field("price(eur)?", "STRING")]
     described = BigQueryTable(table, table.source, sql_columns=columns(table, fields))
-    query = batches(described, None, LIMITS)
     source = {"a": "STRING", "price(eur)?": "STRING"}
-    assert googlesql.prepare(query.text, {PATH: source}, query.parameters)
+    everything = whole(100_000, 1_000)
+    staged = stage_queries.select(described, [everything], LIMITS, "{}")
+    shard = batches(described, everything, LIMITS, 3)
+    for query in (batches(described, None, LIMITS), shard, staged, row_count(described)):
+        assert googlesql.prepare(query.text, {PATH: source}, query.parameters)
+
+
+def test_the_statements_of_a_stage(googlesql: GoogleSql) -> None:
+    """It is made with its partitions and its expiry, and read by the shard."""
+    stage = {
+        "shard": "INT64",
+        "by_rows": "INT64",
+        "by_bytes": "INT64",
+        "n_rows": "INT64",
+        "flagged": "INT64",
+        "newest": "INT64",
+        "documents": "STRING",
+    }
+    path = "p.ledger.stage_1"
+    table = settings(columns={"id": {}})
+    made = columns(table, [Field("id", "STRING")])
+    described = BigQueryTable(
+        table, table.source, Field("sync_cursor", "TIMESTAMP"), sql_columns=made
+    )
+    create = stage_queries.create(described, path, [PART, NEXT], LIMITS, "{}")
+    assert create.text.startswith("CREATE TABLE `p.ledger.stage_1`\nPARTITION BY RANGE_BUCKET(")
+    googlesql.analyze(create.text, {PATH: {"id": "STRING", "ts": "TIMESTAMP"}}, create.parameters)
+    for query in (stage_queries.batches(path, 3), stage_queries.plan(path)):
+        assert googlesql.prepare(query.text, {path: stage}, query.parameters)
 
 
 LEDGER_PARAMETERS: dict[str, ParameterType] = {

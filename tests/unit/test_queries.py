@@ -68,6 +68,10 @@ OUR_PARAMETERS = {
     "deletes",
     "parts",
     "part",
+    "starts",
+    "firsts",
+    "counts",
+    "plan",
 }
 
 

@@ -1,0 +1,297 @@
+"""A load reads its source twice, whatever its size: once to count, once to stage all rows."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+import requests
+import sqlglot
+from sqlglot import exp
+
+from local import bigquery
+from local.stack import Stack
+from tests.faults import KillAfter, Killed
+from tests.workbench import (
+    DAY,
+    HOUR,
+    NOW,
+    OWN_SCHEMA,
+    Row,
+    Workbench,
+    batches_of,
+    limit_slices,
+    row,
+)
+
+ROWS = 60
+PLAIN = ("partitioned", "unpartitioned")
+STEPS = 80  # more than any run here takes
+
+
+def rows() -> list[Row]:
+    """Rows of several days. Some keys come again days later."""
+    found = [row(f"k{i:03}", NOW - 1 - i * 3 * HOUR) for i in range(ROWS)]
+    return found + [row(f"k{i:03}", NOW - 600 - i, "again") for i in range(40, 45)]
+
+
+class Heard:
+    """The queries that BigQuery was sent, the dry runs excluded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.texts: list[str] = []
+        send = requests.Session.send
+
+        def send_and_hear(
+            session: requests.Session, request: requests.PreparedRequest, **more: Any
+        ) -> requests.Response:
+            if request.method == "POST" and (request.url or "").split("?")[0].endswith("/jobs"):
+                self._hear(json.loads(request.body or b"{}")["configuration"])
+            return send(session, request, **more)
+
+        monkeypatch.setattr(requests.Session, "send", send_and_hear)
+
+    def _hear(self, configuration: dict[str, Any]) -> None:
+        if "query" in configuration and not configuration.get("dryRun"):
+            self.texts.append(configuration["query"]["query"])
+
+    def of_source(self, source: str) -> list[exp.Expr]:
+        """The statements that read a table, dataset.table."""
+        parsed = [tree(text) for text in self.texts]
+        return [each for each in parsed if source in tables_of(each)]
+
+
+def tree(text: str) -> exp.Expr:
+    """A statement as BigQuery reads it."""
+    (parsed,) = sqlglot.parse(text, read="bigquery")
+    assert parsed is not None
+    return parsed
+
+
+def tables_of(statement: exp.Expr) -> set[str]:
+    """The tables that a statement reads, as dataset.table."""
+    return {f"{table.db}.{table.name}" for table in statement.find_all(exp.Table)}
+
+
+def columns_of(statement: exp.Expr, source: str) -> set[str]:
+    """The columns of a table that a statement names. Each is read once."""
+    found = set()
+    for table in statement.find_all(exp.Table):
+        select = table.find_ancestor(exp.Select)
+        if f"{table.db}.{table.name}" == source and select:
+            found |= {column.name for column in select.find_all(exp.Column)}
+    return found
+
+
+def stages(bench: Workbench) -> list[str]:
+    """The stages in the ledger's dataset."""
+    listed = bench.client.list_tables(bench.ledger)
+    return [table.table_id for table in listed if table.table_id.startswith("stage_")]
+
+
+def put(bench: Workbench, layout: str) -> None:
+    """Fill the own source in a layout."""
+    if layout == "view":
+        bigquery.load(bench.client, f"{bench.dataset}.base", OWN_SCHEMA, rows())
+        bench.sql("CREATE VIEW `{d}.rows` AS SELECT * FROM `{d}.base`")
+    elif layout == "partitioned":
+        bigquery.load(bench.client, bench.source, OWN_SCHEMA, rows(), partition_by="at")
+    else:
+        bigquery.load(bench.client, bench.source, OWN_SCHEMA, rows())
+    bench.source_rows = rows()
+
+
+@pytest.mark.parametrize(
+    "layout",
+    ["view", "query", "merge", *(pytest.param(each, marks=pytest.mark.slow) for each in PLAIN)],
+)
+def test_two_statements_read_the_source(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    """One counts by key and cursor, one reads the columns. It is so again in a full refresh.
+
+    No stage stays. Each slice is read from the stage.
+    """
+    limit_slices(monkeypatch, 7)
+    if layout == "query":
+        bench.table = {"query": f"SELECT id, `at`, value FROM {bench.source}"}
+    if layout == "merge":
+        bench.mode = "merge"
+    put(bench, layout)
+    for request in ({}, {"full_refresh": True}):
+        heard = Heard(monkeypatch)
+        report = bench.run_ok(**request)
+        assert report.slices_planned > 5
+        count, stage = heard.of_source(bench.source)
+        if layout != "query":
+            assert columns_of(count, bench.source) == {"id", "at"}
+        assert isinstance(stage, exp.Create)
+        assert stages(bench) == []
+        reads = Counter(name for each in heard.texts for name in tables_of(tree(each)))
+        assert max(n for name, n in reads.items() if ".stage_" in name) > report.slices_planned
+
+
+def test_the_bytes_of_a_load(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What statements name of the source is at most its columns, its key and its cursor."""
+    limit_slices(monkeypatch, 4)
+    bench.put(rows())
+    heard = Heard(monkeypatch)
+    assert bench.run_ok().slices_planned >= 15
+    widths = {"id": 36, "at": 8, "value": 400}
+    named = [columns_of(each, bench.source) for each in heard.of_source(bench.source)]
+    size = sum(widths[name] for columns in named for name in columns)
+    assert size <= 1.2 * (sum(widths.values()) + widths["id"] + widths["at"])
+
+
+def test_a_swap_of_many_rows(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mode `replace` counts by the metadata, and stages the rows in shards by their hash."""
+    limit_slices(monkeypatch, 7)
+    bench.mode = "replace"
+    for layout, statements in (("unpartitioned", 1), ("view", 2)):
+        bench.sql(f"DROP TABLE IF EXISTS `{bench.source}`") if statements == 2 else None
+        put(bench, layout)
+        heard = Heard(monkeypatch)
+        bench.run_ok()
+        assert len(heard.of_source(bench.source)) == statements
+        assert stages(bench) == []
+
+
+def test_one_slice_is_one_query(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A night of one slice stays as it was: nothing is staged."""
+    bench.put(rows())
+    heard = Heard(monkeypatch)
+    bench.run_ok()
+    assert not any("stage_" in text for text in heard.texts)
+    assert len(heard.of_source(bench.source)) == 2
+
+
+@pytest.mark.parametrize(
+    "request_", [{}, pytest.param({"full_refresh": True}, marks=pytest.mark.slow)]
+)
+def test_a_load_of_ten_calls(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, request_: Row
+) -> None:
+    """Each call reads on from the stage, although the source goes on growing."""
+    bench.settings = batches_of(6)
+    limit_slices(monkeypatch, 7)
+    bench.put(rows())
+    heard = Heard(monkeypatch)
+    calls = 0
+    report = None
+    while report is None or report.status == "partial":
+        report = bench.run(stopped=lambda: True, **request_)
+        calls += 1
+        assert calls < 40
+        if report.status == "partial":
+            assert len(stages(bench)) == 1
+            more = [row(f"m{calls}", NOW + 60 * calls)]
+            bigquery.load(bench.client, bench.source, OWN_SCHEMA, more)
+            bench.now += 120
+    assert (report.status, report.tables[0].verified) == ("ok", True), report.tables[0].error
+    assert calls >= 10
+    assert len(heard.of_source(bench.source)) == 2
+    assert stages(bench) == []
+    bench.now = NOW  # the end of the window, which is that of the first call
+    bench.assert_both_ends_equal()
+
+
+def test_a_dry_run_stages_nothing(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It plans the same slices, and neither makes nor drops a table."""
+    limit_slices(monkeypatch, 7)
+    bench.put(rows())
+    bench.run(stopped=lambda: True)
+    (left,) = stages(bench)
+    heard = Heard(monkeypatch)
+    bench.run_ok(dry_run=True)
+    assert not any("CREATE TABLE" in text for text in heard.texts)
+    assert stages(bench) == [left]
+
+
+def test_a_stage_that_is_of_no_use(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a change of the configuration, a day, or its expiry, the load begins anew."""
+    limit_slices(monkeypatch, 7)
+    bench.put(rows())
+    bench.run(stopped=lambda: True)
+    (first,) = stages(bench)
+    bench.table = {"columns": {"id": {}, "at": {}, "value": {}}, "where": "TRUE"}
+    bench.run(stopped=lambda: True)
+    (second,) = stages(bench)
+    assert second != first
+    bench.now += 2 * DAY
+    bench.run(stopped=lambda: True)
+    (third,) = stages(bench)
+    assert third != second
+    bench.client.delete_table(f"{bench.ledger}.{third}")
+    assert bench.run_ok().slices_planned > 5
+    assert stages(bench) == []
+
+
+def test_stages_past_their_time_are_dropped(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those of other tables. BigQuery does it by itself, an emulator does not."""
+    limit_slices(monkeypatch, 7)
+    bench.put(rows())
+    bench.run(stopped=lambda: True)
+    for name in ("stage_00000000_other_20200101T000000_abcdef", "stage_00000000_by_hand"):
+        bench.sql(f"CREATE TABLE `{bench.ledger}.{name}` AS SELECT 1 AS n")
+    bench.run_ok()
+    assert stages(bench) == ["stage_00000000_by_hand"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["append", "replace"])
+def test_killed_at_every_step(stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """A kill between any two requests loses no row. The next run leaves no stage."""
+    bench = begun(stack, monkeypatch, mode)
+    before = bench.aito_rows()
+    for step in range(1, STEPS):
+        bench.start_over(before)
+        if not killed(bench, step):
+            assert step > 10
+            return
+        recovers(bench, step)
+    raise AssertionError(f"the run takes over {STEPS} steps")
+
+
+def test_killed_around_the_stage(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after the stage is made, or once its name is saved, or in the load."""
+    bench = begun(stack, monkeypatch, "append")
+    before = bench.aito_rows()
+    with KillAfter(request=STEPS) as quiet:
+        bench.run()
+    made = next(n for n, sent in enumerate(quiet.sent) if "checkpoints" in sent)
+    for step in (made, made + 1, made + 4):
+        bench.start_over(before)
+        assert killed(bench, step)
+        assert len(stages(bench)) == 1
+        recovers(bench, step)
+
+
+def begun(stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str) -> Workbench:
+    """A table with one old row in Aito, and many new ones in the source."""
+    bench = Workbench(stack, f"killed_stage_{mode}", mode, settings=batches_of(20), now=NOW)
+    limit_slices(monkeypatch, 20)
+    bench.put([row("old", NOW - 40 * DAY)])
+    bench.run_ok()
+    bench.put(rows())
+    return bench
+
+
+def killed(bench: Workbench, step: int) -> bool:
+    """Kill a run after a step. Returns False when the run takes fewer."""
+    with KillAfter(request=step):
+        try:
+            bench.run()
+        except Killed:
+            return True
+    return False
+
+
+def recovers(bench: Workbench, step: int) -> None:
+    """The next runs reach the promised state, and leave no stage."""
+    bench.expire_leases()
+    bench.run_until_ok(2)
+    assert stages(bench) == [], f"killed after step {step}"
