@@ -92,6 +92,8 @@ class Stages:
 
     def find(self, table: str, name: str) -> tuple[Stage, StagePlan] | None:
         """A stage that an earlier run has made, and its plan. None when it has expired."""
+        if self._is_past(name):
+            return None
         path = f"{self.dataset}.{name}"
         try:
             found = self._session.read(stage_queries.plan(path), table)

@@ -219,7 +219,7 @@ def test_a_stage_that_is_of_no_use(bench: Workbench, monkeypatch: pytest.MonkeyP
     bench.run(stopped=lambda: True)
     (second,) = stages(bench)
     assert second != first
-    bench.now += 2 * DAY
+    bench.now += 2 * DAY + 1
     bench.run(stopped=lambda: True)
     (third,) = stages(bench)
     assert third != second
@@ -260,6 +260,7 @@ def test_killed_around_the_stage(stack: Stack, monkeypatch: pytest.MonkeyPatch) 
     """Killed after the stage is made, or once its name is saved, or in the load."""
     bench = begun(stack, monkeypatch, "append")
     before = bench.aito_rows()
+    bench.start_over(before)
     with KillAfter(request=STEPS) as quiet:
         bench.run()
     made = next(n for n, sent in enumerate(quiet.sent) if "checkpoints" in sent)
