@@ -256,7 +256,9 @@ class BigQuerySource:
         """Count rows and keys of a table that has a key and no cursor."""
         table = _own(source)
         (row,) = self._rows(table, queries.totals(table))
-        return Totals(*row)
+        totals = Totals(*row)
+        self._counted = totals.rows
+        return totals
 
     def distinct_rows(self, source: SourceTable, window: Window | None) -> int:
         """How many different rows have a key. window None: of the whole source."""
@@ -347,7 +349,9 @@ class BigQuerySource:
 
     def _whole(self, table: BigQueryTable) -> Slice:
         """The whole source as a slice, in so many shards that a worker can sort each."""
-        rows = self.count(table) if table.rows is None else table.rows
+        rows = table.rows
+        if rows is None or self._counted is not None:
+            rows = self.count(table)
         return whole(rows, table.slice_rows)
 
     # -- read
