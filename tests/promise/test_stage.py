@@ -124,9 +124,12 @@ def test_two_statements_read_the_source(
         heard = Heard(monkeypatch)
         report = bench.run_ok(**request)
         assert report.slices_planned > 5
-        count, stage = heard.of_source(bench.source)
+        *counts, stage = heard.of_source(bench.source)
+        # Whether the keys of a view are stable is tried once, by counting a sample again.
+        is_tried = layout in ("view", "query") and not request
+        assert len(counts) == 1 + is_tried
         if layout != "query":
-            assert columns_of(count, bench.source) == {"id", "at"}
+            assert columns_of(counts[0], bench.source) == {"id", "at"}
         assert isinstance(stage, exp.Create)
         assert stages(bench) == []
         reads = Counter(name for each in heard.texts for name in tables_of(tree(each)))
