@@ -319,7 +319,8 @@ class BigQuerySource:
         table = _own(source)
         if plan is None:
             plan = StagePlan(None, Window(BEGINNING, BEGINNING), (self._whole(table),))
-        several = sum(part.parts for part in plan.staged) > 1
+        has_heavy_second = table.settings.cursor and any(part.parts > 1 for part in plan.staged)
+        several = sum(part.parts for part in plan.staged) > 1 and not has_heavy_second
         if self._stages is None or not several or not self._stages.can_hold(table):
             return None
         self._stage, size = self._stages.create(table, plan, limits)
