@@ -20,7 +20,8 @@ Read = Callable[[str, Sequence[Parameter]], list[dict[str, Any]]]
 KNOWN = f"""
 WITH latest AS (
   SELECT `table`, definition, action, resume_token, covered_until, unsettled_since, unsettled_at,
-    verify_from, run_id, calls_without_progress, two_steps, null_reads_false, stage, updated_at
+    verify_from, run_id, calls_without_progress, two_steps, null_reads_false, stage,
+    staged_from, updated_at
   FROM {{checkpoints}} WHERE TRUE
   QUALIFY ROW_NUMBER() OVER (PARTITION BY `table` ORDER BY updated_at DESC) = 1),
 rejected AS (SELECT `table`, COUNT(*) AS open_rejects FROM ({rejects.OPEN}) GROUP BY `table`),
@@ -34,7 +35,7 @@ names AS (
   UNION DISTINCT SELECT `table` FROM served)
 SELECT name AS `table`, definition, action, resume_token, covered_until, unsettled_since,
   unsettled_at, verify_from, run_id, calls_without_progress, two_steps, null_reads_false, stage,
-  updated_at, IFNULL(open_rejects, 0) AS open_rejects, served_at, ok_at,
+  staged_from, updated_at, IFNULL(open_rejects, 0) AS open_rejects, served_at, ok_at,
   IFNULL(last_run > IFNULL(served_at, TIMESTAMP_SECONDS(0)), FALSE) AS is_waiting
 FROM names
 LEFT JOIN latest ON latest.`table` = name

@@ -28,6 +28,8 @@ class Checkpoint:
     two_steps: an upsert in one step was found to go wrong, so it is not tried again.
     null_reads_false: the target was found to read a null in a Boolean column as false.
     stage: name of the source's stage that a load may read on from; None: there is none.
+    staged_from: start of what the load from the stage has sent, and no run has compared. All its
+        writes were answered, so the run that reads on compares counts. Any other compares keys.
     """
 
     table: str
@@ -43,6 +45,7 @@ class Checkpoint:
     two_steps: bool | None = None
     null_reads_false: bool | None = None
     stage: str | None = None
+    staged_from: int | None = None
     updated_at: datetime | None = None
 
     def to_row(self) -> dict[str, Any]:

@@ -249,8 +249,9 @@ def _execute(
             _enter_lost_lease(run, ready, loaded)
         raise
     except SyncError as error:
-        if not isinstance(error, Unavailable):
-            # What a person will change may be the source. Then the stage is out of date.
+        if not isinstance(error, Unavailable) or loaded.verify_from is not None:
+            # What a person will change may be the source. Then the stage is out of date. Once
+            # both ends are compared, all of it has been sent.
             _drop_stage(run, loaded)
         if isinstance(error, RowsLost):
             loaded.verify_from = oldest(run)

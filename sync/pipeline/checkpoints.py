@@ -62,7 +62,8 @@ def staged(before: Checkpoint, run: TableRun, plan: Plan, name: str) -> Checkpoi
     """The checkpoint when a stage has just been made. It counts if the process dies."""
     if plan.stage_token is None:
         return before
-    after = replace(before, stage=name)
+    left = earliest(before.verify_from, before.staged_from)
+    after = replace(before, stage=name, staged_from=None, verify_from=left)
     return _with_position(after, before, run, plan, plan.window.start)
 
 
@@ -72,8 +73,12 @@ def interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -
         _settled(_with_behaviour(before, run, loaded), run, plan, loaded),
         run_id=run.run_id,
         verify_from=_left_to_compare(run, plan, loaded),
+        stage=loaded.stage if plan.stage_token else None,
+        staged_from=None,
     )
-    after = replace(after, stage=loaded.stage if plan.stage_token else None)
+    if after.stage and loaded.unsettled_since is None:
+        # The load goes on, and all that it has sent is compared at its end.
+        after = replace(after, verify_from=plan.left_since, staged_from=plan.verify_since)
     covered = loaded.covered_until
     if covered is None:
         covered = plan.window.start if plan.done_until is None else plan.done_until
@@ -85,7 +90,8 @@ def interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -
 def completed(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
     """The checkpoint after a step that ended ok."""
     after = _settled(_with_behaviour(before, run, loaded), run, plan, loaded)
-    after = replace(after, run_id=run.run_id, calls_without_progress=None, stage=None)
+    after = replace(after, run_id=run.run_id, calls_without_progress=None)
+    after = replace(after, stage=None, staged_from=None)
     if before.resume_token is None:
         after = replace(after, covered_until=None)
     left = loaded.verify_from

@@ -291,7 +291,8 @@ class Loader:
     @property
     def _has_resumable_progress(self) -> bool:
         """Whether the next run can go on behind what this run has gone through."""
-        resumable = self._plan.resume_token is not None or self._loaded.stage is not None
+        has_stage = self._loaded.stage is not None and self._plan.stage_token is not None
+        resumable = self._plan.resume_token is not None or has_stage
         covered, done = self._loaded.covered_until, self._plan.done_until
         return resumable and covered is not None and (done is None or covered > done)
 

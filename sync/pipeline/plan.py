@@ -101,7 +101,7 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
         is_range=refresh is not None and refresh.is_range,
         passed_over_since=_passed_over(run, window, watermark),
         null_reads_false=situation.checkpoint.null_reads_false or False,
-        stage_token=_stage_token(run, refresh, current),
+        stage_token=_stage_token(run, refresh, current, situation.checkpoint),
     )
     read_on = _read_on(run, plan, situation.checkpoint)
     plan = read_on or _counted(run, plan, refresh, situation)
@@ -152,15 +152,22 @@ def _with_wide(
         source=source,
         changes=needed_changes(run, source.columns, situation.schema, made_here=made_here),
         definition=current,
-        stage_token=_stage_token(run, refresh, current),
+        stage_token=_stage_token(run, refresh, current, situation.checkpoint),
     )
 
 
-def _stage_token(run: TableRun, refresh: Refresh | None, current: str) -> str | None:
-    """By what a later run recognises that it may read on from the stage of this one."""
-    if run.request.action != "sync" or run.request.dry_run:
+def _stage_token(
+    run: TableRun, refresh: Refresh | None, current: str, checkpoint: Checkpoint
+) -> str | None:
+    """By what a later run recognises that it may read on from the stage of this one.
+
+    A checkpoint has one position. That of another action is not given up for it.
+    """
+    own = refresh and refresh.token
+    is_taken = checkpoint.resume_token not in (None, own)
+    if run.request.action != "sync" or run.request.dry_run or is_taken:
         return None
-    return definition.token("stage", refresh and refresh.token, current)
+    return definition.token("stage", own, current)
 
 
 def _read_on(run: TableRun, plan: Plan, checkpoint: Checkpoint) -> Plan | None:
@@ -171,8 +178,7 @@ def _read_on(run: TableRun, plan: Plan, checkpoint: Checkpoint) -> Plan | None:
     if kept is None:
         return None
     done_until = kept.staged[0].start
-    is_own = checkpoint.resume_token == plan.resume_token
-    if is_own and checkpoint.covered_until is not None:
+    if checkpoint.covered_until is not None:
         done_until = max(done_until, checkpoint.covered_until)
     return replace(
         plan,
@@ -282,16 +288,14 @@ def _with_verification(run: TableRun, situation: Situation, plan: Plan, *, resum
     everything = oldest(run)
     begin = everything if plan.is_refresh and not resumes else plan.window.start
     left = [checkpoint.verify_from]
+    if plan.stage is None:
+        left.append(checkpoint.staged_from)
     if situation.has_crashed:
         left.append(everything if run.table.replaces_by_key else _verified_until(run, plan))
     left_since = earliest(*left)
     by_keys_since = left_since
     if checkpoint.verify_from is None:
         by_keys_since = earliest(left_since, checkpoint.unsettled_since)
-    if plan.stage and not situation.has_crashed and checkpoint.unsettled_since is None:
-        # The load goes on: what it has sent so far is compared together with the rest.
-        is_inside = by_keys_since is not None and by_keys_since >= plan.window.start
-        by_keys_since = None if is_inside else by_keys_since
     start = begin
     if by_keys_since is not None:
         start = max(everything, min(begin, by_keys_since))

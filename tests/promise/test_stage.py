@@ -201,6 +201,32 @@ def test_a_load_of_ten_calls(
     bench.assert_both_ends_equal()
 
 
+@pytest.mark.parametrize("trouble", ["killed", "unknown"])
+def test_reading_on_after_trouble(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """A call reads on cleanly after one that did not end so. The last compares keys, not counts.
+
+    As many rows are missing as are doubled, so the counts agree.
+    """
+    bench.settings = batches_of(6)
+    limit_slices(monkeypatch, 7)
+    bench.put(rows())
+    if trouble == "killed":
+        assert killed(bench, 26)
+        bench.expire_leases()
+    else:
+        bench.aito.fail("cut", on="insert", apply="late")
+        assert bench.run(stopped=lambda: True).status == "failed"
+    assert bench.run(stopped=lambda: True).status == "partial"
+    assert len(stages(bench)) == 1
+    oldest, next_one = bench.aito_keys()[:-3:-1]
+    bench.aito.double_rows(bench.name, {"id": oldest})
+    bench.aito.delete_rows(bench.name, {"id": next_one})
+    bench.run_ok()
+    bench.assert_both_ends_equal()
+
+
 def test_a_dry_run_stages_nothing(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     """It plans the same slices, and neither makes nor drops a table."""
     limit_slices(monkeypatch, 7)
