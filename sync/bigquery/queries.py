@@ -324,7 +324,7 @@ def distinct_rows(table: BigQueryTable, window: Window | None) -> Query:
     text = f"""
 WITH sync_picked AS ({_picked(table, _document_names(table), inside)}),
 sync_timed AS ({_timed(table)}),
-made AS ({_made(table, Predicates())})
+made AS ({_made(table)})
 SELECT COUNT(DISTINCT MD5(sync_document)) AS n_rows FROM made WHERE sync_key IS NOT NULL"""
     deletes = (Parameter("deletes", "INT64", DELETES),) if table.settings.deletes else ()
     return Query(text, (*inside.parameters, *deletes))

@@ -78,7 +78,9 @@ def interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -
     )
     if after.stage and loaded.unsettled_since is None:
         # The load goes on, and all that it has sent is compared at its end.
-        after = replace(after, verify_from=plan.left_since, staged_from=plan.verify_since)
+        before_range = plan.passed_over_since if plan.is_range else None
+        left = earliest(plan.left_since, before_range)
+        after = replace(after, verify_from=left, staged_from=plan.verify_since)
     covered = loaded.covered_until
     if covered is None:
         covered = plan.window.start if plan.done_until is None else plan.done_until
