@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import pytest
@@ -265,3 +266,14 @@ def test_the_ledgers_statements_are_found() -> None:
     modules = {name.split(".")[0] for name in LEDGER_STATEMENTS}
     assert {"leases", "status_queries", "checkpoints", "evaluations", "ledger"} <= modules
     assert len(LEDGER_STATEMENTS) >= 20
+
+
+def test_the_runbooks_undrop_is_a_statement(googlesql: GoogleSql) -> None:
+    """The emulator has no time travel: whether the runbook's statement is one, the analyzer says.
+    That a dataset comes back only BigQuery can show.
+    """
+    runbook = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text()
+    [statement] = re.findall(r"'(UNDROP [^']+)'", runbook)
+    googlesql.analyze(statement, {})
+    with pytest.raises(Exception, match="Syntax error"):
+        googlesql.analyze(statement.replace("SCHEMA", "DATASET"), {})

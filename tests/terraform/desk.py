@@ -1,8 +1,9 @@
 """A new operator's desk: what the runbook says is typed, and the local stack answers.
 
 The commands come from the document's text. Only the cloud's own programs are played: `terraform
-apply` deploys the configuration to a function in this process, `gcloud` calls that function or adds
-a version of a secret, `bq` asks the emulator. `./aito-sync` is the real command line.
+apply` deploys the configuration to a function in this process, or the code of a clone to a process
+of its own; `gcloud` calls that function or adds a version of a secret, `bq` asks the emulator.
+`git` and `./aito-sync` are real.
 """
 
 from __future__ import annotations
@@ -20,15 +21,17 @@ import click.testing
 import flask
 
 from local.aito.server import Aito
+from local.stack import Function
 from sync.app import Services
 from sync.entry import http
 from sync.entry.commands import cli, main
+from tests.terraform.repository import Repository
 from tests.terraform.tools import ROOT, Plan
 from tests.workbench import FAST, Workbench
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 OPERATIONS = RUNBOOK.split("\n## Operations")[1]
-PROGRAMS = r"(?:terraform|gcloud|bq|eval|git|make|python3|\./aito-sync) "
+PROGRAMS = r"(?:terraform|gcloud|bq|eval|git|make|printf|python3|\./aito-sync) "
 SECRET = "aito-api-key"
 
 
@@ -60,6 +63,9 @@ class Desk:
     key: str = ""
     paused: bool = False
     deployed: str = ""
+    repository: Repository | None = None
+    function: Function | None = None  # the code of the repository's clone
+    waiting: list[dict[str, Any]] = field(default_factory=list)  # messages while it is paused
     _services: Services | None = None
 
     def __post_init__(self) -> None:
@@ -68,30 +74,32 @@ class Desk:
 
     # -- what a person does
 
-    def edit(self, *tables: dict[str, Any], **aito: Any) -> None:
+    def edit(self, *tables: dict[str, Any], ledger: str = "", api_key_secret: str = SECRET) -> None:
         """Write sync.yaml."""
-        url = {"url": self.aito.url, "api_key_secret": SECRET, **FAST, **aito}
-        self.bench.configure(*tables, aito=url)
+        aito = {"url": self.aito.url, "api_key_secret": api_key_secret, **FAST}
+        path = self.bench.configure(*tables, aito=aito)
+        path.write_text(path.read_text().replace(self.bench.ledger, ledger or self.bench.ledger))
 
-    def type(self, beginning: str, table: str = "", answer: str = "") -> str:
+    def type(self, beginning: str, table: str = "", answer: str = "", commit: str = "") -> str:
         """Type the section's command that begins so; what it printed.
 
-        table: in place of TABLE. answer: to a question.
+        table, commit: in place of TABLE and COMMIT. answer: to a question.
         """
         known = commands(sections(OPERATIONS)[self.section])
         found = [command for command in known if command == beginning]
         found = found or [command for command in known if command.startswith(beginning)]
         assert found, f"{self.section}: no command begins with {beginning!r}, but {known}"
-        return self._run(found[0].replace("TABLE", table), answer)
+        typed = found[0].replace("TABLE", table).replace("COMMIT", commit)
+        return self._run(typed, answer)
 
     def request(self, **fields: Any) -> dict[str, Any]:
         """The function's answer to a message."""
         data = base64.b64encode(json.dumps(fields).encode()).decode()
         return self._post({"message": {"data": data}, "subscription": "s"})
 
-    def add_key(self, key: str) -> None:
+    def add_key(self, key: str, secret: str = SECRET) -> None:
         """A new version of the secret."""
-        self.bench.stack.secrets.add(f"projects/{self.bench.stack.project}/secrets/{SECRET}", key)
+        self.bench.stack.secrets.add(f"projects/{self.bench.stack.project}/secrets/{secret}", key)
 
     # -- what the programs do
 
@@ -105,6 +113,9 @@ class Desk:
                 return self._output(pasted[1])
             return self._run(self._output(pasted[1]))
         words = shlex.split(command)
+        if words[0] == "git":
+            assert self.repository
+            return self.repository.git(*words[1:])
         programs = {"terraform": self._terraform, "gcloud": self._gcloud, "bq": self._bq}
         if words[0] == "./aito-sync":
             return self._aito_sync(words[1:], answer)
@@ -118,16 +129,38 @@ class Desk:
         self.paused = words[1:] == ["-var", "pause=true"]
         self.deployed = self._file.read_text()
         self._services = None
-        return ""
+        if self.repository:
+            self._start(self.repository.clone / "main.py")
+        late, self.waiting = self.waiting, []
+        return "\n".join(self._publish(message) for message in late)
+
+    def _start(self, source: Path) -> None:
+        """Deploy the code that `source` stands in."""
+        self.stop()
+        deployed = self._deployed_file()
+        environment = {**self.bench.stack.environ(deployed), "PYTHONPATH": str(source.parent)}
+        self.function = Function(environment, source=source)
+        self.function.start()
+
+    def stop(self) -> None:
+        """End the deployed process."""
+        if self.function:
+            self.function.kill()
+        self.function = None
+
+    def _publish(self, message: dict[str, Any]) -> str:
+        if self.paused:
+            self.waiting.append(message)
+            return ""
+        return json.dumps(self.request(**message))
 
     def _gcloud(self, words: list[str]) -> str:
         if words[:3] == ["scheduler", "jobs", "run"]:
             return json.dumps(self._post(self._job(words[3])))
         if words[:3] == ["pubsub", "topics", "publish"]:
             message = next(w for w in words if w.startswith("--message=")).partition("=")[2]
-            return json.dumps(self.request(**json.loads(message)))
-        assert words[:3] == ["secrets", "versions", "disable"], words
-        return ""
+            return self._publish(json.loads(message))
+        raise AssertionError(words)
 
     def _job(self, name: str) -> dict[str, Any]:
         jobs = {r.values["name"]: r.values for r in self.plan.of("google_cloud_scheduler_job")}
@@ -151,14 +184,22 @@ class Desk:
                 return out.getvalue().decode()
 
     def _post(self, body: dict[str, Any]) -> dict[str, Any]:
-        file = self._file.with_name("deployed.yaml")
-        file.write_text(self.deployed)
+        if self.function:
+            _, found = self.function.post(body)
+            assert isinstance(found, dict), found
+            return found
+        file = self._deployed_file()
         app = flask.Flask("desk")
         context = app.test_request_context("/", method="POST", json=body)
         with mock.patch.dict("os.environ", self.bench.stack.environ(file)), context:
             answer = http.handle(flask.request, self._started, lambda: lambda: False)
-        found: dict[str, Any] = answer.get_json()
-        return found
+        answered: dict[str, Any] = answer.get_json()
+        return answered
+
+    def _deployed_file(self) -> Path:
+        file = Path(self.bench.stack.folder) / "deployed.yaml"
+        file.write_text(self.deployed)
+        return file
 
     def _started(self) -> Services:
         """The function's process lives from one deployment to the next."""

@@ -7,13 +7,16 @@ from __future__ import annotations
 import json
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local.aito.server import Aito
-from tests.terraform.desk import OPERATIONS, Desk, commands, sections
-from tests.terraform.tools import ROOT, Plan
+from sync import __version__
+from tests.terraform.desk import Desk
+from tests.terraform.repository import Repository
+from tests.terraform.tools import Plan
 from tests.workbench import Workbench, iso, table
 
 pytestmark = pytest.mark.slow  # two or three runs each
@@ -21,22 +24,6 @@ pytestmark = pytest.mark.slow  # two or three runs each
 COLUMNS = {"id": "STRING", "ts": "TIMESTAMP", "kind": "STRING"}
 RUN_NOW = 'eval "$(terraform output -raw run_now)"'
 JANUARY = 1_767_225_600 + 86_400 * 10  # 2026-01-11
-
-
-# What is typed to git and to Terraform alone: nothing of ours runs. Looked at by the test below.
-CHECKED = (
-    "git revert COMMIT",
-    "git pull",
-    "git checkout COMMIT -- terraform/providers.tf terraform/.terraform.lock.hcl",
-    "make lock",
-    "terraform plan",
-    "terraform init -upgrade",
-    "terraform init -reconfigure -backend-config=bucket=my-project-aito-sync-state"
-    " -backend-config=prefix=aito-sync/staging",
-    "terraform apply -var-file=examples/two-environments/staging.tfvars",
-    "terraform providers lock -platform=linux_amd64 -platform=darwin_arm64",
-    "bq query --nouse_legacy_sql 'UNDROP SCHEMA aito_sync'",
-)
 
 
 @pytest.fixture
@@ -53,6 +40,7 @@ def desk(bench: Workbench, planned: Plan, request: pytest.FixtureRequest) -> Any
     made._terraform(["apply"])
     assert loaded(made.request(action="sync")) == {"web": "ok"}
     yield made
+    made.stop()
     bench.aito.heal()
     bench.aito.refuse(None)
     for name in list(bench.aito.schema()):
@@ -75,31 +63,13 @@ def operation(name: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("section", [name])
 
 
-def test_every_command_is_performed_or_checked() -> None:
-    """No command of an operation is left out. What is not performed is Terraform's or git's."""
-    typed = {text for section in sections(OPERATIONS).values() for text in commands(section)}
-    source = (ROOT / "tests" / "terraform" / "test_operations.py").read_text()
-    begun = re.findall(r"desk\.type\(\s*(?:RUN_NOW|\"([^\"]+)\"|'([^']+)')", source)
-    beginnings = [first or second for first, second in begun if first or second] + [RUN_NOW]
-    left = {t for t in typed - set(CHECKED) if not t.startswith(tuple(beginnings))}
-    assert left == set()
-    assert set(CHECKED) <= typed
-
-
-def test_files_of_commands_exist() -> None:
-    """Each file that a command of Terraform's or git's names is there."""
-    staging = ROOT / "terraform" / "examples" / "two-environments" / "staging.tfvars"
-    assert staging.exists()
-    assert (ROOT / "terraform" / "providers.tf").exists()
-    assert re.search(r"^lock:", (ROOT / "Makefile").read_text(), re.M)
-
-
 @operation("Pause")
 def test_pause(desk: Desk, section: str) -> None:
     """Paused as a whole, and going on; one table left alone."""
     desk.type("terraform apply -var pause=true")
     assert desk.paused
-    desk.type("terraform apply")
+    assert desk._publish({"action": "sync"}) == ""
+    assert loaded(desk.type("terraform apply")) == {"web": "ok"}, "the message has waited"
     assert not desk.paused
     other = web(desk.bench, "other")
     desk.edit(web(desk.bench, enabled=False), other)
@@ -226,10 +196,18 @@ def test_rotate(desk: Desk, section: str) -> None:
 
 
 @operation("Upgrade")
-def test_upgrade(desk: Desk, section: str) -> None:
-    """The next run of the new code goes on where the old one ended."""
+def test_upgrade(desk: Desk, section: str, tmp_path: Path) -> None:
+    """A release is pulled, beside values of the operator's own; the next run of the new code goes
+    on where the old one ended.
+    """
+    desk.repository = Repository(tmp_path)
+    desk.repository.commit("terraform/terraform.tfvars", 'config_file = "../my-sync.yaml"\n')
+    desk.repository.release("sync/__init__.py", f'"{__version__}"', '"0.9.9"')
+    desk.repository.release("sync.yaml", "aito:", "# another example\naito:")
+    desk.type("git pull --rebase --autostash")
     desk.type("terraform apply")
     assert loaded(desk.request(action="sync")) == {"web": "ok"}
+    assert ran_last(desk) == "0.9.9"
     assert desk.bench.aito.count("web") == 20
 
 
@@ -244,3 +222,74 @@ def test_roll_back(desk: Desk, section: str) -> None:
     desk.type("terraform apply")
     assert loaded(desk.request(action="sync")) == {"web": "ok"}
     assert {held["kind"] for held in desk.bench.aito.rows("web")} == {"a", "b"}
+
+
+@operation("Roll back")
+def test_roll_back_of_code(desk: Desk, section: str, tmp_path: Path) -> None:
+    """A release in which every run fails: at once by the commit that worked, then for good. No row
+    is lost.
+    """
+    desk.repository = Repository(tmp_path)
+    desk.repository.release("sync/__init__.py", f'"{__version__}"', '"0.9.9"')
+    broken = "\n\ndef run(*_: object, **__: object) -> None:\n    raise RuntimeError\n"
+    last = "def _is_chosen"
+    fault = desk.repository.release("sync/app.py", last, f"{broken.strip()}\n\n\n{last}")
+    desk.repository.git("pull")
+    desk.type("terraform apply")
+    assert "error" in desk.request(action="sync")
+    worked = desk.type("git log --oneline").splitlines()[1].split()[0]
+    desk.type("git checkout COMMIT", commit=worked)
+    desk.type("terraform apply")
+    assert loaded(desk.request(action="sync")) == {"web": "ok"}
+    desk.type("git checkout main")
+    desk.type("git revert --no-edit COMMIT", commit=fault)
+    desk.type("terraform apply")
+    assert loaded(desk.request(action="sync")) == {"web": "ok"}
+    assert ran_last(desk) == "0.9.9"
+    assert desk.bench.aito.count("web") == 20
+
+
+@operation("Roll back")
+def test_roll_back_of_configuration_and_provider(desk: Desk, section: str, tmp_path: Path) -> None:
+    """`git revert` of a commit of sync.yaml, and of one that upgraded a provider with its lock:
+    the files are those of before. The plan's test on them is `pins` of tests/terraform/rules.py.
+    """
+    desk.repository = Repository(tmp_path)
+    git = desk.repository
+    before = (git.clone / "terraform" / "providers.tf").read_text()
+    pins = dict(re.findall(r'source += "hashicorp/(\w+)"\n +version = "([\d.]+)"', before))
+    upgraded = before.replace(pins["google"], "7.99.0")
+    (git.clone / "terraform" / ".terraform.lock.hcl").write_text("# hashes of 7.99.0\n")
+    upgrade = git.commit("terraform/providers.tf", upgraded)
+    example = (git.clone / "sync.yaml").read_text()
+    change = git.commit("sync.yaml", example.replace("keep: 90d", "keep: 9d"))
+    for fault in (change, upgrade):
+        desk.type("git revert --no-edit COMMIT", commit=fault)
+    assert (git.clone / "sync.yaml").read_text() == example
+    assert (git.clone / "terraform" / "providers.tf").read_text() == before
+    assert not (git.clone / "terraform" / ".terraform.lock.hcl").exists()
+
+
+@operation("A second environment")
+def test_second_environment(desk: Desk, section: str) -> None:
+    """Another name, Aito database, secret and ledger of one source: what the one does, the other
+    does not see. Their states are tried in test_commands.py.
+    """
+    bench, before = desk.bench, len(desk.bench.ledger_rows("runs"))
+    with Aito(api_key="staging-key") as staging:
+        desk.aito, desk.key = staging, "staging-key"
+        desk.add_key("staging-key", "aito-api-key-staging")
+        ledger = f"{bench.ledger}_staging"
+        desk.edit(web(bench), ledger=ledger, api_key_secret="aito-api-key-staging")
+        desk.type("terraform apply -var-file=examples/two-environments/staging.tfvars")
+        assert loaded(desk.request(action="sync")) == {"web": "ok"}
+        assert staging.count("web") == 20
+        assert len(bench.sql(f"SELECT run_id FROM `{ledger}.runs`")) == 1
+    assert bench.aito.count("web") == 20
+    assert len(bench.ledger_rows("runs")) == before
+
+
+def ran_last(desk: Desk) -> str:
+    """The version of the last run in the ledger."""
+    runs = desk.bench.ledger_rows("runs")
+    return str(max(runs, key=lambda run: str(run["started_at"]))["version"])
