@@ -75,12 +75,14 @@ def _project_needed() -> Iterator[None]:
 
 def _emulator_client(emulator: str, project: str | None, location: str | None) -> bigquery.Client:
     url = emulator if "://" in emulator else f"http://{emulator}"
-    return bigquery.Client(
+    client = bigquery.Client(
         project=project or "local",
         location=location,
         credentials=AnonymousCredentials(),
         client_options=ClientOptions(api_endpoint=url),
     )
+    client._http.trust_env = False  # no proxy lies between; to look for one is slow
+    return client
 
 
 def identity(client: bigquery.Client) -> str:
