@@ -13,6 +13,7 @@ deployment has no key yet. Exit status 1: a table would fail.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,7 @@ def main(arguments: list[str]) -> int:
         from sync import config
         from sync.base.errors import ConfigError
     except ImportError as error:
-        print(f"{path}: not checked, {error.name} is not installed; run `make check` once")
-        return 3
+        return _with_our_packages(path, str(error.name), arguments)
     try:
         settings = config.load(path)
     except ConfigError as error:
@@ -43,6 +43,16 @@ def main(arguments: list[str]) -> int:
         return 2
     print(f"{path}: {len(settings.tables)} tables, no mistakes")
     return in_the_project(path) if "--real" in arguments else 0
+
+
+def _with_our_packages(path: Path, missing: str, arguments: list[str]) -> int:
+    """Run again with the packages that `./aito-sync` has installed; say it where it has not."""
+    python = ROOT / ".venv" / "bin" / "python"
+    if python.exists() and Path(sys.executable) != python:
+        command = [python, __file__, *arguments]
+        return subprocess.run(command, check=False).returncode  # noqa: S603 - this file again
+    print(f"{path}: not checked, {missing} is not installed; run `./aito-sync --version` once")
+    return 3
 
 
 def in_the_project(path: Path) -> int:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.util
+import json
 import re
 import sys
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import ModuleType
 
 import pytest
@@ -59,6 +62,42 @@ def test_a_package_without_a_hash_is_found() -> None:
 def test_an_index_in_the_lock_is_found() -> None:
     """The lock works with every index, so it names none."""
     assert dependencies.problems(SOURCE, LOCK + "--extra-index-url x\n")
+
+
+class Database(BaseHTTPRequestHandler):
+    """Answers as api.osv.dev does: one package has two vulnerabilities."""
+
+    def do_POST(self) -> None:
+        """POST /v1/querybatch."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        names = [query["package"]["name"] for query in json.loads(body)["queries"]]
+        bad = {"vulns": [{"id": "GHSA-2"}, {"id": "GHSA-1"}]}
+        results = [bad if name == "flask" else {} for name in names]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"results": results}).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_known_vulnerabilities_are_found() -> None:
+    """Each package of the lock is looked up in one request; where nobody answers, it is said."""
+    packages = {name: version for name, (version, _) in dependencies.locked(LOCK).items()}
+    with ThreadingHTTPServer(("127.0.0.1", 0), Database) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        found = dependencies.vulnerabilities(packages, url)
+        server.shutdown()
+    assert found == [f"flask {packages['flask']}: GHSA-1, GHSA-2"]
+    assert dependencies.vulnerabilities(packages, "http://127.0.0.1:9") is None
+
+
+def test_a_licence_that_binds_its_users_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package under the GPL fails, unless it is accepted with a reason."""
+    assert [name for name in dependencies.locked(LOCK) if dependencies.copyleft(name)] == []
+    monkeypatch.setattr(dependencies, "ACCEPTED_LICENCES", {})
+    assert [name for name in dependencies.locked(LOCK) if dependencies.copyleft(name)] == ["ndjson"]
 
 
 def test_every_requirement_has_its_reason() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -266,12 +267,18 @@ def test_the_check_of_the_configuration_names_the_line(tmp_path: Path) -> None:
 
 
 def test_the_check_of_the_configuration_says_when_it_cannot(tmp_path: Path) -> None:
-    """Without the function's packages it says what is missing, and does not pass."""
-    done = subprocess.run(
-        [sys.executable, "-S", FOLDER / "validate.py"],
-        text=True,
-        capture_output=True,
-        env={"PATH": str(tmp_path)},
-    )
-    assert done.returncode == 3
-    assert "not checked" in done.stdout
+    """Where the function's packages are not installed it says what to type, and does not pass.
+    Where `./aito-sync` has installed them, it takes them.
+    """
+    script = tmp_path / "terraform" / "validate.py"
+    script.parent.mkdir()
+    shutil.copy(FOLDER / "validate.py", script)
+    command = [sys.executable, "-S", "terraform/validate.py", "my.yaml"]
+    done = subprocess.run(command, text=True, capture_output=True, cwd=tmp_path)
+    assert (done.returncode, "`./aito-sync --version`" in done.stdout) == (3, True)
+    ours = tmp_path / ".venv" / "bin" / "python"
+    ours.parent.mkdir(parents=True)
+    ours.write_text('#!/bin/sh\necho "checked: $2"\n')
+    ours.chmod(0o755)
+    done = subprocess.run(command, text=True, capture_output=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "checked: my.yaml\n")
