@@ -359,15 +359,9 @@ class AitoTarget:
     def evaluations_since(self, since: datetime) -> list[str]:
         """The ids of the evaluations that were started since then, whoever started them."""
         listed = self._transport.send("GET", f"{BASE}/jobs/")
-        jobs = listed if isinstance(listed, list) else []
-        return [
-            str(job["id"])
-            for job in jobs
-            if isinstance(job, dict)
-            and job.get("id")
-            and str(job.get("path", "")).endswith("_evaluate")
-            and (_moment(job.get("startedAt")) or since) >= since
-        ]
+        # A recording shows a list, the OpenAPI one object.
+        jobs = listed if isinstance(listed, list) else [listed]
+        return [str(job["id"]) for job in jobs if _is_evaluation(job, since)]
 
     def evaluation_answer(self, job_id: str) -> Any:
         """What an ended evaluation answered. Raises Refused or OutcomeUnknown when it failed.
@@ -385,6 +379,16 @@ class AitoTarget:
         """Send one of the SDK's requests and return the JSON of its answer."""
         body = None if request.query is None else _encoded(request.query)
         return self._transport.send(request.method, request.endpoint, body, once=once)
+
+
+def _is_evaluation(job: Any, since: datetime) -> bool:
+    """Whether an entry of the list of jobs is an evaluation that was started since then."""
+    if not isinstance(job, dict) or not job.get("id"):
+        return False
+    if not str(job.get("path", "")).endswith("_evaluate"):
+        return False
+    started_at = _moment(job.get("startedAt"))
+    return started_at is None or started_at >= since
 
 
 def _moment(text: Any) -> datetime | None:
