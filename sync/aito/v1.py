@@ -18,6 +18,7 @@ from aito.v1.requests import (
 
 from sync.aito import schema
 from sync.aito.conditions import where
+from sync.aito.parts import Parts, number_of_values
 from sync.aito.transport import Transport
 from sync.aito.upsert import Upserts
 from sync.aito.version import build
@@ -47,6 +48,7 @@ class AitoTarget:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._upserts = Upserts(self)
+        self._parts = Parts()
         self._builds: list[str | None] = []
         self._unknown_deletes = 0
 
@@ -152,9 +154,12 @@ class AitoTarget:
     def count(self, table: str, condition: Condition | None = None) -> int:
         """How many rows match."""
         query: dict[str, Any] = {"from": table, "limit": 0}
-        if condition is not None:
-            query["where"] = where(condition)
-        return self._search(query)[0]
+        if condition is None:
+            return self._search(query)[0]
+        return sum(self._parts.each(condition, lambda part: self._count(query, part)))
+
+    def _count(self, query: Mapping[str, Any], condition: Condition) -> int:
+        return self._search({**query, "where": where(condition)})[0]
 
     def newest(self, table: str, cursor: str, before: int) -> tuple[int | None, int]:
         """The newest cursor before a second, None if there is none; and the rows before it."""
@@ -204,17 +209,27 @@ class AitoTarget:
     def rows(
         self, table: str, condition: Condition, key: str, columns: Sequence[str]
     ) -> Iterator[dict[str, Any]]:
-        """The given columns of every row that matches, in the key's order.
+        """The given columns of every row that matches.
 
         Pages are ordered by the key: without an order they may overlap.
         """
         query = {
             "from": table,
-            "where": where(condition),
             "orderBy": {"$asc": key},
             "select": list(columns),
             "limit": self.page_rows,
         }
+        if number_of_values(condition) < 2:
+            yield from self._pages({**query, "where": where(condition)})
+            return
+        pages = self._parts.each(
+            condition, lambda part: list(self._pages({**query, "where": where(part)}))
+        )
+        for hits in pages:
+            yield from hits
+
+    def _pages(self, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The hits of a query, page by page."""
         offset = 0
         while True:
             total, hits = self._search({**query, "offset": offset})
@@ -286,6 +301,9 @@ class AitoTarget:
         Some builds answer with an error although the rows are gone. So the count is believed.
         After an unknown outcome it is counted, waited, and counted again before it is sent again.
         """
+        return sum(self._parts.each(condition, lambda part: self._delete(table, part)))
+
+    def _delete(self, table: str, condition: Condition) -> int:
         before = self.count(table, condition)
         attempt = 1
         while self.count(table, condition) if attempt > 1 else before:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
+from sync.base.errors import Refused
 from sync.model import batches
 from sync.model.batches import Batch, Row
 from sync.model.conditions import AnyOf, Between, Condition, OneOf
@@ -27,6 +28,9 @@ from sync.pipeline.repair import Repairer
 from sync.pipeline.table_run import TableRun
 from sync.pipeline.verify import Verifier
 
+# Batches between two counts of what was sent. Each count is a request, and finds a loss early; what
+# it would find is found at the end of the load as well.
+COUNTED_BATCHES = 20
 HeldRows = dict[str, list[dict[str, object]]]  # by key, each as often as the target holds it
 
 
@@ -60,6 +64,7 @@ class Loader:
         self._delivery = delivery
         self._loaded = loaded
         self._rows_of_slice = 0  # in the batches of the slice that is being sent
+        self._uncounted: list[Slice] = []  # slices that were sent and not counted in the target
         repairer = Repairer(run, delivery, rejects, loaded)
         self._verifier = Verifier(run, rejects, repairer, loaded)
         self._nulls = NullBooleans(run, plan)
@@ -194,12 +199,16 @@ class Loader:
 
     def _held_of_slice(self, part: Slice, found: Sequence[Batch]) -> HeldRows:
         """The target's rows of a slice, and those under its keys, which may have any cursor."""
-        condition: Condition = Between(self._run.cursor, part.start, part.end)
+        span = Between(self._run.cursor, part.start, part.end)
         good = [row for batch in found for row in batch.read() if row.fault is None]
         keys = tuple(row.values[self._run.key] for row in good)
-        if keys and self._run.table.replaces_by_key:
-            condition = AnyOf((condition, OneOf(self._run.key, keys)))
-        return self._held(condition)
+        if not keys or not self._run.table.replaces_by_key:
+            return self._held(span)
+        by_key = OneOf(self._run.key, keys)
+        try:
+            return self._held(AnyOf((span, by_key)))
+        except Refused:  # It may take fewer keys in one condition.
+            return {**self._held(span), **self._held(by_key)}
 
     def _read_index(self, part: Slice) -> TargetIndex | None:
         """Keys and cursors that the target holds, where rows are compared by those."""
@@ -213,10 +222,21 @@ class Loader:
         self._run.progress.fetched += max(0, part.rows - self._rows_of_slice)
         self._rows_of_slice = 0
         self._delivery.finish()
-        if part is not self._plan.slices[-1]:  # the comparison of the window follows at once
-            self._verifier.complete_slice(self._plan, part)
+        self._count_sent(part)
         self._loaded.covered_until = part.end
         self._run.slice_done(part.start, part.end)
+
+    def _count_sent(self, part: Slice) -> None:
+        """Count what was sent once it is much, and send what is missing.
+
+        What was sent last is not counted here: the comparison of the window follows at once.
+        """
+        self._uncounted.append(part)
+        rows = sum(each.rows for each in self._uncounted)
+        if part is self._plan.slices[-1] or rows < COUNTED_BATCHES * self._run.settings.batch.rows:
+            return
+        self._verifier.complete_slices(self._plan, self._uncounted)
+        self._uncounted = []
 
     # -- batches
 

@@ -5,6 +5,7 @@ Counts first, keys where they differ: a count is one cheap request.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sync.base.errors import Unavailable
@@ -45,13 +46,21 @@ class Verifier:
         self._rejects = rejects
         self._repairer = repairer
 
-    def complete_slice(self, plan: Plan, part: Slice) -> None:
-        """After a slice was sent: send what is missing of it.
+    def complete_slices(self, plan: Plan, sent: Sequence[Slice]) -> None:
+        """After slices were sent, in time's order: send what is missing of them.
 
         More rows than expected are no fault yet: a later slice may replace them.
         """
-        if count_rows(self._run, part) < expected_rows(part, self._rejects):
-            self._repairer.repair(plan, part, delete=False)
+        span = Slice(sent[0].start, sent[-1].end)
+        within = [part for part in plan.slices if span.start <= part.start < span.end]
+        if count_rows(self._run, span) >= sum(map(self._expected_of, within)):
+            return
+        for part in sent:
+            if count_rows(self._run, part) < self._expected_of(part):
+                self._repairer.repair(plan, part, delete=False)
+
+    def _expected_of(self, part: Slice) -> int:
+        return expected_rows(part, self._rejects)
 
     def verify_and_repair(self, plan: Plan) -> None:
         """Make both ends equal. Sets `verified`. Raises Unavailable when they stay different."""

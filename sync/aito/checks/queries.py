@@ -101,7 +101,10 @@ CHECKS = (
         "$or",
         assumed="`$or` takes 1,000 values.",
         where="Rows are looked up and replaced by the keys of a batch.",
-        otherwise="Make `batch.rows` smaller than the number that works.",
+        otherwise=(
+            "A condition that is refused is halved. More calls are made: make `batch.rows` smaller "
+            "than the number that works."
+        ),
         tries=(each(_finds(10), _finds(500), _finds(1000)),),
     ),
     Check(

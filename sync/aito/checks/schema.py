@@ -70,10 +70,9 @@ def _read_back(probe: Probe) -> Mapping[str, Row]:
 def _same_meaning(probe: Probe) -> Finding:
     """Whether the table reads back with the same meaning."""
     name = name_of(probe, "types")
-    made = filled(probe, {"type": "table", "columns": table_json(TYPES)["columns"]})
-    schema = read_schema({"schema": {"made": made, name: _table_back(probe)}})
-    wanted = list(schema["made"].columns.values())
-    difference = compare(name, wanted, schema[name].columns)
+    made = read_schema({"schema": {name: filled(probe, table_json(TYPES))}})[name]
+    back = read_schema({"schema": {name: _table_back(probe)}})[name]
+    difference = compare(name, list(made.columns.values()), back.columns)
     if difference == SchemaDifference():
         return None
     return "; ".join([*difference.problems, *(f"{c.name} is missing" for c in difference.missing)])
