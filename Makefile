@@ -6,7 +6,7 @@ DATA ?=
 KEEP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit check serve fmt chaos bench terraform schema docs lock clean
+.PHONY: help demo picture test test-unit check serve fmt chaos bench terraform schema docs lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -22,8 +22,11 @@ $(STAMP): requirements.in pyproject.toml
 	fi
 	@touch $@
 
-demo: $(STAMP)  ## two tables flow from BigQuery to Aito here (DATA=folder, KEEP=1 to look around)
+demo: $(STAMP)  ## from tables in BigQuery to a sync, here (DATA=folder of rows, KEEP=1 to look around)
 	@$(PY) -m local.demo $(if $(DATA),--data $(DATA)) $(if $(KEEP),--keep)
+
+picture: $(STAMP)  ## record the demo as docs/*.svg, and draw docs/status-page.png with Chromium
+	@$(PY) -m local.picture && $(PY) -m tests.status_picture
 
 test: $(STAMP)  ## every test but the long ones; minutes
 	@$(PY) -m pytest -n 2 --dist worksteal -m 'not slow' $(ARGS)

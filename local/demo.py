@@ -1,248 +1,231 @@
-"""`make demo`: two linked tables flow from BigQuery into Aito, twice, and both ends are shown to be
-equal.
+"""`make demo`: from tables in BigQuery to a running sync, by the commands that a person types.
 
-All of it on this machine: an emulator of BigQuery, stand-ins for Aito and Secret Manager, and the
-function itself under functions-framework, which is triggered as a scheduler would. Day one is a
-first load; day two brings new sessions, ties with the last second of day one, late rows, doubled
-keys, changed visitors, and rows that have grown too old.
+All of it on this machine: an emulator of BigQuery, and stand-ins for Aito and Secret Manager. The
+story: a configuration is proposed, checked and synced; a day later rows and a column have come, and
+a row was deleted. At the end both sides have the same number of rows.
 """
 
 import argparse
+import os
+import shlex
+import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
-from local import sample
-from local.sample import DATASET, Row, Sample
-from local.stack import Function, Stack
+import yaml
 
-KEEP = timedelta(days=90)
-AGEING = timedelta(seconds=12)  # some rows grow too old this long after the demo began
-USER, WEB = "aito_segment_user", "aito_segment_web"
-PICKED = (
-    "id",
-    "anonymous_id",
-    "context_campaign_source",
-    "context_page_path",
-    "context_page_title",
-    "referrer",
-    "search",
-    "url",
-)
-TABLES: list[dict[str, Any]] = [
-    {
-        "name": WEB,
-        "source": f"{DATASET}.pages",
-        "key": "id",
-        "cursor": {"source": "timestamp", "column": "unix_timestamp"},
-        "columns": (
-            dict.fromkeys(PICKED)
-            | {
-                "anonymous_id": {"link": f"{USER}.id"},
-                "search": {"type": "Text", "analyzer": "en"},
-            }
-        ),
-        "keep": "90d",
-        "evaluate": [
-            {
-                "name": "campaign-source",
-                "predict": "context_campaign_source",
-                "given": ["context_page_path", "referrer"],
-            }
-        ],
-    },
-    {
-        "name": USER,
-        "source": f"{DATASET}.users_view",
-        "mode": "merge",
-        "key": "id",
-        "cursor": {"source": "received_at", "column": "updated_unix"},
-    },
-]
+from local import bigquery, own_data, sample
+from local.stack import ROOT, Function, Stack
+
+BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+CONFIG = "sync.yaml"
+
+
+class CommandFailed(Exception):
+    """A command of the story ended with an error."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the story is about.
+
+    names: what `init` is given. column: the one that is added later; value: SQL that fills it.
+    """
+
+    dataset: str
+    names: Sequence[str]
+    column: str
+    value: str
+
+
+class Shell:
+    """Types commands, and shows them with what they print."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.config = stack.folder / CONFIG
+        self.client = stack.bigquery.client()
+        names = ("TERM", "COLUMNS", "NO_COLOR")
+        terminal = {name: os.environ[name] for name in names if name in os.environ}
+        self._environ = {**stack.environ(self.config), **terminal, "PYTHONPATH": str(ROOT)}
+
+    def sync(self, *arguments: str) -> None:
+        """Run a command of ./aito-sync. Raises CommandFailed."""
+        self._type(shlex.join(["./aito-sync", *arguments]))
+        command = [sys.executable, "-m", "sync", *arguments]
+        done = subprocess.run(command, cwd=self.stack.folder, env=self._environ, check=False)
+        if done.returncode:
+            raise CommandFailed(f"the command ended with {done.returncode}")
+
+    def query(self, statement: str) -> list[dict[str, Any]]:
+        """Run a statement as `bq query` does. -> its rows."""
+        self._type(f'bq query "{statement}"')
+        return bigquery.sql(self.client, statement)
+
+    def show(self, path: Path) -> None:
+        """Print a file."""
+        self._type(f"cat {path.name}")
+        say(path.read_text(encoding="utf-8").rstrip())
+
+    def _type(self, command: str) -> None:
+        say(f"{_styled(BOLD, '$ ' + command)}")
 
 
 def main() -> int:
-    """Run the demo; 0 when both ends are equal."""
+    """Run the demo; 0 when every command ended well and both sides are equal."""
     parser = argparse.ArgumentParser("python -m local.demo", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data",
-        type=Path,
-        help="folder with pages.ndjson.gz and users.ndjson.gz instead of the sample",
-    )
-    parser.add_argument("--keep", action="store_true", help="keep serving at the end")
+    parser.add_argument("--data", type=Path, help="folder with NAME.ndjson or NAME.ndjson.gz")
+    parser.add_argument("--keep", action="store_true", help="keep the stand-ins running at the end")
     options = parser.parse_args()
-    for name in ("pages.ndjson.gz", "users.ndjson.gz"):
-        if options.data and not (options.data / name).is_file():
-            parser.error(
-                f"--data {options.data}: there is no {name}; its columns are those of"
-                " local/sample.py"
-            )
-    say(
-        "Starting BigQuery, Aito and Secret Manager on this machine (stand-ins; the predictions are"
-        " not Aito's) ..."
-    )
+    try:
+        if options.data:
+            own_data.files(options.data)
+        return _run(options.data, keep=options.keep)
+    except own_data.BadFolder as error:
+        parser.error(str(error))
+    except CommandFailed as error:
+        say(f"\nThe demo failed: {error}")
+        return 1
+
+
+def _run(folder: Path | None, *, keep: bool) -> int:
+    say("Starting stand-ins for BigQuery, Aito and Secret Manager on this machine ...")
     with Stack() as stack:
-        config = stack.configure(tables=TABLES, aito={"requests_per_second": 1000})
-        with Function(stack.environ(config)) as function:
-            equal = demonstrate(stack, function, options.data)
-            say(
-                "\nThe status page:"
-                f" {function.url}/{'' if options.keep else ' (KEEP=1 keeps it up)'}"
-            )
-            if options.keep:
-                wait(function)
+        shell = Shell(stack)
+        equal = tell(shell, load(stack, folder), is_own=folder is not None)
+        if keep:
+            serve(stack, shell.config)
     return 0 if equal else 1
 
 
-def demonstrate(stack: Stack, function: Function, data: Path | None) -> bool:
-    """Two days, two runs, and the comparison after each."""
-    began = datetime.now(UTC)
-    first, second, old = days(data, began)
+def load(stack: Stack, folder: Path | None) -> Data:
+    """Load the tables of the first day."""
     client = stack.bigquery.client()
-    answers, equal = [], True
-    for name, rows in (("day one", first + old), ("day two", second)):
-        sample.load(client, rows)
-        say(
-            f"\n{name}: {len(rows.pages):,} page views and {len(rows.users):,} visitors reach"
-            " BigQuery"
-        )
-        if name == "day two":
-            grow_old(began)
-        with following(function):
-            status, answer = function.post({"action": "sync"})
-        answers += [(name, table) for table in answer.get("tables", [])]
-        loaded = first + old if name == "day one" else first + old + second
-        equal &= status == 200 and compare(stack, loaded, answer)
-    summarise(answers)
-    say("\nBoth ends are equal." if equal else "\nBoth ends DIFFER.")
+    if folder is not None:
+        dataset = "own_data"
+        rows = own_data.load(client, folder, dataset)
+        counts = ", ".join(f"{count:,} rows of {dataset}.{name}" for name, count in rows.items())
+        say(f"BigQuery has {counts}.")
+        return Data(dataset, [dataset], "demo_column", "'new'")
+    dataset = "website"
+    first = sample.day_one(datetime.now(UTC))
+    sample.load(client, first, dataset)
+    pages, users = f"{dataset}.pages", f"{dataset}.users"
+    say(f"BigQuery has {len(first.pages):,} page views in {pages}, and the visitors in {users}.")
+    return Data(dataset, [pages, users], "language", "SUBSTR(context_locale, 1, 2)")
+
+
+# -- the story
+
+
+def tell(shell: Shell, data: Data, *, is_own: bool) -> bool:
+    """The whole story. -> whether both sides are equal at its end. Raises CommandFailed."""
+    chapter("Look at the tables, and propose a configuration")
+    shell.sync("init", *data.names, "--aito", shell.stack.aito.url, "-o", CONFIG)
+    shell.show(shell.config)
+
+    chapter("Look at the plan and its price; nothing is written")
+    shell.sync("check")
+
+    chapter("Load everything")
+    shell.sync("sync")
+
+    table = _main_table(shell.config)
+    chapter(f"The next day: {'a' if is_own else 'new rows, and a'} new column in BigQuery")
+    if not is_own:
+        sample.load(shell.client, _new_day(), data.dataset)
+    shell.query(f"ALTER TABLE {table['source']} ADD COLUMN {data.column} STRING")
+    shell.query(f"UPDATE {table['source']} SET {data.column} = {data.value} WHERE TRUE")
+    shell.sync("check", "--tables", table["name"])
+    shell.sync("sync")
+
+    chapter("A row is deleted in BigQuery; the weekly reconcile finds it")
+    shell.query(f"DELETE FROM {table['source']} WHERE {_one_row(shell, table)}")
+    shell.sync("reconcile")
+    shell.sync("status")
+    return _compare(shell)
+
+
+def _new_day() -> sample.Sample:
+    """The sessions of the day that ends now."""
+    tomorrow = datetime.now(UTC) + timedelta(days=1, minutes=-1)
+    return sample.day_one(tomorrow, pages=200, users=20, seed=2)
+
+
+def _main_table(config: Path) -> dict[str, Any]:
+    """The first table with a cursor, or the first one."""
+    tables = yaml.safe_load(config.read_text(encoding="utf-8"))["tables"]
+    with_cursor = [table for table in tables if "cursor" in table]
+    table: dict[str, Any] = (with_cursor or tables)[0]
+    return table
+
+
+def _key(table: dict[str, Any]) -> list[str]:
+    key = table.get("key") or []
+    return [key] if isinstance(key, str) else key
+
+
+def _one_row(shell: Shell, table: dict[str, Any]) -> str:
+    """A condition that one row of the table meets."""
+    key = ", ".join(_key(table))
+    query = f"SELECT {key} FROM {table['source']} ORDER BY {key} LIMIT 1"
+    (row,) = bigquery.sql(shell.client, query)
+    return " AND ".join(f"{name} = {value!r}" for name, value in row.items())
+
+
+def _compare(shell: Shell) -> bool:
+    """Say how many rows each side has. -> whether they are equal."""
+    chapter("Both sides")
+    equal = True
+    for table in yaml.safe_load(shell.config.read_text(encoding="utf-8"))["tables"]:
+        (row,) = bigquery.sql(shell.client, f"SELECT COUNT(*) AS found FROM {table['source']}")
+        found, there = row["found"], shell.stack.aito.count(table["name"])
+        say(f"{table['name']}: {found:,} rows in BigQuery, {there:,} in Aito")
+        equal &= found == there
+    say("Equal." if equal else "They DIFFER.")
     return equal
 
 
-def days(data: Path | None, now: datetime) -> tuple[Sample, Sample, Sample]:
-    """What reaches BigQuery before the first run, before the second,
-    and what is too old by then.
-    """
-    old = sample.ageing(now, KEEP, AGEING)
-    if data:
-        everything = sample.read(data, now)
-        return (*everything.split(now - timedelta(days=1)), old)
-    first = sample.day_one(now)
-    return first, sample.day_two(now, first, keep=KEEP), old
+# -- KEEP=1
 
 
-def grow_old(began: datetime) -> None:
-    """Wait until the oldest rows have passed `keep`."""
-    left = (began + AGEING - datetime.now(UTC)).total_seconds()
-    if left > -1:
-        say(f"... {left + 2:.0f} s until some rows are older than keep")
-        time.sleep(left + 2)
+def serve(stack: Stack, config: Path) -> None:
+    """Serve the function and the stand-ins until Ctrl-C."""
+    with Function(stack.environ(config)) as function:
+        chapter("Everything keeps running. In another terminal, here")
+        say(f"source {write_environment(stack, config)}")
+        say("./aito-sync status          # or init, check, sync, reconcile, runs")
+        say(f"\nThe status page: {function.url}/    Ctrl-C ends it.")
+        try:
+            Event().wait()
+        except KeyboardInterrupt:
+            say("")
 
 
-def compare(stack: Stack, loaded: Sample, answer: dict[str, Any]) -> bool:
-    """Whether Aito's documents are the source's, field by field, by key,
-    within the run's window.
-    """
-    ends = {table["table"]: table["window"]["end"] for table in answer["tables"]}
-    oldest = ends[WEB] - int(KEEP.total_seconds())
-    pages = {key: view(row) for key, row in sample.newest(loaded.pages, "timestamp").items()}
-    pages = {key: row for key, row in pages.items() if oldest <= row["unix_timestamp"] < ends[WEB]}
-    users = {key: visitor(row) for key, row in sample.newest(loaded.users, "received_at").items()}
-    return all([same(stack, WEB, pages), same(stack, USER, users)])
+def write_environment(stack: Stack, config: Path) -> Path:
+    """Write the file that a shell sources, for commands against this stack. -> its path."""
+    names = stack.environ(config).items() - stack.inherited().items()
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(names)]
+    path = stack.folder / "env"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
 
 
-def same(stack: Stack, table: str, expected: dict[str, Row]) -> bool:
-    """Compare one table and say what was found."""
-    rows = stack.aito.rows(table)
-    found = {str(row["id"]): row for row in rows}
-    equal = len(rows) == len(found) and found == expected
-    missing, extra = len(expected.keys() - found.keys()), len(found.keys() - expected.keys())
-    doubled = len(rows) - len(found)
-    other = sum(found[key] != expected[key] for key in found.keys() & expected.keys())
-    verdict = (
-        "equal, field by field"
-        if equal
-        else f"{missing} missing, {extra} extra, {doubled} doubled, {other} different"
-    )
-    say(f"  {table}: {len(rows):,} rows in Aito, {len(expected):,} due from BigQuery: {verdict}")
-    return equal
+# -- output
 
 
-def view(row: Row) -> Row:
-    """A page view as Aito should hold it."""
-    return present(
-        {name: row.get(name) for name in PICKED} | {"unix_timestamp": seconds(row["timestamp"])}
-    )
+def chapter(title: str) -> None:
+    """Begin a part of the story."""
+    say(f"\n{_styled(DIM, '# ' + title + '.')}")
 
 
-def visitor(row: Row) -> Row:
-    """A visitor as Aito should hold it: every column of the view, times as fixed-width text."""
-    received = datetime.fromisoformat(row["received_at"]).astimezone(UTC)
-    text = received.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return present({**row, "received_at": text, "updated_unix": seconds(row["received_at"])})
-
-
-def present(row: Row) -> Row:
-    """A row as Aito shows it: absent instead of null."""
-    return {name: value for name, value in row.items() if value is not None}
-
-
-def seconds(moment: str) -> int:
-    """A timestamp in whole epoch seconds."""
-    return int(datetime.fromisoformat(moment).timestamp())
-
-
-@contextmanager
-def following(function: Function) -> Iterator[None]:
-    """Show the function's log as it grows."""
-    done, shown = Event(), len(function.logs)
-
-    def follow() -> None:
-        nonlocal shown
-        while True:
-            last = done.wait(0.1)
-            for event in function.logs[shown:]:
-                say(f"  {event['event']:<19} {event['message']}")
-                shown += 1
-            if last:
-                return
-
-    thread = Thread(target=follow)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
-def summarise(answers: list[tuple[str, dict[str, Any]]]) -> None:
-    """A table of what moved."""
-    counts = ("fetched", "uploaded", "skipped", "rejected", "repaired", "purged")
-    say(
-        f"\n{'':<9}{'table':<19}{'status':<8}"
-        + "".join(f"{name:>9}" for name in counts)
-        + f"{'seconds':>9}  verified"
-    )
-    for day, table in answers:
-        numbers = "".join(f"{table[name]:>9,}" for name in counts)
-        say(
-            f"{day:<9}{table['table']:<19}{table['status']:<8}{numbers}{table['seconds']:>9.1f} "
-            f" {table['verified']}"
-        )
-
-
-def wait(function: Function) -> None:
-    """Serve until Ctrl-C."""
-    say(f"Trigger a run with: curl -X POST {function.url}/ -d '{{}}'\nCtrl-C ends it.")
-    try:
-        Event().wait()
-    except KeyboardInterrupt:
-        say("")
+def _styled(style: str, text: str) -> str:
+    return f"{style}{text}{PLAIN}" if sys.stdout.isatty() else text
 
 
 def say(text: str) -> None:

@@ -130,17 +130,6 @@ def day_two(
     return Sample(visitors + changed, fresh + arrived + twice + [newer])
 
 
-def ageing(
-    now: datetime, keep: timedelta, after: timedelta, *, pages: int = 20, seed: int = 1
-) -> Sample:
-    """Views that are within `keep` now and past it `after` some time: what a purge will remove."""
-    dice = random.Random(f"ageing {seed}")
-    user = _user(dice, _whole(now) - timedelta(days=1))
-    return Sample(
-        [user], [_page(dice, user["id"], _whole(now) - keep + after) for _ in range(pages)]
-    )
-
-
 def read(folder: Path, now: datetime) -> Sample:
     """Real sessions from `pages.ndjson.gz` and `users.ndjson.gz`, all times shifted by one
     constant.

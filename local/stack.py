@@ -78,13 +78,15 @@ class Stack:
         )
         return path
 
+    @staticmethod
+    def inherited() -> dict[str, str]:
+        """What a process of the function takes from this one."""
+        return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+
     def environ(self, config: Path | None = None) -> dict[str, str]:
         """The environment of a function process that talks to this stack and to nothing else."""
-        inherited = {
-            name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ
-        }
         return {
-            **inherited,
+            **self.inherited(),
             "BIGQUERY_EMULATOR_HOST": self.bigquery.url,
             "SECRET_MANAGER_EMULATOR_HOST": self.secrets.url,
             "PUBSUB_EMULATOR_HOST": self.pubsub.host,

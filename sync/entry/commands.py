@@ -217,7 +217,7 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BadRequest(f"{path} cannot be written: {error.strerror}") from error
-    click.echo(f"Wrote {path}. Next: check --config {path}", err=True)
+    click.echo(f"Wrote {path}. Next: {PROG} check --config {path}", err=True)
 
 
 @cli.command(cls=TablesCommand)
@@ -392,7 +392,7 @@ class Ended:
 def _engine(call: Call, request: Request) -> Ended:
     """Run the engine, and show its events and progress meanwhile."""
     stopped = stop_on_signal()
-    sink, watcher, stop_display = _display(call.as_json)
+    sink, watcher, stop_display = _display(call.as_json, is_plan=request.dry_run)
     try:
         report = run(call.services, request, sink, stopped, watcher)
     finally:
@@ -439,11 +439,13 @@ def _fields(command: str, options: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _display(as_json: bool) -> tuple[Sink, ProgressWatcher | None, Callable[[], None]]:
+def _display(
+    as_json: bool, *, is_plan: bool = False
+) -> tuple[Sink, ProgressWatcher | None, Callable[[], None]]:
     """Where the events and the progress of a run go, and what ends the display."""
     if as_json:
         return terminal.print_event, None, lambda: None
-    return screen.watch_run()
+    return screen.watch_plan() if is_plan else screen.watch_run()
 
 
 def _facts(services: Services, tables: Sequence[str] | None) -> dict[str, Any]:

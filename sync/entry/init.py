@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 
 from sync.config import parse
@@ -13,6 +14,7 @@ from sync.model.inspection import Inspection, TableFacts
 from sync.pipeline.price import USD_PER_TIB
 
 EXAMPLE_URL = "https://my-db.aito.app"
+WIDTH = 100  # columns of the file
 COMMENT_AT = 44  # the place of comments behind values
 DEFAULT_MAX_BYTES = 10 * 2**30
 # Words that YAML reads as something else than text.
@@ -139,10 +141,14 @@ def _evaluation(table: TableProposal) -> Iterator[str]:
     if evaluation is None:
         return
     given = ", ".join(_text(name) for name in evaluation.given)
+    lines = textwrap.wrap(
+        f"given: [{given}]", WIDTH - 10, break_long_words=False, break_on_hyphens=False
+    )
     yield "    evaluate:"
     yield _with_comment(f"      - name: {_text(evaluation.name)}", evaluation.reason)
     yield f"        predict: {_text(evaluation.predict)}"
-    yield f"        given: [{given}]"
+    yield f"        {lines[0]}"
+    yield from (f"          {line}" for line in lines[1:])
 
 
 def _with_comment(line: str, comment: str) -> str:

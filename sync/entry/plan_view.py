@@ -60,7 +60,7 @@ def _headline(table: Json, action: str) -> str:
     if start is None or end is None:
         return f"{action} of the whole source"
     since = "the beginning" if start == BEGINNING else _time(start)
-    return f"{action} of {since} to {_time(end)} UTC"
+    return f"{action} from {since} to {_time(end)} UTC"
 
 
 def _plan_lines(table: Json) -> Iterator[str]:

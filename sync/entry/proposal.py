@@ -601,7 +601,7 @@ class _Table:
         given.sort(key=lambda column: column.distinct or 0)
         names = tuple(aito_name(column.name) for column in given[:MAX_GIVEN])
         predict = aito_name(best.name)
-        reason = f"{best.distinct} values; an example, take out of `given` what repeats it"
+        reason = f"{best.distinct} values; leave out of `given` what repeats it"
         return EvaluationChoice(predict.replace("_", "-"), predict, names, reason)
 
     def _is_predictable(self, column: ColumnFacts) -> bool:

@@ -26,12 +26,13 @@ LINES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^  ok  ", "green"),
         (r"^  failed  ", "bold red"),
         (r"^  x ", "bold red"),
-        (r"^  ! |^    warning: ", "yellow"),
+        (r"^  ! |^ +warning: ", "yellow"),
         (r"^  \+ ", "green"),
         (r"^  ~ ", "yellow"),
         (r"^  - ", "red"),
         (r"^\S+: failed|^  \S+: failed", "bold red"),
         (r"^  \S+: (partial|busy)", "yellow"),
+        (r"^  \S+: ok", "green"),
         (r"^\S+: ", "bold"),
     )
 )
@@ -62,6 +63,17 @@ def style_of(line: str) -> str:
         if pattern.search(line):
             return style
     return ""
+
+
+def watch_plan() -> tuple[Sink, ProgressWatcher | None, Callable[[], None]]:
+    """The same for a run that only plans: the plan tells what its events would repeat."""
+    return only_problems, None, lambda: None
+
+
+def only_problems(record: dict[str, Any]) -> None:
+    """One event in one plain line on stderr, when something is wrong."""
+    if record["severity"] != "INFO" and record["event"] != "table_planned":
+        plain(record)
 
 
 def watch_run() -> tuple[Sink, ProgressWatcher | None, Callable[[], None]]:

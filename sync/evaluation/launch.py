@@ -52,7 +52,7 @@ class Candidate(NamedTuple):
     @property
     def title(self) -> str:
         """What the evaluation is called in messages."""
-        return f"{self.loaded.table.name} {self.settings.name}"
+        return f"{self.loaded.table.name}: evaluation {self.settings.name}"
 
     def id_in(self, run_id: str) -> str:
         """The evaluation_id, when a run starts the evaluation."""
@@ -82,7 +82,7 @@ def launch(
     ]
     if known is None:
         for candidate in candidates:
-            reason = "not started: the ledger cannot tell whether an evaluation runs"
+            reason = "was not started: the ledger cannot tell whether an evaluation runs"
             _report_skipped(context, candidate, reason, "WARNING")
         return []
     running = running_one(known, context.clock.utc())
@@ -157,7 +157,7 @@ def _start(
     context.ledger.record_evaluation(record)
     context.events(
         "evaluation_started",
-        f"{candidate.title}: job {job_id}",
+        f"{candidate.title} started as job {job_id}",
         table=record.table,
         name=record.name,
         job_id=job_id,
@@ -236,7 +236,7 @@ def _report_waiting(
     since = f"{running.started_at:%Y-%m-%d %H:%M}"
     for candidate in candidates:
         if candidate.series == running.series:
-            reason = f"not started again: the one of {since} still runs"
+            reason = f"was not started again: the one of {since} still runs"
             _report_skipped(context, candidate, reason, "WARNING", running.job_id)
         else:
             reason = f"waits until {running.table} {running.name} has ended; a watch starts it"
@@ -252,5 +252,5 @@ def _report_skipped(
 ) -> None:
     """job_id: of the evaluation that runs."""
     table, name = candidate.series
-    message = f"{candidate.title}: {reason}"
+    message = f"{candidate.title} {reason}"
     context.events("evaluation_skipped", message, severity, table=table, name=name, job_id=job_id)

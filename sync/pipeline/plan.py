@@ -317,6 +317,13 @@ def _verified_until(run: TableRun, plan: Plan) -> int:
     return windows.window(run.now, proven, run.table.lookback, run.table.keep).start
 
 
+def _size(plan: Plan) -> str:
+    """The rows that are left to read and, of several, their slices."""
+    rows = "1 row" if plan.rows_left == 1 else f"{plan.rows_left:,} rows"
+    slices = len(plan.left)
+    return f"{rows} to read in {slices} slices" if slices > 1 else f"{rows} to read"
+
+
 def report_plan(run: TableRun, plan: Plan) -> None:
     """Enter a plan into the progress, log it, and warn of what would surprise."""
     progress = run.progress
@@ -326,7 +333,7 @@ def report_plan(run: TableRun, plan: Plan) -> None:
     why = f" ({plan.refresh})" if plan.refresh and run.request.action == "sync" else ""
     run.events(
         "table_planned",
-        f"{run.name}: {plan.rows_left} rows in {len(plan.left)} slices{why}",
+        f"{run.name}: {_size(plan)}{why}",
         "WARNING" if plan.keyless or plan.cursorless else "INFO",
         table=run.name,
         rows=plan.rows_left,

@@ -135,21 +135,28 @@ class TableEnds:
 
 
 def _warn_of_counts(run: TableRun) -> None:
-    progress = run.progress
-    were = "would be" if run.request.dry_run else "were"
+    progress, dry_run = run.progress, run.request.dry_run
     gone = progress.deleted - progress.deleted_by_condition
     if gone:
         run.warn(
             "rows_deleted",
-            f"{gone} rows {were} deleted because the source no longer has them; if that is "
-            "wrong, bring them back at the source, and `reconcile`",
+            f"{_rows(gone, dry_run=dry_run)} deleted that the source no longer has; if that is"
+            " wrong, bring them back at the source, and `reconcile`",
         )
     if progress.rejected:
         run.warn(
             "rejects",
-            f"{progress.rejected} rows {were} rejected; `./aito-sync rejects` and the "
+            f"{_rows(progress.rejected, dry_run=dry_run)} rejected; `./aito-sync rejects` and the "
             "ledger say why; correct them at the source, or the column in the configuration",
         )
+
+
+def _rows(count: int, *, dry_run: bool) -> str:
+    """Such as `1 row was` or `2 rows would be`."""
+    rows = "1 row" if count == 1 else f"{count:,} rows"
+    if dry_run:
+        return f"{rows} would be"
+    return f"{rows} was" if count == 1 else f"{rows} were"
 
 
 def _record(run: TableRun, report: TableReport) -> RunRecord:

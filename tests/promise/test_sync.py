@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from local import demo, sample
+from local import sample
 from local.sample import Sample
 from local.stack import Function, Stack
+from tests import sessions
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
 CANARY = "canary-key-5f1d7c"
@@ -24,7 +25,7 @@ def views() -> tuple[Sample, Sample]:
     if REAL.exists():
         return sample.read(REAL, now).split(now - timedelta(hours=6))
     first = sample.day_one(now)
-    return first, sample.day_two(now, first, keep=demo.KEEP)
+    return first, sample.day_two(now, first, keep=sessions.KEEP)
 
 
 @pytest.fixture
@@ -33,13 +34,15 @@ def function(stack: Stack) -> Iterator[Function]:
     client = stack.bigquery.client()
     client.delete_dataset(sample.DATASET, delete_contents=True, not_found_ok=True)
     client.delete_dataset("real_ledger", delete_contents=True, not_found_ok=True)
-    for table in (demo.WEB, demo.USER):
+    for table in (sessions.WEB, sessions.USER):
         if table in stack.aito.schema():
             stack.aito.drop_table(table)
     stack.aito.api_key, before = CANARY, stack.aito.api_key
     stack.secrets.add(f"projects/{stack.project}/secrets/canary", CANARY)
     fast = {"api_key_secret": "canary", "requests_per_second": 1000}
-    config = stack.configure(name="real.yaml", tables=demo.TABLES, aito=fast, ledger="real_ledger")
+    config = stack.configure(
+        name="real.yaml", tables=sessions.TABLES, aito=fast, ledger="real_ledger"
+    )
     with Function(stack.environ(config)) as running:
         yield running
     stack.aito.api_key = before
@@ -59,7 +62,7 @@ def changed(
     return sum(
         made(row) != (made(before[key]) if key in before else None)
         for key, row in after.items()
-        if demo.seconds(row.get("timestamp") or row["received_at"]) >= since
+        if sessions.seconds(row.get("timestamp") or row["received_at"]) >= since
     )
 
 
@@ -80,23 +83,23 @@ def test_three_nights(stack: Stack, function: Function, views: tuple[Sample, Sam
     status, answer = function.post()
     assert (status, answer["status"]) == (200, "ok")
     assert all(table["verified"] for table in answer["tables"])
-    assert demo.compare(stack, first, answer)
+    assert sessions.compare(stack, first, answer)
     made = [
         entry.table
         for entry in stack.aito.log
         if entry.kind == "schema.write" and entry.status == 200
     ]
-    assert made[-2:] == [demo.USER, demo.WEB], "parents are made first"
+    assert made[-2:] == [sessions.USER, sessions.WEB], "parents are made first"
 
     status, answer = function.post({"action": "sync"})
     assert status == 200
-    assert counts(answer, "uploaded") == {demo.USER: 0, demo.WEB: 0}
-    assert demo.compare(stack, first, answer)
+    assert counts(answer, "uploaded") == {sessions.USER: 0, sessions.WEB: 0}
+    assert sessions.compare(stack, first, answer)
 
     sample.load(client, second)
-    status, answer = function.post({"action": "sync", "tables": [demo.WEB, demo.USER]})
+    status, answer = function.post({"action": "sync", "tables": [sessions.WEB, sessions.USER]})
     assert status == 200
-    oldest = answer["tables"][-1]["window"]["end"] - int(demo.KEEP.total_seconds())
+    oldest = answer["tables"][-1]["window"]["end"] - int(sessions.KEEP.total_seconds())
     views_before, views_now = (
         sample.newest(each.pages, "timestamp") for each in (first, first + second)
     )
@@ -104,10 +107,10 @@ def test_three_nights(stack: Stack, function: Function, views: tuple[Sample, Sam
         sample.newest(each.users, "received_at") for each in (first, first + second)
     )
     assert counts(answer, "uploaded") == {
-        demo.WEB: changed(views_before, views_now, demo.view, oldest),
-        demo.USER: changed(users_before, users_now, demo.visitor),
+        sessions.WEB: changed(views_before, views_now, sessions.view, oldest),
+        sessions.USER: changed(users_before, users_now, sessions.visitor),
     }
-    assert demo.compare(stack, first + second, answer)
+    assert sessions.compare(stack, first + second, answer)
 
     runs = ledger(stack, "SELECT `table`, status, uploaded, watermark_after FROM real_ledger.runs")
     assert len(runs) == 6

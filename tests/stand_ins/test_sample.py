@@ -83,12 +83,6 @@ def test_awkward_values(first: sample.Sample) -> None:
     assert max(len(row["url"] or "") for row in first.pages) > 10_000
 
 
-def test_views_that_age(first: sample.Sample) -> None:
-    """Within `keep` now, past it a moment later."""
-    for row in sample.ageing(NOW, KEEP, timedelta(seconds=5)).pages:
-        assert _time(row["timestamp"]) == NOW - KEEP + timedelta(seconds=5)
-
-
 def test_there_is_something_to_predict(first: sample.Sample) -> None:
     """Naive Bayes finds the source from page and referrer far above the base, and nothing when it
     is shuffled.
