@@ -19,7 +19,11 @@ BEGIN, END = "<!-- cost: python3 terraform/cost.py --write -->\n", "<!-- end of 
 
 GB = 10**9
 TIB = 2**40
-QUERY_MINIMUM = 10**7  # bytes billed for a query at least
+QUERY_MINIMUM = 10**7  # bytes billed for each table that a query reads, at least
+# Tables of the ledger that the queries of a run or a watch read: checkpoints, rejects, runs, and
+# the lease twice; evaluations, rejects, runs.
+RUN_READS, WATCH_READS = 5, 3
+RENEWAL_SECONDS = 30  # the lease is read once more in each
 NIGHTS = 30
 WEEKS = 30 / 7
 
@@ -41,7 +45,7 @@ class Load:
     row_bytes: int = 500
     kept_days: int = 90
     sync_seconds: int = 120
-    watch_seconds: int = 3  # two ledger queries
+    watch_seconds: int = 3  # one ledger query
     batch_rows: int = 1000
     slices: int = 4
 
@@ -108,7 +112,10 @@ def _bigquery(load: Load, watches: int) -> list[Line]:
     plan = max(key_and_cursor, QUERY_MINIMUM) * load.tables * NIGHTS
     slices = load.slices * 2 * day * load.tables * NIGHTS
     compared = key_and_cursor * load.kept_days * load.tables * WEEKS
-    ledger = (8 * load.tables * (NIGHTS + WEEKS) + 2 * watches) * QUERY_MINIMUM
+    renewals = load.sync_seconds // RENEWAL_SECONDS
+    ledger_run = RUN_READS + renewals
+    reads = round(ledger_run * (NIGHTS + WEEKS)) + WATCH_READS * watches
+    ledger = reads * QUERY_MINIMUM
     total = plan + slices + compared + ledger
     return [
         Line(
@@ -131,8 +138,8 @@ def _bigquery(load: Load, watches: int) -> list[Line]:
         ),
         Line(
             "BigQuery, ledger",
-            "8 small queries a table and run, 2 a watch, 10 MB each at least"
-            f" = {ledger / GB:.0f} GB",
+            f"a run reads {ledger_run} tables of the ledger, a watch {WATCH_READS},"
+            f" 10 MB each at least = {ledger / GB:.0f} GB",
             None,
         ),
         Line(
