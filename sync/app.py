@@ -51,7 +51,7 @@ WAIT_SECONDS = 7_200.0  # an evaluation that takes longer is collected by a late
 class Services:
     """What lives as long as the process: settings, clients, the key, the rate of requests.
 
-    key_may_write: whether Aito has just said so. Otherwise a dry run asks.
+    key_may_write: whether Aito has just reported so. Otherwise a dry run requests it.
     """
 
     settings: Settings

@@ -58,7 +58,7 @@ class AitoTarget:
         return self._transport.calls + len(self._builds)
 
     def engine(self) -> str | None:
-        """The engine's build; None when it is not told. It is requested once a run."""
+        """The engine's build; None when it is not reported. It is requested once a run."""
         if not self._builds:
             self._builds.append(build(self._transport.url))
         return self._builds[0]

@@ -10,7 +10,7 @@ VERSION_SECONDS = 10.0
 
 
 def build(url: str) -> str | None:
-    """The engine's build; None when it is not told. url: the base URL."""
+    """The engine's build; None when it is not reported. url: the base URL."""
     parts = urlsplit(url)
     answer = Wire(f"{parts.scheme}://{parts.netloc}").exchange(
         "GET", "/version", None, {}, VERSION_SECONDS

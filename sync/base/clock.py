@@ -39,7 +39,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Deadline:
-    """The end of a run's time. `stopped` says whether the process was asked to end sooner."""
+    """The end of a run's time. `stopped` says whether the process was requested to end sooner."""
 
     clock: Clock
     at: float  # on the monotonic clock
@@ -54,7 +54,7 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds left; 0 when the time is over or the process was told to stop."""
+        """Seconds left; 0 when the time is over or the process was requested to stop."""
         if self.stopped():
             return 0.0
         return max(0.0, self.at - self.clock.monotonic())
@@ -69,5 +69,5 @@ class Deadline:
         if not self.over:
             return
         stopped = self.stopped()
-        why = "the process was told to stop" if stopped else "time_budget_seconds is spent"
+        why = "the process was requested to stop" if stopped else "time_budget_seconds is spent"
         raise OutOfTime(f"{what}: {why}; the next call continues")

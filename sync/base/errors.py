@@ -148,7 +148,7 @@ class RowsLost(Unavailable):
 
 
 class OutOfTime(Unavailable):
-    """The time budget is spent, or the process was told to stop."""
+    """The time budget is spent, or the process was requested to stop."""
 
 
 class LeaseLost(Unavailable):

@@ -14,7 +14,7 @@ import tempfile
 
 
 class Termination:
-    """Tells whether the process was asked to end since this object was made."""
+    """Reports whether the process was requested to end since this object was made."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process

@@ -526,7 +526,7 @@ def _check_deletes(table: TableSettings, fields: Sequence[Field]) -> None:
 
 
 def _cursor(table: TableSettings, fields: Sequence[Field]) -> Field | None:
-    """The cursor's field. Raises SchemaMismatch when it tells no moment, or not as said."""
+    """The cursor's field. Raises SchemaMismatch when it is no moment, or not as configured."""
     if table.cursor is None:
         return None
     found = next(field for field in fields if field.name == "sync_cursor")

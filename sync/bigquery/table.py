@@ -154,7 +154,7 @@ class BigQueryTable:
 
     @property
     def open_integers(self) -> tuple[str, ...]:
-        """The columns that are Int because nothing said otherwise: the data may need Long."""
+        """The columns that are Int because nothing declares otherwise: the data may need Long."""
         held = {column.name for column in self.columns if column.type == "Int"}
         return tuple(each.name for each in self.fields if self._is_open(each, held))
 

@@ -62,7 +62,7 @@ def quote(value: str, longest: int = LONGEST_QUOTE) -> str:
 
 
 def close(word: str, words: Iterable[str]) -> str | None:
-    """The known word that was probably meant, or None. Case does not count."""
+    """The known word that was probably intended, or None. Case does not count."""
     by_lower_case = {known.lower(): known for known in words}
     matches = difflib.get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.6)
     if not matches:

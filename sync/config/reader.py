@@ -174,7 +174,7 @@ def _holder(data: Any, place: Place) -> Any:
 
 
 def _rename(data: dict[str, Any], place: Place) -> Place:
-    """Remove an unknown key, or give it the name that was probably meant. Returns its place."""
+    """Remove an unknown key, or give it the name that was probably intended. Returns its place."""
     holder = _holder(data, place)
     value = holder.pop(str(place[-1]))
     right = _probable_key(place)
@@ -254,7 +254,7 @@ def _looks_secret(word: str) -> bool:
 
 
 def _probable_key(place: Place) -> str | None:
-    """The known key that was probably meant. A key itself never becomes the name of its secret."""
+    """The known key that was probably intended. A key itself never becomes a name of a secret."""
     word = str(place[-1])
     if _looks_secret(word):
         return None

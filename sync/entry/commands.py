@@ -227,7 +227,7 @@ def check(common: Common, /, **options: Any) -> int:
     """Reach every part, show the plan and its price; write nothing."""
     as_json = _choose_file(common, options)
     settings = app.read_settings()
-    request_for(settings, _fields("check", options))  # a wrong request is said first
+    request_for(settings, _fields("check", options))  # a wrong request is reported first
     reach = app.Reach(settings, lambda part: screen.show(plan_view.part_line(part), err=as_json))
     if reach.services is None or reach.errors:
         return _unreachable(reach, as_json)

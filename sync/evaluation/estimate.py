@@ -15,7 +15,7 @@ def planned_cases(
     """Name and about how many cases of each evaluation. None: its own query decides.
 
     newest: the newest cursor in the target, epoch seconds; None: it has no rows of the table.
-    rows: rows that the next sync reads; None: not known, and the most is told.
+    rows: rows that the next sync reads; None: not known, and the most is assumed.
     Costs one request for each evaluation.
     """
     return [

@@ -41,7 +41,7 @@ Trend = Literal["rises", "falls", "level"]
 class Point:
     """The accuracy with one history, in seconds.
 
-    right: a bit for each test row, 1 where the prediction was right; None: not told.
+    right: a bit for each test row, 1 where the prediction was right; None: not reported.
     test: what identifies the test rows. Two points are paired when it is the same.
     train_rows: rows that were learned from. mean_ms: the target's own time for one prediction.
     """

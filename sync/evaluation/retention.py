@@ -37,13 +37,13 @@ from sync.model.records import EvaluationRecord, EvaluationStateName
 
 NAME = "retention"  # of a study's own row
 CLOCK_SKEW = timedelta(minutes=1)  # between our clock and the target's
-MAX_EXPIRED = 2  # an expired result is asked again once
+MAX_EXPIRED = 2  # an expired result is requested again once
 MAX_ATTEMPTS = 5  # of one job, claims that came to nothing included
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a study is asked to try. Empty: the usual histories, and all evaluations."""
+    """What a study is to try. Empty: the usual histories, and all evaluations."""
 
     histories: tuple[int, ...] = ()
     evaluations: tuple[str, ...] = ()

@@ -56,7 +56,7 @@ class Subject:
 
     test_rows: rows to choose the test rows from. step: each of so many is predicted.
     condition: of the configuration, on the test rows. train: of a whole query.
-    evaluate: the evaluate body's part of this name. definition: what was asked of which columns.
+    evaluate: the evaluate body's part of this name. definition: the query, of which columns.
     """
 
     name: str
@@ -252,7 +252,7 @@ def _subject(table: TableSettings, evaluation: EvaluationSettings, definition: s
 
 
 def _of_query(table: TableSettings, evaluation: EvaluationSettings, definition: str) -> Subject:
-    """A whole query: its `evaluate` is asked; `test` and `train` narrow the rows."""
+    """A whole query: its `evaluate` is sent; `test` and `train` narrow the rows."""
     query = evaluation.query or {}
     asked = query.get("evaluate")
     if "testSource" in query or not isinstance(asked, dict) or asked.get("from") != table.name:

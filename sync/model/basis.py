@@ -1,4 +1,4 @@
-"""What an evaluation's result stands on: what was asked, of which rows, of which engine. Pure.
+"""What an evaluation's result stands on: query, rows and engine. Pure.
 
 Two results are compared only when the question is the same. What else differs between them is
 named, because it may be why the accuracy changed.

@@ -40,7 +40,7 @@ class Plan:
     refresh: why the whole keep range is read; None: it is not. resume_token: by what a later run
     recognises that it may resume; None: there is nothing to resume. open_rejects: of earlier runs.
     rekeyed: the target holds rows under keys that were made in another way. definition: fingerprint
-    of what the rows are made of. is_range: only a range that the request names is gone through.
+    of what the rows are made of. is_range: only a range that the request names is processed.
     left_since: start of what earlier runs have left uncompared; None: nothing.
     passed_over_since: start of the rows that a requested range passes over and no run has loaded;
     None: there are none.
@@ -79,7 +79,7 @@ class Plan:
 
     @property
     def is_refresh(self) -> bool:
-        """Whether the whole keep range is gone through."""
+        """Whether the whole keep range is processed."""
         return self.refresh is not None and not self.is_range
 
     @property

@@ -317,7 +317,7 @@ class Target(Protocol):
         ...
 
     def engine(self) -> str | None:
-        """The target's build; None when it is not told."""
+        """The target's build; None when it is not reported."""
         ...
 
     def start_evaluation(self, query: Mapping[str, Any]) -> str:

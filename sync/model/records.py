@@ -169,7 +169,7 @@ class EvaluationRecord:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """What the target says of a job. expires_at: when its result is forgotten; None: not said."""
+    """What the target reports of a job. expires_at: when its result is forgotten; None: unknown."""
 
     has_ended: bool
     expires_at: datetime | None = None

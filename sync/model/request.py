@@ -30,5 +30,5 @@ class Request:
 
     @property
     def everything(self) -> bool:
-        """Whether the whole keep range is gone through, whatever the watermark."""
+        """Whether the whole keep range is processed, whatever the watermark."""
         return self.full_refresh or self.action == "reconcile"

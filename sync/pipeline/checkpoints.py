@@ -54,7 +54,7 @@ def returned(before: Checkpoint) -> Checkpoint:
 
 
 def begun(before: Checkpoint, plan: Plan) -> Checkpoint:
-    """The checkpoint while everything is gone through. It counts if the process dies."""
+    """The checkpoint while everything is processed. It counts if the process dies."""
     return replace(before, verify_from=earliest(plan.left_since, plan.verify_since))
 
 

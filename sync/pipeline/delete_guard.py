@@ -12,7 +12,7 @@ ALWAYS_ALLOWED = 10  # rows a week; a share of a small table says little
 
 
 class DeleteGuard:
-    """Counts deletions of one table over a week of runs. It is asked before the first delete."""
+    """Counts deletions of one table over a week of runs. It is called before the first delete."""
 
     def __init__(self, run: TableRun) -> None:
         self._run = run

@@ -310,7 +310,7 @@ class Loader:
 
     @property
     def _has_resumable_progress(self) -> bool:
-        """Whether the next run can go on behind what this run has gone through."""
+        """Whether the next run can resume behind what this run has processed."""
         has_stage = self._loaded.stage is not None and self._plan.stage_token is not None
         resumable = self._plan.resume_token is not None or has_stage
         covered, done = self._loaded.covered_until, self._plan.done_until

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Loaded:
     """The result of a load or a reconcile. Cursors are epoch seconds; None: nothing.
 
-    covered_until: end of what a run through everything has gone through.
+    covered_until: end of what a run over everything has processed.
     unsettled_since: the earliest row of which a write may still be applied later.
     repaired_from: start of the first slice that was repaired.
     null_reads_false: the target was found to read a null in a Boolean column as false.

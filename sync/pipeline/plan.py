@@ -20,7 +20,7 @@ from sync.pipeline.swap import empty_source
 from sync.pipeline.table_run import TableRun, oldest
 from sync.pipeline.warnings import warn_of_plan
 
-# What was gone through longer ago is gone through again. More than a day, because a caller may come
+# What was processed longer ago is processed again. More than a day, because a caller may come
 # once a night.
 RESUME_SECONDS = 3 * 86_400
 
@@ -191,7 +191,7 @@ def _read_on(run: TableRun, plan: Plan, checkpoint: Checkpoint) -> Plan | None:
 
 
 def _is_recent(run: TableRun, checkpoint: Checkpoint) -> bool:
-    """Whether what was gone through then need not be gone through again."""
+    """Whether what was processed then need not be processed again."""
     if checkpoint.updated_at is None:
         return False
     return run.clock.now() - checkpoint.updated_at.timestamp() <= RESUME_SECONDS
@@ -235,7 +235,7 @@ def _is_rekeyed(situation: Situation, current: str) -> bool:
 
 
 def _resumes(run: TableRun, refresh: Refresh, checkpoint: Checkpoint) -> bool:
-    """Whether an earlier run of the same request has gone through a part of it."""
+    """Whether an earlier run of the same request has processed a part of it."""
     if run.request.dry_run or checkpoint.covered_until is None:
         return False
     return checkpoint.resume_token == refresh.token and _is_recent(run, checkpoint)
@@ -244,7 +244,7 @@ def _resumes(run: TableRun, refresh: Refresh, checkpoint: Checkpoint) -> bool:
 def _window(
     run: TableRun, refresh: Refresh | None, covered: int | None, watermark: int | None
 ) -> Window:
-    """What is read. covered: end of what an earlier run of the same request has gone through."""
+    """What is read. covered: end of what an earlier run of the same request has processed."""
     known = None if refresh else watermark
     window = windows.window(run.now, known, run.table.lookback, run.table.keep)
     start, end = window.start, window.end

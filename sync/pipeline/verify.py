@@ -40,7 +40,7 @@ class Verifier:
     def __init__(
         self, run: TableRun, rejects: RejectBook, repairer: Repairer, loaded: Loaded
     ) -> None:
-        """loaded: is told how far the comparison has come, so that the next run goes on there."""
+        """loaded: receives how far the comparison has come, for the next run to resume there."""
         self._run = run
         self._loaded = loaded
         self._rejects = rejects

@@ -26,7 +26,7 @@ def _pages(probe: Probe) -> list[Row]:
 
 
 def _hits_lacking(probe: Probe) -> int:
-    """How many rows an answer lacks that is asked for all."""
+    """How many rows the answer to a request for all rows lacks."""
     query = {"orderBy": {"$asc": "id"}, "select": ["id"], "limit": tables.MANY}
     return tables.MANY - len(probe.search(name_of(probe, "many"), **query)[1])
 
