@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from sync.base import reasons
@@ -164,6 +164,21 @@ class BigQueryTable:
         cursor = self.settings.cursor
         is_cursor = cursor is not None and is_same_name(column.name, cursor.column)
         return is_integer and not is_cursor and (declared is None or declared.type is None)
+
+    def with_names(self, names: Collection[str]) -> BigQueryTable:
+        """The same table, whose columns are spelled as these names where only the case differs."""
+        spelled = {name.lower(): name for name in names}
+        settled = {*names, *self.settings.named}
+        fields = tuple(
+            each
+            if each.name in settled
+            else replace(each, name=spelled.get(each.name.lower(), each.name))
+            for each in self.fields
+        )
+        if fields == self.fields:
+            return self
+        made = columns(self.settings, fields, self.chosen)
+        return replace(self, fields=fields, sql_columns=made)
 
     def with_types(self, types: Mapping[str, str]) -> BigQueryTable:
         """The same table, with these types for columns that are open."""

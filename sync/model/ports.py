@@ -5,7 +5,7 @@ Every method may raise AccessDenied, ActionRequired or Unavailable, beside what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -89,6 +89,13 @@ class SourceTable(Protocol):
     @property
     def open_integers(self) -> tuple[str, ...]:
         """The columns of type Int of which the configuration names no type."""
+        ...
+
+    def with_names(self, names: Collection[str]) -> SourceTable:
+        """The same table, whose columns have the target's spelling of their names.
+
+        names: of the target's columns. Sources may compare names without case; targets do not.
+        """
         ...
 
     def with_types(self, types: Mapping[str, str]) -> SourceTable:

@@ -42,6 +42,9 @@ def column_changes(before: str | None, after: str, *, takes_all: bool) -> list[C
     old, new = source_types(before or ""), source_types(after)
     if not old:
         return []
+    # BigQuery compares names without case.
+    spelled = {name.lower(): name for name in new}
+    old = {spelled.get(name.lower(), name): kind for name, kind in old.items()}
     retyped = [
         ColumnChange(name, "retyped", old[name], kind)
         for name, kind in new.items()

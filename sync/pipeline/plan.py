@@ -15,7 +15,7 @@ from sync.pipeline import definition
 from sync.pipeline.clock import check_clock, rows_ahead
 from sync.pipeline.column_changes import ColumnChange, column_changes, report_column_changes
 from sync.pipeline.key_check import check_keys, key_sample
-from sync.pipeline.prepare import needed_changes, undecided, with_known_types
+from sync.pipeline.prepare import as_held, needed_changes, undecided
 from sync.pipeline.swap import empty_source
 from sync.pipeline.table_run import TableRun, oldest
 from sync.pipeline.warnings import warn_of_plan
@@ -62,7 +62,7 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
     Raises SchemaMismatch with every difference, ActionRequired, Unavailable.
     """
     source = run.source.describe(run.table, prune=not run.request.everything)
-    source = with_known_types(run, source, situation.schema)
+    source = as_held(run, source, situation.schema)
     current = definition.definition(run.table, source)
     changed = column_changes(
         situation.checkpoint.definition, current, takes_all=run.table.takes_all

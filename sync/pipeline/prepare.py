@@ -57,9 +57,13 @@ def _may_be_remade(run: TableRun, schema: TargetSchema) -> bool:
     return run.name not in linked and run.target.count(run.name) == 0
 
 
-def with_known_types(run: TableRun, source: SourceTable, schema: TargetSchema) -> SourceTable:
-    """The source with Long where the target, or what a column links to, is Long."""
+def as_held(run: TableRun, source: SourceTable, schema: TargetSchema) -> SourceTable:
+    """The source with the target's spelling of its columns, and with known types.
+
+    A column is Long where the target's, or the one that it links to, is Long.
+    """
     held = schema[run.name].columns if run.name in schema else {}
+    source = source.with_names(held)
     types = {}
     for name in source.open_integers:
         known = [held[name]] if name in held else []

@@ -22,7 +22,7 @@ from sync.pipeline.definition import definition, is_rekeyed
 from sync.pipeline.delete_guard import DeleteGuard
 from sync.pipeline.deliver import Delivery
 from sync.pipeline.prefetch import batch_bytes, prefetch
-from sync.pipeline.prepare import made_of, with_known_types
+from sync.pipeline.prepare import as_held, made_of
 from sync.pipeline.rejects import RejectBook, is_too_many
 from sync.pipeline.table_run import TableRun
 from sync.pipeline.warnings import warn_of_keys, warn_of_no_rows
@@ -64,7 +64,7 @@ def plan_swap(run: TableRun, schema: dict[str, TargetTable], known: KnownTable) 
             f"{run.name}: Aito has a {held.kind} of this name, and only a table can be synced; "
             "give the table another `name`"
         )
-    source = with_known_types(run, source, schema)
+    source = as_held(run, source, schema)
     wide = run.source.wide_integers(source, source.open_integers)
     source = source.with_types(dict.fromkeys(wide, "Long"))
     fresh_exists = run.name + SUFFIX in schema

@@ -76,7 +76,8 @@ def _without_key(run: TableRun, rows: int) -> str:
     if not first:
         return f"{rows} rows have no {last}, the key; {remedy}"
     parts = f"{', '.join(first)} or {last}, which make the key"
-    return f"{rows} rows have no value in {parts}; {remedy}"
+    value = f"give a part a value by `sql`, such as IFNULL({last}, '')"
+    return f"{rows} rows have no value in {parts}; {remedy}, or {value}"
 
 
 def warn_if_not_incremental(run: TableRun, plan: Plan) -> None:

@@ -256,6 +256,29 @@ def test_names_in_another_case(stack: Stack, mode: str) -> None:
     assert bench.run_ok(asked).uploaded == 0
 
 
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_source_that_spells_its_columns_anew(stack: Stack, mode: str) -> None:
+    """A change of case alone is no change: Aito's columns stay, and new rows fill them."""
+    bench = Workbench(stack, f"chosen_spelling_{mode}", mode)
+    schema = {"Id": "STRING", "createdAt": "TIMESTAMP", "userName": "STRING"}
+    row = {"Id": "a", "createdAt": iso(bench.now - 600), "userName": "x"}
+    bench.load_source("spelled", schema, [row])
+    asked = table(bench.name, f"{bench.dataset}.spelled", mode=mode)
+    asked["cursor"]["source"] = "createdAt"
+    bench.run_ok(asked)
+    moment = iso(bench.now - 60)
+    bench.sql(
+        "CREATE OR REPLACE TABLE {d}.spelled AS"
+        " SELECT Id AS ID, createdAt AS CREATEDAT, userName AS username FROM {d}.spelled"
+        f" UNION ALL SELECT 'b', TIMESTAMP '{moment}', 'y'"
+    )
+    bench.now += 60
+    assert bench.run_ok(asked).uploaded == 1
+    assert changes_of(bench) == {}
+    assert {held["id"]: held["userName"] for held in bench.aito_rows()} == {"a": "x", "b": "y"}
+    assert set(bench.aito.schema()[bench.name]["columns"]) == {"id", "createdAt", "userName", "at"}
+
+
 def test_columns_that_do_not_fit(bench: Workbench) -> None:
     """All of them are named at once, with what leaves them out, which can be pasted."""
     moment = iso(bench.now - 60)

@@ -122,6 +122,10 @@ def test_a_part_that_is_null(bench: Workbench) -> None:
     assert reasons == {
         f"{part}: NULL in a column that is not nullable" for part in KEY if part != "day"
     }
+    assert "a value by `sql`, such as IFNULL(device, '')" in warning.message
+    made = {part: {"sql": f"IFNULL({part}, '')"} for part in ("page", "device")}
+    valued = report(bench, "composite_valued", columns={"*": None, **made})
+    assert bench.run_ok(valued).uploaded == 22
 
 
 def test_equal_rows_fold(bench: Workbench) -> None:
