@@ -23,7 +23,6 @@ from sync.base.errors import ActionRequired, SyncError
 SWEEP_SECONDS = 3600.0  # A run of the checks takes minutes: what is older was left behind.
 WHOLE_SECONDS = 1500.0  # for everything: the checks, the wait for an expiry, the clean-up
 MAX_SECONDS = 300.0  # for the checks, without the wait for an expiry
-RESERVED_CALLS = 25  # of MAX_CALLS, to remove the tables at the end
 
 
 class Outcome(enum.Enum):
@@ -141,7 +140,7 @@ def refuse_configured(configured: Collection[str]) -> None:
 
 
 def _result(check: Check, probe: Probe) -> CheckResult:
-    if not check.reads_only and probe.calls > MAX_CALLS - RESERVED_CALLS:
+    if probe.is_at_limit:
         return CheckResult(check, Outcome.UNKNOWN, f"the limit of {MAX_CALLS} calls is near")
     if probe.seconds > MAX_SECONDS:
         return CheckResult(check, Outcome.UNKNOWN, f"{MAX_SECONDS:g} s are over")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sync.aito.answers import Answer, Reaction, reaction
@@ -20,6 +20,7 @@ MAX_CALLS = 150
 ATTEMPTS = 3  # of a request that Aito refuses only for the moment
 JOB_SECONDS = 60.0  # that a job over a few rows may take
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class Unclear(Exception):
@@ -39,7 +40,7 @@ class Probe:
         self.clock = clock
         self.wait = wait
         self.made: list[str] = []
-        self.read_back: dict[str, Row] = {}  # tables as Aito shows them
+        self._known: dict[str, Any] = {}
 
     @property
     def calls(self) -> int:
@@ -59,6 +60,18 @@ class Probe:
         """The header that carries the key."""
         return self._transport.key_header()
 
+    def once(self, name: str, find: Callable[[], T]) -> T:
+        """What `find` returns. It is called once; checks that need the same share it."""
+        if name not in self._known:
+            self._known[name] = find()
+        known: T = self._known[name]
+        return known
+
+    @property
+    def is_at_limit(self) -> bool:
+        """Whether only so many calls are left as the clean-up needs."""
+        return self.calls + len(self.made) >= MAX_CALLS
+
     # -- requests
 
     def ask(self, method: str, path: str, body: Any = None, headers: Row | None = None) -> Answer:
@@ -70,7 +83,7 @@ class Probe:
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         attempt = 1
         while True:
-            if self.calls >= MAX_CALLS:
+            if self.is_at_limit:
                 raise Unclear(f"the limit of {MAX_CALLS} calls is reached")
             answer = self._transport.attempt(method, f"/api/v1/{path}", data, headers)
             again = reaction(answer) is Reaction.REPEAT
@@ -129,15 +142,14 @@ class Probe:
     def finished(self, job_id: str) -> Row:
         """The status of a job after its end. Raises Unclear when it does not end."""
         ends = self.clock.monotonic() + JOB_SECONDS
-        pause = 0.25
-        while True:
+        pause = 0.5
+        while self.clock.monotonic() + pause < ends:
+            self.clock.sleep(pause)
             status = self.need("GET", f"jobs/{quote(job_id, safe='')}")
             if isinstance(status, dict) and status.get("finishedAt"):
                 return status
-            if self.clock.monotonic() + pause > ends:
-                raise Unclear(f"the job did not end within {JOB_SECONDS:g} s")
-            self.clock.sleep(pause)
             pause = min(2 * pause, 8.0)
+        raise Unclear(f"the job did not end within {JOB_SECONDS:g} s")
 
     # -- the end
 

@@ -280,6 +280,18 @@ def test_the_limit_on_calls(aito: Aito) -> None:
     aito.heal()
 
 
+def test_slow_jobs_keep_the_limit(aito: Aito) -> None:
+    """Each job is looked for many times. The calls that the clean-up needs are kept for it."""
+    aito.job_seconds = 0.3
+    try:
+        results = run(aito)
+    finally:
+        aito.job_seconds = 0
+    assert names(results, Outcome.DIFFERS) == []
+    assert aito.total() <= MAX_CALLS
+    assert set(aito.schema()) == {"mine"}
+
+
 def test_faults_are_unknown_and_not_different(aito: Aito) -> None:
     """An Aito that does not answer tells nothing about itself."""
     aito.fail("cut", on="modify", times=None)

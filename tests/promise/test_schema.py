@@ -77,6 +77,7 @@ READ_BACK: list[dict[str, Any]] = [
     {"analyzers": "object"},
     {"self_links": "this"},
     {"nullable_false": "left out"},
+    {"nullable_true": "left out"},
     {"types": "lower", "analyzers": "object", "self_links": "this", "nullable_false": "left out"},
 ]
 

@@ -16,7 +16,6 @@ EVALUATION: Row = {
     "test": {"$index": {"$mod": [10, 0]}},
     "evaluate": {"from": "{asked}", "where": {"n": {"$get": "n"}}, "predict": "kind"},
 }
-START = request("POST", "jobs/_evaluate", EVALUATION)
 
 
 def _job_id(body: Any) -> str:
@@ -26,9 +25,19 @@ def _job_id(body: Any) -> str:
     return job_id
 
 
+def _start(probe: Probe) -> Answer:
+    """The answer to the start of an evaluation, which several checks share."""
+    start = request("POST", "jobs/_evaluate", EVALUATION)
+    answer: Answer = probe.once("evaluation", lambda: start(probe))
+    return answer
+
+
 def _started(probe: Probe) -> str:
-    """The id of a new evaluation."""
-    return _job_id(probe.need("POST", "jobs/_evaluate", filled(probe, EVALUATION)))
+    """The id of the evaluation. Raises Unclear when it was refused."""
+    answer = _start(probe)
+    if not succeeded(answer):
+        raise Unclear(f"the evaluation is refused: {described(answer)}")
+    return _job_id(answer.body)
 
 
 def _result(probe: Probe, job_id: str) -> Answer:
@@ -63,7 +72,7 @@ def _deleted_by_job(probe: Probe) -> Finding:
 
 def _job_created(probe: Probe) -> Finding:
     """The answer that says a job was made."""
-    answer = START(probe)
+    answer = _start(probe)
     if not succeeded(answer):
         return f"it is refused: {described(answer)}"
     _job_id(answer.body)

@@ -54,11 +54,10 @@ def columns_of(table: str) -> Sends:
 
 
 def _table_back(probe: Probe) -> Row:
-    """The table. It is read once."""
+    """The table."""
     name = name_of(probe, "types")
-    if name not in probe.read_back:
-        probe.read_back[name] = probe.need("GET", f"schema/{name}")
-    return probe.read_back[name]
+    table: Row = probe.once("types", lambda: probe.need("GET", f"schema/{name}"))
+    return table
 
 
 def _read_back(probe: Probe) -> Mapping[str, Row]:

@@ -12,7 +12,6 @@ from sync.aito.schema import table_json
 from sync.model.columns import Column
 
 MANY = 10_000  # rows of the table for paging and limits: as many as free instances take
-BATCHES = 2  # in which they are sent
 TYPES = (
     Column("id", "String", nullable=False),
     Column("a_first", "Int"),
@@ -48,7 +47,6 @@ class Table:
 
     columns: Row
     rows: Callable[[], Sequence[Row]] = tuple
-    batches: int = 1
     after: tuple[str, ...] = ()
 
 
@@ -61,7 +59,7 @@ TABLES: Mapping[str, Table] = {
         after=("parent",),
     ),
     "heir": Table({"id": STRING}, lambda: [{"id": "p1"}], after=("child",)),
-    "many": Table({"id": STRING, "n": INT}, _many, batches=BATCHES),
+    "many": Table({"id": STRING, "n": INT}, _many),
     "bad": Table({"n": INT}),
     "flags": Table(
         {"id": INT, "b": {"type": "Boolean", "nullable": True}},
@@ -96,9 +94,8 @@ def name_of(probe: Probe, short: str) -> str:
     probe.made.append(name)
     probe.make(short, filled(probe, table.columns))
     rows = list(table.rows())
-    size = -(-len(rows) // table.batches) or 1
-    for start in range(0, len(rows), size):
-        probe.need("POST", f"data/{name}/batch", rows[start : start + size])
+    if rows:
+        probe.need("POST", f"data/{name}/batch", rows)
     return name
 
 
