@@ -32,6 +32,9 @@ FRAMEWORK_VARIABLES = {
     "LOG_EXECUTION_ID": "functions-framework marks every line with the execution it belongs to"
 }
 
+# Read by us, and set by Cloud Run itself.
+PLATFORM_VARIABLES = {"K_SERVICE": "the service's name: the page then links to its log"}
+
 # Read by us or by Google's clients, and never set in the cloud.
 LAPTOP_VARIABLES = {
     "AITO_API_KEY": "the key itself: in the cloud it comes from Secret Manager",
@@ -198,7 +201,7 @@ def environment_is_what_the_code_reads(plan: Plan) -> None:
     assert not given & set(LAPTOP_VARIABLES), f"for laptops only: {given & set(LAPTOP_VARIABLES)}"
     unread = given - set(FRAMEWORK_VARIABLES) - read
     assert not unread, f"set and read by nobody: {unread}"
-    unset = read - given - set(LAPTOP_VARIABLES)
+    unset = read - given - set(LAPTOP_VARIABLES) - set(PLATFORM_VARIABLES)
     assert not unset, f"read and not set: {unset}"
 
 
