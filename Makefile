@@ -6,10 +6,10 @@ DATA ?=
 KEEP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture test test-unit check serve fmt chaos bench terraform schema docs lock clean
+.PHONY: help demo picture test test-unit test-slow check serve fmt chaos bench python-versions terraform schema docs lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 17
 
 # uv when it is there (seconds), plain venv and pip otherwise (a minute or two).
 $(STAMP): requirements.in pyproject.toml
@@ -28,8 +28,14 @@ demo: $(STAMP)  ## from tables in BigQuery to a sync, here (DATA=folder of rows,
 picture: $(STAMP)  ## record the demo as docs/*.svg, and draw docs/status-page.png with Chromium
 	@$(PY) -m local.picture && $(PY) -m tests.status_picture
 
+# A process more than cores: while a test waits for a time limit or for a server to start, others run.
+PROCESSES ?= 3
+
 test: $(STAMP)  ## every test but the long ones; minutes
-	@$(PY) -m pytest -n 2 --dist worksteal -m 'not slow' $(ARGS)
+	@$(PY) -m pytest -n $(PROCESSES) --dist worksteal -m 'not slow' $(ARGS)
+
+test-slow: $(STAMP)  ## the long ones: variations and stress of what the others hold; half an hour
+	@$(PY) -m pytest -n $(PROCESSES) --dist worksteal -m slow $(ARGS)
 
 test-unit: $(STAMP)  ## the tests that need no server; seconds
 	@$(PY) -m pytest -n 2 --dist worksteal -m 'not slow' tests/unit $(ARGS)
@@ -62,6 +68,9 @@ chaos: $(STAMP)  ## random data, faults, kills and triggers, then equality (ROUN
 
 bench: $(STAMP)  ## this function against the classic script, dlt and the floors; minutes
 	@$(PY) -m benchmarks $(ARGS)
+
+python-versions:  ## unit tests and one whole run with each Python from 3.11 to 3.14 that is installed
+	@.ci/python-versions
 
 terraform: $(STAMP)  ## validate, test and plan the deployment, and check the plan
 	@terraform/check.sh

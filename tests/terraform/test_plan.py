@@ -59,23 +59,31 @@ REFUSALS = {
 }
 
 
-@pytest.fixture(scope="module")
-def plans(sound: Path, planned: Plan, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plan]:
-    """The plan of the default and of each example, made once."""
-    folder = another(sound, tmp_path_factory.mktemp("plan"))
-    made = {"default": planned}
-    for name, variables in FILES.items():
-        if name in made:
-            continue
-        done = terraform(folder, plan_script(f"-var-file={variables}"))
+class Plans(dict[str, Plan]):
+    """The plan of the default and of each example. Each is made when it is first asked for: of
+    two processes that share the tests, each makes those that it needs.
+    """
+
+    def __init__(self, default: Plan, folder: Path) -> None:
+        super().__init__(default=default)
+        self._folder = folder
+
+    def __missing__(self, name: str) -> Plan:
+        done = terraform(self._folder, plan_script(f"-var-file={FILES[name]}"))
         assert done.returncode == 0, done.stdout + done.stderr
-        made[name] = read_plan(folder)
-    return made
+        self[name] = read_plan(self._folder)
+        return self[name]
 
 
-@pytest.mark.parametrize("example", list(FILES))
+@pytest.fixture(scope="module")
+def plans(sound: Path, planned: Plan, tmp_path_factory: pytest.TempPathFactory) -> Plans:
+    """The plan of the default and of each example, made once."""
+    return Plans(planned, another(sound, tmp_path_factory.mktemp("plan")))
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.__name__)
-def test_every_plan_keeps_every_rule(plans: dict[str, Plan], example: str, rule: Rule) -> None:
+@pytest.mark.parametrize("example", list(FILES))
+def test_every_plan_keeps_every_rule(plans: Plans, example: str, rule: Rule) -> None:
     """The default and each example keep each rule of rules.py."""
     rule(plans[example])
 
@@ -89,13 +97,13 @@ def test_the_dashboard_is_one_that_google_takes(planned: Plan, tmp_path: Path) -
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_existing_secret_is_not_made(plans: dict[str, Plan]) -> None:
+def test_the_existing_secret_is_not_made(plans: Plans) -> None:
     """A secret that is named in full is only opened to the function."""
     assert not plans["existing-secret"].of("google_secret_manager_secret")
     assert plans["default"].of("google_secret_manager_secret")
 
 
-def test_the_private_network_closes_the_door(plans: dict[str, Plan]) -> None:
+def test_the_private_network_closes_the_door(plans: Plans) -> None:
     """With a private network the function takes calls from inside only, and sends everything
     through the subnetwork.
     """
@@ -107,7 +115,7 @@ def test_the_private_network_closes_the_door(plans: dict[str, Plan]) -> None:
     assert config["direct_vpc_network_interface"][0]["subnetwork"].endswith("/aito-egress")
 
 
-def test_two_environments_share_nothing(plans: dict[str, Plan]) -> None:
+def test_two_environments_share_nothing(plans: Plans) -> None:
     """Two sets of values of one repository make two sets of names: neither touches the other's."""
     named = ("name", "account_id", "secret_id", "repository_id", "display_name")
     shared = []
@@ -190,7 +198,7 @@ def test_old_keys_are_disabled_and_the_newest_is_not(
     assert said == [f"secrets versions disable {version} {where}" for version in disabled]
 
 
-def test_the_key_is_added_without_showing_it(plans: dict[str, Plan], tmp_path: Path) -> None:
+def test_the_key_is_added_without_showing_it(plans: Plans, tmp_path: Path) -> None:
     """The line to paste asks for the key and hands it to gcloud by its input: it is in no argument
     and no output.
     """
