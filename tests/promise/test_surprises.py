@@ -150,17 +150,26 @@ def test_nothing_has_ever_been_loaded(stack: Stack) -> None:
     assert bench.event("freshness")["empty"] is True
 
 
-def test_an_ordinary_week_has_no_warning(stack: Stack) -> None:
-    """Ties, late rows, rows that come twice and a purge are nothing to warn of."""
-    bench = Workbench(stack, "surprise_ordinary", keep=6 * DAY)
+@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+def test_an_ordinary_week_has_no_warning(stack: Stack, mode: str) -> None:
+    """Ties, late rows, rows that come twice, a purge and, in `merge`, newer rows of some keys are
+    nothing to warn of, in the plan, the sync, and the reconcile at the end of the week.
+    """
+    bench = Workbench(stack, f"surprise_ordinary_{mode}", mode, keep=6 * DAY)
     bench.put(hourly(bench, 5 * 24))
     for night in range(7):
         bench.now += DAY
-        fresh = [row(f"n{night}-{i}", bench.now - 60 - i // 2 * 600) for i in range(100)]
+        fresh = [row(f"n{night}-{i}", bench.now - 60 - i // 2 * 600) for i in range(60)]
         late = [row(f"late{night}", bench.now - DAY - 600)]
-        bench.put([*fresh, *late, *fresh[:3]])
+        newer = [row(f"k{i:03}", bench.now - 90, f"{night}") for i in range(4)]
+        bench.put([*fresh, *late, *fresh, *(newer if mode == "merge" else [])])
+        if night == 3:
+            bench.run_ok(dry_run=True)
+            assert codes(bench) == []
         bench.run_ok()
         assert codes(bench) == []
+    bench.run_ok(action="reconcile")
+    assert codes(bench) == []
 
 
 @pytest.mark.parametrize(("unit", "scale"), [("s", 1), ("ms", 1000), ("us", 1_000_000)])
