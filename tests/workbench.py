@@ -127,14 +127,20 @@ def limit_insert(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
 
 def hear_counts(monkeypatch: pytest.MonkeyPatch, hear: Callable[[bool], None]) -> None:
     """Call `hear` after each count of the source: whether it was bound to recent partitions."""
-    histogram = BigQuerySource.histogram
+    histogram, totals = BigQuerySource.histogram, BigQuerySource.totals
 
     def counted(source: BigQuerySource, described: SourceTable, *rest: Any) -> Any:
         found = histogram(source, described, *rest)
         hear(described.reads_recent_only)
         return found
 
+    def counted_whole(source: BigQuerySource, described: SourceTable) -> Any:
+        found = totals(source, described)
+        hear(False)
+        return found
+
     monkeypatch.setattr(BigQuerySource, "histogram", counted)
+    monkeypatch.setattr(BigQuerySource, "totals", counted_whole)
 
 
 def hear_statements(monkeypatch: pytest.MonkeyPatch, hear: Callable[[str], None]) -> None:

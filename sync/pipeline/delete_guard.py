@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sync.base.errors import DeleteRefused
+from sync.base.errors import DeleteRefused, EmptySource
+from sync.model.ports import SourceTable
 from sync.pipeline.table_run import TableRun
 
 WEEK = timedelta(days=7)  # deletions are counted over so many days, so that small ones add up
@@ -43,3 +44,22 @@ class DeleteGuard:
             since = self._run.clock.utc() - WEEK
             self._earlier = self._run.ledger.deleted_since(self._run.name, since)
         return self._earlier + self._deleted
+
+
+def check_shows_rows(run: TableRun, source: SourceTable) -> None:
+    """Raises EmptySource when the source shows no row at all, unless the request allows that.
+
+    It is asked where all rows that were looked for are gone. The source may have been emptied since
+    it was counted.
+    """
+    if "empty_source" not in run.request.allow and run.source.is_empty(source):
+        raise empty_source(run.name, run.target.count(run.name))
+
+
+def empty_source(table: str, rows: int) -> EmptySource:
+    """The error of a source that had rows and shows none."""
+    return EmptySource(
+        f"{table}: the source shows no rows, and Aito holds {rows}; nothing was deleted. Was the "
+        "source truncated, made anew, or hidden by a row access policy? If it is right, allow it "
+        'once with {"allow": ["empty_source"]} (--allow empty_source)'
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from sync.base.errors import EmptySource
 from sync.model import window as windows
 from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.columns import TargetSchema
@@ -14,9 +13,9 @@ from sync.model.window import Window, earliest
 from sync.pipeline import definition
 from sync.pipeline.clock import check_clock, rows_ahead
 from sync.pipeline.column_changes import ColumnChange, column_changes, report_column_changes
+from sync.pipeline.delete_guard import check_shows_rows
 from sync.pipeline.key_check import check_keys, key_sample
 from sync.pipeline.prepare import as_held, needed_changes, undecided
-from sync.pipeline.swap import empty_source
 from sync.pipeline.table_run import TableRun, oldest
 from sync.pipeline.warnings import warn_of_plan
 
@@ -273,8 +272,7 @@ def _check_not_empty(run: TableRun, plan: Plan) -> None:
     target_has_rows = plan.watermark is not None and plan.watermark >= plan.window.start
     if plan.rows or plan.cursorless or not target_has_rows:
         return
-    if "empty_source" not in run.request.allow and run.source.is_empty(plan.source):
-        raise EmptySource(empty_source(run.name, plan.target_rows))
+    check_shows_rows(run, plan.source)
 
 
 def _with_verification(run: TableRun, situation: Situation, plan: Plan, *, resumes: bool) -> Plan:

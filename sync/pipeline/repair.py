@@ -27,7 +27,7 @@ from sync.pipeline.compare import (
     read_contents,
     read_index,
 )
-from sync.pipeline.delete_guard import DeleteGuard
+from sync.pipeline.delete_guard import DeleteGuard, check_shows_rows
 from sync.pipeline.deliver import DELETE_KEYS, Delivery
 from sync.pipeline.loaded import Loaded
 from sync.pipeline.rejects import RejectBook
@@ -152,7 +152,7 @@ class Repairer:
         another way, as far as the source has as many rows. A key whose rows all come after the
         window keeps its row until the next run replaces it. What `deletes` names goes in any case.
         The rest is gone from the source, and the guard is asked before the first delete. Raises
-        DeleteRefused.
+        DeleteRefused, EmptySource.
         """
         extra, self._extra = self._extra, []
         self._moved.clear()
@@ -185,6 +185,8 @@ class Repairer:
         lost = max(0, rekeyed - plan.rows)
         gone += lost
         moved += rekeyed - lost
+        if gone and not found:
+            check_shows_rows(self._run, plan.source.whole())
         self._guard.check(gone)
         self._delete_keys(deleted)
         self._guard.add(gone)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from sync.base.errors import (
     ActionRequired,
-    EmptySource,
     OutcomeUnknown,
     OutOfTime,
     Unavailable,
@@ -19,7 +18,7 @@ from sync.pipeline import checkpoints
 from sync.pipeline.closings import close_rejects_of_swap
 from sync.pipeline.column_changes import column_changes, report_column_changes
 from sync.pipeline.definition import definition, is_rekeyed
-from sync.pipeline.delete_guard import DeleteGuard
+from sync.pipeline.delete_guard import DeleteGuard, empty_source
 from sync.pipeline.deliver import Delivery
 from sync.pipeline.prefetch import batch_bytes, prefetch
 from sync.pipeline.prepare import as_held, made_of
@@ -181,23 +180,14 @@ def rows_gone(run: TableRun, plan: SwapPlan, rows: int, keys: int) -> int:
     the configuration sets `delete` and more than that are gone.
     """
     old = run.target.count(run.name) if plan.old_exists else 0
-    if not rows and not old:
+    if not keys and not old:
         warn_of_no_rows(run)
-    if not rows and old and "empty_source" not in run.request.allow:
-        raise EmptySource(empty_source(run.name, old))
+    if not keys and old and "empty_source" not in run.request.allow:
+        raise empty_source(run.name, old)
     gone = max(0, old - (rows if plan.rekeyed else keys))
     if "delete" in run.table.model_fields_set:
         DeleteGuard(run).check(gone)
     return gone
-
-
-def empty_source(table: str, rows: int) -> str:
-    """The message of a source that had rows and shows none."""
-    return (
-        f"{table}: the source shows no rows, and Aito holds {rows}; nothing was deleted. Was the "
-        "source truncated, made anew, or hidden by a row access policy? If it is right, allow it "
-        'once with {"allow": ["empty_source"]} (--allow empty_source)'
-    )
 
 
 def _verify(run: TableRun, fresh: str, taken: int) -> None:

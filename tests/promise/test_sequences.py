@@ -30,7 +30,8 @@ class Step:
     keep: days. loud: the value has another expression. hides: `where` leaves rows out.
     extra: a further column. new, late, changed, gone: rows that the source gets, gets late, changes
     (in `merge`) and loses. hours: until the run. looks: after so many looks at the clock the run
-    is asked to end. allowed: the guards are lifted.
+    is asked to end. allowed: the guards are lifted. since: the request names a range that begins so
+    many hours ago; None: it names none.
     """
 
     keep: int
@@ -45,6 +46,7 @@ class Step:
     looks: int
     reconciles: bool
     allowed: bool
+    since: int | None
 
 
 STEPS = st.builds(
@@ -61,6 +63,7 @@ STEPS = st.builds(
     looks=st.sampled_from([2, 5, 1000, 1000]),
     reconciles=st.booleans(),
     allowed=st.sampled_from([True, True, False]),
+    since=st.sampled_from([None, None, None, 3, 60]),
 )
 SEQUENCES = st.tuples(st.sampled_from(["append", "merge"]), st.lists(STEPS, min_size=2, max_size=4))
 
@@ -88,6 +91,7 @@ class Play:
             action="reconcile" if reconciles else "sync",
             allow=GUARDS if step.allowed else frozenset(),
             stopped=_after(step.looks),
+            since=None if step.since is None else bench.now - step.since * HOUR,
         )
         (table,) = report.tables
         codes = {warning.code for warning in table.warnings}
@@ -118,8 +122,9 @@ class Play:
         return [row(str(key), self.bench.now - 30, "changed") for key in dict.fromkeys(known)]
 
     def _lose(self, step: Step) -> bool:
-        """Delete rows at the source. A reconcile finds that."""
-        keys = [each["id"] for each in self.bench.source_rows[-step.gone :]] if step.gone else []
+        """Delete rows at the source. A reconcile of everything finds that."""
+        loses = step.gone and step.since is None
+        keys = [each["id"] for each in self.bench.source_rows[-step.gone :]] if loses else []
         if keys:
             self.bench.delete_from_source(keys)
         return bool(keys)

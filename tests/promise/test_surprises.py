@@ -8,7 +8,15 @@ from collections.abc import Callable
 import pytest
 
 from local.stack import Stack
-from tests.workbench import DAY, HOUR, Workbench, limit_noticeable_bytes, row
+from tests.workbench import (
+    DAY,
+    HOUR,
+    Workbench,
+    civil,
+    hear_counts,
+    limit_noticeable_bytes,
+    row,
+)
 
 PLAIN = {"id": None, "at": None}
 
@@ -61,6 +69,111 @@ def test_an_expression_that_changed(stack: Stack) -> None:
     assert bench.run().status == "ok"
     assert {held["v"] for held in bench.aito_rows()} == {"v!"}
     assert len(bench.aito_rows()) == 60
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lookback": "2h"},
+        {"evaluate": [{"name": "guess", "predict": "value"}]},
+        {"purge": {"max_share": 1}, "delete": {"max_share": 1}},
+        {"rejects": {"max_share": 1, "keep_document": False}},
+        {"columns": {"*": None}},
+    ],
+)
+def test_settings_that_make_no_other_rows(bench: Workbench, change: dict[str, object]) -> None:
+    """They are no refresh, and neither is another way to write the same columns."""
+    columns = {**PLAIN, "value": None}
+    bench.table = {"columns": columns}
+    bench.put(hourly(bench, 20))
+    bench.run_ok()
+    bench.table = {"columns": columns, **change}
+    planned = bench.run_ok(dry_run=True).estimate
+    assert planned
+    assert planned["refresh"] is None
+    assert planned["rows"] < 20
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"where": "TRUE"}, "the configuration changed: source"),
+        ({"deletes": "value = 'x'"}, "the configuration changed: deletes"),
+        ({"columns": {"*": {"except": ["value"]}}}, "the source's columns changed: value is lost"),
+        ({"columns": {**PLAIN, "value": {"sql": "id"}}}, "the configuration changed: columns"),
+        ({"mode": "merge"}, "the configuration changed: mode"),
+    ],
+)
+def test_settings_that_make_other_rows(
+    bench: Workbench, change: dict[str, object], reason: str
+) -> None:
+    """Each is a refresh, also after a range or a reconcile that came before it."""
+    columns = {**PLAIN, "value": None}
+    bench.table = {"columns": columns}
+    bench.put(hourly(bench, 20))
+    bench.run_ok()
+    bench.table = {"columns": columns, **change}
+    for request in ({"since": bench.now - 9 * HOUR}, {"action": "reconcile"}):
+        bench.run(**request)
+        assert codes(bench) == ["refresh_pending"]
+        assert reason.rpartition(": ")[2].partition(" ")[0] in str(bench.events)
+    assert bench.run().tables[0].fetched == 20
+    assert codes(bench) == []
+    bench.run()
+    assert bench.event("table_planned")["refresh"] is None
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_cursor_in_another_zone(stack: Stack, mode: str) -> None:
+    """The cursor of every row is made anew, and none is lost or doubled."""
+    bench = Workbench(stack, f"surprise_zone_{mode}", mode)
+    schema = {"id": "STRING", "at": "DATETIME"}
+    rows = [{"id": f"k{i}", "at": civil(bench.now - 60 - i * HOUR)} for i in range(30)]
+    bench.load_source("civil", schema, rows)
+    cursor = {"source": "at", "column": "unix"}
+    config = {"name": bench.name, "source": f"{bench.dataset}.civil", "mode": mode, "key": "id"}
+    bench.run_ok({**config, "cursor": cursor})
+    before = {held["id"]: held["unix"] for held in bench.aito_rows()}
+    bench.run_ok({**config, "cursor": {**cursor, "zone": "Asia/Tokyo"}})
+    after = [(held["id"], held["unix"]) for held in bench.aito_rows()]
+    assert sorted(after) == sorted((key, unix - 9 * HOUR) for key, unix in before.items())
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_change_that_makes_rows_unfit(stack: Stack, mode: str) -> None:
+    """Rows that do not fit their new form are rejected and leave Aito; the others are changed."""
+    number = {"sql": "LENGTH(value)", "type": "Int"}
+    guard = {"rejects": {"max_share": 1}}
+    name = f"surprise_unfit_{mode}"
+    bench = Workbench(stack, name, mode, table={"columns": {**PLAIN, "n": number}, **guard})
+    bench.put(hourly(bench, 20))
+    assert bench.run().status == "ok"
+    number = {"sql": "IF(id < 'k004', 1099511627776, 7)", "type": "Int"}
+    bench.table = {"columns": {**PLAIN, "n": number}, **guard}
+    for dry_run in (True, False):
+        (table,) = bench.run(dry_run=dry_run).tables
+        assert (table.status, table.rejected, codes(bench)) == ("ok", 4, ["rejects"])
+    assert [held["n"] for held in bench.aito_rows()] == [7] * 16
+    assert len(bench.rejects()) == 4
+
+
+def test_a_keep_that_is_raised_during_a_refresh(stack: Stack) -> None:
+    """The refresh begins anew and goes through the longer range; a later change back is another."""
+    bench = Workbench(stack, "surprise_raised", keep=3 * DAY, settings={"batch": {"rows": 10}})
+    bench.put(hourly(bench, 6 * 24))
+    bench.run_ok()
+    old = {**PLAIN, "value": None}
+    bench.table = {"columns": {**PLAIN, "value": {"sql": "CONCAT(value, '!')", "type": "String"}}}
+    assert bench.run(stopped=stop_after(4)).status == "partial"
+    bench.keep = 6 * DAY
+    bench.run(stopped=stop_after(4))
+    for _ in range(20):
+        if bench.run(stopped=stop_after(60)).status == "ok":
+            break
+    assert [held["value"] for held in bench.aito_rows()] == ["v!"] * 6 * 24
+    bench.table = {"columns": old}
+    bench.run_ok()
+    assert {held["value"] for held in bench.aito_rows()} == {"v"}
 
 
 def test_a_longer_keep(stack: Stack) -> None:
@@ -239,6 +352,75 @@ def test_an_emptied_source_of_a_swap(stack: Stack) -> None:
     assert len(bench.aito_rows()) == 20
     bench.run_ok(allow=frozenset(["empty_source"]))
     assert bench.aito_rows() == []
+
+
+@pytest.mark.parametrize("action", ["sync", "reconcile"])
+@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+def test_a_source_that_is_emptied_during_the_run(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str, action: str
+) -> None:
+    """It was counted before it was emptied: nothing is deleted, however few rows there are."""
+    bench = Workbench(stack, f"surprise_during_{mode}_{action}", mode)
+    bench.put([row(f"k{i}", bench.now - 60 - i) for i in range(5)])
+    bench.run_ok()
+    bench.put([row("new", bench.now - 30)])
+
+    def empty(_: bool) -> None:
+        bench.sql(f"DELETE FROM `{bench.source}` WHERE TRUE")
+
+    hear_counts(monkeypatch, empty)
+    (table,) = bench.run(action=action).tables
+    assert (table.status, table.code) == ("failed", "EmptySource")
+    assert "the source shows no rows, and Aito holds 5" in (table.error or "")
+    assert len(bench.aito_rows()) == 5
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_source_that_hides_most_rows(stack: Stack, mode: str) -> None:
+    """As a row access policy does: whatever looks at the hidden rows refuses to delete them."""
+    bench = Workbench(stack, f"surprise_hides_{mode}", mode)
+    bench.put(hourly(bench, 100))
+    bench.run_ok()
+    bench.sql(f"DELETE FROM `{bench.source}` WHERE id >= 'k005'")
+    for request in ({"action": "reconcile"}, {"full_refresh": True}):
+        for dry_run in (True, False):
+            (table,) = bench.run(dry_run=dry_run, **request).tables
+            assert (table.status, table.code) == ("failed", "DeleteRefused")
+            assert "95 of 100 rows are gone from the source" in (table.error or "")
+    assert len(bench.aito_rows()) == 100
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_keys_that_become_null(stack: Stack, mode: str) -> None:
+    """A few are counted, warned of and rejected; many are refused by the plan and by the run."""
+    table_config = {"lookback": "9d", "rejects": {"max_share": 1}}
+    bench = Workbench(stack, f"surprise_null_{mode}", mode, table=table_config)
+    bench.put(hourly(bench, 40))
+    bench.run_ok()
+    bench.sql(f"UPDATE `{bench.source}` SET id = NULL WHERE id < 'k003'")
+    (table,) = bench.run().tables
+    assert (table.status, table.deleted, table.rejected) == ("ok", 3, 3)
+    assert codes(bench) == ["rows_without_key", "rows_deleted", "rejects"]
+    bench.sql(f"UPDATE `{bench.source}` SET id = NULL WHERE id < 'k030'")
+    for dry_run in (True, False):
+        (table,) = bench.run(dry_run=dry_run).tables
+        assert (table.code, len(bench.aito_rows())) == ("DeleteRefused", 37)
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_view_over_a_dropped_table(stack: Stack, mode: str) -> None:
+    """Each action fails with the name of the table that is missing, and Aito keeps its rows."""
+    bench = Workbench(stack, f"surprise_view_{mode}", mode)
+    bench.put(hourly(bench, 10))
+    bench.sql(f"CREATE OR REPLACE VIEW `{bench.dataset}.v` AS SELECT * FROM `{bench.source}`")
+    bench.table = {"source": f"{bench.dataset}.v"}
+    bench.run_ok()
+    bench.sql(f"DROP TABLE `{bench.source}`")
+    for action in ("sync", "reconcile"):
+        (table,) = bench.run(action=action).tables
+        assert table.status == "failed"
+        assert bench.source in (table.error or "")
+    assert len(bench.aito_rows()) == 10
 
 
 def test_a_swap_that_shrinks(stack: Stack) -> None:
