@@ -10,6 +10,7 @@ from sync.model.plan import Plan
 from sync.model.records import CallHistory
 from sync.model.report import MonthlyCalls, TableWarning
 from sync.pipeline.context import RunContext
+from sync.pipeline.load import COUNTED_BATCHES
 from sync.pipeline.table_run import TableRun
 
 # What Terraform sets by default: a sync each night, a reconcile each week.
@@ -18,6 +19,7 @@ RECONCILES_A_MONTH = DAYS_A_MONTH / 7
 # Of a night with nothing new: newest row, keys or rows of the lookback, rows that are too old.
 QUIET_CALLS = 3
 SCHEMA_CALLS = 1  # of a run, for all its tables
+OPTIMIZE_CALLS = 1  # of a table that has changed
 # Rows to test on, start, two looks, result; and the schema when a watch starts it.
 EVALUATION_CALLS = 6
 HISTORY = timedelta(days=30)
@@ -31,8 +33,14 @@ def planned_calls(run: TableRun, plan: Plan) -> int:
     batches = math.ceil(plan.rows / run.settings.batch.rows)
     made = len(plan.changes.add) + bool(plan.changes.create)
     finds = QUIET_CALLS if plan.exists else 1  # what is too old is asked for in any case
-    sends = len(plan.slices) + batches + 2 if plan.rows else 0  # count twice, optimize
+    sends = _sending_calls(batches, len(plan.slices)) if plan.rows else 0
     return SCHEMA_CALLS + made + finds + sends
+
+
+def _sending_calls(batches: int, slices: int) -> int:
+    """Requests that send so many full batches. About half of the slices end with a small one."""
+    counts = batches // COUNTED_BATCHES + 1
+    return batches + slices // 2 + counts + OPTIMIZE_CALLS
 
 
 def monthly_calls(context: RunContext, tables: Sequence[TableRun]) -> MonthlyCalls:
@@ -62,7 +70,7 @@ def limit_warnings(month: MonthlyCalls | None) -> list[TableWarning]:
 
 
 def _by_default_schedule(tables: int) -> float:
-    sync = SCHEMA_CALLS + tables * (QUIET_CALLS + 2)  # a batch and a count of new rows
+    sync = SCHEMA_CALLS + tables * (QUIET_CALLS + _sending_calls(1, 1))
     reconcile = SCHEMA_CALLS + tables * QUIET_CALLS
     return DAYS_A_MONTH * sync + RECONCILES_A_MONTH * reconcile
 
