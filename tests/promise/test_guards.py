@@ -106,6 +106,30 @@ def test_no_probe_without_a_lease(stack: Stack, server_errors: None) -> None:
     bench.run_ok()
 
 
+def test_no_outdated_row_is_deleted_without_a_lease(stack: Stack) -> None:
+    """The lease ran out while Aito refused a changed row: its old row in Aito stays for now."""
+    settings = {"time_budget_seconds": 3000}
+    table = {"rejects": {"max_share": 1}}
+    bench = Workbench(stack, "guard_changed", "merge", settings=settings, table=table)
+    bench.put([row("a", bench.now - 60)])
+    bench.run_ok()
+    bench.put([row("a", bench.now - 10, BAD)])
+    sleeper = Sleeper(bench)
+
+    def arrives(document: dict[str, Any]) -> str | None:
+        sleeper.sleep()
+        return "bad" if document["value"] == BAD else None
+
+    stack.aito.refuse(arrives)
+    report = bench.run(clock=sleeper.clock)
+    assert report.tables[0].status == "partial"
+    assert bench.aito_keys() == ["a"]
+    refuse_bad_rows(stack.aito)
+    assert bench.run_ok().rejected == 1
+    assert bench.aito_keys() == []
+    stack.aito.refuse(None)
+
+
 def test_a_reject_deletes_outdated_rows_once(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """A good row of the rejected key arrives during the run. It is not deleted as outdated."""
     limit_slices(monkeypatch, 5)
