@@ -118,7 +118,7 @@ class Delivery:
         held_keys = [key for key in keys if self._can_be_held(key)]
         for first in range(0, len(held_keys), DELETE_KEYS):
             some = OneOf(self._run.key, tuple(held_keys[first : first + DELETE_KEYS]))
-            deleted += self._writer.delete(some, rows)
+            deleted += self._writer.delete(some)
         self.deleted += deleted
         self._run.progress.add_deletions(deleted)
         self._run.progress.skipped += max(0, len(rows) - deleted)
@@ -238,7 +238,7 @@ class Delivery:
         found = (row.values.get(self._run.key) for row in rows)
         keys = tuple(key for key in found if self._can_be_held(key))
         if keys:
-            self._writer.delete(OneOf(self._run.key, keys), rows)
+            self._writer.delete(OneOf(self._run.key, keys))
 
     def _can_be_held(self, key: object) -> bool:
         """Whether the target's column can hold this key at all."""

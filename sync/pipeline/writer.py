@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sync.base.errors import OutcomeUnknown
 from sync.model import batches
 from sync.model.batches import Batch, Row
 from sync.model.conditions import Condition
@@ -39,20 +38,16 @@ class Writer:
         assert self.probe is not None
         self.write(batches.of([self.probe]), upsert=True)
 
-    def delete(self, condition: Condition, rows: Sequence[Row]) -> int:
-        """Delete what matches, and return how many. rows: those whose keys the condition names.
-
-        Raises OutcomeUnknown, LeaseLost.
-        """
+    def delete(self, condition: Condition) -> int:
+        """Delete what matches, and return how many. Raises OutcomeUnknown, LeaseLost."""
         self._run.lease.check()
-        try:
-            return self._run.target.delete(self._table, condition)
-        except OutcomeUnknown:
-            self.enter_unsettled(rows)
-            raise
+        return self._run.target.delete(self._table, condition)
 
     def enter_unsettled(self, rows: Sequence[Row]) -> None:
-        """Remember the rows of a write that may still be applied later."""
+        """Remember the rows of a write that may still be applied later.
+
+        Deletes without an answer are counted by the target; see actions.
+        """
         if self._run.table.cursor is None:
             return
         cursors = [row.values.get(self._run.cursor) for row in rows]
