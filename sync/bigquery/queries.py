@@ -146,8 +146,13 @@ def parts(table: BigQueryTable) -> Iterator[tuple[str, Query]]:
 
 
 def first_row(table: BigQueryTable) -> Query:
-    """A query that finds a row if the source shows any."""
-    predicates = _required(table)
+    """A query that finds a row if the source shows any. With a cursor: any row that has one.
+
+    A table behind a view may require a condition on its cursor.
+    """
+    predicates = partition_since(table, BEGINNING)
+    if table.settings.cursor:
+        predicates += cursor_is_not_null(table)
     return Query(
         f"SELECT 1 {_from(table)} {_where(table, predicates)} LIMIT 1", predicates.parameters
     )

@@ -227,7 +227,8 @@ def test_the_first_row_of_a_filtered_table(parts: Partitioning) -> None:
     where = tree(sql.first_row(described(parts=parts))).find(exp.Where)
     assert where is not None
     assert parts.column
-    assert parts.column.name in {found.name for found in where.find_all(exp.Column)}
+    names = {found.name for found in where.find_all(exp.Column)}
+    assert {parts.column.name, "ts"} <= names, "the cursor's column, too: it may be a view"
 
 
 @pytest.mark.parametrize("parts", [None, ON_CURSOR, ON_OTHER])
