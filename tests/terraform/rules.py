@@ -484,6 +484,7 @@ FIELDS = {
     "bytes_processed",
     "code",
     "deleted",
+    "empty_seconds",
     "error",
     "name",
     "ok_age_seconds",
