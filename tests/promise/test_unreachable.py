@@ -11,12 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
+import flask
 import pytest
 
 from local._http import Response, Server
 from local.stack import SECRET, Function, Stack
-from tests.workbench import Workbench, row
+from sync.entry import http
+from tests.workbench import Services, Workbench, row
 
 KEY = "canary-key-7d2f"
 SECONDS = 30
@@ -58,50 +61,83 @@ def bench(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Workbench]:
     stack.aito.api_key = before
 
 
-def call_once(
-    bench: Workbench, environ: dict[str, str] | None = None, key: str = KEY, **aito: Any
-) -> tuple[int, str]:
-    """One call to a fresh process.
-
-    -> (status, the one message). Held to 30 seconds, to no traceback and no key.
+class Caller:
+    """Calls the function once, in this process. A call is held to 30 seconds, to no traceback and
+    to no key in the answer and in the log.
     """
-    bench.settings = {"aito": {"api_key_secret": "canary", **aito}}
-    bench.stack.secrets.add(f"projects/{bench.stack.project}/secrets/canary", key)
-    with Function({**bench.environment(), **(environ or {})}) as function:
+
+    def __init__(self, bench: Workbench, capsys: pytest.CaptureFixture[str]) -> None:
+        self._bench, self._capsys = bench, capsys
+
+    def __call__(
+        self, environ: dict[str, str] | None = None, key: str = KEY, **aito: Any
+    ) -> tuple[int, str]:
+        """-> (status, the one message)."""
+        environ = {**self.environment(key, **aito), **(environ or {})}
+        self._capsys.readouterr()
         begun = time.monotonic()
-        status, answer = function.post({"action": "sync"}, timeout=60)
+        with mock.patch.dict("os.environ", environ):
+            response = answered({"action": "sync"})
         assert time.monotonic() - begun < SECONDS
-        function.kill()
-        told = json.dumps(answer) + "".join(function.lines + function.errors)
+        printed = self._capsys.readouterr()
+        told = response.get_data(as_text=True) + printed.out + printed.err
+        return response.status_code, the_one_message(response.get_json(), told, key)
+
+    def environment(self, key: str = KEY, **aito: Any) -> dict[str, str]:
+        """The environment of the function. `key`: what the secret holds."""
+        self._bench.settings = {"aito": {"api_key_secret": "canary", **aito}}
+        self._bench.stack.secrets.add("projects/local-project/secrets/canary", key)
+        return self._bench.environment()
+
+
+def answered(body: dict[str, str]) -> flask.Response:
+    """The answer to a POST, by a function that has just started."""
+    with flask.Flask("once").test_request_context("/", method="POST", json=body):
+        return http.handle(flask.request, Services.from_environment, lambda: lambda: False)
+
+
+def the_one_message(answer: Any, told: str, key: str) -> str:
+    """The message of an answer. told: all that was answered and logged."""
     assert "Traceback" not in told
     assert key not in told
     messages = {answer.get("error"), *(t["error"] for t in answer.get("tables", []))} - {None}
     assert len(messages) == 1, answer
-    return status, messages.pop()
+    message: str = messages.pop()
+    return message
 
 
-def test_a_wrong_key(bench: Workbench) -> None:
-    """403 of Aito: a person must look at the secret."""
+@pytest.fixture
+def call(bench: Workbench, capsys: pytest.CaptureFixture[str]) -> Caller:
+    """Calls the function once."""
+    return Caller(bench, capsys)
+
+
+def test_a_wrong_key(bench: Workbench, call: Caller) -> None:
+    """403 of Aito: a person must look at the secret. Here in a process of the function."""
     bench.stack.aito.api_key = "another"
-    status, message = call_once(bench)
+    with Function(call.environment()) as function:
+        status, answer = function.post({"action": "sync"}, timeout=SECONDS)
+        function.kill()
+    told = json.dumps(answer) + "".join(function.lines + function.errors)
+    message = the_one_message(answer, told, KEY)
     assert status == 500
     assert "403" in message
     assert "check that the secret holds the read-write key of this database" in message
 
 
-def test_a_read_only_key(bench: Workbench) -> None:
+def test_a_read_only_key(bench: Workbench, call: Caller) -> None:
     """401 of Aito at the first write; the same advice."""
-    status, message = call_once(bench, key=bench.stack.aito.read_only_key)
+    status, message = call(key=bench.stack.aito.read_only_key)
     assert status == 500
     assert "401" in message
     assert "read-write key" in message
 
 
 @pytest.mark.parametrize("how", ["refused", pytest.param("silent", marks=pytest.mark.slow)])
-def test_aito_out_of_reach(bench: Workbench, how: str) -> None:
+def test_aito_out_of_reach(call: Caller, how: str) -> None:
     """Nobody listens, or nobody answers: 503, to be tried again."""
     with silent_port() as silent:
-        status, message = call_once(bench, url=closed_port() if how == "refused" else silent)
+        status, message = call(url=closed_port() if how == "refused" else silent)
     assert status == 503
     assert re.search(
         r"Aito: GET /api/v1/schema: 127.0.0.1:\d+ could not be reached; check aito.url", message
@@ -109,21 +145,21 @@ def test_aito_out_of_reach(bench: Workbench, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["refused", pytest.param("silent", marks=pytest.mark.slow)])
-def test_bigquery_out_of_reach(bench: Workbench, how: str) -> None:
+def test_bigquery_out_of_reach(call: Caller, how: str) -> None:
     """The same at the other end."""
     with silent_port() as silent:
-        status, message = call_once(
-            bench, {"BIGQUERY_EMULATOR_HOST": closed_port() if how == "refused" else silent}
+        status, message = call(
+            {"BIGQUERY_EMULATOR_HOST": closed_port() if how == "refused" else silent}
         )
     assert status == 503
     assert "BigQuery did not answer" in message
 
 
-def test_another_answers_for_bigquery(bench: Workbench) -> None:
+def test_another_answers_for_bigquery(call: Caller) -> None:
     """A page of a proxy, with 200, is no answer of BigQuery's."""
     proxy = Server(lambda _: Response(body=b"<html>log in first</html>", content_type="text/html"))
     proxy.start()
-    status, message = call_once(bench, {"BIGQUERY_EMULATOR_HOST": proxy.url})
+    status, message = call({"BIGQUERY_EMULATOR_HOST": proxy.url})
     proxy.stop()
     assert status == 503
     assert "BigQuery did not answer" in message
@@ -145,20 +181,20 @@ def test_several_tables_do_not_wait_in_turn(bench: Workbench) -> None:
     assert time.monotonic() - begun < SECONDS
 
 
-def test_no_secret(bench: Workbench) -> None:
+def test_no_secret(bench: Workbench, call: Caller) -> None:
     """The message names it and says how to add it."""
-    status, message = call_once(bench, api_key_secret="nowhere")
+    status, message = call(api_key_secret="nowhere")
     assert status == 500
     assert f"projects/{bench.stack.project}/secrets/nowhere/versions/latest is not there" in message
     assert "gcloud secrets versions add" in message
 
 
-def test_a_secret_that_may_not_be_read(bench: Workbench) -> None:
+def test_a_secret_that_may_not_be_read(bench: Workbench, call: Caller) -> None:
     """The message names the role that is missing."""
     name = f"projects/{bench.stack.project}/secrets/{SECRET}"
     bench.stack.secrets.forbidden.add(name)
     try:
-        status, message = call_once(bench, api_key_secret=SECRET)
+        status, message = call(api_key_secret=SECRET)
     finally:
         bench.stack.secrets.forbidden.discard(name)
     assert status == 500
@@ -168,11 +204,11 @@ def test_a_secret_that_may_not_be_read(bench: Workbench) -> None:
 @pytest.mark.parametrize(
     ("source", "named"), [("nowhere.rows", "nowhere"), ("{}.nothing", "{} has no table nothing")]
 )
-def test_no_source(bench: Workbench, source: str, named: str) -> None:
+def test_no_source(bench: Workbench, call: Caller, source: str, named: str) -> None:
     """A dataset or a table that is not there is named."""
     source, named = source.format(bench.dataset), named.format(bench.dataset)
     bench.table = {"source": source}
-    status, message = call_once(bench)
+    status, message = call()
     assert status == 500
     assert named in message
     assert re.search("has no table|not found", message)
