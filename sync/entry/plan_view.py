@@ -32,16 +32,17 @@ def part_line(part: Part) -> str:
 def plan_text(body: Json) -> str:
     """The plan of every table in the body of a dry run's answer."""
     tables = [_table(table, body["action"]) for table in body["tables"]]
-    return "\n\n".join([*tables, *_whole_lines(body), "Nothing was written."])
+    return "\n\n".join([*tables, *_whole_parts(body), "Nothing was written."])
 
 
-def _whole_lines(body: Json) -> Iterator[str]:
+def _whole_parts(body: Json) -> Iterator[str]:
     """What concerns no table alone: a month's calls, and warnings."""
     month = body.get("aito_calls_a_month")
     if month is not None:
         yield f"About {month['calls']:,} Aito calls a month, {month['basis']}."
-    for warning in body.get("warnings", ()):
-        yield f"! {warning['message']}"
+    warnings = [f"! {warning['message']}" for warning in body.get("warnings", ())]
+    if warnings:
+        yield "\n".join(warnings)
 
 
 def _table(table: Json, action: str) -> str:

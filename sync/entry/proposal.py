@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from sync.config.settings import SOURCE_COLUMN, STAR
 from sync.model.inspection import (
+    KEY_TYPES,
     ColumnFacts,
     Inspection,
     KeyCandidate,
@@ -187,13 +188,16 @@ def key_column(facts: TableFacts) -> ColumnFacts | None:
 def key_candidates(facts: TableFacts) -> tuple[KeyCandidate, ...]:
     """Columns that may identify a row together, few ones and likely ones first.
 
-    None when a column does so alone, when nothing was counted, and for daily tables.
+    A column that is named after the table, such as `ticket` of `tickets`, is tried alone. None for
+    daily tables, when an identifier does so alone, and when nothing was counted.
     """
     if facts.is_sharded or facts.not_counted or not facts.rows or key_column(facts):
         return ()
     parts = sorted(filter(_may_be_part, facts.columns), key=_part_rank)[:PART_COLUMNS]
+    alone = [(each,) for each in facts.columns if _is_named_like(each, facts.table)]
     sizes = range(2, MAX_PARTS + 1)
-    combined = (each for size in sizes for each in itertools.combinations(parts, size))
+    together = (each for size in sizes for each in itertools.combinations(parts, size))
+    combined = itertools.chain(alone, together)
     plausible = (each for each in combined if _may_identify(each, facts.rows))
     first = itertools.islice(plausible, MAX_COMBINATIONS)
     return tuple(_in_order(facts, each) for each in first)
@@ -273,6 +277,12 @@ def _may_be_part(column: ColumnFacts) -> bool:
     if column.type == "STRING":
         return (column.mean_words or 0) < TEXT_WORDS
     return column.type in TIMES
+
+
+def _is_named_like(column: ColumnFacts, table: str) -> bool:
+    """Whether a column is named after its table, and may be a key by its type."""
+    is_scalar = column.type in KEY_TYPES and not column.repeated and not column.nulls
+    return is_scalar and column.name.lower() in _stems(table)
 
 
 def _part_rank(column: ColumnFacts) -> tuple[bool, bool, bool, int]:
@@ -488,11 +498,16 @@ class _Table:
             reason = "a hash of the row: daily tables have no id in common"
             return KeyChoice((ROW_KEY,), reason)
         if self._parts:
-            reason = f"no column is unique; together they are, in {facts.rows:,} rows"
-            return KeyChoice(self._parts, reason)
+            return KeyChoice(self._parts, self._parts_reason())
         if key is None:
             return None
         return KeyChoice((aito_name(key.name),), self._key_reason(key))
+
+    def _parts_reason(self) -> str:
+        rows = f"{self._facts.rows:,} rows"
+        if len(self._parts) == 1:
+            return f"unique in {rows}, never NULL"
+        return f"no column is unique; together they are, in {rows}"
 
     def _key_reason(self, key: ColumnFacts) -> str:
         facts = self._facts
@@ -629,7 +644,8 @@ class _Table:
 
     def _is_time_or_key(self, column: ColumnFacts) -> bool:
         is_epoch = column.type == "INTEGER" and unit_of(column, self._now) is not None
-        is_part = column.name in self._parts and column.may_be_key
+        is_single = self._parts == (column.name,)
+        is_part = is_single or (column.name in self._parts and column.may_be_key)
         return is_epoch or is_part or column in (self._key, self._cursor)
 
     def _predict_rank(self, column: ColumnFacts) -> tuple[bool, bool, int]:

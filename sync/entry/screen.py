@@ -26,7 +26,7 @@ LINES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^  ok  ", "green"),
         (r"^  failed  ", "bold red"),
         (r"^  x ", "bold red"),
-        (r"^  ! |^ +warning: ", "yellow"),
+        (r"^ *! |^ +warning: ", "yellow"),
         (r"^  \+ ", "green"),
         (r"^  ~ ", "yellow"),
         (r"^  - ", "red"),

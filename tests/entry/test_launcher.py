@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import venv
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,18 @@ def test_a_fresh_clone(clone: Path) -> None:
     assert "installs what requirements.txt and requirements-cli.txt name" in launch(clone).stderr
     (clone.parent / "aito-sync").symlink_to(clone / "aito-sync")
     assert launch(clone.parent).returncode == 3
+
+
+def test_the_environment_of_make(clone: Path) -> None:
+    """What `make demo` has installed is used, and brought up to date by make alone."""
+    venv.create(clone / ".venv", symlinks=True, with_pip=False)
+    (clone / ".venv" / ".installed").touch()
+    (clone / "Makefile").write_text(".venv/.installed: pyproject.toml\n\t@echo updated; touch $@\n")
+    (clone / "pyproject.toml").touch()
+    os.utime(clone / ".venv" / ".installed", (1, 1))
+    first = launch(clone, "check")
+    assert (first.returncode, first.stdout, first.stderr) == (3, "['check']\n", "updated\n")
+    assert launch(clone, "check").stderr == ""
 
 
 def test_without_python(clone: Path, tmp_path: Path) -> None:

@@ -115,6 +115,8 @@ def test_which_columns_may_identify_a_row_together() -> None:
         ("order_id", "line", "country"),
     ]
     assert key_candidates(table(unique(), column("country"))) == ()
+    tickets = table(unique("ticket"), unique("comment"), source="support.tickets")
+    assert key_candidates(tickets)[0].columns == ("ticket",)
     assert key_candidates(table(column("a_id"), column("b_id"), rows=None, not_counted="x")) == ()
     wide = table(*(column(f"c{n}_id") for n in range(150)))
     assert len(key_candidates(wide)) == MAX_COMBINATIONS
