@@ -28,6 +28,7 @@ START, END = 1_772_000_000, 1_772_366_400
 SPAN = Window(START, END)
 PART = Slice(START, END, rows=1000, max_cursor=END + 500)
 NEXT = Slice(END, END + 3_600, rows=10)
+CHUNKED = dataclasses.replace(PART, latest_per_key=90, chunks=((START, 0), (START + 3_600, 40)))
 MANY = dataclasses.replace(PART, parts=3)
 DAY = 86_400
 CURSORS = {"TIMESTAMP": "TIMESTAMP", "DATETIME": "DATETIME", "DATE": "DATE", "INTEGER": "INT64"}
@@ -127,6 +128,8 @@ def queries(of: BigQueryTable) -> dict[str, Query]:
         "faults": sql.faults(of, SPAN),
         "faults of everything": sql.faults(of, None),
         "stage": stage_queries.select(of, [PART, NEXT], LIMITS, "{}"),
+        "batches of chunks": sql.batches(of, CHUNKED, LIMITS),
+        "stage of chunks": stage_queries.select(of, [CHUNKED, NEXT], LIMITS, "{}"),
         "stage of shards": stage_queries.select(of, [MANY, NEXT], LIMITS, "{}"),
     }
 

@@ -33,6 +33,7 @@ from sync.app import Services, facts, run, wait_for_evaluations, wait_for_study
 from sync.base.clock import Clock
 from sync.bigquery import BigQuerySession, BigQuerySource
 from sync.bigquery.session import label
+from sync.bigquery.table import BigQueryTable
 from sync.model import window
 from sync.model.ports import SourceTable
 from sync.model.report import RunReport, TableReport
@@ -103,6 +104,11 @@ def iso(seconds: float) -> str:
 def limit_slices(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """Cut the window into slices of so many rows, so that a few rows make several."""
     monkeypatch.setattr(window, "SLICE_ROWS", rows)
+
+
+def limit_sorting(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Let a worker of BigQuery sort so many rows, so that a slice has several chunks."""
+    monkeypatch.setattr(BigQueryTable, "sorted_rows", rows)
 
 
 def limit_page(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:

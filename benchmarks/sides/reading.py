@@ -13,8 +13,8 @@ source = BigQuerySource(BigQuerySession(client, settings.bigquery, "bench", "rea
 (table,) = settings.tables
 described = source.describe(table)
 span = window.window(int(time.time()), None, table.lookback, table.keep)
-rows = described.slice_rows
+rows = described.sorted_rows
 histogram = source.histogram(described, span, window.BEGINNING - 1, rows)
-for part in window.slices(span, histogram.buckets, rows):
+for part in window.slices(span, histogram.buckets, described.slice_rows, rows):
     for batch in source.batches(described, part, settings.batch):
         assert batch.rows

@@ -35,6 +35,7 @@ from sync.model.window import BEGINNING, HOUR, MINUTE, Slice, Window
 HASH = "CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({0})), 1, 15)) AS INT64)"
 # Rows of a key share a shard. Those without a key are spread by their documents.
 SHARD_HASH = HASH.format("IFNULL(sync_key, sync_document)")
+MAX_PLACE = 2**62
 KEY_AND_SECOND = "CONCAT(sync_key, ' ', CAST(sync_second AS STRING))"
 
 
@@ -226,8 +227,8 @@ SELECT *, SUM(n_rows) OVER (PARTITION BY sync_hour) AS hour_rows,
   FROM placed"""
 
 _CUT = """\
-SELECT *, CASE WHEN hour_rows <= @slice_rows THEN sync_hour
-    WHEN minute_rows <= @slice_rows THEN sync_minute ELSE sync_second END AS bucket
+SELECT *, CASE WHEN hour_rows <= @rows THEN sync_hour
+    WHEN minute_rows <= @rows THEN sync_minute ELSE sync_second END AS bucket
   FROM weighed"""
 
 _BUCKETS = """\
@@ -241,12 +242,12 @@ def histogram(
     table: BigQueryTable,
     window: Window,
     watermark: int,
-    slice_rows: int,
+    rows: int,
     integers: Sequence[str] = (),
 ) -> Query:
     """Count the window's rows by hour. The columns are the fields of window.Bucket, in order.
 
-    An hour of over `slice_rows` rows is counted by the minute, and such a minute by the second.
+    An hour of over `rows` rows is counted by the minute, and such a minute by the second.
     Rows without a bucket hold facts as JSON: see facts.py. watermark: fingerprints cover rows up to
     it. integers: columns whose range is looked at.
     """
@@ -274,7 +275,7 @@ ORDER BY bucket"""
         Parameter("beginning", "INT64", BEGINNING),
         Parameter("hour", "INT64", HOUR),
         Parameter("minute", "INT64", MINUTE),
-        Parameter("slice_rows", "INT64", slice_rows),
+        Parameter("rows", "INT64", rows),
     )
     return Query(text, parameters)
 
@@ -416,13 +417,13 @@ TEXT = """\
 IF(sync_problem IS NULL, sync_document,
       CONCAT(CAST(sync_problem AS STRING), '\\n', sync_document)) AS sync_text"""
 _KEPT = f"""\
-SELECT sync_key, sync_second, sync_problem,
+SELECT sync_key, sync_second, sync_problem, {{chunk}}
     {TEXT}
   FROM chosen {{unless_later}}"""
 
 _NUMBERED = """\
 SELECT sync_second, sync_problem, sync_text,
-    ROW_NUMBER() OVER (ORDER BY sync_second, sync_key, sync_text) - 1 AS place
+    {place} AS place
   FROM kept"""
 
 _BATCHED = """\
@@ -458,11 +459,12 @@ def batches(
         inside = cursor_between(table, part.start, part.end) + inside
     in_shard = _in_shard(part, shard) if part else Predicates()
     later = _LaterKeys(table, part)
+    chunks = Chunks((part,) if part else ())
     text = f"""
 WITH {later.step}{documents(table, inside, in_shard)},
 chosen AS ({chosen(table, "sized", "sync_key")}),
-kept AS ({_KEPT.format(unless_later=later.condition)}),
-numbered AS ({_NUMBERED}),
+kept AS ({_KEPT.format(unless_later=later.condition, chunk=chunks.column)}),
+numbered AS ({_NUMBERED.format(place=chunks.place())}),
 batched AS ({_BATCHED})
 {_BATCHES}"""
     parameters = (
@@ -470,6 +472,7 @@ batched AS ({_BATCHED})
         *later.parameters,
         *limit_parameters(table, limits),
         *in_shard.parameters,
+        *chunks.parameters,
     )
     return Query(text, parameters)
 
@@ -570,6 +573,38 @@ def _in_shard(part: Slice, shard: int) -> Predicates:
         return Predicates()
     parameters = (Parameter("parts", "INT64", part.parts), Parameter("part", "INT64", shard))
     return Predicates((f"MOD({SHARD_HASH}, @parts) = @part",), parameters)
+
+
+class Chunks:
+    """Numbers the rows of slices chunk by chunk, so that no worker sorts a whole slice.
+
+    A chunk's first place is known from the count. Rows that came since share its last place, so
+    that the order stays. column: SQL that tells a row's chunk. Empty where no slice has chunks.
+    """
+
+    def __init__(self, slices: Sequence[Slice]) -> None:
+        self.column = ""
+        self.parameters: tuple[Parameter, ...] = ()
+        if not any(part.chunks for part in slices):
+            return
+        places = [place for part in slices for place in part.places]
+        lasts = [MAX_PLACE if end is None else end - 1 for _, _, end in places]
+        self.column = "RANGE_BUCKET(sync_second, @chunk_starts) AS sync_chunk,"
+        self.parameters = (
+            Parameter("chunk_starts", "ARRAY<INT64>", [start for start, _, _ in places]),
+            Parameter("chunk_firsts", "ARRAY<INT64>", [first for _, first, _ in places]),
+            Parameter("chunk_lasts", "ARRAY<INT64>", lasts),
+        )
+
+    def place(self, *partitions: str) -> str:
+        """SQL of a row's place in its slice, from 0 on. partitions: columns that part the rows."""
+        names = [*partitions, *(["sync_chunk"] if self.column else [])]
+        partition = f"PARTITION BY {', '.join(names)} " if names else ""
+        number = f"ROW_NUMBER() OVER ({partition}ORDER BY sync_second, sync_key, sync_text) - 1"
+        if not self.column:
+            return number
+        first, last = (f"@chunk_{name}[ORDINAL(sync_chunk)]" for name in ("firsts", "lasts"))
+        return f"LEAST({number} + {first}, {last})"
 
 
 class _LaterKeys:

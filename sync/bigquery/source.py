@@ -210,25 +210,25 @@ class BigQuerySource:
         source: SourceTable,
         window: Window,
         watermark: int,
-        slice_rows: int,
+        rows: int,
         integers: Sequence[str] = (),
     ) -> Histogram:
         """Count rows and keys in the window. Fingerprints cover rows up to `watermark`.
 
-        What is too heavy for one slice is counted in finer buckets. integers: columns whose range
-        is looked at.
+        rows: an hour of more rows is counted in finer buckets. integers: columns whose range is
+        looked at.
         """
         table = _own(source)
-        query = queries.histogram(table, window, watermark, slice_rows, integers)
+        query = queries.histogram(table, window, watermark, rows, integers)
         buckets = []
         texts = []
         for row in self._rows(table, query):
-            start, rows, latest_per_key, keyless, max_cursor, fingerprint, deletions, text = row
+            start, n_rows, latest_per_key, keyless, max_cursor, fingerprint, deletions, text = row
             if start is None:
                 texts.append(text)
                 continue
             newest = BEGINNING if max_cursor is None else max_cursor
-            bucket = Bucket(start, rows, latest_per_key, keyless, newest, fingerprint, deletions)
+            bucket = Bucket(start, n_rows, latest_per_key, keyless, newest, fingerprint, deletions)
             buckets.append(bucket)
         found = facts.read(texts)
         cursorless = int(found["cursorless"])
@@ -319,8 +319,7 @@ class BigQuerySource:
         table = _own(source)
         if plan is None:
             plan = StagePlan(None, Window(BEGINNING, BEGINNING), (self._whole(table),))
-        has_heavy_second = table.settings.cursor and any(part.parts > 1 for part in plan.staged)
-        several = sum(part.parts for part in plan.staged) > 1 and not has_heavy_second
+        several = sum(part.parts for part in plan.staged) > 1
         if self._stages is None or not several or not self._stages.can_hold(table):
             return None
         self._stage, size = self._stages.create(table, plan, limits)
@@ -353,7 +352,7 @@ class BigQuerySource:
         rows = table.rows
         if rows is None or self._counted is not None:
             rows = self.count(table)
-        return whole(rows, table.slice_rows)
+        return whole(rows, table.sorted_rows)
 
     # -- read
 

@@ -13,9 +13,10 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import Any
 
 from sync.base.errors import NotFound
 from sync.bigquery import stage_queries
@@ -137,9 +138,9 @@ def _begun_at(name: str) -> datetime | None:
     return datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) if found else None
 
 
-def whole(rows: int, slice_rows: int) -> Slice:
+def whole(rows: int, rows_sorted: int) -> Slice:
     """A whole source as one slice, in as many shards as its rows need."""
-    return Slice(BEGINNING, BEGINNING + 1, rows=rows, parts=windows.shards(rows, slice_rows))
+    return Slice(BEGINNING, BEGINNING + 1, rows=rows, parts=windows.shards(rows, rows_sorted))
 
 
 def _prefix(table: str) -> str:
@@ -173,12 +174,17 @@ def _to_json(plan: StagePlan) -> str:
     )
 
 
+def _slice(values: Sequence[Any]) -> Slice:
+    part = Slice(*values)
+    return replace(part, chunks=tuple((start, first) for start, first in part.chunks))
+
+
 def _from_json(text: str) -> StagePlan:
     values = json.loads(text)
     return StagePlan(
         token=values["token"],
         window=Window(*values["window"]),
-        slices=tuple(Slice(*part) for part in values["slices"]),
+        slices=tuple(_slice(part) for part in values["slices"]),
         first=values["first"],
         cursorless=values["cursorless"],
     )

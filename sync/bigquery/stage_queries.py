@@ -1,15 +1,24 @@
 """The text of the statements on stages. Pure.
 
 Every window function is partitioned by the shard first. A shard is a slice, or a part of it where
-a slice is too large. So no worker sorts more than a shard.
+one second is too large. Rows are numbered chunk by chunk, so no worker sorts more than a chunk.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from sync.bigquery.predicates import Predicates, cursor_between, partition_since
-from sync.bigquery.queries import BATCH, SHARD_HASH, TEXT, chosen, documents, limit_parameters
+from sync.bigquery.queries import (
+    BATCH,
+    SHARD_HASH,
+    TEXT,
+    Chunks,
+    chosen,
+    documents,
+    limit_parameters,
+)
 from sync.bigquery.table import BigQueryTable
 from sync.bigquery.types import quoted
 from sync.config import BatchSettings
@@ -30,14 +39,13 @@ AS {select}"""
 _ACROSS_SHARDS = "sync_key, IF(sync_key IS NULL, sync_shard, NULL)"
 
 _KEPT = f"""\
-SELECT sync_shard, sync_key, sync_second, sync_problem,
+SELECT sync_shard, sync_key, sync_second, sync_problem, {{chunk}}
     {TEXT}
   FROM {{rows}}"""
 
 _NUMBERED = """\
 SELECT sync_shard, sync_second, sync_problem, sync_text,
-    ROW_NUMBER() OVER (
-      PARTITION BY sync_shard ORDER BY sync_second, sync_key, sync_text) - 1 AS place
+    {place} AS place
   FROM kept"""
 
 _BATCHED = """\
@@ -77,6 +85,7 @@ def select(
     inside = _inside(table, slices)
     shard = _shard(table, slices)
     within_shard = chosen(table, "sharded", "sync_shard, sync_key")
+    chunks = Chunks(slices)
     rows = "chosen"
     across = ""
     if any(part.superseded_after is not None for part in slices):
@@ -84,16 +93,18 @@ def select(
         across = f"latest AS ({chosen(table, 'chosen', _ACROSS_SHARDS)}),\n"
     text = f"""
 WITH {documents(table, inside, Predicates())},
-sharded AS (SELECT *, {shard.conditions[0]} AS sync_shard FROM sized),
+sliced AS (SELECT *, {_slice(table)} AS sync_slice FROM sized),
+sharded AS (SELECT *, {shard.conditions[0]} AS sync_shard FROM sliced),
 chosen AS ({within_shard}),
-{across}kept AS ({_KEPT.format(rows=rows)}),
-numbered AS ({_NUMBERED}),
+{across}kept AS ({_KEPT.format(rows=rows, chunk=chunks.column)}),
+numbered AS ({_NUMBERED.format(place=chunks.place("sync_shard"))}),
 batched AS ({_BATCHED})
 {_BATCHES}"""
     parameters = (
         *inside.parameters,
         *limit_parameters(table, limits),
         *shard.parameters,
+        *chunks.parameters,
         Parameter("plan", "STRING", plan),
     )
     return Query(text, parameters)
@@ -107,6 +118,11 @@ def _inside(table: BigQueryTable, slices: Sequence[Slice]) -> Predicates:
     return cursor_between(table, start, end) + partition_since(table, start)
 
 
+def _slice(table: BigQueryTable) -> str:
+    """SQL of the number of a row's slice, from 1 on."""
+    return "RANGE_BUCKET(sync_second, @starts)" if table.settings.cursor else "1"
+
+
 def _shard(table: BigQueryTable, slices: Sequence[Slice]) -> Predicates:
     """SQL of a row's shard, and its parameters."""
     counts = [part.parts for part in slices]
@@ -114,11 +130,11 @@ def _shard(table: BigQueryTable, slices: Sequence[Slice]) -> Predicates:
         shard = f"MOD({SHARD_HASH}, @shards)"
         return Predicates((shard,), (Parameter("shards", "INT64", sum(counts)),))
     starts = Parameter("starts", "ARRAY<INT64>", [part.start for part in slices])
-    number = "RANGE_BUCKET(sync_second, @starts)"
     if max(counts) == 1:
-        return Predicates((f"{number} - 1",), (starts,))
-    firsts = [sum(counts[:place]) for place in range(len(counts))]
-    shard = f"@firsts[ORDINAL({number})] + MOD({SHARD_HASH}, @counts[ORDINAL({number})])"
+        return Predicates(("sync_slice - 1",), (starts,))
+    firsts = list(itertools.accumulate(counts[:-1], initial=0))
+    within = f"MOD({SHARD_HASH}, @counts[ORDINAL(sync_slice)])"
+    shard = f"@firsts[ORDINAL(sync_slice)] + {within}"
     parameters = (
         starts,
         Parameter("firsts", "ARRAY<INT64>", firsts),

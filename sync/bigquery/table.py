@@ -137,6 +137,11 @@ class BigQueryTable:
         return window.slice_rows(self.document_bytes)
 
     @property
+    def sorted_rows(self) -> int:
+        """How many rows one worker of BigQuery should sort at most."""
+        return window.sorted_rows(self.document_bytes)
+
+    @property
     def reads_recent_only(self) -> bool:
         """Whether reading leaves out rows that arrived long ago.
 

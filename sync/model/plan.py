@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sync.model import window as windows
 from sync.model.columns import Column
 from sync.model.ports import SourceTable
-from sync.model.window import NOTHING_KNOWN, ClockFacts, Slice, Window
+from sync.model.window import NOTHING_KNOWN, Bucket, ClockFacts, Slice, Window
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Plan:
 
     exists: the target has the table. window: what is read. watermark: newest cursor in the
     target before the window's end. target_rows: its rows before the window's end.
+    slice_rows, sorted_rows: how many rows a slice holds, and how many the source sorts at once.
     cursorless: rows of the source without a cursor. clock: what else its cursors tell.
     whole_rows: rows are compared by their whole content, not by key and cursor alone.
     verify_since: both ends must be equal from here on when the run ends.
@@ -60,6 +63,7 @@ class Plan:
     cursorless: int = 0
     clock: ClockFacts = NOTHING_KNOWN
     slice_rows: int = 0
+    sorted_rows: int = 0
     whole_rows: bool = False
     verify_since: int = 0
     compare_keys: bool = False
@@ -76,6 +80,10 @@ class Plan:
     stage_token: str | None = None
     stage: str | None = None
     done_until: int | None = None
+
+    def cut(self, buckets: Sequence[Bucket]) -> tuple[Slice, ...]:
+        """The window, cut into slices by what was counted in it."""
+        return tuple(windows.slices(self.window, buckets, self.slice_rows, self.sorted_rows))
 
     @property
     def is_refresh(self) -> bool:

@@ -71,6 +71,11 @@ class SourceTable(Protocol):
         ...
 
     @property
+    def sorted_rows(self) -> int:
+        """How many rows of a slice the source should sort at once, at most."""
+        ...
+
+    @property
     def reads_recent_only(self) -> bool:
         """Whether reading leaves out rows that arrived long ago.
 
@@ -131,12 +136,13 @@ class Source(Protocol):
         source: SourceTable,
         window: Window,
         watermark: int,
-        slice_rows: int,
+        rows: int,
         integers: Sequence[str] = (),
     ) -> Histogram:
         """Count rows and keys in the window. Fingerprints cover rows up to `watermark`.
 
-        integers: columns whose range is looked at.
+        rows: an hour of more rows is counted in finer buckets. integers: columns whose range is
+        looked at.
         """
         ...
 

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 BEGINNING = -62_135_596_800  # 0001-01-01, the first moment BigQuery knows
-# one worker sorts a slice: small enough to sort, large enough that its query's cost does not count
+# Large enough that the requests of a slice do not count, small enough to be compared at once.
 SLICE_ROWS = 50_000
-SLICE_BYTES = 256_000_000  # of documents: the same bound for tables with large rows
+SLICE_BYTES = 2_500_000_000  # of documents: the same bound for tables with large rows
+SORTED_BYTES = 256_000_000  # of documents that one worker sorts: see Slice.chunks
 SHARD_FILL = 0.8  # shards are cut by a hash, which fills some of them more than others
 UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}  # of a cursor
 HOUR = 3600
@@ -116,6 +117,9 @@ class Slice:
     # read in so many shards by a hash of the key: one second may hold more rows than one worker
     # sorts
     parts: int = 1
+    # what one worker sorts: where each chunk starts, and how many rows to send come before it in
+    # the slice. Empty: one worker sorts it all
+    chunks: tuple[tuple[int, int], ...] = ()
 
     @property
     def superseded_after(self) -> int | None:
@@ -123,6 +127,22 @@ class Slice:
         none.
         """
         return self.max_cursor + 1 if self.max_cursor >= self.end else None
+
+    @property
+    def kept_rows(self) -> int:
+        """Rows that are the newest of their key, and those without a key."""
+        return self.latest_per_key + self.deletions + self.keyless
+
+    @property
+    def places(self) -> list[tuple[int, int, int | None]]:
+        """Of each chunk: its start, its first place in the slice and the place after its last.
+
+        No end: the last chunk takes what comes.
+        """
+        chunks = self.chunks or ((self.start, 0),)
+        ends = [first for _, first in chunks[1:]]
+        both = itertools.zip_longest(chunks, ends)
+        return [(start, first, end) for (start, first), end in both]
 
 
 def window(now: int, watermark: int | None, lookback: int, keep: int | None) -> Window:
@@ -142,8 +162,13 @@ def slice_rows(document_bytes: float) -> int:
     return max(1, min(SLICE_ROWS, int(SLICE_BYTES / max(document_bytes, 1))))
 
 
+def sorted_rows(document_bytes: float) -> int:
+    """How many rows one worker should sort, given the mean size of their documents in bytes."""
+    return max(1, min(SLICE_ROWS, int(SORTED_BYTES / max(document_bytes, 1))))
+
+
 def shards(total: int, rows: int) -> int:
-    """Into how many shards a slice of `total` rows is cut. rows: what a slice should hold."""
+    """Into how many shards a slice of `total` rows is cut. rows: what a worker should sort."""
     return 1 if total <= rows else math.ceil(total / max(1, int(rows * SHARD_FILL)))
 
 
@@ -152,32 +177,69 @@ def partition_bytes(slices: Iterable[Slice], document_bytes: float) -> float:
 
     A shard counts as filled more than its share; see SHARD_FILL.
     """
-    rows = [
-        each.rows if each.parts == 1 else each.rows / each.parts / SHARD_FILL for each in slices
-    ]
+    rows = [_largest_part(each) for each in slices]
     return max(rows, default=0) * document_bytes
 
 
-def slices(span: Window, buckets: Sequence[Bucket], rows: int = SLICE_ROWS) -> list[Slice]:
-    """Cut `span` into slices. They tile it, whatever the buckets are, and come in time's order."""
-    groups: list[list[Bucket]] = []
-    held = 0  # rows of the last group
-    for bucket in sorted(buckets, key=lambda b: b.start):
-        held += bucket.rows
-        if groups and held <= rows:
-            groups[-1].append(bucket)
-        else:
-            groups.append([bucket])
-            held = bucket.rows
+def _largest_part(part: Slice) -> float:
+    """Rows of the largest part that one worker sorts."""
+    if part.parts > 1:
+        return part.rows / part.parts / SHARD_FILL
+    if not part.chunks:
+        return part.rows
+    edges = [*(first for _, first in part.chunks), part.kept_rows]
+    return max(end - first for first, end in itertools.pairwise(edges))
+
+
+def slices(
+    span: Window,
+    buckets: Sequence[Bucket],
+    rows: int = SLICE_ROWS,
+    rows_sorted: int | None = None,
+) -> list[Slice]:
+    """Cut `span` into slices. They tile it, whatever the buckets are, and come in time's order.
+
+    rows_sorted: how many rows one worker should sort. None: a whole slice.
+    """
+    most = rows if rows_sorted is None else min(rows, rows_sorted)
+    in_order = sorted(buckets, key=lambda b: b.start)
+    groups = _grouped(in_order, rows, most)
     edges = [span.start, *(max(span.start, g[0].start) for g in groups[1:]), span.end]
     spans = itertools.pairwise(edges)
     return [
-        _joined(start, end, group, rows)
+        _joined(start, end, group, most)
         for (start, end), group in zip(spans, groups or [[]], strict=True)
     ]
 
 
+def _grouped(buckets: Sequence[Bucket], rows: int, alone: int) -> list[list[Bucket]]:
+    """Neighbours together, up to so many rows. alone: a bucket of more rows stays by itself."""
+    groups: list[list[Bucket]] = []
+    held = 0  # rows of the last group
+    for bucket in buckets:
+        held += bucket.rows
+        is_heavy = bucket.rows > alone or (groups and groups[-1][0].rows > alone)
+        if groups and held <= rows and not is_heavy:
+            groups[-1].append(bucket)
+        else:
+            groups.append([bucket])
+            held = bucket.rows
+    return groups
+
+
+def _chunks(start: int, group: Sequence[Bucket], rows: int) -> tuple[tuple[int, int], ...]:
+    """The chunks of a slice, each of so many rows at most. None where one worker sorts it all."""
+    parts = _grouped(group, rows, rows)
+    if len(parts) < 2:
+        return ()
+    starts = [start, *(part[0].start for part in parts[1:])]
+    kept = [sum(b.latest_per_key + b.deletions + b.keyless for b in part) for part in parts]
+    firsts = itertools.accumulate(kept[:-1], initial=0)
+    return tuple(zip(starts, firsts, strict=True))
+
+
 def _joined(start: int, end: int, group: Sequence[Bucket], rows: int) -> Slice:
+    """One slice of a group of buckets. rows: what a worker should sort."""
     fingerprint = 0
     for bucket in group:
         fingerprint ^= bucket.fingerprint
@@ -191,5 +253,6 @@ def _joined(start: int, end: int, group: Sequence[Bucket], rows: int) -> Slice:
         deletions=sum(b.deletions for b in group),
         fingerprint=fingerprint,
         max_cursor=max((b.max_cursor for b in group), default=BEGINNING),
-        parts=shards(total, rows),
+        parts=shards(total, rows) if len(group) == 1 else 1,
+        chunks=_chunks(start, group, rows),
     )

@@ -32,13 +32,13 @@ def key_sample(source: SourceTable, window: Window, buckets: Sequence[Bucket]) -
 
 
 def check_keys(
-    run: TableRun, source: SourceTable, sample: Window, buckets: Sequence[Bucket], slice_rows: int
+    run: TableRun, source: SourceTable, sample: Window, buckets: Sequence[Bucket], rows: int
 ) -> None:
     """Count a sample again. Raises SchemaMismatch when it has the same rows with other keys.
 
     buckets: of the first count, whose fingerprints cover all rows.
     """
-    again = run.source.histogram(source, sample, sample.end, slice_rows)
+    again = run.source.histogram(source, sample, sample.end, rows)
     first = _by_hour(buckets, sample)
     for hour, (rows, fingerprint) in _by_hour(again.buckets, sample).items():
         first_rows, first_fingerprint = first.get(hour, (0, 0))

@@ -91,6 +91,7 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
         watermark=watermark,
         target_rows=rows,
         slice_rows=slice_rows,
+        sorted_rows=min(slice_rows, source.sorted_rows),
         whole_rows=run.table.mode == "merge" or refresh is not None,
         refresh=refresh.reason if refresh else None,
         resume_token=refresh.token if refresh else None,
@@ -114,12 +115,13 @@ def _counted(run: TableRun, plan: Plan, refresh: Refresh | None, situation: Situ
     The count decides the types that nobody declares, too.
     """
     known_until = run.now if refresh or plan.watermark is None else plan.watermark
+    integers = undecided(plan.source, plan.changes)
     counted = run.source.histogram(
-        plan.source, plan.window, known_until, plan.slice_rows, undecided(plan.source, plan.changes)
+        plan.source, plan.window, known_until, plan.sorted_rows, integers
     )
     plan = replace(
         plan,
-        slices=tuple(windows.slices(plan.window, counted.buckets, plan.slice_rows)),
+        slices=plan.cut(counted.buckets),
         cursorless=counted.cursorless,
         clock=counted.clock,
     )
@@ -130,7 +132,7 @@ def _counted(run: TableRun, plan: Plan, refresh: Refresh | None, situation: Situ
         sample = key_sample(plan.source, plan.window, counted.buckets)
         if sample:
             run.source.check_key(plan.source)
-            check_keys(run, plan.source, sample, counted.buckets, plan.slice_rows)
+            check_keys(run, plan.source, sample, counted.buckets, plan.sorted_rows)
         plan = replace(plan, key_sample=sample)
     return plan
 

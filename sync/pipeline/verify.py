@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sync.base.errors import Unavailable
-from sync.model import window as windows
 from sync.model.plan import Plan
 from sync.model.window import Slice, Window
 from sync.pipeline.compare import count_rows, expected_rows, matches, read_index
@@ -29,9 +28,9 @@ def recount(run: TableRun, plan: Plan, start: int, *, prune: bool) -> Plan:
     """
     window = Window(start, plan.window.end)
     source = plan.source if prune else plan.source.whole()
-    counted = run.source.histogram(source, window, window.end, plan.slice_rows)
-    slices = tuple(windows.slices(window, counted.buckets, plan.slice_rows))
-    return replace(plan, source=source, window=window, slices=slices)
+    counted = run.source.histogram(source, window, window.end, plan.sorted_rows)
+    plan = replace(plan, source=source, window=window)
+    return replace(plan, slices=plan.cut(counted.buckets))
 
 
 class Verifier:

@@ -139,7 +139,7 @@ def test_heavy_hours_are_counted_finer(shop: Shop) -> None:
     times = [datetime.fromtimestamp(NOON - 5 * HOUR + n, UTC).isoformat() for n in seconds]
     shop.load({"id": time, "ts": time, "n": 0} for time in times)
     window = Window(NOON - DAY, NOON)
-    found = shop.source.histogram(shop.describe(), window, BEGINNING, slice_rows=2)
+    found = shop.source.histogram(shop.describe(), window, BEGINNING, rows=2)
     starts = [bucket.start - NOON + 5 * HOUR for bucket in found.buckets]
     assert starts == [0, 1, 2, 60, 120, 3_600]
     assert [bucket.rows for bucket in found.buckets] == [1, 1, 1, 1, 1, 2]

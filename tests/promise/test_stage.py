@@ -23,6 +23,7 @@ from tests.workbench import (
     Workbench,
     batches_of,
     limit_slices,
+    limit_sorting,
     row,
 )
 
@@ -160,6 +161,32 @@ def test_a_swap_of_many_rows(bench: Workbench, monkeypatch: pytest.MonkeyPatch) 
         bench.run_ok()
         assert len(heard.of_source(bench.source)) == 2
         assert stages(bench) == []
+
+
+@pytest.mark.parametrize("slice_rows", [20, 100])
+def test_batches_are_full_across_chunks(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, slice_rows: int
+) -> None:
+    """A worker sorts four rows, and a batch has ten. One of the slices has a heavy second.
+
+    A single slice is read in chunks, too, without a stage. One key comes twice.
+    """
+    limit_slices(monkeypatch, slice_rows)
+    limit_sorting(monkeypatch, 4)
+    bench.settings = batches_of(10)
+    found = [row(f"k{i:03}", NOW - 1 - i * 3 * HOUR) for i in range(40)]
+    found += [row("k030", NOW - 600, "again")]
+    is_staged = slice_rows < len(found)
+    if is_staged:
+        found += [row(f"s{i}", NOW - 30 * HOUR - 77) for i in range(9)]
+    bench.put(found)
+    heard = Heard(monkeypatch)
+    bench.aito.reset_stats()
+    report = bench.run_ok()
+    assert report.slices_planned == (4 if is_staged else 1)
+    assert bench.aito.total("requests", on="insert") == (8 if is_staged else 4)
+    assert len(heard.of_source(bench.source)) == 2
+    assert any("stage_" in text for text in heard.texts) == is_staged
 
 
 def test_one_slice_is_one_query(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ OUR_PARAMETERS = {
     "beginning",
     "hour",
     "minute",
-    "slice_rows",
+    "rows",
     "batch_rows",
     "batch_bytes",
     "document_bytes",
@@ -71,6 +71,9 @@ OUR_PARAMETERS = {
     "starts",
     "firsts",
     "counts",
+    "chunk_starts",
+    "chunk_firsts",
+    "chunk_lasts",
     "plan",
 }
 

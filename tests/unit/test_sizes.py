@@ -77,18 +77,19 @@ def test_the_largest_partition(
     assumed = document_bytes(made, fields, row_bytes)
     true_bytes = len(json.dumps({**document, "at": 1_772_366_400}, separators=(",", ":")))
     assert true_bytes <= assumed, "rather too many than too few"
-    rows = window.slice_rows(assumed)
-    parts = window.slices(Window(0, 3 * HOUR), counted(rows), rows)
+    rows = window.sorted_rows(assumed)
+    slice_rows = window.slice_rows(assumed)
+    parts = window.slices(Window(0, 3 * HOUR), counted(rows), slice_rows, rows)
     assert sum(part.rows for part in parts) == 2 * ROWS_OF_AN_HOUR
     assert window.partition_bytes(parts, true_bytes) <= LIMIT
     assert window.partition_bytes(parts, assumed) <= LIMIT
 
 
-def counted(slice_rows: int) -> list[Bucket]:
+def counted(rows_sorted: int) -> list[Bucket]:
     """Two hours as the histogram counts them: one spread evenly, one in a single second."""
     seconds = range(0, HOUR, HOUR // 100)
     even = dict.fromkeys(seconds, ROWS_OF_AN_HOUR // 100)
-    assert max(even.values()) <= slice_rows
+    assert max(even.values()) <= rows_sorted
     heavy = {HOUR + 5: ROWS_OF_AN_HOUR}
     counts = {**even, **heavy}
     return [Bucket(start, rows, rows, 0, start, 0) for start, rows in counts.items()]

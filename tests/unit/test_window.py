@@ -177,6 +177,17 @@ def test_heavy_seconds_are_read_in_shards(rows: int, parts: int) -> None:
     assert window.partition_bytes(cut, 7) <= 70
 
 
+def test_a_slice_is_sorted_in_chunks() -> None:
+    """Ten rows a slice, of which a worker sorts four. Each chunk knows its first place."""
+    rows = [1, 3, 2, 2, 2, 9]
+    buckets = [bucket(n * HOUR, n_rows) for n, n_rows in enumerate(rows)]
+    first, second = window.slices(Window(-5, 10 * HOUR), buckets, 10, 4)
+    assert first.chunks == ((-5, 0), (2 * HOUR, 4), (4 * HOUR, 8))
+    assert first.places == [(-5, 0, 4), (2 * HOUR, 4, 8), (4 * HOUR, 8, None)]
+    assert (second.rows, second.parts, second.chunks) == (9, 3, ())
+    assert window.partition_bytes([first, second], 7) <= 4 * 7
+
+
 @pytest.mark.parametrize(
     ("end", "reach", "after"),
     [(100, 99, None), (100, 100, 101), (100, 250, 251), (100, BEGINNING, None)],
@@ -193,5 +204,8 @@ def test_superseded(end: int, reach: int, after: int | None) -> None:
     [(0.0, SLICE_ROWS), (100.0, SLICE_ROWS), (51_200.0, 5_000), (1e12, 1)],
 )
 def test_large_rows_make_short_slices(document_bytes: float, rows: int) -> None:
-    """A slice is sorted by one worker: its bytes are bounded as well."""
-    assert window.slice_rows(document_bytes) == rows
+    """A worker sorts few of them. A slice, too, is bounded by its bytes."""
+    assert window.sorted_rows(document_bytes) == rows
+    assert window.slice_rows(document_bytes) == min(
+        SLICE_ROWS, max(1, int(2.5e9 // max(1, document_bytes)))
+    )
