@@ -15,6 +15,7 @@ from google.api_core import exceptions as google_errors
 
 from sync.base.errors import AccessDenied, ActionRequired, NotFound, SyncError, Unavailable
 from sync.base.redact import redact
+from sync.model.price import usd
 
 # Errors that are gone when the same request is sent again.
 TRANSIENT = (
@@ -55,6 +56,8 @@ DRIVE_REMEDY = (
 )
 # Messages of statements that changed nothing because others change the same table.
 CONCURRENT_CHANGES = ("could not serialize access", "too many dml statements outstanding")
+# "Query exceeded limit for bytes billed: 10737418240. 53687091200 or higher required."
+NEEDED_BYTES = re.compile(r"bytes billed: \d+\. (\d+) or higher required")
 # What the client adds to the message of a job's error.
 FOOTER = re.compile(r"\s*Location: \S+\s+Job ID: \S+\s*$")
 # How BigQuery ends, or begins, what it says of a query's text: "Unrecognized name: x at [1:8]".
@@ -101,12 +104,21 @@ def _translation(what: str, error: google_errors.GoogleAPIError, *, running: boo
     if DRIVE in str(error):
         return AccessDenied(f"{text}; {DRIVE_REMEDY}")
     if reason in REMEDIES:
-        return ActionRequired(f"{text}; {REMEDIES[reason]}")
+        return ActionRequired(f"{text}; {_price(error)}{REMEDIES[reason]}")
     if isinstance(error, google_errors.Forbidden | google_errors.Unauthorized):
         return AccessDenied(text)
     if isinstance(error, (*TRANSIENT, google_errors.RetryError)):
         return _no_answer(what, error)
     return ActionRequired(text)
+
+
+def _price(error: google_errors.GoogleAPIError) -> str:
+    """What a query would read and cost that was refused for its bytes. Empty for other errors."""
+    needed = NEEDED_BYTES.search(str(error))
+    if not needed:
+        return ""
+    size = int(needed[1])
+    return f"it reads up to {size / 1e9:,.1f} GB, {usd(size):.2f} USD; "
 
 
 def is_concurrent_change(error: BaseException | None) -> bool:

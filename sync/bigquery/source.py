@@ -11,7 +11,7 @@ from typing import Any
 from google.cloud import bigquery
 
 from sync.base.errors import AccessDenied, ActionRequired, NotFound, SchemaMismatch, SyncError
-from sync.bigquery import explain, facts, queries, views
+from sync.bigquery import explain, facts, queries, stage_queries, views
 from sync.bigquery.columns import check_names, columns, is_same_name
 from sync.bigquery.predicates import INTRADAY, is_partitioned_by_cursor
 from sync.bigquery.session import BigQuerySession, DryRun
@@ -106,7 +106,7 @@ class BigQuerySource:
             sql_columns=made,
             fields=tuple(own_fields),
             document_bytes=document_bytes(made, own_fields, _row_bytes(metadata)),
-            location=metadata.location if metadata else result.location,
+            location=(metadata and metadata.location) or result.location,
         )
         self._check_unnamed(described, own_fields)
         return described
@@ -319,12 +319,24 @@ class BigQuerySource:
         table = _own(source)
         if plan is None:
             plan = StagePlan(None, Window(BEGINNING, BEGINNING), (self._whole(table),))
-        several = sum(part.parts for part in plan.staged) > 1
-        if self._stages is None or not several or not self._stages.can_hold(table):
+        if self._stages is None or not self._is_staged(table, plan.staged):
             return None
         self._stage, size = self._stages.create(table, plan, limits)
         self._bytes_processed += size
         return self._stage.name
+
+    def _is_staged(self, table: BigQueryTable, slices: Sequence[Slice]) -> bool:
+        """Whether the slices are read in one go."""
+        several = sum(part.parts for part in slices) > 1
+        return self._stages is not None and several and self._stages.can_hold(table)
+
+    def why_not_staged(self, source: SourceTable, slices: Sequence[Slice]) -> str | None:
+        """Why each of several slices is read by a query of its own. None: they are not."""
+        table = _own(source)
+        several = sum(part.parts for part in slices) > 1
+        if self._stages is None or not several or self._stages.can_hold(table):
+            return None
+        return f"the source is in {table.location} and the ledger in {self._stages.location}"
 
     def staged(self, source: SourceTable, name: str, token: str) -> StagePlan | None:
         """The plan of a stage that an earlier run has made, which is read from now on.
@@ -393,11 +405,17 @@ class BigQuerySource:
     # -- estimate
 
     def estimate(self, source: SourceTable, window: Window, slices: Sequence[Slice]) -> int:
-        """Bytes that BigQuery would read to count the window and to load its slices."""
+        """Bytes that BigQuery would read to count the window and to load its slices.
+
+        Those of a stage are read once more, from there: about as many bytes as its columns have.
+        """
         table = _own(source)
         count = self._estimated(table, queries.histogram(table, window, BEGINNING, SLICE_ROWS))
         if not slices:
             return count
+        if self._is_staged(table, slices):
+            staged = stage_queries.select(table, slices, SMALLEST_BATCHES, "")
+            return count + 2 * self._estimated(table, staged)
         step = -(-len(slices) // ESTIMATED_SLICES)
         sample = slices[::step]
         load = 0

@@ -11,7 +11,7 @@ from sync.config import parse
 from sync.config.settings import STAR
 from sync.entry.proposal import ColumnChoice, KeyChoice, TableProposal, propose
 from sync.model.inspection import Inspection, TableFacts
-from sync.pipeline.price import USD_PER_TIB
+from sync.model.price import USD_PER_TIB
 
 EXAMPLE_URL = "https://my-db.aito.app"
 WIDTH = 100  # columns of the file

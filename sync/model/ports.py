@@ -160,6 +160,10 @@ class Source(Protocol):
         """
         ...
 
+    def why_not_staged(self, source: SourceTable, slices: Sequence[Slice]) -> str | None:
+        """Why each of several slices reads the source anew. None: it is read once."""
+        ...
+
     def staged(self, source: SourceTable, name: str, token: str) -> StagePlan | None:
         """The plan of a stage that an earlier run has made. `batches` reads from it from now on.
 

@@ -17,6 +17,7 @@ WarningCode = Literal[
     "rejects",
     "refresh_pending",
     "not_incremental",
+    "not_staged",
     "cursor_unit",
     "rows_ahead",
     "evaluation",

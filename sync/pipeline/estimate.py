@@ -9,9 +9,9 @@ from sync.evaluation import planned_cases
 from sync.model.columns import Column
 from sync.model.plan import Changes, Plan
 from sync.model.ports import SourceTable
+from sync.model.price import usd
 from sync.model.window import Totals
 from sync.pipeline.calls import planned_calls
-from sync.pipeline.price import usd
 from sync.pipeline.swap import SwapPlan
 from sync.pipeline.table_run import TableRun
 
@@ -25,6 +25,9 @@ def estimate(run: TableRun, plan: Plan) -> None:
     size = run.source.estimate(plan.source, plan.window, plan.slices)
     if plan.key_sample:
         size += run.source.estimate(plan.source, plan.key_sample, ())
+    reason = run.source.why_not_staged(plan.source, plan.slices)
+    if reason:
+        run.warn("not_staged", _not_staged(reason, len(plan.slices), size))
     run.progress.estimate = {
         "rows": plan.rows,
         "keys": sum(part.latest_per_key for part in plan.slices),
@@ -58,6 +61,14 @@ def estimate_swap(run: TableRun, plan: SwapPlan, totals: Totals) -> None:
         "seconds": round(totals.rows / ROWS_A_SECOND),
         "evaluations": _evaluations(run, None, None),
     }
+
+
+def _not_staged(reason: str, slices: int, size: int) -> str:
+    return (
+        f"{reason}, so each of the {slices} slices of this load reads the source anew: "
+        f"{size / 1e9:,.1f} GB and {usd(size):.2f} USD together; set `ledger` to a dataset in the "
+        "source's location"
+    )
 
 
 def _usd(size: int) -> float:

@@ -6,9 +6,9 @@ from sync.config.problems import suggest
 from sync.model.columns import TargetSchema
 from sync.model.plan import Plan
 from sync.model.ports import SourceTable
+from sync.model.price import usd
 from sync.model.window import Totals, Window
 from sync.pipeline.clock import rows_ahead, warn_of_clock
-from sync.pipeline.price import usd
 from sync.pipeline.table_run import TableRun
 
 NOTICEABLE_BYTES = 2**30  # a run that reads less costs under a cent, whatever it reads

@@ -113,9 +113,14 @@ Make = Callable[[Failing], BigQuerySession]
             "Response too large to return.; see the job",
         ),
         (
-            (500, "bytesBilledLimitExceeded", "Query exceeded limit for bytes billed: 1."),
+            (
+                500,
+                "bytesBilledLimitExceeded",
+                "Query exceeded limit for bytes billed: 10737418240. 53687091200 or higher"
+                " required.",
+            ),
             ActionRequired,
-            "raise bigquery.max_bytes_billed",
+            "it reads up to 53.7 GB, 0.31 USD; raise bigquery.max_bytes_billed",
         ),
         ((403, "quotaExceeded", "Quota exceeded: p"), Unavailable, "Quota exceeded: p; see"),
         ((200, "stopped", "Job timed out after 300s"), Unavailable, "Job timed out after 300s"),

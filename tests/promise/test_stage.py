@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 import sqlglot
+from google.cloud import bigquery as bigquery_client
 from sqlglot import exp
 
 from local import bigquery
@@ -161,6 +162,22 @@ def test_a_swap_of_many_rows(bench: Workbench, monkeypatch: pytest.MonkeyPatch) 
         bench.run_ok()
         assert len(heard.of_source(bench.source)) == 2
         assert stages(bench) == []
+
+
+def test_a_ledger_elsewhere(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BigQuery writes no table far from the source. A dry run says what the load costs then."""
+    limit_slices(monkeypatch, 7)
+    far = bigquery_client.Dataset(f"{bench.stack.project}.far_{bench.name}")
+    far.location = "EU"
+    bench.client.create_dataset(far)
+    bench.put(rows())
+    bench.shared_ledger = far.dataset_id
+    planned = bench.run(dry_run=True).tables[0]
+    (warning,) = [each for each in planned.warnings if each.code == "not_staged"]
+    assert "the source is in US and the ledger in EU" in warning.message
+    heard = Heard(monkeypatch)
+    report = bench.run_ok()
+    assert len(heard.of_source(bench.source)) == report.slices_planned + 1
 
 
 @pytest.mark.parametrize("slice_rows", [20, 100])
