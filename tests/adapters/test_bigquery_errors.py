@@ -26,7 +26,7 @@ def error(kind: type[exceptions.GoogleAPICallError], message: str, reason: str) 
                 "bytesBilledLimitExceeded",
             ),
             ActionRequired,
-            "2 or higher required.; it reads up to 0.0 GB, 0.00 USD; raise bigquery.max_bytes_billed",
+            "2 or higher required.; it reads up to 0.0 GB, 0.00 USD; raise bigquery",
         ),
         (
             error(exceptions.InternalServerError, "try again", "backendError"),
