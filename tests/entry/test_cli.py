@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from google.cloud.bigquery import SchemaField
 
@@ -205,7 +206,9 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_ways_to_name_tables(arguments: list[str]) -> None:
     """Names may follow each other, be joined by commas, or each have the flag."""
-    context = commands.cli.commands["reconcile"].make_context("reconcile", list(arguments))
+    whole = click.Context(commands.cli, **commands.cli.context_settings)
+    command = commands.cli.commands["reconcile"]
+    context = command.make_context("reconcile", list(arguments), parent=whole)
     fields = commands._fields("reconcile", context.params)
     assert (fields["tables"], fields["deep"]) == (["a", "b"], True)
 

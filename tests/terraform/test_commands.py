@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 from sync.entry.commands import cli
@@ -62,7 +63,8 @@ def is_program_of_ours(command: str, _: Plan) -> bool:
     words = shlex.split(command)
     if words[0] == "./aito-sync":
         made = cli.commands[words[1]]
-        made.make_context(words[1], list(words[2:]))
+        whole = click.Context(cli, **cli.context_settings)
+        made.make_context(words[1], list(words[2:]), parent=whole)
         return True
     if words[0] == "make":
         return bool(re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M))
