@@ -183,6 +183,42 @@ def test_wrong_requests(stack: Stack, init: Init, arguments: tuple[str, ...], sa
     assert says in err
 
 
+@pytest.mark.slow  # the emulator takes seconds for a statement of 150 columns
+def test_a_wide_table(stack: Stack, init: Init, tmp_path: Path) -> None:
+    """150 columns: the file needs no edit."""
+    features = [f"f{n}" for n in range(148)]
+    rows = [
+        {"account_id": f"a{n}", "taken": "2024-01-01T00:00:00", **dict.fromkeys(features, n % 3)}
+        for n in range(20)
+    ]
+    fields = f"account_id STRING, taken DATETIME, {' INT64, '.join(features)} INT64"
+    load(stack, "init_wide.accounts", fields, rows)
+    path = tmp_path / "sync.yaml"
+    assert init("init_wide", "--aito", stack.aito.url, "-o", str(path))[0] == 0
+    found = synced(stack, path)["accounts"]
+    assert (found["uploaded"], found["verified"]) == (20, True)
+
+
+def test_a_view_whose_key_is_named_after_it(stack: Stack, init: Init) -> None:
+    """`ticket` of `tickets` is the key, though its name does not say that it identifies a row."""
+    rows = [
+        {"ticket": f"t{n // 2}", "version": n % 2, "changed": 1_700_000_000_000 + n}
+        for n in range(60)
+    ]
+    load(stack, "init_log.log", "ticket STRING, version INT64, changed INT64", rows)
+    newest = "ROW_NUMBER() OVER (PARTITION BY ticket ORDER BY changed DESC)"
+    numbered = f"SELECT *, {newest} AS n FROM init_log.log"
+    bigquery.sql(
+        stack.bigquery.client(),
+        "CREATE OR REPLACE VIEW init_log.tickets AS SELECT * EXCEPT (n)"
+        f" FROM ({numbered}) WHERE n = 1",
+    )
+    status, out, err = init("init_log.tickets")
+    assert status == 0, err
+    table = config.parse(out).table("tickets")
+    assert (table.key_parts, table.mode) == (("ticket",), "merge")
+
+
 def test_a_file_is_not_overwritten(stack: Stack, init: Init, tmp_path: Path) -> None:
     """A file that is there stays, unless --force is given."""
     load(stack, "init_force.events", "id STRING, at TIMESTAMP", [{"id": "1", "at": "2024-01-01"}])
