@@ -28,6 +28,9 @@ demo: $(STAMP)  ## from tables in BigQuery to a sync, here (DATA=folder of rows,
 picture: $(STAMP)  ## record the demo as docs/*.svg, and draw docs/status-page.png with Chromium
 	@$(PY) -m local.picture && $(PY) -m tests.status_picture
 
+# Compiled tests are kept: to compile them takes each process five seconds.
+export PYTHONDONTWRITEBYTECODE :=
+
 # A process more than cores: while a test waits for a time limit or for a server to start, others run.
 PROCESSES ?= 3
 
