@@ -96,7 +96,7 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
         refresh=refresh.reason if refresh else None,
         resume_token=refresh.token if refresh else None,
         open_rejects=situation.known.open_rejects,
-        rekeyed=refresh is not None and _is_rekeyed(situation, current),
+        rekeyed=refresh is not None and _is_rekeyed(run, situation, current),
         definition=current,
         is_range=refresh is not None and refresh.is_range,
         passed_over_since=_passed_over(run, window, watermark),
@@ -229,10 +229,16 @@ def _refresh(
     return Refresh(reason, definition.token("refresh", current), changed=True)
 
 
-def _is_rekeyed(situation: Situation, current: str) -> bool:
-    """Whether the target may hold rows whose keys were made in another way."""
+def _is_rekeyed(run: TableRun, situation: Situation, current: str) -> bool:
+    """Whether the target may hold rows whose keys were made in another way.
+
+    Only keys of several columns are made. Where another column has become the key, the target's
+    rows have it already.
+    """
     known = situation.checkpoint.definition
-    return known is not None and definition.is_rekeyed(known, current)
+    if known is None or not run.table.has_composite_key:
+        return False
+    return definition.is_rekeyed(known, current)
 
 
 def _resumes(run: TableRun, refresh: Refresh, checkpoint: Checkpoint) -> bool:

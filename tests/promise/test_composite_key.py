@@ -159,6 +159,22 @@ def test_a_part_that_was_added(bench: Workbench, mode: str) -> None:
     assert all(key.count("|") == 2 for key in found)
 
 
+def test_another_key_and_fewer_rows(bench: Workbench) -> None:
+    """Rows under old keys that no new row takes the place of are gone, and the guard is asked.
+
+    A full refresh knows that the key was changed, too.
+    """
+    name = "composite_fewer"
+    rows = [report_row(bench, f"/{i:02}", "phone", i) for i in range(40)]
+    bench.load_source("report", SCHEMA, rows)
+    bench.run_ok(report(bench, name, key=["page", "day"]))
+    (found,) = bench.run(report(bench, name, where="page < '/25'")).tables
+    assert (found.status, found.code) == ("failed", "DeleteRefused")
+    assert "15 of " in (found.error or "")
+    assert bench.run_ok(report(bench, name), full_refresh=True).deleted == 0
+    assert len(bench.aito.rows(name)) == 40
+
+
 def test_a_part_whose_type_changed(bench: Workbench) -> None:
     """A part that has another text makes other keys: all rows are read again."""
     rows = [report_row(bench, f"/{i}", "phone", i) for i in range(20)]

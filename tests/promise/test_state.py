@@ -166,3 +166,25 @@ def test_a_change_that_is_taken_back(bench: Workbench) -> None:
     assert {held["n"] for held in bench.aito.rows(bench.name)} == {
         each["n"] for each in [*ROWS, late]
     }
+
+
+def rekeyed(bench: Workbench, key: str, **more: object) -> Row:
+    """A table of which either of two columns may be the key."""
+    columns = {
+        "id": {"nullable": False},
+        "other": {"sql": "CONCAT('x', id)", "type": "String", "nullable": False},
+    }
+    named = table(bench.name, f"{bench.dataset}.numbers", columns=columns)
+    return {**named, "key": key, **more}
+
+
+@pytest.mark.parametrize("request_of", [{}, {"full_refresh": True}])
+def test_another_key(bench: Workbench, request_of: dict[str, bool]) -> None:
+    """Rows that the source has are recognised under it. The others are gone, and guarded."""
+    bench.load_source("numbers", SOURCE, ROWS)
+    bench.run_ok(rekeyed(bench, "id"))
+    (failed,) = bench.run(rekeyed(bench, "other", where="id < 'k10'"), **request_of).tables
+    assert (failed.status, failed.code) == ("failed", "DeleteRefused")
+    assert "20 of 30 rows are gone" in (failed.error or "")
+    report = bench.run_ok(rekeyed(bench, "other"), **request_of)
+    assert (report.deleted, len(bench.aito_keys())) == (0, 30)
