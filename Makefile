@@ -61,6 +61,7 @@ docs: $(STAMP)  ## write the pages of docs/ that are made from the code
 	@$(PY) -m docs.generate
 
 lock:  ## pin requirements.txt and requirements-cli.txt, with hashes, from *.in; needs uv
+	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 2; }
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --output-file requirements.txt $(ARGS) requirements.in
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile -q --universal --python-version 3.11 --generate-hashes \

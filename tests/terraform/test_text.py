@@ -226,6 +226,14 @@ def test_the_clocks_are_those_of_the_code() -> None:
     ]
 
 
+def test_every_deliberate_mistake_still_changes_something() -> None:
+    """The text that a mistake replaces is in its file. The slow half tries what catches it."""
+    mistakes = yaml.safe_load((FOLDER / "tests" / "mistakes.yaml").read_text())
+    assert len(mistakes) >= 80
+    gone = [m["what"] for m in mistakes if m["old"] not in (FOLDER / m["file"]).read_text()]
+    assert gone == []
+
+
 def test_a_watch_ends_before_its_caller_hangs_up() -> None:
     """Its time and one request more fit into Cloud Scheduler's wait."""
     waits = re.search(r"watch_deadline += (\d+)", (FOLDER / "clocks.tf").read_text())
