@@ -129,8 +129,7 @@ def queries(of: BigQueryTable) -> dict[str, Query]:
         "faults of everything": sql.faults(of, None),
         "stage": stage_queries.select(of, [PART, NEXT], LIMITS, "{}"),
         "batches of chunks": sql.batches(of, CHUNKED, LIMITS),
-        "stage of chunks": stage_queries.select(of, [CHUNKED, NEXT], LIMITS, "{}"),
-        "stage of shards": stage_queries.select(of, [MANY, NEXT], LIMITS, "{}"),
+        "stage of shards": stage_queries.select(of, [CHUNKED, MANY, NEXT], LIMITS, "{}"),
     }
 
 

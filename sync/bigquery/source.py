@@ -425,9 +425,13 @@ class BigQuerySource:
         return count + load * len(slices) // len(sample)
 
     def estimate_whole(self, source: SourceTable) -> int:
-        """Bytes that BigQuery would read to load everything."""
+        """Bytes that BigQuery would read to count and to load everything."""
         table = _own(source)
-        return self._estimated(table, queries.batches(table, None, SMALLEST_BATCHES))
+        part = self._whole(table)
+        count = self._estimated(table, queries.row_count(table))
+        load = self._estimated(table, queries.batches(table, None, SMALLEST_BATCHES))
+        times = 2 if self._is_staged(table, (part,)) else part.parts
+        return count + times * load
 
     def _estimated(self, table: BigQueryTable, query: Query) -> int:
         return self._session.dry_run(query, table.settings.name).bytes_processed

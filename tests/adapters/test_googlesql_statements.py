@@ -44,7 +44,6 @@ RESULTS = {
     "batches of a part": ["INT64", "INT64", "INT64", "STRING"],
     "everything": ["INT64", "INT64", "INT64", "STRING"],
     "stage": ["INT64"] * 6 + ["STRING"],
-    "stage of chunks": ["INT64"] * 6 + ["STRING"],
     "stage of shards": ["INT64"] * 6 + ["STRING"],
 }
 RECORD = Field(
