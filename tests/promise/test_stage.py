@@ -206,6 +206,17 @@ def test_batches_are_full_across_chunks(
     assert any("stage_" in text for text in heard.texts) == is_staged
 
 
+def test_leases_cost_two_statements(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One takes and one gives back. A run of seconds renews nothing, however many slices it has."""
+    limit_slices(monkeypatch, 7)
+    bench.put([row("old", NOW - 40 * DAY)])
+    bench.run_ok()
+    bench.put(rows())
+    heard = Heard(monkeypatch)
+    bench.run_ok()
+    assert sum(".leases`" in text for text in heard.texts) == 2
+
+
 def test_one_slice_is_one_query(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A night of one slice stays as it was: nothing is staged."""
     bench.put(rows())
