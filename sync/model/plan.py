@@ -39,7 +39,8 @@ class Plan:
     cursorless: rows of the source without a cursor. clock: what else its cursors tell.
     whole_rows: rows are compared by their whole content, not by key and cursor alone.
     verify_since: both ends must be equal from here on when the run ends.
-    compare_keys: that comparison goes by keys, because counts may hide a difference.
+    keys_since: from here on that comparison goes by keys, because counts may hide a difference;
+    None: counts are enough.
     refresh: why the whole keep range is read; None: it is not. resume_token: by what a later run
     recognises that it may resume; None: there is nothing to resume. open_rejects: of earlier runs.
     rekeyed: the target holds rows under keys that were made in another way. definition: fingerprint
@@ -66,7 +67,7 @@ class Plan:
     sorted_rows: int = 0
     whole_rows: bool = False
     verify_since: int = 0
-    compare_keys: bool = False
+    keys_since: int | None = None
     refresh: str | None = None
     resume_token: str | None = None
     open_rejects: int = 0
@@ -106,6 +107,11 @@ class Plan:
     def deletions(self) -> int:
         """Keys whose newest row deletes them."""
         return sum(part.deletions for part in self.slices)
+
+    @property
+    def compare_keys(self) -> bool:
+        """Whether the comparison at the end goes by keys."""
+        return self.keys_since is not None
 
     @property
     def rows_left(self) -> int:

@@ -136,7 +136,8 @@ def _settled(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> C
     sent = before.unsettled_at
     is_over = sent is None or now - sent >= LATE_WRITES
     since = before.unsettled_since
-    was_compared = since is None or plan.verify_since <= max(since, oldest(run))
+    compared_since = max(plan.verify_since, plan.keys_since or plan.verify_since)
+    was_compared = since is None or compared_since <= max(since, oldest(run))
     if run.progress.verified and is_over and was_compared and not plan.is_range:
         return replace(before, unsettled_since=None, unsettled_at=None)
     return before

@@ -310,7 +310,7 @@ def _with_verification(run: TableRun, situation: Situation, plan: Plan, *, resum
     return replace(
         plan,
         verify_since=start,
-        compare_keys=by_keys_since is not None,
+        keys_since=None if by_keys_since is None else max(everything, by_keys_since),
         left_since=left_since,
     )
 

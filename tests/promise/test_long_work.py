@@ -53,6 +53,23 @@ def test_the_closing_comparison_goes_on_where_it_stopped(bench: Workbench) -> No
     assert len(reports) > 3
 
 
+def test_the_closing_comparison_comes_to_an_end_behind_a_long_lookback(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call reads the whole lookback again, and does not compare all its keys again."""
+    limit_slices(monkeypatch, 5)
+    lookback = {"lookback": "30d"}
+    bench = Workbench(stack, "long_lookback", "merge", table=lookback, settings=batches_of(5))
+    bench.put([row(f"k{i:02}", bench.now - 60 - i * HOUR) for i in range(30)])
+    bench.run_ok()
+    bench.hold_lease("killed")
+    bench.expire_leases()
+    newest = max(bench.aito_rows(), key=lambda each: each["unix"])
+    bench.aito.double_rows(bench.name, {"id": newest["id"]})
+    reports = until_ok(bench, 60)
+    assert len(reports) > 3
+
+
 def test_a_refresh_survives_other_runs(bench: Workbench) -> None:
     """A plain sync, one that fails, and a reconcile come between the calls of a refresh."""
     for each in bench.source_rows:
