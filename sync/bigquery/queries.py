@@ -146,14 +146,17 @@ def parts(table: BigQueryTable) -> Iterator[tuple[str, Query]]:
         yield setting, Query(f"SELECT {expression} {rest}", predicates.parameters)
 
 
-def first_row(table: BigQueryTable) -> Query:
-    """A query that finds a row if the source shows any. With a cursor: any row that has one.
+def first_row(table: BigQueryTable, since: int = BEGINNING) -> Query:
+    """A query that finds a row if the source shows any. It reads no column of a table.
 
-    A table behind a view may require a condition on its cursor.
+    A table behind a view may require a condition on its cursor. since: of daily tables those from
+    then on are looked at, epoch seconds.
     """
-    predicates = partition_since(table, BEGINNING)
-    if table.settings.cursor:
-        predicates += cursor_is_not_null(table)
+    predicates = _required(table)
+    if table.settings.is_sharded:
+        predicates = partition_since(table, since)
+    elif table.settings.cursor and (table.is_view or table.path is None):
+        predicates = cursor_is_not_null(table)
     return Query(
         f"SELECT 1 {_from(table)} {_where(table, predicates)} LIMIT 1", predicates.parameters
     )

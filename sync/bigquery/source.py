@@ -290,10 +290,10 @@ class BigQuerySource:
         query = queries.histogram(table, everything, BEGINNING, table.slice_rows)
         return self._bytes_processed < WHOLE_SHARE * self._estimated(table.whole(), query)
 
-    def is_empty(self, source: SourceTable) -> bool:
-        """Whether the source shows no row at all."""
+    def is_empty(self, source: SourceTable, since: int) -> bool:
+        """Whether the source shows no row at all; of daily tables, none from `since` on."""
         table = _own(source)
-        return not list(self._rows(table, queries.first_row(table)))
+        return not list(self._rows(table, queries.first_row(table, since)))
 
     def keys_since(
         self, source: SourceTable, window: Window, keys: Sequence[str]

@@ -217,8 +217,11 @@ class Source(Protocol):
         """Whether reading the window reads less than reading the whole source."""
         ...
 
-    def is_empty(self, source: SourceTable) -> bool:
-        """Whether the source shows no row at all."""
+    def is_empty(self, source: SourceTable, since: int) -> bool:
+        """Whether the source shows no row at all.
+
+        A source of many tables need not look at those before `since`, epoch seconds.
+        """
         ...
 
     def estimate(self, source: SourceTable, window: Window, slices: Sequence[Slice]) -> int:

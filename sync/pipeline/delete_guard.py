@@ -46,13 +46,13 @@ class DeleteGuard:
         return self._earlier + self._deleted
 
 
-def check_shows_rows(run: TableRun, source: SourceTable) -> None:
+def check_shows_rows(run: TableRun, source: SourceTable, since: int) -> None:
     """Raises EmptySource when the source shows no row at all, unless the request allows that.
 
     It is asked where all rows that were looked for are gone. The source may have been emptied since
-    it was counted.
+    it was counted. since: where the run's rows begin, epoch seconds.
     """
-    if "empty_source" not in run.request.allow and run.source.is_empty(source):
+    if "empty_source" not in run.request.allow and run.source.is_empty(source, since):
         raise empty_source(run.name, run.target.count(run.name))
 
 

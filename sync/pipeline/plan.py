@@ -280,7 +280,7 @@ def _check_not_empty(run: TableRun, plan: Plan) -> None:
     target_has_rows = plan.watermark is not None and plan.watermark >= plan.window.start
     if plan.rows or plan.cursorless or not target_has_rows:
         return
-    check_shows_rows(run, plan.source)
+    check_shows_rows(run, plan.source, plan.window.start)
 
 
 def _with_verification(run: TableRun, situation: Situation, plan: Plan, *, resumes: bool) -> Plan:

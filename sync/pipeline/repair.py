@@ -186,7 +186,8 @@ class Repairer:
         gone += lost
         moved += rekeyed - lost
         if gone and not found:
-            check_shows_rows(self._run, plan.source.whole())
+            begin = min(plan.window.start, plan.verify_since)
+            check_shows_rows(self._run, plan.source.whole(), begin)
         self._guard.check(gone)
         self._delete_keys(deleted)
         self._guard.add(gone)

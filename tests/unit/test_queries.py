@@ -230,8 +230,19 @@ def test_the_first_row_of_a_filtered_table(parts: Partitioning) -> None:
     where = tree(sql.first_row(described(parts=parts))).find(exp.Where)
     assert where is not None
     assert parts.column
-    names = {found.name for found in where.find_all(exp.Column)}
-    assert {parts.column.name, "ts"} <= names, "the cursor's column, too: it may be a view"
+    assert parts.column.name in {found.name for found in where.find_all(exp.Column)}
+
+
+def test_the_first_row_of_a_view() -> None:
+    """Its table may require a condition on the cursor. That of a table reads no column."""
+    view = dataclasses.replace(described(), is_view=True)
+    assert "WHERE `ts` IS NOT NULL" in sql.first_row(view).text
+    assert "WHERE" not in sql.first_row(described()).text
+
+
+def test_the_first_row_of_daily_tables() -> None:
+    """Only the tables of the run are looked at."""
+    assert "BETWEEN '20260224' AND" in sql.first_row(TABLES["daily tables, False"], START).text
 
 
 @pytest.mark.parametrize("parts", [None, ON_CURSOR, ON_OTHER])
