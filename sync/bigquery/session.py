@@ -185,6 +185,7 @@ class BigQuerySession:
             location=self._settings.location,
             timeout=CALL_SECONDS,
             retry=RETRY,
+            job_retry=None,
         )
 
     def _start(self, query: Query, what: str, seconds: float = JOB_SECONDS) -> bigquery.QueryJob:

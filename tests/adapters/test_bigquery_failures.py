@@ -10,7 +10,8 @@ import pytest
 
 from local._http import Request, Response, Server
 from sync.base.errors import AccessDenied, ActionRequired, NotFound, SyncError, Unavailable
-from sync.bigquery import BigQuerySession, make_client
+from sync.bigquery import BigQuerySession, make_client, session
+from sync.bigquery.client import RETRY
 from sync.bigquery.inspect import Inspector
 from sync.config import BigQuerySettings
 from sync.model.sql import Query
@@ -193,6 +194,18 @@ def test_a_dataset_that_may_be_missing_is_looked_for(session_on: Make) -> None:
     for dataset in (None, denied):
         with pytest.raises(AccessDenied, match="Permission denied on dataset p:d"):
             session_on(Failing(denied, dataset=dataset)).read(QUERY, "t")
+
+
+def test_a_server_that_is_gone_is_said_soon(
+    session_on: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checking a query ends with our own patience, not after the client's ten minutes."""
+    patience = RETRY.with_timeout(0.2)
+    monkeypatch.setattr(session, "RETRY", patience)
+    unreachable = session_on(Failing(None))
+    unreachable._client._connection.API_BASE_URL = "http://127.0.0.1:1"
+    with pytest.raises(Unavailable, match="did not answer"):
+        unreachable.dry_run(QUERY, "t")
 
 
 def test_init_names_the_roles_it_needs(session_on: Make) -> None:
