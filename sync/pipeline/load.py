@@ -9,10 +9,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from sync.base.errors import Refused
 from sync.model import batches
 from sync.model.batches import Batch, Row
-from sync.model.conditions import AnyOf, Between, Condition, OneOf
 from sync.model.plan import Plan
 from sync.model.stage import StagePlan
 from sync.model.window import Slice
@@ -20,6 +18,7 @@ from sync.pipeline import compare
 from sync.pipeline.closings import close_rejects
 from sync.pipeline.compare import TargetIndex
 from sync.pipeline.deliver import Delivery
+from sync.pipeline.held import Held, HeldRows, RowState
 from sync.pipeline.loaded import Loaded
 from sync.pipeline.null_booleans import NullBooleans
 from sync.pipeline.prefetch import batch_bytes, prefetch
@@ -31,7 +30,6 @@ from sync.pipeline.verify import Verifier
 # Batches between two counts of what was sent. Each count is a request, and finds a loss early; what
 # it would find is found at the end of the load as well.
 COUNTED_BATCHES = 20
-HeldRows = dict[str, list[dict[str, object]]]  # by key, each as often as the target holds it
 
 
 def load(run: TableRun, plan: Plan, loaded: Loaded) -> None:
@@ -68,6 +66,7 @@ class Loader:
         repairer = Repairer(run, delivery, rejects, loaded)
         self._verifier = Verifier(run, rejects, repairer, loaded)
         self._nulls = NullBooleans(run, plan)
+        self._held = Held(run, plan, self._nulls)
         self._may_stage = loaded.stage is None
 
     def load(self) -> None:
@@ -180,7 +179,7 @@ class Loader:
         if self._is_small(part):
             small = list(found)
             found = iter(small)
-            held = self._held_of_slice(part, small)
+            held = self._held.of_slice(part, small)
         is_equal = held is not None
         for batch in found:
             is_equal &= self._send_batch(part, batch, index, held)
@@ -196,19 +195,6 @@ class Loader:
         is_small = part.rows <= self._run.settings.batch.rows
         is_whole = part.parts == 1 and not part.keyless
         return self._plan.whole_rows and is_whole and is_small
-
-    def _held_of_slice(self, part: Slice, found: Sequence[Batch]) -> HeldRows:
-        """The target's rows of a slice, and those under its keys, which may have any cursor."""
-        span = Between(self._run.cursor, part.start, part.end)
-        good = [row for batch in found for row in batch.read() if row.fault is None]
-        keys = tuple(row.values[self._run.key] for row in good)
-        if not keys or not self._run.table.replaces_by_key:
-            return self._held(span)
-        by_key = OneOf(self._run.key, keys)
-        try:
-            return self._held(AnyOf((span, by_key)))
-        except Refused:  # It may take fewer keys in one condition.
-            return {**self._held(span), **self._held(by_key)}
 
     def _read_index(self, part: Slice) -> TargetIndex | None:
         """Keys and cursors that the target holds, where rows are compared by those."""
@@ -279,8 +265,8 @@ class Loader:
 
     def _read_back(self, row: Row) -> Mapping[str, object] | None:
         """The row as the target holds it."""
-        held = self._held_rows([row]).get(self._key(row), [])
-        return held[0] if held else None
+        held = list(self._held.of([row]).values())
+        return held[0][0] if held else None
 
     def _send_difference(
         self, batch: Batch, index: TargetIndex | None, held: HeldRows | None
@@ -295,16 +281,15 @@ class Loader:
         rows = batch.read()
         good = [row for row in rows if row.fault is None]
         if index is not None:
-            states = self._states_by_key(good, index)
+            states = self._held.states_by_key(good, index)
         else:
-            states = self._states_by_row(good, self._held_rows(good) if held is None else held)
-        unchanged = [row for row in good if states[self._key(row)] is True]
-        left = [row.text for row in rows if states.get(self._key(row)) is not True]
+            states = self._held.states(good, self._held.of(good) if held is None else held)
+        unchanged = [row for row in good if states[self._held.key(row)] is RowState.SAME]
+        left = [row.text for row in rows if states.get(self._held.key(row)) is not RowState.SAME]
         self._run.progress.skipped += len(rows) - len(left)
         if unchanged:
             self._delivery.probe_with(unchanged[-1].document)
-        any_outdated = any(state is False for state in states.values())
-        upsert = any_outdated or self._run.table.replaces_by_key
+        upsert = RowState.OTHER in states.values() or self._run.table.replaces_by_key
         self._send_all(batches.of(left, batch.newest), upsert=upsert)
         return not left
 
@@ -315,48 +300,3 @@ class Loader:
         resumable = self._plan.resume_token is not None or has_stage
         covered, done = self._loaded.covered_until, self._plan.done_until
         return resumable and covered is not None and (done is None or covered > done)
-
-    def _key(self, row: Row) -> str:
-        return str(row.key(self._run.key))
-
-    def _states_by_key(self, rows: list[Row], index: TargetIndex) -> dict[str, bool | None]:
-        """By key: True when the target holds the row, False when another one, None when none."""
-        states: dict[str, bool | None] = {}
-        for row in rows:
-            key = self._key(row)
-            cursors = index.get(key)
-            states[key] = None if cursors is None else cursors == [row.values[self._run.cursor]]
-        return states
-
-    def _states_by_row(self, rows: list[Row], held: HeldRows) -> dict[str, bool | None]:
-        """The same by the whole content. Every key that was looked up is removed from `held`."""
-        states: dict[str, bool | None] = {}
-        for row in rows:
-            key = self._key(row)
-            found = held.pop(key, None)
-            states[key] = None if found is None else self._is_held(row, found)
-        return states
-
-    def _is_held(self, row: Row, held: list[dict[str, object]]) -> bool:
-        """Whether the rows that the target holds under a key are this row, once."""
-        return len(held) == 1 and self._nulls.is_equal(_present(row.values), held[0])
-
-    def _held_rows(self, rows: list[Row]) -> HeldRows:
-        """The target's rows under the keys of these rows, by key."""
-        if not rows:
-            return {}
-        keys = tuple(row.values[self._run.key] for row in rows)
-        return self._held(OneOf(self._run.key, keys))
-
-    def _held(self, condition: Condition) -> HeldRows:
-        """The target's rows that match, by key."""
-        held: HeldRows = {}
-        columns = [column.name for column in self._plan.source.columns]
-        for hit in self._run.target.rows(self._run.name, condition, self._run.key, columns):
-            held.setdefault(str(hit.get(self._run.key)), []).append(hit)
-        return held
-
-
-def _present(values: dict[str, object]) -> dict[str, object]:
-    """A document as the target shows it: without its nulls."""
-    return {name: value for name, value in values.items() if value is not None}

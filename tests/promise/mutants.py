@@ -119,7 +119,7 @@ MUTANTS = (
     ),
     Mutant(
         "a doubled row counts as held",
-        "sync/pipeline/load.py",
+        "sync/pipeline/held.py",
         "cursors == [row.values[self._run.cursor]]",
         "row.values[self._run.cursor] in cursors",
         f"{GUARDS}::test_a_doubled_row_is_not_held",
