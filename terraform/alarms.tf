@@ -34,7 +34,7 @@ locals {
         filter = local.not_started
         labels = { reason = "jsonPayload.status" }
       }
-      means = "A call reached no code of ours, or the code ended in an error nobody foresaw. Nothing was loaded; nothing is lost."
+      means = "The call was rejected before the function's code ran, or the code did not start, or it ended in an unexpected error. Nothing was loaded; nothing is lost."
       where = "In the log, as text: a missing module, the memory limit. Or in Cloud Scheduler's line: a call that was refused (PERMISSION_DENIED)."
       type  = "`${local.commands.crashes}`"
       never = "delete the function: a roll back is `git revert` and `terraform apply`."
@@ -44,7 +44,7 @@ locals {
       subject  = "a requested run was given up"
       severity = "WARNING"
       query    = { promql = "max(pubsub_googleapis_com:subscription_num_undelivered_messages{subscription_id=\"${google_pubsub_subscription.dead.name}\"}) > 0", seconds = 0 }
-      means    = "A run that was asked for by message was refused ${local.delivery_attempts} times. The nightly run does its work."
+      means    = "A Pub/Sub message was refused ${local.delivery_attempts} times. If it asked for a plain sync, the nightly sync does the same work."
       where    = "The message itself, and the log of that time."
       type     = "`gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead.name} --project=${local.project_id}` (`--auto-ack` takes it out)"
       never    = "publish it again before you know why it was refused."

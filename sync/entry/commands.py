@@ -102,25 +102,57 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the answer as
 TABLES = click.option(
     "--tables", multiple=True, metavar="NAME...", help="Names of tables; default all."
 )
-RUN_OPTIONS = (
-    TABLES,
-    click.option("--dry-run", is_flag=True, help="Plan, estimate and compare; write nothing."),
-    click.option(
-        "--full-refresh",
-        is_flag=True,
-        help="sync: forget the watermark, re-read the whole keep range.",
-    ),
-    click.option("--since", metavar="TIME", help="Go through this range instead: ISO 8601."),
-    click.option("--until", metavar="TIME", help="The end of the range, excluded."),
-    click.option("--deep", is_flag=True, help="reconcile: compare contents, too."),
-    click.option(
-        "--allow",
-        multiple=True,
-        metavar="GUARD",
-        help="Lift a guard for this run: purge, delete or empty_source.",
-    ),
-    click.option("--wait", is_flag=True, help="sync, watch: wait until evaluations have ended."),
-)
+RUNS = ("check", "reconcile", "sync", "watch")  # the commands that run the engine
+COMPARING = ("check", "reconcile", "sync")
+
+
+def _run_options(command: str) -> list[Decorator]:
+    """The options of a command that runs the engine. It refuses, and does not show, some of them.
+
+    The refusal names the commands that an option goes with.
+    """
+
+    def option(*names: str, taken_by: Sequence[str] = RUNS, **attributes: Any) -> Decorator:
+        return click.option(*names, hidden=command not in taken_by, **attributes)
+
+    return [
+        TABLES,
+        option("--dry-run", is_flag=True, help="Plan, estimate and compare; write nothing."),
+        option(
+            "--full-refresh",
+            taken_by=("check", "sync"),
+            is_flag=True,
+            help="Read the whole keep range again.",
+        ),
+        option(
+            "--since",
+            taken_by=COMPARING,
+            metavar="TIME",
+            help="Go through this range instead: ISO 8601.",
+        ),
+        option(
+            "--until", taken_by=COMPARING, metavar="TIME", help="The end of the range, excluded."
+        ),
+        option(
+            "--deep",
+            taken_by=("reconcile",),
+            is_flag=True,
+            help="Compare contents, too, not keys and cursors alone.",
+        ),
+        option(
+            "--allow",
+            taken_by=COMPARING,
+            multiple=True,
+            metavar="GUARD",
+            help="Lift a guard for this run: purge, delete or empty_source.",
+        ),
+        option(
+            "--wait",
+            taken_by=HAS_EVALUATIONS,
+            is_flag=True,
+            help="Wait until evaluations have ended.",
+        ),
+    ]
 
 
 def _options(options: Sequence[Callable[[Any], Any]]) -> Decorator:
@@ -221,7 +253,7 @@ def _write(path: Path, text: str) -> None:
 
 
 @cli.command(cls=TablesCommand)
-@_options((*RUN_OPTIONS, CONFIG, JSON))
+@_options((*_run_options("check"), CONFIG, JSON))
 @click.pass_obj
 def check(common: Common, /, **options: Any) -> int:
     """Reach every part, show the plan and its price; write nothing."""
@@ -239,7 +271,7 @@ def check(common: Common, /, **options: Any) -> int:
 def _add_run(action: str, text: str) -> None:
     """Add the command that runs an action."""
 
-    @_command(action, *RUN_OPTIONS, text=text, kind=TablesCommand)
+    @_command(action, *_run_options(action), text=text, kind=TablesCommand)
     def command(call: Call, **options: Any) -> int:
         return _run(action, call, options)
 
@@ -258,7 +290,7 @@ def _add_view(name: str, text: str, as_text: Callable[[Any], str]) -> None:
 
 _add_run("sync", "Load what is new, purge what is old, start evaluations.")
 _add_run("reconcile", "Compare both ends over the whole keep range, and repair.")
-_add_run("watch", "Collect finished evaluations and report freshness.")
+_add_run("watch", "Collect and start evaluations, continue studies, report freshness.")
 _add_view("status", "Show state and freshness of each table, from the ledger.", terminal.status)
 _add_view("runs", "Show the last runs of each table, from the ledger.", terminal.runs)
 _add_view("rejects", "Show why rows were rejected, from the ledger.", terminal.rejects)

@@ -7,12 +7,15 @@ import re
 from pathlib import Path
 from typing import get_args
 
+import click
 import pytest
 
 from docs import generate
 from sync import __version__
+from sync.base.errors import BadRequest
 from sync.base.events import Event
-from sync.entry.request import ACTIONS, FIELDS
+from sync.entry.commands import cli
+from sync.entry.request import ACTIONS, FIELDS, request
 from sync.ledger.definitions import columns
 from sync.model.records import RunRecord
 
@@ -85,6 +88,24 @@ def test_generated_pages_are_current(name: str) -> None:
     """A page that is made from the code is what the code says. `make docs` writes it."""
     written = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert written == generate.PAGES[name](), "run `make docs`"
+
+
+@pytest.mark.parametrize("action", ["sync", "reconcile", "watch"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("deep", True), ("full_refresh", True), ("allow", ["purge"]), ("since", "2026-01-01")],
+)
+def test_help_shows_the_options_that_a_command_takes(action: str, name: str, value: object) -> None:
+    """A command's help, and so commands.md, shows no option that the command refuses."""
+    options = {option.name: option for option in cli.commands[action].params}
+    option = options[name]
+    assert isinstance(option, click.Option)
+    try:
+        request({"action": action, name: value})
+    except BadRequest:
+        assert option.hidden
+    else:
+        assert not option.hidden
 
 
 def test_environment_variables_are_named() -> None:
