@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from sync import config, evaluation, pipeline, status
 from sync.aito import AitoTarget, RateLimiter, Transport
-from sync.aito.conformance import WHOLE_SECONDS, ConformanceReport, run_conformance
 from sync.aito.transport import OnRepeat
 from sync.aito.version import build
 from sync.base.clock import Clock, Deadline
@@ -37,6 +36,7 @@ from sync.pipeline import ResetPlan, RunContext, TableRun, run_tables
 from sync.status.console import Console
 
 if TYPE_CHECKING:
+    from sync.aito.conformance import ConformanceReport
     from sync.model.inspection import ChooseKeys, ChooseLinks, Inspection
 
 DEFAULT_CONFIG = Path(__file__).parents[1] / "sync.yaml"
@@ -229,6 +229,9 @@ def conformance(
     on_line: is called with each result in one line.
     Raises ActionRequired, AccessDenied, Unavailable when the checks cannot begin.
     """
+    # The function never needs it.
+    from sync.aito.conformance import WHOLE_SECONDS, ConformanceReport, run_conformance
+
     clock = services.clock
     transport = _transport(services, Deadline.after(clock, WHOLE_SECONDS))
     date = clock.utc().isoformat(timespec="seconds")
