@@ -11,6 +11,7 @@ Place = tuple[str | int, ...]
 
 LONGEST_QUOTE = 32  # long enough to recognise a value, too short to reveal an Aito key
 LONGEST_LIST = 16  # known names that one message lists
+KINDS = {list: "a list", dict: "a mapping", type(None): "nothing"}
 
 
 class Problem(NamedTuple):
@@ -59,6 +60,19 @@ def cut(text: str, longest: int = LONGEST_QUOTE) -> str:
 def quote(value: str, longest: int = LONGEST_QUOTE) -> str:
     """A value as it may stand in a message."""
     return f"'{cut(value, longest)}'"
+
+
+def shown(value: object) -> str:
+    """What stands there, in a few words: text and numbers as they are, the rest by its kind."""
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, bool):  # before int, which a bool is in Python
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    if isinstance(value, int):
+        return cut(str(value))
+    return KINDS.get(type(value), "this")
 
 
 def close(word: str, words: Iterable[str]) -> str | None:

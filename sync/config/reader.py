@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from sync.base.errors import ConfigError
 from sync.config import rules
-from sync.config.problems import Place, Problem, close, quote, suggest
+from sync.config.problems import Place, Problem, close, quote, shown, suggest
 from sync.config.settings import (
     AitoSettings,
     BatchSettings,
@@ -63,6 +63,8 @@ MESSAGES = {
     "less_than_equal": "must be at most {le}",
     "less_than": "must be less than {lt}",
 }
+# Kinds of error of a value that is of the right type. Their messages quote it.
+QUOTED = {"literal_error", "greater_than", "greater_than_equal", "less_than_equal", "less_than"}
 # What stands right where people write a list or a word instead.
 EXAMPLES = {
     "aito": "{url: https://my-db.aito.app, api_key_secret: aito-api-key}",
@@ -74,6 +76,7 @@ EXAMPLES = {
     "rejects": "{max_share: 0.01}",
 }
 KINDS = {int: "a number", float: "a fraction", str: "text", list: "a list", dict: "a mapping"}
+PERCENT = 100
 SECRET_WORDS = ("api_key", "apikey", "api-key", "password", "token")
 
 
@@ -218,7 +221,18 @@ def _message(detail: ErrorDetails, place: Place) -> str:
         example = EXAMPLES.get(str(place[-1])) if kind in ("model_type", "dict_type") else None
         such_as = f" such as {example}" if example else ""
         return f"{text}{such_as}{_instead(detail)}"
+    if kind in QUOTED:
+        return f"{text}, not {shown(detail['input'])}{_as_share(detail)}"
     return text
+
+
+def _as_share(detail: ErrorDetails) -> str:
+    """A number of percent as a share. Empty for a limit that is not 1."""
+    limit = detail.get("ctx", {}).get("le")
+    found = detail["input"]
+    if limit != 1 or found > PERCENT:
+        return ""
+    return f"; {_number(float(found))} % is {_number(found / PERCENT)}"
 
 
 def _number(limit: Any) -> Any:

@@ -29,6 +29,17 @@ NO_USE_IN_REPLACE = {
     "lookback": "so there is no watermark to look behind",
 }
 
+# What the modes append and merge need, and how it is written.
+NEEDED = {
+    "key": (
+        "`key` to load each row once (write `key: id`, or a list of columns that together"
+        " identify a row)"
+    ),
+    "cursor": (
+        "`cursor` to find new rows (write `cursor: {source: updated_at, column: updated_unix}`)"
+    ),
+}
+
 Findings = Iterator[Problem]
 
 
@@ -51,7 +62,7 @@ def _encrypted(settings: Settings) -> Findings:
     at_url = ("aito", "url")
     text = (
         "must begin with https://; http:// is only for this machine (127.0.0.1, localhost), and for"
-        " the host that aito.http_host names"
+        f" the host that aito.http_host names, not {quote(f'http://{parts.netloc}')}"
     )
     yield Problem(at_url, text, (at_url, ("aito", "http_host")))
 
@@ -109,12 +120,14 @@ def _intraday_goes_with_shards(table: TableSettings, at: Place) -> Findings:
 def _key_and_cursor(table: TableSettings, at: Place) -> Findings:
     if table.mode == "replace":
         return
-    missing = [f"`{name}`" for name in ("key", "cursor") if getattr(table, name) is None]
+    missing = [name for name in NEEDED if getattr(table, name) is None]
     if not missing:
         return
+    needs = " and ".join(NEEDED[name] for name in missing)
+    without = " and ".join(f"`{name}`" for name in missing)
     text = (
-        f"mode {table.mode} needs {' and '.join(missing)} to find new rows and load each once;"
-        " a small table without them is synced as a whole by `mode: replace`"
+        f"mode {table.mode} needs {needs}; a table without {without} is synced as a whole by"
+        " `mode: replace`"
     )
     yield Problem(at, text, ((*at, "mode"), (*at, "key"), (*at, "cursor")))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import available_timezones
 
@@ -25,9 +25,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from sync.config.problems import quote, suggest
-
-Several = TypeVar("Several", tuple["TableSettings", ...], dict[str, "ColumnSettings"])
+from sync.config.problems import cut, quote, shown, suggest
 
 GIB = 2**30
 UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}  # in seconds, the largest first
@@ -61,14 +59,18 @@ LITERALS_AND_COMMENTS = re.compile(
 )
 
 
+# First words of statements.
+READS = {"SELECT", "WITH", "FROM"}
+WRITES = re.compile("ALTER|CREATE|DELETE|DROP|EXPORT|INSERT|LOAD|MERGE|TRUNCATE|UPDATE")
+
+
 def duration(text: object) -> int:
     """Seconds in a duration such as `90d`, `12h`, `30m` or `45s`. Raises ValueError."""
     if not isinstance(text, str) or not re.fullmatch(DURATION[1:-1], text):
-        shown = f", not {quote(text)}" if isinstance(text, str) else ""
-        raise ValueError(f"must be a duration such as 90d, 12h, 30m or 45s{shown}")
+        raise ValueError(f"must be a duration such as 90d, 12h, 30m or 45s, not {shown(text)}")
     seconds = int(text[:-1]) * UNITS[text[-1]]
     if seconds > MAX_DURATION:
-        raise ValueError("must be at most 36500d")
+        raise ValueError(f"must be at most 36500d, not {quote(text)}")
     return seconds
 
 
@@ -83,13 +85,14 @@ def spell_duration(seconds: int) -> str:
 def _aito_url(url: str) -> str:
     """A base URL to which the client can add `/api/v1/...`.
 
-    No message quotes the URL: credentials may stand in it.
+    No message quotes more of the URL than its protocol: credentials may stand in it.
     """
     parts = _split(url)
     odd_characters = re.search(r"[\s\x00-\x1f\x7f\\]", url)
     if odd_characters or not parts.hostname or parts.scheme not in ("http", "https"):
         raise ValueError(
             "must be a URL such as https://my-db.aito.app or https://shared.aito.ai/db/my-db"
+            f"{_other_protocol(url, parts)}"
         )
     if "@" in parts.netloc:
         raise ValueError("must not hold a user or password; the key is named by api_key_secret")
@@ -100,6 +103,14 @@ def _aito_url(url: str) -> str:
     if re.search(r"/api(/|$)", parts.path):
         raise ValueError("must not hold /api or /api/v1: end it before that, the rest is added")
     return url.rstrip("/")
+
+
+def _other_protocol(url: str, parts: SplitResult) -> str:
+    """The protocol of a URL that is neither http nor https. Empty where there is none."""
+    is_named = url.lower().startswith(f"{parts.scheme}://")
+    if not is_named or parts.scheme in ("http", "https"):
+        return ""
+    return f", not {quote(parts.scheme + '://')}…"
 
 
 def _split(url: str) -> SplitResult:
@@ -128,11 +139,22 @@ def _query(text: str) -> str:
     end = len(bare.rstrip().removesuffix(";"))
     if ";" in bare[:end]:
         raise ValueError("must be one SELECT; take the semicolons out")
-    if not re.match(r"[\s(]*(SELECT|WITH|FROM)\b", bare, re.IGNORECASE):
-        raise ValueError("must be one statement that begins with SELECT, WITH or FROM")
+    word = re.match(r"[\s(]*(\w*)", bare)
+    first = word[1].upper() if word else ""
+    if first not in READS:
+        raise ValueError(
+            f"must be one statement that begins with SELECT, WITH or FROM{_not_read(first)}"
+        )
     is_closed = ";" in bare[end:]
     query = text[:end] if is_closed else text
     return query.strip()
+
+
+def _not_read(word: str) -> str:
+    """What a statement begins with instead of SELECT."""
+    if WRITES.fullmatch(word):
+        return f", not {word}; the sync never runs statements that change rows or tables"
+    return f", not {cut(word)}" if word else ""
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -162,11 +184,21 @@ def _brackets_match(bare: str) -> bool:
     return depth == 0
 
 
-def _not_empty(several: Several) -> Several:
-    """pydantic's own min_length would count only the parts without a mistake."""
-    if not several:
-        raise ValueError("must not be empty")
-    return several
+# pydantic's own min_length would count only the parts without a mistake.
+
+
+def _some_tables(tables: tuple[TableSettings, ...]) -> tuple[TableSettings, ...]:
+    if not tables:
+        raise ValueError("must list at least one table: `- name: ..., source: ...`")
+    return tables
+
+
+def _some_columns(columns: dict[str, ColumnSettings]) -> dict[str, ColumnSettings]:
+    if not columns:
+        raise ValueError(
+            "must not be empty: name a column such as `id: {}`, or leave `columns` out for all"
+        )
+    return columns
 
 
 def _not_blank(text: str) -> str:
@@ -583,7 +615,7 @@ class TableSettings(Frozen):
     columns: (
         Annotated[
             dict[Name, Column],
-            AfterValidator(_not_empty),
+            AfterValidator(_some_columns),
             Field(json_schema_extra={"minProperties": 1}),
         ]
         | None
@@ -701,7 +733,7 @@ class Settings(Frozen):
     )
     tables: Annotated[
         tuple[TableSettings, ...],
-        AfterValidator(_not_empty),
+        AfterValidator(_some_tables),
         Field(json_schema_extra={"minItems": 1}),
     ] = Field(description="what is synced")
 

@@ -201,6 +201,12 @@ def _syntax(error: yaml.YAMLError, text: str) -> str:
     indent = line_text[: len(line_text) - len(line_text.lstrip())]
     if "\t" in indent:
         return f"{place}: a tab; YAML is indented with spaces"
+    opened = getattr(error, "context_mark", None)
+    if opened and "quoted scalar" in str(getattr(error, "context", "")):
+        return (
+            f"line {opened.line + 1}, column {opened.column + 1}: not YAML: the quote that opens"
+            " here is not closed; close it, or leave both quotes out"
+        )
     problem = str(getattr(error, "problem", ""))
     unquoted = re.sub(r"(alias|anchor|handle) '.*'", r"\1", problem)
     return (
@@ -268,7 +274,8 @@ def _clean_keys(node: yaml.Node) -> Iterator[LineProblem]:
             first = first_line[key.value]
             yield (
                 _line(key),
-                f"the key {quote(key.value)} is written twice, first on line {first}",
+                f"the key {quote(key.value)} is written twice, first on line {first};"
+                " keep one of the two",
             )
         else:
             first_line[key.value] = _line(key)

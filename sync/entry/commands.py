@@ -20,11 +20,11 @@ from sync import __version__, app
 from sync.app import Services, facts, inspect_tables, run
 from sync.base.errors import BadRequest, ConfigError, SyncError
 from sync.base.events import ProgressWatcher, Sink
-from sync.config import parse
+from sync.config import Settings, parse
 from sync.entry import answer, init, plan_view, screen, study, terminal
 from sync.entry.proposal import key_candidates, link_candidates
+from sync.entry.request import for_command_line, request_for
 from sync.entry.request import request as validated
-from sync.entry.request import request_for
 from sync.entry.signals import stop_on_signal
 from sync.model.report import RunReport
 from sync.model.request import Request
@@ -259,7 +259,7 @@ def check(common: Common, /, **options: Any) -> int:
     """Reach every part, show the plan and its price; write nothing."""
     as_json = _choose_file(common, options)
     settings = app.read_settings()
-    request_for(settings, _fields("check", options))  # a wrong request is reported first
+    _request(settings, _fields("check", options))  # a wrong request is reported first
     reach = app.Reach(settings, lambda part: screen.show(plan_view.part_line(part), err=as_json))
     if reach.services is None or reach.errors:
         return _unreachable(reach, as_json)
@@ -282,7 +282,7 @@ def _add_view(name: str, text: str, as_text: Callable[[Any], str]) -> None:
     @_command(name, TABLES, text=text, kind=TablesCommand)
     def command(call: Call, tables: Sequence[str]) -> int:
         names = _split(tables) if tables else None
-        request = request_for(call.services.settings, {"tables": names})
+        request = _request(call.services.settings, {"tables": names})
         found = _facts(call.services, request.tables)
         _print(found if call.as_json else as_text(found))
         return answer.EXIT_OK
@@ -324,7 +324,7 @@ EVALUATIONS = click.option(
 def retention(call: Call, table: str, dry_run: bool, show: bool, **options: Any) -> int:
     """Measure accuracy for several lengths of history and recommend a `keep`."""
     fields = {"action": "retention", "tables": [table], "dry_run": dry_run}
-    request = request_for(call.services.settings, fields)
+    request = _request(call.services.settings, fields)
     wanted = study.with_choice(request, options["histories"], options["evaluations"])
     body: dict[str, Any] = {}
     status, planned = answer.EXIT_OK, ""
@@ -442,7 +442,7 @@ def _run(
     wait = options["wait"]
     if wait and command not in HAS_EVALUATIONS:
         raise BadRequest("'--wait' goes with the commands sync and watch")
-    request = request_for(call.services.settings, _fields(command, options))
+    request = _request(call.services.settings, _fields(command, options))
     ended = _engine(call, request)
     report = ended.report
     made = answer.of_report(report)
@@ -458,6 +458,14 @@ def _run(
             exit_status = answer.EXIT_CALL_AGAIN
     _print(body if call.as_json else text)
     return exit_status
+
+
+def _request(settings: Settings, fields: Mapping[str, Any]) -> Request:
+    """The request that the options describe. Raises BadRequest, which names options."""
+    try:
+        return request_for(settings, fields)
+    except BadRequest as error:
+        raise BadRequest(for_command_line(str(error))) from error
 
 
 def _fields(command: str, options: dict[str, Any]) -> dict[str, Any]:

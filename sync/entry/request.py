@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from sync.base.errors import BadRequest
 from sync.config import Frozen, Settings
-from sync.config.problems import quote, suggest
+from sync.config.problems import quote, shown, suggest
 from sync.model.request import Action, Request
 
 ACTIONS: tuple[str, ...] = get_args(Action)
@@ -44,6 +44,7 @@ def _moment(value: object) -> datetime | None:
 
 
 Guard = Literal["purge", "delete", "empty_source"]
+GUARDS: tuple[str, ...] = get_args(Guard)
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 MOMENT = "an ISO 8601 date or time such as 2025-11-01 or 2025-11-01T12:00:00Z"
 TRUTH = "true or false"
@@ -88,7 +89,7 @@ def request(
     """
     wrong = _wrong_names(fields)
     problems = _unknown_fields(fields)
-    problems += [f"{name!r} must be {right}" for name, right in FIELDS.items() if name in wrong]
+    problems += [_wrong_value(name, fields[name]) for name in FIELDS if name in wrong]
     parsed = _parse_the_rest(fields, wrong)
     problems += _contradictions(parsed)
     problems += _unknown_tables(parsed, known)
@@ -151,6 +152,25 @@ def _parse_the_rest(fields: Mapping[str, Any], wrong: set[str]) -> Fields:
     if "action" in wrong:  # it is unknown which fields go with it
         right = {"tables": right.get("tables")}
     return Fields.model_validate(right)
+
+
+def _wrong_value(name: str, value: object) -> str:
+    """What a field must be, and a single value that stands there instead."""
+    if name == "allow" and isinstance(value, list):
+        value = next((each for each in value if each not in GUARDS), value)
+    is_single = isinstance(value, str | int | float)
+    found = f", not {shown(value)}" if is_single and name != "tables" else ""
+    return f"{name!r} must be {FIELDS[name]}{found}"
+
+
+def for_command_line(text: str) -> str:
+    """A message of this module, with options in place of fields: `--since` for `'since'`."""
+    return re.sub(r"'([a-z_]+)'", _option, text)
+
+
+def _option(match: re.Match[str]) -> str:
+    name = match[1]
+    return f"--{name.replace('_', '-')}" if name in FIELDS else match[0]
 
 
 def _contradictions(fields: Fields) -> Iterator[str]:

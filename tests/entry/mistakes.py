@@ -139,26 +139,48 @@ def drop(stack: Stack) -> None:
 
 FILE = (
     Mistake("a tab indents a line", ("line 2", "tab"), text="aito:\n\turl: x\n"),
-    Mistake("a key stands twice", ("line 2", "twice"), text="ledger: a\nledger: b\n"),
+    Mistake(
+        "a key stands twice",
+        ("line 2", "twice", "keep one of the two"),
+        text="ledger: a\nledger: b\n",
+    ),
     Mistake("the file is empty", ("empty",), text=""),
     Mistake("the file is a list", ("mapping",), text="- aito\n"),
-    Mistake("a quote is not closed", ("line",), text='ledger: "a\naito: {}\n'),
+    Mistake(
+        "a quote is not closed",
+        ("line 1, column 9", "quote", "not closed"),
+        text='ledger: "a\naito: {}\n',
+    ),
     Mistake("a misspelt key", ("tabels", "did you mean 'tables'"), top(tabels=[])),
     Mistake("no ledger", ("ledger", "missing"), top(ledger=None)),
     Mistake("a ledger of four parts", ("ledger", "project.dataset"), top(ledger="a.b.c.d")),
-    Mistake("no tables", ("tables",), top(tables=[])),
+    Mistake("no tables", ("tables", "at least one table"), top(tables=[])),
     Mistake("a topic without its path", ("topic", "projects/"), top(topic="my-topic")),
-    Mistake("a batch of no rows", ("batch.rows", "1"), top(batch={"rows": 0})),
-    Mistake("a budget of two hours", ("time_budget_seconds", "3"), top(time_budget_seconds=7200)),
+    Mistake("a batch of no rows", ("batch.rows", "at least 1, not 0"), top(batch={"rows": 0})),
+    Mistake(
+        "a budget of two hours",
+        ("time_budget_seconds", "at most 3500, not 7200"),
+        top(time_budget_seconds=7200),
+    ),
     Mistake("no URL of Aito", ("aito.url", "missing"), aito(url=None)),
-    Mistake("another protocol", ("aito.url", "https"), aito(url="ftp://my-db.aito.app")),
-    Mistake("plain http", ("aito.url", "https"), aito(url="http://my-db.aito.app")),
+    Mistake(
+        "another protocol", ("aito.url", "https", "not 'ftp://'"), aito(url="ftp://my-db.aito.app")
+    ),
+    Mistake(
+        "plain http",
+        ("aito.url", "https", "not 'http://my-db.aito.app'"),
+        aito(url="http://my-db.aito.app"),
+    ),
     Mistake(
         "the key itself in the file",
         ("api_key", "name the secret in aito.api_key_secret"),
         aito(api_key="x" * 20),
     ),
-    Mistake("too many requests", ("requests_per_second",), aito(requests_per_second=0)),
+    Mistake(
+        "no request a second",
+        ("requests_per_second", "greater than 0, not 0"),
+        aito(requests_per_second=0),
+    ),
 )
 TABLE = (
     Mistake("a misspelt setting of a table", ("curser", "cursor"), first(curser={})),
@@ -169,18 +191,32 @@ TABLE = (
     Mistake("source and query", ("source", "query"), first(query="SELECT 1 AS id")),
     Mistake("a source without its dataset", ("source", "dataset.table"), first(source="rows")),
     Mistake("a source in backticks", ("source",), first(source="`mistakes.rows`")),
-    Mistake("an unknown mode", ("mode", "append", "merge", "replace"), first(mode="upsert")),
-    Mistake("no key", ("key", "mode: replace"), first(key=None)),
-    Mistake("no cursor", ("cursor", "replace"), first(cursor=None)),
+    Mistake(
+        "an unknown mode",
+        ("mode", "append", "merge", "replace", "not 'upsert'"),
+        first(mode="upsert"),
+    ),
+    Mistake("no key", ("needs `key`", "write `key: id`", "mode: replace"), first(key=None)),
+    Mistake("no cursor", ("write `cursor: {source: updated_at", "replace"), first(cursor=None)),
     Mistake("a cursor as a word", ("cursor", "such as {source: updated_at"), first(cursor="at")),
     Mistake("a cursor with replace", ("cursor", "replace"), first(mode="replace")),
-    Mistake("an unknown unit", ("unit", "ms"), first(cursor={"source": "amount", "unit": "min"})),
+    Mistake(
+        "an unknown unit",
+        ("unit", "ms", "not 'min'"),
+        first(cursor={"source": "amount", "unit": "min"}),
+    ),
     Mistake("a duration in words", ("keep", "90d"), first(keep="ninety days")),
-    Mistake("a duration without its unit", ("keep", "90d"), first(keep=90)),
+    Mistake("a duration without its unit", ("keep", "90d", "not 90"), first(keep=90)),
     Mistake("a negative lookback", ("lookback", "1h"), first(lookback="-1h")),
-    Mistake("a share in percent", ("purge.max_share", "1"), first(purge={"max_share": 50})),
+    Mistake(
+        "a share in percent",
+        ("purge.max_share", "1, not 50; 50 % is 0.5"),
+        first(purge={"max_share": 50}),
+    ),
     Mistake("columns as a list", ("columns",), first(columns=["id", "at"])),
-    Mistake("an unknown type", ("type", "Int"), column(amount={"type": "Integer"})),
+    Mistake(
+        "an unknown type", ("type", "Int", "not 'Integer'"), column(amount={"type": "Integer"})
+    ),
     Mistake(
         "an analyzer of a number",
         ("analyzer", "Text"),
@@ -204,7 +240,11 @@ TABLE = (
         ),
     ),
     Mistake("a test in words", ("test", "newest 7d"), evaluation(test="the last week")),
-    Mistake("an accuracy in percent", ("min_accuracy", "1"), evaluation(min_accuracy=60)),
+    Mistake(
+        "an accuracy in percent",
+        ("min_accuracy", "1, not 60; 60 % is 0.6"),
+        evaluation(min_accuracy=60),
+    ),
 )
 SOURCE = (
     Mistake(
@@ -232,9 +272,11 @@ SOURCE = (
         column(x={"sql": "LOWER(nothing)"}),
     ),
     Mistake("an array as a number", ("tags", "String[]"), column(tags={"type": "Int"})),
-    Mistake("a query that is no SQL", ("mistake", "query"), query("SELEC 1")),
+    Mistake("a query that is no SQL", ("mistake", "query", "not SELEC"), query("SELEC 1")),
     Mistake(
-        "a query that changes rows", ("SELECT",), query(f"DELETE FROM {DATASET}.rows WHERE TRUE")
+        "a query that changes rows",
+        ("not DELETE; the sync never",),
+        query(f"DELETE FROM {DATASET}.rows WHERE TRUE"),
     ),
     Mistake(
         "a condition with a wrong column",
@@ -266,9 +308,17 @@ SERVICES = (
     Mistake(
         "an unknown table", ("mistaek", "did you mean 'mistake'"), arguments=("--tables", "mistaek")
     ),
-    Mistake("a time in words", ("since", "ISO 8601"), arguments=("--since", "yesterday")),
+    Mistake(
+        "a time in words",
+        ("--since", "ISO 8601", "not 'yesterday'"),
+        arguments=("--since", "yesterday"),
+    ),
     Mistake("a misspelt option", ("--tabels", "--tables"), arguments=("--tabels", "x")),
-    Mistake("a guard that is none", ("allow", "purge"), arguments=("--allow", "everything")),
+    Mistake(
+        "a guard that is none",
+        ("--allow", "purge", "not 'everything'"),
+        arguments=("--allow", "everything"),
+    ),
 )
 GROUPS: Mapping[str, tuple[Mistake, ...]] = {
     "The file": FILE,

@@ -135,17 +135,17 @@ def test_plain_lines_without_a_terminal(environ: dict[str, str]) -> None:
             2,
             "no table 'nowhere' in the configuration; it has cli_table",
         ),
-        (("watch", "--deep"), 2, "'deep' goes with the action reconcile"),
+        (("watch", "--deep"), 2, "--deep goes with the action reconcile"),
         (
             ("sync", "--tables", "cli_tabel", "other"),
             2,
             "no table 'cli_tabel' in the configuration; did you mean 'cli_table'?; no table",
         ),
-        (("sync", "--since", "yesterday"), 2, "'since' must be an ISO 8601 date or time"),
-        (("check", "--allow", "purge,all"), 2, "'allow' must be a list of purge, delete"),
+        (("sync", "--since", "yesterday"), 2, "--since must be an ISO 8601 date or time"),
+        (("check", "--allow", "purge,all"), 2, "--allow must be a list of purge, delete"),
         (("reconcile", "--wait"), 2, "'--wait' goes with the commands sync and watch"),
         (("status", "--tables", "cli_tabel"), 2, "did you mean 'cli_table'?"),
-        (("reconcile", "--full-refresh"), 2, "'full_refresh' goes with the action sync"),
+        (("reconcile", "--full-refresh"), 2, "--full-refresh goes with the action sync"),
     ],
 )
 def test_wrong_requests(

@@ -541,7 +541,11 @@ BROKEN = [
         in_table(name=None, key="id"),
         ("tables[0].name: is missing: the Aito table",),
     ),
-    Broken("no tables", in_file(tables="[]"), ("tables: must not be empty",)),
+    Broken(
+        "no tables",
+        in_file(tables="[]"),
+        ("tables: must list at least one table: `- name: ..., source: ...`",),
+    ),
     Broken(
         "table without anything",
         in_file(tables="[null]"),
@@ -815,7 +819,7 @@ BROKEN = [
     Broken(
         "merge without anything",
         in_table(mode="merge", key=None, cursor=None),
-        ("merge needs `key` and `cursor`",),
+        ("mode merge needs `key`", "write `key: id`", "and `cursor` to find new rows"),
     ),
     Broken("cursor without key", in_table(key=None), ("mode append needs `key`",)),
     Broken(
