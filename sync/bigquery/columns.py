@@ -88,7 +88,7 @@ def columns(
             asked = settings.get(field.name, ColumnSettings())
             made.append(_column(field, asked, table, (chosen or {}).get(field.name)))
         except _Unfit as error:
-            problems.append(str(error))
+            problems.append(f"{_place(table, field.name)}: {error}")
             unfit.append(field.name)
     problems += _table_problems(table, fields, made)
     if problems:
@@ -100,6 +100,11 @@ def columns(
     if cursor:
         made.append(_cursor_column(cursor, settings.get(cursor, ColumnSettings())))
     return tuple(made)
+
+
+def _place(table: TableSettings, name: str) -> str:
+    """Where the configuration names a column, or where it would."""
+    return table.at("columns", name)
 
 
 def _leaving_out(table: TableSettings, unfit: Sequence[str]) -> str:
@@ -146,12 +151,12 @@ def _table_problems(
 ) -> Iterator[str]:
     yield from _key_problems(table, fields)
     if table.cursor and table.takes_all:
-        yield from _hidden_by_cursor(table.cursor.column, fields)
+        yield from _hidden_by_cursor(table, table.cursor.column, fields)
     for each in made:
         if each.name == table.key_name and each.column.type not in KEY_TYPES:
             yield (
-                f"{each.name}: a key must be String, Int or Long, not {each.column.type};"
-                " declare another `type`"
+                f"{_place(table, each.name)}: a key must be String, Int or Long,"
+                f" not {each.column.type}; declare another `type`"
             )
 
 
@@ -161,23 +166,26 @@ def _key_problems(table: TableSettings, fields: Sequence[Field]) -> Iterator[str
         field = by_name.get(part.lower())
         if field is None:
             found = ", ".join(each.name for each in fields)
-            yield f"{part}: the key is not a column of the source; it has {found}"
+            at_key = table.at("key")
+            yield f"{at_key}: {part}: the key is not a column of the source; it has {found}"
         elif table.has_composite_key:
-            yield from _part_problems(field)
+            yield from _part_problems(table, field)
     if table.has_composite_key and table.key_column.lower() in by_name:
         yield (
-            f"{table.key_column}: the source has a column of this name, and the key of"
+            f"{table.at('key_column')}: {table.key_column}: the source has a column of this name,"
+            " and the key of"
             f" {' and '.join(table.key_parts)} would hide it; give key_column another name"
         )
 
 
-def _part_problems(field: Field) -> Iterator[str]:
+def _part_problems(table: TableSettings, field: Field) -> Iterator[str]:
     if field.type in types.KEY_PART_TYPES and not field.repeated:
         return
     kind = f"ARRAY<{field.type}>" if field.repeated else field.type
     yield (
-        f"{field.name}: a column of type {kind} cannot be a part of the key, because equal values"
-        " may have different texts; make a STRING or a whole number of it by `sql:`"
+        f"{_place(table, field.name)}: a column of type {kind} cannot be a part of the key,"
+        " because equal values may have different texts;"
+        " make a STRING or a whole number of it by `sql:`"
     )
 
 
@@ -189,12 +197,13 @@ def _composite_key(table: TableSettings, fields: Sequence[Field]) -> SqlColumn:
     return SqlColumn(column, value="sync_key", text=types.composite_key_text(parts))
 
 
-def _hidden_by_cursor(cursor: str, fields: Sequence[Field]) -> Iterator[str]:
+def _hidden_by_cursor(table: TableSettings, cursor: str, fields: Sequence[Field]) -> Iterator[str]:
     """A source column of the cursor's name is replaced. That is right only if it holds a time."""
     for field in fields:
         if is_same_name(field.name, cursor) and field.type not in CURSOR_TYPES:
             yield (
-                f"{field.name}: the source has a column of this name ({field.type}), and"
+                f"{table.at('cursor', 'column')}: {field.name}: the source has a column of this"
+                f" name ({field.type}), and"
                 " cursor.column would hide it; give cursor.column another name"
             )
 
@@ -234,21 +243,21 @@ def _column(
 def _check_name(name: str) -> None:
     remedy = "give it another name with `sql:`"
     if name.lower() in RESERVED_NAMES:
-        raise _Unfit(f"{name}: a name of the sync's own; {remedy}")
+        raise _Unfit(f"a name of the sync's own; {remedy}")
     if not re.fullmatch(NAME, name):
-        raise _Unfit(f"{name}: not {NAME_RULE}; {remedy}")
+        raise _Unfit(f"not {NAME_RULE}; {remedy}")
 
 
 def _check_type(field: Field) -> None:
-    name, kind = field.name, field.type
+    kind = field.type
     if kind == "RANGE":
         remedy = "use `sql:` with RANGE_START or RANGE_END"
-        raise _Unfit(f"{name}: RANGE has no counterpart in Aito; {remedy}")
+        raise _Unfit(f"RANGE has no counterpart in Aito; {remedy}")
     if kind not in DEFAULTS and kind != "RECORD":
-        raise _Unfit(f"{name}: BigQuery type {kind} is not known; use `sql:` to convert it")
+        raise _Unfit(f"BigQuery type {kind} is not known; use `sql:` to convert it")
     unknown = [f"{f.name} ({f.type})" for f in _leaves(field) if f.type not in DEFAULTS]
     if unknown:
-        raise _Unfit(f"{name}: {', '.join(unknown)} inside it cannot be converted; use `sql:`")
+        raise _Unfit(f"{', '.join(unknown)} inside it cannot be converted; use `sql:`")
 
 
 def _check_conversion(field: Field, aito_type: str) -> None:
@@ -256,8 +265,7 @@ def _check_conversion(field: Field, aito_type: str) -> None:
         return
     default = types.default_type(field)
     raise _Unfit(
-        f"{field.name}: {field.sql_type} cannot become {aito_type}; leave `type` out for {default},"
-        " or use `sql:`"
+        f"{field.sql_type} cannot become {aito_type}; leave `type` out for {default}, or use `sql:`"
     )
 
 

@@ -13,10 +13,13 @@ from sync.base.errors import ActionRequired, NotFound, SyncError
 from sync.bigquery import queries
 from sync.bigquery.session import BigQuerySession
 from sync.bigquery.table import BigQueryTable
-from sync.config.problems import suggest
+from sync.config.problems import quote, suggest
+from sync.config.settings import TableSettings
 
 MAX_PARTS = 50  # that are tried one by one
-UNKNOWN_NAME = re.compile(r"Unrecognized name: `?(\w+)`?")
+UNKNOWN_NAME = re.compile(r"Unrecognized name: `?(\w+)`?(?: at \[\d+:\d+\])?")
+# A place in the text of a query that nobody sees as it is sent.
+POSITION = re.compile(r" at \[(\d+):(\d+)\]")
 
 
 def missing_source(session: BigQuerySession, path: str, what: str) -> str:
@@ -56,13 +59,30 @@ def _failing(session: BigQuerySession, table: BigQueryTable, names: Sequence[str
             session.dry_run(query, table.settings.name)
         except ActionRequired as error:
             words = str(error).removeprefix(f"{table.settings.name}: ")
-            yield f"{setting}: {words}{_nearest_column(words, names)}"
+            place = _place(table.settings, setting)
+            yield f"{table.settings.at(*place)}: {_own_words(words, place, names)}"
             if setting in ("query", "where"):
                 return  # every other part would fail for the same reason
 
 
-def _nearest_column(words: str, names: Sequence[str]) -> str:
+def _place(table: TableSettings, setting: str) -> tuple[str, ...]:
+    """The place of a setting among those of its table: of a column's SQL where it has some."""
+    path = tuple(setting.split("."))
+    made = table.named.get(path[1]) if path[0] == "columns" else None
+    return (*path, "sql") if made and made.sql else path
+
+
+def _own_words(words: str, place: tuple[str, ...], names: Sequence[str]) -> str:
+    """BigQuery's words, with positions in the text of the file alone, and the nearest column."""
     unknown = UNKNOWN_NAME.search(words)
-    if not unknown or not names:
-        return ""
-    return f"; {suggest(unknown[1], names, 'the source has')}"
+    if unknown:
+        found = f"; {suggest(unknown[1], names, 'the source has')}" if names else ""
+        return f"{words[: unknown.start()]}no column {quote(unknown[1])}{found}"
+    has_text = place[-1] in ("sql", "where", "deletes", "query")
+    return POSITION.sub(_own_position if has_text else "", words)
+
+
+def _own_position(found: re.Match[str]) -> str:
+    """A position in the text of the file, which begins on the second line of the query."""
+    line = int(found[1]) - 1
+    return f" at [{line}:{found[2]}]" if line else ""

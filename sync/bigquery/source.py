@@ -481,12 +481,13 @@ def _check_star(table: TableSettings, names: Sequence[str]) -> None:
     others = [name for name in names if name.lower() not in settled]
     cursor = table.cursor.column if table.cursor else None
     problems = [
-        f"{name}: not a column of the source; {suggest(name, others)}"
+        f"{table.at('columns', name)}: not a column of the source; {suggest(name, others)}"
         for name, made in table.named.items()
         if made.sql is None and name != cursor and name.lower() not in known
     ]
     problems += [
-        f"except {name}: not a column of the source; {suggest(name, others)}"
+        f"{table.at('columns', '*')}: except {name}: not a column of the source;"
+        f" {suggest(name, others)}"
         for name in table.left_out
         if name.lower() not in known and close(name, others)
     ]
@@ -553,14 +554,22 @@ def _cursor(table: TableSettings, fields: Sequence[Field]) -> Field | None:
     found = next(field for field in fields if field.name == "sync_cursor")
     problem = _cursor_problem(table, table.cursor, found)
     if problem:
-        raise SchemaMismatch(f"{table.name}: cursor.source {table.cursor.source} {problem}")
+        place = table.at("cursor", "source")
+        raise SchemaMismatch(f"{table.name}: {place}: {table.cursor.source} {problem}")
     return found
 
 
 def _cursor_problem(table: TableSettings, cursor: CursorSettings, found: Field) -> str | None:
     """Why a column cannot be the cursor, and what would be right."""
     if found.type == "STRING" and not found.repeated:
-        return f"is STRING, which tells no order of time; {_as_timestamp(table, cursor.source)}"
+        right = _made_by(table, cursor.source, "TIMESTAMP({0})")
+        return f"is STRING, which tells no order of time; {right}"
+    if found.type == "FLOAT" and not found.repeated:
+        right = _made_by(table, cursor.source, "CAST({0} AS INT64)")
+        return (
+            "is FLOAT64; it must be TIMESTAMP, DATETIME, DATE or INT64 of an epoch. Where it holds"
+            f" an epoch, {right}"
+        )
     if found.type not in CURSOR_TYPES or found.repeated:
         return f"is {found.sql_type}; it must be TIMESTAMP, DATETIME, DATE or INT64 of an epoch"
     if cursor.unit != "s" and found.type != "INTEGER":
@@ -570,15 +579,16 @@ def _cursor_problem(table: TableSettings, cursor: CursorSettings, found: Field) 
     return None
 
 
-def _as_timestamp(table: TableSettings, column: str) -> str:
-    """How to make a TIMESTAMP of a STRING."""
+def _made_by(table: TableSettings, column: str, expression: str) -> str:
+    """How to make a cursor of a column by an expression."""
     name = quoted(column)
     if table.is_sharded:  # a query would read all its tables
         return "take a column that tells the moment, such as event_timestamp with `unit: us`"
     if table.query:
-        return f"write `TIMESTAMP({column}) AS {column}` into the query"
+        return f"write `{expression.format(column)} AS {column}` into the query"
     where = f" WHERE {table.where}" if table.where else ""
-    select = f"SELECT * REPLACE(TIMESTAMP({name}) AS {name}) FROM `{table.source}`{where}"
+    made = expression.format(name)
+    select = f"SELECT * REPLACE({made} AS {name}) FROM `{table.source}`{where}"
     return f'instead of `source` write  query: "{select}"'
 
 

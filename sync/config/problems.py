@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 # The way from the top of the file to a value: `("tables", 1, "cursor")`.
@@ -46,6 +47,25 @@ def _spell_part(part: str | int) -> str:
     if isinstance(part, int):
         return f"[{part}]"
     return f".{cut(part)}"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where settings stand in a file. Any two are equal: the place changes no meaning.
+
+    file: how messages call it. line: tells the line of a place. top: the place of the settings.
+    """
+
+    file: str = field(default="", compare=False)
+    line: Callable[[Place], int] | None = field(default=None, compare=False, repr=False)
+    top: Place = field(default=(), compare=False)
+
+    def at(self, *path: str | int) -> str:
+        """A setting with its file and line. `path` begins at these settings."""
+        if self.line is None:  # they come from no file
+            return spell(path)
+        place = (*self.top, *path)
+        return f"{self.file} line {self.line(place)}: {spell(place)}"
 
 
 def cut(text: str, longest: int = LONGEST_QUOTE) -> str:

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from sync.base.errors import ConfigError
 from sync.config import rules
-from sync.config.problems import Place, Problem, close, quote, shown, suggest
+from sync.config.problems import Origin, Place, Problem, close, quote, shown, suggest
 from sync.config.settings import (
     AitoSettings,
     BatchSettings,
@@ -100,6 +100,9 @@ def parse(text: str, where: str = "sync.yaml") -> Settings:
         wrong += _contradictions(settings, wrong)
     if settings is None or wrong or document.problems:
         raise ConfigError(document.report(wrong))
+    settings.aito.stands(Origin(where, document.line, ("aito",)))
+    for number, table in enumerate(settings.tables):
+        table.stands(Origin(where, document.line, ("tables", number)))
     return settings
 
 

@@ -22,10 +22,11 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainValidator,
+    PrivateAttr,
 )
 from pydantic_core import CoreSchema, core_schema
 
-from sync.config.problems import cut, quote, shown, suggest
+from sync.config.problems import Origin, cut, quote, shown, suggest
 
 GIB = 2**30
 UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}  # in seconds, the largest first
@@ -375,6 +376,15 @@ class Frozen(BaseModel):
         # Validators are built when a file is read, once for all parts of it, not by an import.
         defer_build=True,
     )
+    _origin: Origin = PrivateAttr(default=Origin())
+
+    def stands(self, origin: Origin) -> None:
+        """Tell where these settings stand in a file."""
+        self._origin = origin
+
+    def at(self, *path: str | int) -> str:
+        """Where a setting of these stands: file, line and its path. Without a file its path."""
+        return self._origin.at(*path)
 
 
 class AitoSettings(Frozen):

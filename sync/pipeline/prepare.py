@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from sync.base.errors import ActionRequired, SchemaMismatch
 from sync.config import TableSettings
+from sync.config.problems import quote, suggest
 from sync.model.columns import Column, TargetSchema, TargetTable
 from sync.model.plan import Changes
 from sync.model.ports import SourceTable
@@ -14,7 +15,8 @@ from sync.pipeline.table_run import TableRun
 
 REMEDY = (
     "change `columns` in the configuration to match, or run `./aito-sync reset {table}`, which "
-    "drops Aito's table; the next sync loads it anew"
+    "drops Aito's table with all its rows; the next sync loads it anew, as far as the source still "
+    "has the rows"
 )
 
 
@@ -40,10 +42,22 @@ def needed_changes(
     if difference.problems and made_here and _may_be_remade(run, schema):
         return Changes(create=tuple(wanted), remade=difference.problems)
     if difference.problems:
-        problems = "\n".join(f"  - {problem}" for problem in difference.problems)
+        told = [_with_place(run.table, problem) for problem in difference.problems]
+        problems = "\n".join(f"  - {problem}" for problem in told)
         remedy = REMEDY.format(table=run.name)
         raise SchemaMismatch(f"{run.name}: Aito's table differs:\n{problems}\nRemedy: {remedy}.")
     return Changes(add=difference.missing)
+
+
+def _with_place(table: TableSettings, problem: str) -> str:
+    """A difference, which begins with the column's name, with the setting that decides it."""
+    name, _, rest = problem.partition(": ")
+    if table.cursor and name == table.cursor.column:
+        help_ = ""
+        if rest.startswith("not in Aito"):
+            help_ = "; name one that Aito has, if it holds the cursor in epoch seconds, or reset"
+        return f"{table.at('cursor', 'column')}: {name}: {rest}{help_}"
+    return f"{table.at('columns', name)}: {rest}"
 
 
 def _may_be_remade(run: TableRun, schema: TargetSchema) -> bool:
@@ -106,11 +120,28 @@ def check_parents(run: TableRun, schema: TargetSchema, planned: frozenset[str]) 
     missing = []
     for column, (table, linked) in run.table.links.items():
         if not _has(schema, table, linked) and table not in planned:
-            missing.append(f"{column} links to {table}.{linked}")
+            place = run.table.at("columns", column, "link")
+            right = _right_link(run, schema, table, linked)
+            missing.append(f"{place}: {table}.{linked}: {right}")
     if missing:
-        raise ActionRequired(
-            f"{run.name}: {'; '.join(missing)}, which Aito does not have; sync that table first"
+        raise ActionRequired(f"{run.name}: {'; '.join(missing)}")
+
+
+def _right_link(run: TableRun, schema: TargetSchema, table: str, linked: str) -> str:
+    """What is missing of a link, and what to do."""
+    configured = [each.name for each in run.settings.tables]
+    if table in configured:
+        return (
+            f"Aito does not have it yet; sync that table first: `./aito-sync sync --tables {table}`"
         )
+    if table in schema:
+        listed = suggest(linked, schema[table].columns, "it has")
+        return f"Aito's table {quote(table)} has no such column; {listed}"
+    known = dict.fromkeys([*configured, *schema])
+    return (
+        f"neither Aito nor the configuration has a table {quote(table)};"
+        f" {suggest(table, known, 'there is')}"
+    )
 
 
 def prepare(run: TableRun, changes: Changes, schema: dict[str, TargetTable]) -> None:

@@ -212,7 +212,7 @@ def test_a_missing_source_is_not_found(shop: Shop) -> None:
 def test_a_cursor_must_be_a_time(shop: Shop) -> None:
     """The message names the column, its type, and what would be right."""
     shop.load(ROWS)
-    with pytest.raises(SchemaMismatch, match=r"cursor\.source id is STRING, .*TIMESTAMP\(`id`\)"):
+    with pytest.raises(SchemaMismatch, match=r"cursor\.source: id is STRING, .*TIMESTAMP\(`id`\)"):
         shop.describe(cursor={"source": "id", "column": "at"})
 
 

@@ -227,7 +227,7 @@ TABLE = (
     ),
     Mistake(
         "a link to a table that is not there",
-        ("nowhere", "link"),
+        ("line 8: tables[0].columns.amount.link", "no", "a table 'nowhere'"),
         column(amount={"link": "nowhere.id"}),
     ),
     Mistake("tables that link in a circle", ("mistake", "other"), in_circle),
@@ -257,21 +257,41 @@ SOURCE = (
         ("has no table row", "did you mean 'rows'"),
         first(source=f"{DATASET}.row"),
     ),
-    Mistake("a key that is no column", ("order_id", "it has id, at"), first(key="order_id")),
-    Mistake("a cursor that is no column", ("cursor.source", "updated"), cursor("updated")),
-    Mistake("a cursor of type STRING", ("text_at", "TIMESTAMP"), cursor("text_at")),
-    Mistake("a cursor of type FLOAT64", ("price", "TIMESTAMP"), cursor("price")),
+    Mistake(
+        "a key that is no column",
+        ("sync.yaml line 9: tables[0].key", "order_id", "it has id, at"),
+        first(key="order_id"),
+    ),
+    Mistake(
+        "a cursor that is no column",
+        ("line 8: tables[0].cursor.source", "no column 'updated'; the source has"),
+        cursor("updated"),
+    ),
+    Mistake(
+        "a cursor of type STRING",
+        ("line 8: tables[0].cursor.source", "text_at", "TIMESTAMP"),
+        cursor("text_at"),
+    ),
+    Mistake(
+        "a cursor of type FLOAT64",
+        ("line 8: tables[0].cursor.source", "price", "TIMESTAMP", "CAST(`price` AS INT64)"),
+        cursor("price"),
+    ),
     Mistake(
         "a column that the source lacks",
-        ("columns.nothing", "the source has id"),
+        ("line 8: tables[0].columns.nothing", "no column 'nothing'; the source has id"),
         column(nothing={}),
     ),
     Mistake(
         "an expression with a wrong column",
-        ("columns.x", "nothing", "the source has id"),
+        ("tables[0].columns.x.sql", "no column 'nothing'; the source has id"),
         column(x={"sql": "LOWER(nothing)"}),
     ),
-    Mistake("an array as a number", ("tags", "String[]"), column(tags={"type": "Int"})),
+    Mistake(
+        "an array as a number",
+        ("line 8: tables[0].columns.tags", "String[]"),
+        column(tags={"type": "Int"}),
+    ),
     Mistake("a query that is no SQL", ("mistake", "query", "not SELEC"), query("SELEC 1")),
     Mistake(
         "a query that changes rows",
@@ -280,7 +300,7 @@ SOURCE = (
     ),
     Mistake(
         "a condition with a wrong column",
-        ("where", "tag", "did you mean 'tags'"),
+        ("line 12: tables[0].where", "no column 'tag'; did you mean 'tags'"),
         first(where="tag = 'paid'"),
     ),
 )
@@ -302,7 +322,13 @@ SERVICES = (
     ),
     Mistake(
         "Aito's table has another type",
-        ("id", "String", "reset mistake"),
+        (
+            "tables[0].columns.id",
+            "tables[0].cursor.column",
+            "String",
+            "reset mistake",
+            "all its rows",
+        ),
         prepare=hold_numbers,
     ),
     Mistake(

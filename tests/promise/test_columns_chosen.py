@@ -290,7 +290,7 @@ def test_columns_that_do_not_fit(bench: Workbench) -> None:
     asked = table(bench.name, f"{bench.dataset}.odd_names")
     told = str(bench.run(asked).tables[0].error)
     for name in ("my col", "sync_key", "booked"):
-        assert f"  - {name}: " in told
+        assert f"columns.{name}: " in told
     pasted = yaml.safe_load(told.partition("write  ")[2])
     bench.run_ok(asked | pasted)
     assert set(bench.aito_rows()[0]) == {"id", "ts", "at"}

@@ -207,7 +207,7 @@ def test_definitions(field: Field, asked: dict[str, Any], expected: dict[str, An
 def test_refused_conversions(field: Field, asked: dict[str, Any], told: str) -> None:
     """Each names the column, what it is, and what to write instead."""
     message = refusal(Field("id", "STRING"), field, columns={"id": {}, field.name: asked})
-    assert f"  - {field.name}: " in message
+    assert f".columns.{field.name}: " in message
     assert told in message
 
 
@@ -222,13 +222,14 @@ def test_everything_wrong_is_told_at_once() -> None:
     ]
     message = refusal(*fields)
     assert message.splitlines()[0] == "t: the source does not fit Aito:"
-    assert [line.split(":")[0] for line in message.splitlines()[1:]] == [
-        "  - a",
-        "  - b c",
-        "  - sync_key",
-        "  - id",
-        "To leave out what is not needed, write  columns",
+    *told, remedy = message.splitlines()[1:]
+    assert [line.split(": ")[1].removeprefix("tables[0].columns.") for line in told] == [
+        "a",
+        "b c",
+        "sync_key",
+        "id",
     ]
+    assert remedy.startswith("To leave out what is not needed, write  columns:")
     assert "another name with `sql:`" in message
 
 

@@ -1326,3 +1326,15 @@ def test_defaults_in_the_schema_are_what_one_would_write() -> None:
     lookback = config.json_schema()["$defs"]["TableSettings"]["properties"]["lookback"]
     assert lookback["default"] == "1h"
     assert lookback["type"] == "string"
+
+
+def test_a_setting_knows_its_place() -> None:
+    """File, line and path; the nearest line for what is not written. No equality depends on it."""
+    text = columns("{id: , a: {type: Int}}")
+    table = config.parse(text, "here.yaml").tables[0]
+    lines = text.splitlines()
+    line = next(number for number, each in enumerate(lines, 1) if "columns:" in each)
+    assert table.at("columns", "a", "type") == f"here.yaml line {line}: tables[0].columns.a.type"
+    assert table.at("columns", "b") == f"here.yaml line {line}: tables[0].columns.b"
+    assert table == config.parse("\n" + text, "there.yaml").tables[0]
+    assert table.model_copy().at("mode").startswith("here.yaml line ")
