@@ -42,7 +42,15 @@ PART_WORDS = {
     *("step", "hour", "day", "date", "week", "month", "year", "revision", "part"),
 }
 ROW_KEY = "row_key"  # the key that is made for daily tables
-ROW_HASH = "TO_HEX(SHA256(TO_JSON_STRING(sync_source)))"
+# What together identifies an event of Google Analytics 4, where the table has it.
+GA4_EVENT = (
+    "event_timestamp",
+    "event_name",
+    "user_pseudo_id",
+    "event_bundle_sequence_id",
+    "batch_event_index",
+    "event_params",
+)
 KEEP_DAYS = 30  # of daily tables
 LATE = "3d"
 SMALL_ROWS = 1_000_000  # so many rows are loaded again by each run without much thought
@@ -495,7 +503,7 @@ class _Table:
     def _key_choice(self) -> KeyChoice | None:
         facts, key = self._facts, self._key
         if facts.is_sharded:
-            reason = "a hash of the row: daily tables have no id in common"
+            reason = "a hash of columns: daily tables have no id in common"
             return KeyChoice((ROW_KEY,), reason)
         if self._parts:
             return KeyChoice(self._parts, self._parts_reason())
@@ -546,7 +554,9 @@ class _Table:
 
     def _mode(self) -> Choice:
         if self._facts.is_sharded and self._cursor:
-            return Choice("append", "daily tables of events do not change")
+            if self._is_ga4:
+                return Choice("merge", "GA4 writes the tables of the last three days again")
+            return Choice("append", "nothing says that daily tables change; if they do: merge")
         if not self._has_key or self._cursor is None:
             missing = ", ".join(self._missing())
             return Choice("replace", f"{missing}: each run loads the whole table again")
@@ -570,13 +580,29 @@ class _Table:
         chosen = [self._column(column) for column in synced]
         named = [choice for choice in chosen if not choice.is_plain]
         if self._facts.is_sharded:
-            reason = "a hash of the row"
-            named.insert(0, ColumnChoice(ROW_KEY, ROW_HASH, reason=reason))
+            named.insert(0, self._row_key())
         left_out = [c.name for c in self._facts.columns if c.type in NOT_SYNCED]
         left_out += [c.name for c in synced if aito_name(c.name) != c.name]
         if not named and not left_out:
             return None
         return ColumnChoice(STAR, left_out=tuple(left_out)), *named
+
+    @property
+    def _is_ga4(self) -> bool:
+        """Whether these are the daily tables of Google Analytics 4 or Firebase."""
+        names = {column.name.lower() for column in self._facts.columns}
+        return {"event_timestamp", "event_name", "user_pseudo_id"} <= names
+
+    def _row_key(self) -> ColumnChoice:
+        """A key of named columns: one that covered the whole row would change with a new column."""
+        columns = [column.name for column in self._facts.columns]
+        reason = "all columns of today; take those that identify a row, if fewer do"
+        if self._is_ga4:
+            columns = [name for name in columns if name.lower() in GA4_EVENT]
+            reason = "these columns together identify an event"
+        listed = ", ".join(f"`{name}`" for name in columns)
+        sql = f"TO_HEX(SHA256(TO_JSON_STRING(STRUCT({listed}))))"
+        return ColumnChoice(ROW_KEY, sql, reason=reason)
 
     def _column(self, column: ColumnFacts) -> ColumnChoice:
         name = aito_name(column.name)

@@ -247,12 +247,21 @@ def test_daily_tables_like_ga4s(stack: Stack, init: Init, tmp_path: Path) -> Non
     status, _, err = init("init_ga4", "--aito", stack.aito.url, "-o", str(path))
     assert status == 0, err
     table = config.parse(path.read_text(encoding="utf-8")).table("events")
-    assert (table.key, table.mode) == ("row_key", "append")
+    assert (table.key, table.mode) == ("row_key", "merge")
     assert (table.source, table.takes_all) == ("init_ga4.events_*", True)
     assert table.cursor
     assert (table.cursor.source, table.cursor.unit) == ("event_timestamp", "us")
     found = synced(stack, path)["events"]
     assert (found["uploaded"], found["verified"]) == (40, True)
+    # GA4 adds a column: the key is made of named columns, so no row becomes another one.
+    client = stack.bigquery.client()
+    for age in (1, 2):
+        name = f"init_ga4.events_{today - timedelta(days=age):%Y%m%d}"
+        bigquery.sql(client, f"ALTER TABLE `{name}` ADD COLUMN is_active BOOL")
+        bigquery.sql(client, f"UPDATE `{name}` SET is_active = TRUE WHERE TRUE")
+    found = synced(stack, path)["events"]
+    assert (found["uploaded"], found["deleted"], found["verified"]) == (40, 0, True)
+    assert stack.aito.count("events") == 40
 
 
 def test_a_view_that_cannot_be_read(stack: Stack, init: Init) -> None:

@@ -172,7 +172,9 @@ def test_sigterm_ends_a_run_after_its_batch(stack: Stack, slow_table: Workbench)
         caller.join(30)
         ((status, answer, after),) = answers
     assert (status, answer["status"], after) == (503, "partial", 1)
-    assert "the process was requested to stop; the next call continues" in answer["tables"][0]["error"]
+    assert (
+        "the process was requested to stop; the next call continues" in answer["tables"][0]["error"]
+    )
     assert len(slow_table.aito_rows()) < 3000
     stack.aito.heal()
     slow_table.run_until_ok(1)
