@@ -398,7 +398,13 @@ def _transport(
 ) -> Transport:
     aito = services.settings.aito
     return Transport(
-        aito.url, services.secret, aito.timeout_seconds, services.limiter, deadline, on_repeat
+        aito.url,
+        services.secret,
+        aito.timeout_seconds,
+        services.limiter,
+        deadline,
+        on_repeat,
+        setting=aito.at("url"),
     )
 
 

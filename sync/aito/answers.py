@@ -151,8 +151,11 @@ def _is_gateways(answer: Answer) -> bool:
     return len(words) <= GATEWAY_WORDS and bool(_GATEWAY.search(words))
 
 
-def error(what: str, answer: Answer) -> SyncError:
-    """The error for an answer that is not done. what: the method and path of the request."""
+def error(what: str, answer: Answer, denied: str = "the key was refused") -> SyncError:
+    """The error for an answer that is not done. what: the method and path of the request.
+
+    denied: says which key was refused, and where.
+    """
     text = f"Aito: {what}: {answer}"
     if answer.words and not _may_quote_rows(what):
         text = f"{text} {answer.words}"
@@ -163,8 +166,8 @@ def error(what: str, answer: Answer) -> SyncError:
         case Reaction.REFUSED:
             return Refused(text, refusal(answer), reason)
         case Reaction.DENIED:
-            remedy = "check that the secret holds the read-write key of this database"
-            return AccessDenied(f"{text}; {remedy}")
+            remedy = "check that this is the read-write key of this database"
+            return AccessDenied(f"{text}; {denied}: {remedy}")
         case Reaction.PERSON:
             return ActionRequired(text)
         case _:

@@ -20,7 +20,9 @@ OnRepeat = Callable[[str, str, int], None]
 
 
 class Key(Protocol):
-    """Where the API key comes from."""
+    """Where the API key comes from. origin: the same in words."""
+
+    origin: str
 
     def get(self) -> str:
         """The key. Raises AccessDenied or Unavailable when it cannot be had."""
@@ -43,9 +45,11 @@ class Transport:
         deadline: Deadline,
         on_repeat: OnRepeat = lambda *_: None,
         backoff: Backoff | None = None,
+        setting: str = "aito.url",
     ) -> None:
         """url: the base URL, without /api. timeout_seconds: for one request from first to last.
 
+        setting: where the URL is written, for messages.
         on_repeat(what, answer, attempt): called before each repetition.
         Raises ActionRequired when a variable for proxies or certificates is wrong.
         """
@@ -56,7 +60,7 @@ class Transport:
         self._deadline = deadline
         self._on_repeat = on_repeat
         self._backoff = backoff or Backoff()
-        self._wire = Wire(url)
+        self._wire = Wire(url, setting)
         self._calls = 0
         self._lock = threading.Lock()
 
@@ -110,7 +114,8 @@ class Transport:
                 continue
             again = repeat and _repeatable(meaning, once)
             if not again or not self.pause(what, str(answer), attempt, answer.retry_after):
-                raise error(what, answer)
+                denied = f"{self._wire.host} refused the key from {self._key.origin}"
+                raise error(what, answer, denied)
             attempt += 1
 
     def pause(self, what: str, answer: str, attempt: int, retry_after: float | None = None) -> bool:

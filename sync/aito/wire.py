@@ -61,16 +61,19 @@ _ends: ContextVar[float] = ContextVar("_ends")
 class Wire:
     """A pool of connections to one Aito."""
 
-    def __init__(self, url: str) -> None:
-        """url: the base URL. Raises ActionRequired when a proxy or certificate variable is bad."""
+    def __init__(self, url: str, setting: str = "aito.url") -> None:
+        """url: the base URL. setting: where it is written.
+
+        Raises ActionRequired when a proxy or certificate variable is bad.
+        """
         parts = urlsplit(url)
         self._base = parts.path.rstrip("/")
         proxy = _proxy(url)
         self._manager = _manager(proxy)
         through = " through the proxy of HTTPS_PROXY" if proxy else ""
-        self._unreached = (
-            f"{parts.netloc.rpartition('@')[2]} could not be reached{through}; check aito.url"
-        )
+        self.host = parts.netloc.rpartition("@")[2]
+        self._unreached = f"{self.host} could not be reached{through}"
+        self._remedy = f"check {setting}"
         origin = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
         self._pool = self._manager.connection_from_url(origin)
         secure = parts.scheme == "https"
@@ -107,7 +110,8 @@ class Wire:
         """What an exception of urllib3 means. Every foreign error is translated here."""
         match error:
             case NewConnectionError() | ConnectTimeoutError() | ProxyError():
-                return Answer(0, cause=self._unreached, sent=False)
+                cause = f"{self._unreached}{_why(error)}; {self._remedy}"
+                return Answer(0, cause=cause, sent=False)
             case SSLError():
                 trusted = not isinstance(error.args[0], ssl.SSLCertVerificationError)
                 return Answer(0, cause=f"the secure connection failed: {error}", sent=trusted)
@@ -119,6 +123,18 @@ class Wire:
                 return Answer(0, cause="the connection was cut")
             case _:
                 return Answer(0, cause=f"the answer was damaged ({type(error).__name__})")
+
+
+def _why(error: BaseException) -> str:
+    """Why no connection was made, in the words of the operating system. Empty: not known."""
+    cause = error.__cause__ or error.__context__
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, TimeoutError):
+        return f": no connection within {CONNECT_SECONDS:g} s"
+    if isinstance(cause, OSError) and cause.strerror:
+        return f": {cause.strerror.lower()}"
+    return ""
 
 
 def _late(seconds: float) -> str:

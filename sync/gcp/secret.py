@@ -28,7 +28,9 @@ class Secret:
     Safe for threads.
     """
 
-    def __init__(self, fetch: Callable[[], str]) -> None:
+    def __init__(self, fetch: Callable[[], str], origin: str) -> None:
+        """origin: where the key comes from, for messages."""
+        self.origin = origin
         self._fetch = fetch
         self._lock = threading.Lock()
         self._value: str | None = None
@@ -61,8 +63,8 @@ def api_key(name: str | None, project: str | None) -> Secret:
     project: of a bare id.
     """
     if key := os.environ.get("AITO_API_KEY", "").strip():
-        return Secret(lambda: _shaped(key, "AITO_API_KEY"))
-    return Secret(lambda: _access(version(name, project)))
+        return Secret(lambda: _shaped(key, "AITO_API_KEY"), "AITO_API_KEY")
+    return Secret(lambda: _access(version(name, project)), f"secret {name}")
 
 
 def version(name: str | None, project: str | None) -> str:
@@ -88,11 +90,9 @@ def _access(name: str) -> str:
     try:
         answer = _client(name).access_secret_version(name=name, retry=repeat, timeout=FETCH_SECONDS)
     except exceptions.NotFound as error:
-        secret = name.partition("/versions/")[0]
-        raise AccessDenied(
-            f"secret {name} is not there, or has no version: type `gcloud secrets versions add"
-            f" {secret} --data-file=-`, then the key, then Ctrl-D"
-        ) from error
+        raise AccessDenied(f"secret {name} is not there, or has no version: {_making(name)}") from (
+            error
+        )
     except (exceptions.Forbidden, exceptions.Unauthorized) as error:
         raise AccessDenied(
             f"secret {name} may not be read: grant roles/secretmanager.secretAccessor on it"
@@ -104,6 +104,19 @@ def _access(name: str) -> str:
             f"secret {name}: Secret Manager did not answer ({type(error).__name__})"
         ) from error
     return _checked(answer.payload, name)
+
+
+def _making(name: str) -> str:
+    """How to make a secret, and a version of it."""
+    parts = name.split("/")
+    place = f" --project={parts[1]}"
+    if parts[2] == "locations":
+        place = f" --location={parts[3]}{place}"
+    secret = f"{parts[parts.index('secrets') + 1]}{place}"
+    return (
+        f"type `gcloud secrets versions add {secret} --data-file=-`, then the key, then Ctrl-D."
+        f" Where that finds no secret, first `gcloud secrets create {secret}`"
+    )
 
 
 def _client(name: str) -> Any:
@@ -140,8 +153,15 @@ def _checked(payload: Any, name: str) -> str:
 
 def _shaped(key: str, where: str) -> str:
     """The key, if it can be one. Raises AccessDenied."""
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise AccessDenied(
-            f"{where} does not hold an Aito key: one line of printable characters is expected"
-        )
+    for found, is_there in (
+        ("it is empty", not key),
+        ("it holds a line break", len(key.splitlines()) > 1),
+        ("it holds white space", any(character.isspace() for character in key)),
+        ("it holds a character that no key has", not (key.isascii() and key.isprintable())),
+    ):
+        if is_there:
+            raise AccessDenied(
+                f"{where} does not hold an Aito key: {found}; copy the key alone, which is one line"
+                " of printable characters"
+            )
     return key

@@ -28,6 +28,8 @@ EXPIRY = "expiry"  # the one check that waits 15 minutes
 class FixedKey:
     """One key."""
 
+    origin = "a test"
+
     def __init__(self, key: str) -> None:
         self.key = key
 

@@ -81,6 +81,8 @@ class Recording(Aito):
 class FixedKey:
     """The stand-in's key."""
 
+    origin = "a test"
+
     def __init__(self, key: str) -> None:
         self.key = key
 

@@ -107,6 +107,8 @@ class Time:
 class FixedKey:
     """Keys one after the other, each after the one before was refused."""
 
+    origin = "a test"
+
     def __init__(self, *keys: str) -> None:
         self.keys = list(keys)
 

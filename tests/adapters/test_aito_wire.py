@@ -39,6 +39,8 @@ Talk = Callable[[socket.socket], None]
 class FixedKey:
     """A key that is never renewed."""
 
+    origin = "a test"
+
     def get(self) -> str:
         """The key."""
         return KEY

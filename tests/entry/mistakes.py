@@ -305,18 +305,24 @@ SOURCE = (
     ),
 )
 SERVICES = (
-    Mistake("a wrong key of Aito", ("403", "read-write key"), environ={"AITO_API_KEY": "wrong"}),
     Mistake(
-        "a key with a line break", ("AITO_API_KEY", "one line"), environ={"AITO_API_KEY": "a\nb"}
+        "a wrong key of Aito",
+        ("403", "my-db.aito.app refused the key from AITO_API_KEY", "read-write key"),
+        environ={"AITO_API_KEY": "wrong"},
+    ),
+    Mistake(
+        "a key with a line break",
+        ("AITO_API_KEY", "line break", "one line"),
+        environ={"AITO_API_KEY": "a\nb"},
     ),
     Mistake(
         "Aito does not answer",
-        ("Aito", "127.0.0.1:9 could not be reached", "check aito.url"),
+        ("127.0.0.1:9 could not be reached: connection refused", "line 3: aito.url"),
         aito(url=NOBODY),
     ),
     Mistake(
         "a secret that is not there",
-        ("secret", "gcloud secrets versions add"),
+        ("gcloud secrets versions add nothing", "first `gcloud secrets create nothing"),
         aito(api_key_secret="nothing"),
         environ={"AITO_API_KEY": ""},
     ),
@@ -413,6 +419,7 @@ def _captured() -> Iterator[io.StringIO]:
 def stable(text: str, stack: Stack, folder: Path) -> str:
     """What was printed, without what differs from run to run."""
     text = text.replace(f"{folder}/", "").replace(stack.aito.url, "https://my-db.aito.app")
+    text = text.replace(stack.aito.url.removeprefix("http://"), "my-db.aito.app")
     text = re.sub(r"http://127\.0\.0\.1:\d+", "http://127.0.0.1:9", text)
     text = text.replace("local-project", "my-project")
     return re.sub(r"\b[0-9a-f]{8}-[0-9a-f-]{27}\b", "JOB", text)

@@ -237,9 +237,9 @@ def _type(command: str, mail: Mail, operation: Operation) -> None:
         ledger = f"{PROJECT}.aito_sync."
         assert ledger in words[-1], command
         operation.bench.sql(words[-1].replace(ledger, f"{operation.bench.ledger}."))
-    elif words[:4] == ["gcloud", "secrets", "versions", "add"]:
-        secret = f"projects/{operation.bench.stack.project}/secrets/no-such-secret"
-        assert words[4:] == [secret, "--data-file=-"]
+    elif words[:2] == ["gcloud", "secrets"]:
+        secret = ["no-such-secret", f"--project={operation.bench.stack.project}"]
+        assert words[2:] in (["versions", "add", *secret, "--data-file=-"], ["create", *secret])
     else:
         names = {str(r.values.get("name")) for r in operation.plan.resources}
         assert any(word in names for word in words), command
