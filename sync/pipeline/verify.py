@@ -108,7 +108,7 @@ class Verifier:
         slices = self._left_to_compare(plan) if by_keys else plan.slices
         for number, part in enumerate(slices):
             if number and self._run.deadline.over:
-                self._interrupt(plan, repaired[0][0] if repaired else part)
+                self._interrupt(plan, repaired, part)
             if not self._slice_agrees(part, by_keys=by_keys):
                 found = self._repairer.repair(plan, part, delete=may_delete)
                 repaired.append((part, found.stored_rows))
@@ -129,10 +129,14 @@ class Verifier:
         agrees = count_rows(self._run, span) == sum(map(self._expected, compared))
         return plan.slices[len(compared) :] if agrees else plan.slices
 
-    def _interrupt(self, plan: Plan, first_left: Slice) -> None:
-        """Raises OutOfTime, and leaves the slices from `first_left` on to the next run."""
+    def _interrupt(self, plan: Plan, repaired: Sequence[tuple[Slice, int]], part: Slice) -> None:
+        """Raises OutOfTime, and leaves the slices from `part` on to the next run.
+
+        Repaired slices that hold what was read of them are done, however fast the source changes.
+        """
         self._repairer.delete_extra(plan)
-        self._loaded.verify_from = first_left.start
+        left = [each for each, rows in repaired if not self._holds(each, rows)]
+        self._loaded.verify_from = left[0].start if left else part.start
         if self._repairer.waits_for_moved_rows and plan.window.start > oldest(self._run):
             # The row that the target lacks may be older than all that was compared.
             self._loaded.verify_from = oldest(self._run)
