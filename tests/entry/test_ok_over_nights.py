@@ -91,3 +91,20 @@ def test_a_key_that_may_only_read(stack: Stack, mode: str) -> None:
     assert "read-write key" in json.dumps(report)
     assert (planned["status"], report["status"]) == ("failed", "failed")
     assert name not in stack.aito.schema()
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_key_that_differs_in_each_reading(stack: Stack, mode: str) -> None:
+    """It is recognised before the first row is stored, by the plan and by the run."""
+    name = f"unstable_{mode}"
+    bigquery.load(stack.bigquery.client(), f"{name}.rows", SCHEMA, hourly(20))
+    query = f"SELECT GENERATE_UUID() AS id, `at`, value FROM `{name}.rows`"
+    environ = configure(stack, name, {"name": name, "query": query, "mode": mode})
+    planned = by_table(json.loads(command(environ, "check", "--json")))[name]
+    with Function(environ) as function:
+        status, answer = function.post({})
+    assert status == 500
+    for report in (planned, by_table(answer)[name]):
+        assert report["status"] == "failed"
+        assert "GENERATE_UUID()" in said(report)
+    assert stack.aito.schema().get(name) is None or stack.aito.count(name) == 0
