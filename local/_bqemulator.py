@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl
 
 import duckdb
 
+from local import _bqemulator_json
 from local._bqemulator_memory import remember_texts
 
 SPATIAL_MISSING = (
@@ -369,6 +370,9 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     modules: list[Any] = [routing, utils]
     for module in modules:
         module.run_in_threadpool = _called_here
+    patched_translator: Any = translator.SQLTranslator
+    translate = patched_translator.translate
+    patched_translator.translate = _bqemulator_json.write_json_like_bigquery(translate)
     patched_rules: Any = translator
     patched_rules.qualify = _keeping_case(patched_rules.qualify)
     patched_query: Any = inner_query
@@ -381,7 +385,12 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     name_columns = _naming_unknown_columns(patched_executor.translate_runtime_error)
     patched_executor.translate_runtime_error = name_columns
     patched_engine: Any = DuckDBEngine
-    patched_engine._load_spatial = lambda engine: spatial.load_into(engine.connection)
+
+    def load_extensions(engine: Any) -> None:
+        spatial.load_into(engine.connection)
+        _bqemulator_json.register(engine.connection)
+
+    patched_engine._load_spatial = load_extensions
     patched_server: Any = server
     patched_server.build_grpc_server = lambda _context: (_NoGrpc(), 0)
     patched_tables: Any = tables

@@ -81,6 +81,31 @@ def test_the_same_text_with_other_parameters(client: bigquery.Client) -> None:
         assert [row["next"] for row in rows] == [value + 1]
 
 
+LARGE = 2**53 + 1  # BigQuery quotes it in JSON text
+JSON_TEXTS = {
+    f"{LARGE - 1}": f"{LARGE - 1}",
+    f"{LARGE}": f'"{LARGE}"',
+    f"STRUCT(-{LARGE} AS n, 'a' AS s)": f'{{"n":"-{LARGE}","s":"a"}}',
+    f"STRUCT([1, {LARGE}] AS ns)": f'{{"ns":[1,"{LARGE}"]}}',
+    f"[STRUCT({LARGE} AS n)]": f'[{{"n":"{LARGE}"}}]',
+    f"STRUCT(PARSE_JSON('{LARGE}') AS n, {LARGE} AS m)": f'{{"n":{LARGE},"m":"{LARGE}"}}',
+    f"STRUCT(PARSE_JSON('[{{\"n\": {LARGE}}}]') AS j)": f'{{"j":[{{"n":{LARGE}}}]}}',
+    f"STRUCT('}}\"{{{LARGE}' AS s)": f'{{"s":"}}\\"{{{LARGE}"}}',
+    "STRUCT(CAST('nan' AS FLOAT64) AS x, 1.5 AS y)": '{"x":"NaN","y":1.5}',
+    "CAST(NULL AS JSON)": "null",
+    "CAST(NULL AS STRING)": "null",
+    "JSON 'null'": "null",
+}
+
+
+def test_json_text_is_as_bigquery_writes_it(client: bigquery.Client) -> None:
+    """Large integers are quoted, but not those inside a JSON value. A NULL is the text `null`."""
+    columns = [f"TO_JSON_STRING({value}) AS c{n}" for n, value in enumerate(JSON_TEXTS)]
+    (found,) = sql(client, f"SELECT {', '.join(columns)}")
+    texts = {value: found[f"c{n}"].replace(" ", "") for n, value in enumerate(JSON_TEXTS)}
+    assert texts == JSON_TEXTS
+
+
 def test_dataset_without_location(client: bigquery.Client) -> None:
     """A null where the default is meant is no error."""
     dataset = bigquery.Dataset(f"{client.project}.nowhere")
