@@ -17,6 +17,7 @@ from sync.aito.version import build
 from sync.base.clock import Clock, Deadline
 from sync.base.errors import SyncError
 from sync.base.events import EventLog, ProgressWatcher, Sink, to_stdout
+from sync.base.words import counted
 from sync.bigquery import (
     BigQueryClient,
     BigQuerySession,
@@ -147,7 +148,7 @@ class Reach:
         schema = target.schema()
         target.check_writable()
         self.services = replace(services, key_may_write=True)
-        tables = "1 table" if len(schema) == 1 else f"{len(schema)} tables"
+        tables = counted(len(schema), "table")
         return f"{transport.url}: {tables}; the key may write"
 
 
@@ -200,20 +201,31 @@ def wait_for_study(
 
 
 def plan_reset(services: Services, name: str, sink: Sink = to_stdout) -> ResetPlan:
-    """What a reset of a configured table would remove. Writes nothing. Raises SyncError."""
+    """What a reset of a table would remove. Writes nothing. Raises SyncError."""
     context = _Builder(services, Request(), sink, action="reset").context()
-    return pipeline.plan_reset(context, services.settings.table(name))
+    return pipeline.plan_reset(context, name)
 
 
 def reset(services: Services, name: str, sink: Sink = to_stdout) -> ResetPlan:
-    """Drop a configured table in Aito and forget its checkpoint. Returns what was removed.
+    """Drop a table in Aito and forget its checkpoint. Returns what was removed.
 
     Raises Busy when another run holds the table, and any other SyncError.
     """
     builder = _Builder(services, Request(), sink, action="reset")
-    removed = pipeline.reset_table(builder.context(), services.settings.table(name))
-    builder.drop_stages(services.settings.table(name))
+    removed = pipeline.reset_table(builder.context(), name)
+    for table in services.settings.tables:
+        if table.name == name:
+            builder.drop_stages(table)
     return removed
+
+
+def removed_tables(services: Services, sink: Sink = to_stdout) -> list[str]:
+    """The tables that were synced once and that the configuration lacks now."""
+    context = _Builder(services, Request(), sink, action="reset").context()
+    known = context.ledger.known_tables(context.clock.utc())
+    configured = {table.name for table in services.settings.tables}
+    synced = [name for name, each in known.items() if each.checkpoint.definition is not None]
+    return [name for name in synced if name not in configured]
 
 
 def conformance(

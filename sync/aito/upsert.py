@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from sync.base.errors import OutcomeUnknown, Refusal, Refused, RowsLost, Unknown
+from sync.base.words import counted
 from sync.model.batches import Batch
 from sync.model.conditions import Condition, OneOf
 
@@ -82,8 +83,8 @@ class Upserts:
         self._replace_in_two_steps(table, condition, batch)
         if self.rows_lost:
             raise RowsLost(
-                f"Aito: {table}: `_modify` removed {self.rows_lost} other rows; it is not used "
-                "again, and the next run compares the whole table and loads them again"
+                f"Aito: {table}: `_modify` removed {counted(self.rows_lost, 'other row')}; it is "
+                "not used again, and the next run compares the whole table and loads what is lost"
             )
 
     def _is_right(self, table: str, condition: OneOf, batch: Batch) -> bool:
@@ -116,5 +117,6 @@ class Upserts:
         self._calls.insert(table, batch)
         stored = self._calls.count(table, condition)
         if stored != batch.rows:
-            text = f"Aito: {table}: {batch.rows} rows were stored by key, {stored} are there"
+            sent = counted(batch.rows, "row was", "rows were")
+            text = f"Aito: {table}: {sent} stored by key, and Aito counts {stored}"
             raise OutcomeUnknown(text, Unknown.NO_ANSWER)

@@ -30,6 +30,7 @@ from sync.base.errors import (
     Unavailable,
     Unknown,
 )
+from sync.base.words import counted
 from sync.model.batches import Batch
 from sync.model.columns import Column, SchemaDifference, TargetSchema, TargetTable
 from sync.model.conditions import Before, Condition
@@ -255,7 +256,8 @@ class AitoTarget:
         answer = self._transport.send("POST", path, batch.body, once=True)
         stored = answer.get("entries") if isinstance(answer, dict) else None
         if stored != batch.rows:
-            text = f"Aito: POST {path}: {batch.rows} rows sent, {stored} confirmed"
+            sent = counted(batch.rows, "row")
+            text = f"Aito: POST {path}: {sent} sent, {stored} confirmed"
             raise OutcomeUnknown(text, Unknown.UNREADABLE)
 
     def upsert(self, table: str, key: str, keys: Sequence[Any], batch: Batch) -> None:
@@ -312,7 +314,7 @@ class AitoTarget:
             if not left:
                 break
             if failure is None:
-                text = f"Aito: {left} of {before} rows of {table} are still there after _delete"
+                text = f"Aito: {table}: {left:,} of {before:,} rows are still there after _delete"
                 raise ActionRequired(text)
             if not self._transport.pause("POST data/_delete", str(failure), attempt):
                 raise failure

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 
+from sync.base.words import counted
+
 _NO_FIT = "{column}: an integer that does not fit {type}; declare `type: {wider}`"
 _NULL = "{column}: NULL in a column that is not nullable"
 _CURSOR = "{column}: the cursor does not fit Int (it must lie between the years 1901 and 2038)"
-_NO_CURSOR = "{rows} rows have no cursor ({column} would be NULL) and are not loaded"
+_NO_CURSOR = "{rows} no cursor ({column} would be NULL) and {verb} not loaded"
 _TOO_LARGE = (
     "the row is larger than {limit} bytes as a document; "
     "leave columns out, or shorten them with `sql:`"
@@ -43,7 +45,8 @@ def cursor_does_not_fit(column: str) -> str:
 
 def rows_without_cursor(rows: int, column: str) -> str:
     """So many rows of the source have no cursor."""
-    return _NO_CURSOR.format(rows=rows, column=column)
+    found = counted(rows, "row has", "rows have")
+    return _NO_CURSOR.format(rows=found, column=column, verb="is" if rows == 1 else "are")
 
 
 def row_too_large(limit: int) -> str:

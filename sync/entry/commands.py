@@ -352,17 +352,20 @@ def retention(call: Call, table: str, dry_run: bool, show: bool, **options: Any)
 def reset(call: Call, table: str, yes: bool) -> int:
     """Drop a table in Aito and forget its checkpoint; the next sync loads it anew."""
     known = [each.name for each in call.services.settings.tables]
-    (name,) = validated({"tables": [table]}, known).tables or ()
+    configured = table in known
     sink, _, _ = _display(call.as_json)
+    if not configured:
+        known += app.removed_tables(call.services, sink)
+    (name,) = validated({"tables": [table]}, known).tables or ()
     plan = app.plan_reset(call.services, name, sink)
     if not plan.is_empty:
-        click.echo(terminal.reset_question(plan), err=True)
+        click.echo(terminal.reset_question(plan, configured=configured), err=True)
         if not (yes or _confirmed(f"Reset {name}?")):
             click.echo("nothing was changed", err=True)
             return answer.EXIT_FAILED
         plan = app.reset(call.services, name, sink)
     body = {**plan.to_json(), "reset": not plan.is_empty}
-    _print(body if call.as_json else terminal.reset_done(plan))
+    _print(body if call.as_json else terminal.reset_done(plan, configured=configured))
     return answer.EXIT_OK
 
 

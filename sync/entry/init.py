@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
+from sync.base.words import counted
 from sync.config import parse
 from sync.config.settings import STAR
 from sync.entry.proposal import ColumnChoice, KeyChoice, TableProposal, propose
@@ -47,9 +48,9 @@ def check_url(url: str) -> None:
 def read(inspection: Inspection) -> str:
     """What was read of BigQuery and its price."""
     size = inspection.bytes_processed
-    amount = f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size:,} bytes"
+    amount = f"{size / 1e6:,.1f} MB" if size >= 1e5 else counted(size, "byte")
     usd = size / 2**40 * USD_PER_TIB
-    queries = "1 query" if inspection.queries == 1 else f"{inspection.queries} queries"
+    queries = counted(inspection.queries, "query", "queries")
     return f"Read {amount} by {queries}: ${usd:.4f} at {USD_PER_TIB} USD/TiB."
 
 
@@ -114,7 +115,7 @@ def _key(key: KeyChoice) -> str:
 def _size(facts: TableFacts) -> str:
     parts = [facts.kind.lower().replace("_", " ")]
     if facts.rows is not None:
-        parts.append("1 row" if facts.rows == 1 else f"{facts.rows:,} rows")
+        parts.append(counted(facts.rows, "row"))
     if facts.bytes:
         parts.append(f"{facts.bytes / 1e6:,.1f} MB")
     if facts.partition_column:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sync.base.words import counted
 from sync.model.parts import Part
 from sync.model.window import BEGINNING
 
@@ -39,7 +40,7 @@ def _whole_parts(body: Json) -> Iterator[str]:
     """What concerns no table alone: a month's calls, and warnings."""
     month = body.get("aito_calls_a_month")
     if month is not None:
-        yield f"About {month['calls']:,} Aito calls a month, {month['basis']}."
+        yield f"About {counted(month['calls'], 'Aito call')} a month, {month['basis']}."
     warnings = [f"! {warning['message']}" for warning in body.get("warnings", ())]
     if warnings:
         yield "\n".join(warnings)
@@ -82,7 +83,7 @@ def _plan_lines(table: Json) -> Iterator[str]:
 
 def _cases(evaluation: Json) -> str:
     cases = evaluation["cases"]
-    return "as many cases as its query says" if cases is None else f"about {cases:,} cases"
+    return "as many cases as its query says" if cases is None else f"about {counted(cases, 'case')}"
 
 
 def _schema_lines(estimate: Json) -> Iterator[str]:
@@ -111,10 +112,10 @@ def _row_lines(table: Json, estimate: Json) -> Iterator[str]:
         slices = table["slices"]["planned"]
         in_slices = f", in {slices} slices" if slices > 1 else ""
         folded = estimate["rows"] - estimate["keys"]
-        of_keys = f" of {estimate['keys']:,} keys" if folded else ""
-        yield f"+ {_rows(estimate['rows'])}{of_keys} to read{in_slices}"
+        of_keys = f" of {counted(estimate['keys'], 'key')}" if folded else ""
+        yield f"+ {counted(estimate['rows'], 'row')}{of_keys} to read{in_slices}"
     if deletions := estimate.get("deletions"):
-        yield f"- {deletions:,} keys that `deletes` names go, where Aito has them"
+        yield f"- {counted(deletions, 'key')} to delete by `deletes`, where Aito has the row"
     for name, meaning in (
         ("uploaded", "+ {} missing in Aito"),
         ("repaired", "~ {} to repair"),
@@ -122,12 +123,12 @@ def _row_lines(table: Json, estimate: Json) -> Iterator[str]:
         ("purged", "- {} to purge, older than keep"),
     ):
         if table[name]:
-            yield meaning.format(_rows(table[name]))
+            yield meaning.format(counted(table[name], "row"))
 
 
 def _price(estimate: Json) -> str:
     parts = [f"{estimate['bytes'] / 1e6:,.1f} MB read, ${estimate['usd']:.4f}"]
-    parts.append(f"about {estimate['aito_calls']:,} Aito calls")
+    parts.append(f"about {counted(estimate['aito_calls'], 'Aito call')}")
     if estimate["seconds"] >= MINUTE:
         parts.append(f"about {estimate['seconds'] / MINUTE:,.0f} min")
     return ", ".join(parts)
@@ -136,10 +137,6 @@ def _price(estimate: Json) -> str:
 def json_parts(parts: Iterable[Part]) -> list[dict[str, Any]]:
     """The parts for `--json`."""
     return [part.to_json() for part in parts]
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _time(second: int) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from sync.base.words import counted
 from sync.config.settings import SOURCE_COLUMN, STAR
 from sync.model.inspection import (
     KEY_TYPES,
@@ -512,7 +513,7 @@ class _Table:
         return KeyChoice((aito_name(key.name),), self._key_reason(key))
 
     def _parts_reason(self) -> str:
-        rows = f"{self._facts.rows:,} rows"
+        rows = counted(self._facts.rows or 0, "row")
         if len(self._parts) == 1:
             return f"unique in {rows}, never NULL"
         return f"no column is unique; together they are, in {rows}"
@@ -524,8 +525,9 @@ class _Table:
         if not facts.rows:
             return "by its name; the table is empty"
         if key.distinct == facts.rows:
-            return f"unique in {facts.rows:,} rows, never NULL"
-        return f"{key.distinct:,} values in {facts.rows:,} rows: the newest row of a key wins"
+            return f"unique in {counted(facts.rows, 'row')}, never NULL"
+        values = counted(key.distinct or 0, "value")
+        return f"{values} in {counted(facts.rows, 'row')}: the newest row of a key wins"
 
     @property
     def _has_key(self) -> bool:
@@ -612,7 +614,7 @@ class _Table:
         link = self._links.get(place)
         if link:
             target = f"{self._names[link.candidate.parent]}.{aito_name(link.candidate.key)}"
-            reason = f"{link.share:.0%} of {link.values:,} values are keys there"
+            reason = f"{link.share:.0%} of {counted(link.values, 'value')} are keys there"
             return ColumnChoice(name, sql, "Long" if is_long else None, target, reason)
         if is_long:
             reason = f"{column.minimum:,} to {column.maximum:,}: beyond 32 bits"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sync.base.errors import BadRequest
+from sync.base.words import counted
 from sync.config import duration, spell_duration
 from sync.entry.terminal import ago
 from sync.model.report import TableReport
@@ -92,7 +93,7 @@ def _conclusion(table: str, latest: Facts) -> Iterator[str]:
 
 def _curve(evaluation: Facts, latest: Facts) -> Iterator[str]:
     points = evaluation["points"]
-    cases = f", {points[0]['cases']:,} test rows" if points else ""
+    cases = f", {counted(points[0]['cases'], 'test row')}" if points else ""
     yield f"  {evaluation['name']}{cases}: {evaluation['why']}"
     rows = [HEAD, *(_row(point, latest) for point in points)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(HEAD))]
@@ -113,7 +114,7 @@ def _row(point: Facts, latest: Facts) -> tuple[str, ...]:
         f"{point['accuracy'] * 100:.1f} %",
         f"{point['low'] * 100:.1f} to {point['high'] * 100:.1f} %",
         "-" if base is None else f"{base * 100:.1f} %",
-        "-" if learned is None else f"{learned:,} rows",
+        "-" if learned is None else counted(learned, "row"),
         "-" if ms is None else f"{ms:.1f}",
         f"{WORDS[point['standing']]}{now}",
     )

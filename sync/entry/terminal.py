@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sync.base.words import counted
 from sync.model.report import COUNTS, RunReport, TableReport
 from sync.pipeline import ResetPlan
 from sync.status.retention import headline
@@ -42,7 +43,7 @@ def _table_lines(table: TableReport) -> Iterable[str]:
     for warning in table.warnings:
         yield f"    warning: {warning.message}"
     for reject in table.rejects:
-        yield f"    {_rows(reject.rows)} rejected: {reject.reason}"
+        yield f"    {counted(reject.rows, 'row')} rejected: {reject.reason}"
 
 
 def _counts(counts: Mapping[str, Any]) -> str:
@@ -79,7 +80,7 @@ def _status_lines(table: Facts) -> Iterable[str]:
     yield from _retention_lines(table["retention"])
     rejected = sum(reject["rows"] for reject in table["rejects"])
     if rejected:
-        yield f"  {_rows(rejected)} rejected: see `rejects`"
+        yield f"  {counted(rejected, 'row')} rejected: see `rejects`"
 
 
 def _retention_lines(study: Facts | None) -> Iterable[str]:
@@ -88,7 +89,8 @@ def _retention_lines(study: Facts | None) -> Iterable[str]:
         return
     if study["running"]:
         running = study["running"]
-        yield f"  retention: a study runs, {running['jobs_ended']} of {running['jobs']} jobs ended"
+        jobs = counted(running["jobs"], "job")
+        yield f"  retention: a study runs, {running['jobs_ended']} of {jobs} ended"
     latest = study["latest"]
     if latest:
         outdated = "".join(f"; {each}" for each in latest["outdated"])
@@ -125,7 +127,9 @@ def _evaluation_result(evaluation: Facts) -> str:
     if evaluation["running"]:
         parts.append("running")
     if latest and latest["accuracy"] is not None:
-        parts.append(f"accuracy {latest['accuracy']:.3f} of {latest['test_samples']:,} cases")
+        parts.append(
+            f"accuracy {latest['accuracy']:.3f} of {counted(latest['test_samples'], 'case')}"
+        )
     if evaluation["failure"]:
         parts.append(f"{evaluation['failure']['state']}: {evaluation['failure']['reason']}")
     return "; ".join(parts) or "no result yet"
@@ -151,7 +155,8 @@ def _run_lines(table: Facts) -> Iterable[str]:
 def rejects(facts: Facts) -> str:
     """The reasons of rejected rows, most rows first. Values are left out."""
     lines = [
-        f"{table['table']}: {_rows(reject['rows'])}, last {reject['last_at']}: {reject['reason']}"
+        f"{table['table']}: {counted(reject['rows'], 'row')}, last {reject['last_at']}:"
+        f" {reject['reason']}"
         for table in facts["tables"]
         for reject in table["rejects"]
     ]
@@ -161,13 +166,15 @@ def rejects(facts: Facts) -> str:
 # --- reset
 
 
-def reset_question(plan: ResetPlan) -> str:
+def reset_question(plan: ResetPlan, *, configured: bool = True) -> str:
     """What a reset would remove."""
     removed = " and ".join(_removed(plan))
-    return (
-        f"{plan.table}: a reset removes {removed}. The next sync loads the table anew; "
-        "rows that the source no longer has do not come back."
+    after = (
+        "The next sync loads the table anew; rows that the source no longer has do not come back."
     )
+    if not configured:
+        after = "The configuration lacks the table, so no sync loads it again."
+    return f"{plan.table}: a reset removes {removed}. {after}"
 
 
 def _removed(plan: ResetPlan) -> Iterable[str]:
@@ -175,22 +182,20 @@ def _removed(plan: ResetPlan) -> Iterable[str]:
         newest = ""
         if plan.watermark is not None:
             newest = f" (watermark {_time(plan.watermark):%Y-%m-%d %H:%M} UTC)"
-        yield f"Aito's table with {_rows(plan.rows)}{newest}"
+        yield f"Aito's table with {counted(plan.rows, 'row')}{newest}"
     if plan.checkpoint is not None and plan.checkpoint.updated_at is not None:
         yield f"its checkpoint of {plan.checkpoint.updated_at:%Y-%m-%d %H:%M} UTC"
     if plan.fresh is not None:
         yield f"{plan.fresh}, which a broken-off run left behind"
 
 
-def reset_done(plan: ResetPlan) -> str:
+def reset_done(plan: ResetPlan, *, configured: bool = True) -> str:
     """What a reset has removed."""
     if plan.is_empty:
         return f"{plan.table}: nothing to reset; Aito has no such table, and no checkpoint is known"
+    if not configured:
+        return f"{plan.table}: reset; no sync loads it again"
     return f"{plan.table}: reset; the next sync loads it anew"
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def ago(seconds: float | None) -> str:

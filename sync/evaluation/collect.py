@@ -24,6 +24,7 @@ from datetime import datetime, timedelta
 
 from sync.base.errors import OutcomeUnknown, Refusal, Refused, SyncError, Unknown
 from sync.base.events import Severity
+from sync.base.words import counted
 from sync.config import EvaluationSettings, TableSettings, spell_duration
 from sync.evaluation import points, question
 from sync.evaluation.context import EvaluationContext, Finding, Known, ended
@@ -287,5 +288,5 @@ def _summary(measured: Measurement) -> str:
     base = ""
     if measured.base_accuracy is not None:
         base = f", base accuracy {measured.base_accuracy:.3f}"
-    cases = measured.cases or "an unknown number of"
-    return f"accuracy {measured.accuracy:.3f}{base}, {cases} rows tested"
+    cases = counted(measured.cases, "row") if measured.cases else "an unknown number of rows"
+    return f"accuracy {measured.accuracy:.3f}{base}, {cases} tested"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sync.base.words import counted
 from sync.config import spell_duration
 from sync.evaluation.points import of_record
 from sync.evaluation.recommend import MARGIN, Point, Verdict, recommend
@@ -112,7 +113,7 @@ def _why_guessing(verdict: Verdict, points: Sequence[Point]) -> str:
 
 def _why_undecided(verdict: Verdict, points: Sequence[Point]) -> str:
     cases = _of(points, verdict.best).cases
-    text = f"{cases} test rows cannot show a difference of {_points(MARGIN)}"
+    text = f"{counted(cases, 'test row')} cannot show a difference of {_points(MARGIN)}"
     return f"{NOT_ENOUGH}: {text}{_needed(verdict)}"
 
 

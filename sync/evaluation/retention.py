@@ -25,6 +25,7 @@ from typing import Any
 
 from sync.base.errors import ActionRequired, OutcomeUnknown, SyncError
 from sync.base.events import Event, Severity
+from sync.base.words import counted
 from sync.config import EvaluationSettings, TableSettings, spell_duration
 from sync.evaluation import question
 from sync.evaluation.conclusion import conclude
@@ -149,7 +150,7 @@ def begin(context: EvaluationContext, study: Study) -> EvaluationRecord:
     )
     context.ledger.record_evaluation(record)
     names = ", ".join(spell_duration(each) for each in study.histories)
-    message = f"{study.table}: study of {len(study.subjects)} evaluations with {names}"
+    message = f"{study.table}: study of {counted(len(study.subjects), 'evaluation')} with {names}"
     _report(context, "evaluation_started", record, message, jobs=len(study.keys))
     return record
 

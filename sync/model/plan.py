@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sync.base.words import counted
 from sync.model import window as windows
 from sync.model.columns import Column
 from sync.model.ports import SourceTable
@@ -25,7 +26,7 @@ class Changes:
             differences = "; ".join(self.remade)
             return [f"table {table} is empty and made anew, as it differs: {differences}"]
         if self.create:
-            return [f"table {table} with {len(self.create)} columns is made"]
+            return [f"table {table} with {counted(len(self.create), 'column')} is made"]
         return [f"column {column.name} ({column.type}) is added" for column in self.add]
 
 

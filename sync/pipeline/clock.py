@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sync.base.errors import ActionRequired
+from sync.base.words import counted
 from sync.model.plan import Plan
 from sync.model.window import HOUR, UNIT_NAMES
 from sync.pipeline.table_run import TableRun
@@ -21,7 +22,7 @@ def check_clock(run: TableRun, plan: Plan) -> None:
         )
     if _is_moment_of_reading(run, plan):
         raise ActionRequired(
-            f"{run.name}: all {plan.clock.ahead} rows are dated at the moment of reading them. A"
+            f"{run.name}: all {plan.clock.ahead:,} rows are dated at the moment of reading them. A"
             " cursor such as CURRENT_TIMESTAMP() cannot tell new rows from old ones: take a column"
             " that says when a row was written, or mode replace"
         )
@@ -38,7 +39,7 @@ def warn_of_clock(run: TableRun, plan: Plan) -> None:
     if ahead >= AHEAD_ROWS and share > AHEAD_SHARE:
         run.warn(
             "rows_ahead",
-            f"{ahead} rows ({share:.0%}) are dated in the future; each is loaded when its time"
+            f"{ahead:,} rows ({share:.0%}) are dated in the future; each is loaded when its time"
             " has come",
         )
 
@@ -67,8 +68,8 @@ def _unit_text(run: TableRun, plan: Plan, unit: str) -> str:
     cursor = run.table.cursor
     rows = plan.clock.units[unit]
     return (
-        f"{rows} rows hold {UNIT_NAMES[unit]} in {cursor.source}, and cursor.unit says"
-        f" {UNIT_NAMES[cursor.unit]}"
+        f"{counted(rows, 'row holds', 'rows hold')} {UNIT_NAMES[unit]} in {cursor.source}, and"
+        f" cursor.unit says {UNIT_NAMES[cursor.unit]}"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sync.base.errors import DeleteRefused, EmptySource
+from sync.base.words import counted
 from sync.model.ports import SourceTable
 from sync.pipeline.table_run import TableRun
 
@@ -30,9 +31,9 @@ class DeleteGuard:
         if deleted <= max(ALWAYS_ALLOWED, share * total):
             return
         raise DeleteRefused(
-            f"{self._run.name}: {deleted} of {total} rows are gone from the source within a week, "
-            f"more than delete.max_share {share:g} allows to delete; nothing was deleted now. "
-            'If that is right, allow it once with {"allow": ["delete"]} (--allow delete)'
+            f"{self._run.name}: {deleted:,} of {total:,} rows are gone from the source within a "
+            f"week, more than delete.max_share {share:g} allows to delete; nothing was deleted "
+            'now. If that is right, allow it once with {"allow": ["delete"]} (--allow delete)'
         )
 
     def add(self, rows: int) -> None:
@@ -59,7 +60,7 @@ def check_shows_rows(run: TableRun, source: SourceTable, since: int) -> None:
 def empty_source(table: str, rows: int) -> EmptySource:
     """The error of a source that had rows and shows none."""
     return EmptySource(
-        f"{table}: the source shows no rows, and Aito holds {rows}; nothing was deleted. Was the "
-        "source truncated, made anew, or hidden by a row access policy? If it is right, allow it "
-        'once with {"allow": ["empty_source"]} (--allow empty_source)'
+        f"{table}: the source shows no rows, and Aito holds {counted(rows, 'row')}; nothing was "
+        "deleted. Was the source truncated, made anew, or hidden by a row access policy? If it is "
+        'right, allow it once with {"allow": ["empty_source"]} (--allow empty_source)'
     )

@@ -65,7 +65,7 @@ def estimate_swap(run: TableRun, plan: SwapPlan, totals: Totals) -> None:
 
 def _not_staged(reason: str, slices: int, size: int) -> str:
     return (
-        f"{reason}, so each of the {slices} slices of this load reads the source anew: "
+        f"{reason}, so each of the {slices:,} slices of this load reads the source anew: "
         f"{size / 1e9:,.1f} GB and {usd(size):.2f} USD together; set `ledger` to a dataset in the "
         "source's location"
     )

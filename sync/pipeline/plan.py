@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from sync.base.words import counted
 from sync.model import window as windows
 from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.columns import TargetSchema
@@ -325,7 +326,7 @@ def _verified_until(run: TableRun, plan: Plan) -> int:
 
 def _size(plan: Plan) -> str:
     """The rows that are left to read and, of several, their slices."""
-    rows = "1 row" if plan.rows_left == 1 else f"{plan.rows_left:,} rows"
+    rows = counted(plan.rows_left, "row")
     slices = len(plan.left)
     return f"{rows} to read in {slices} slices" if slices > 1 else f"{rows} to read"
 

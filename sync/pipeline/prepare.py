@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sync.base.errors import ActionRequired, SchemaMismatch
+from sync.base.words import counted
 from sync.config import TableSettings
 from sync.config.problems import quote, suggest
 from sync.model.columns import Column, TargetSchema, TargetTable
@@ -164,8 +165,8 @@ def _drop_empty(run: TableRun) -> None:
     rows = run.target.count(run.name)
     if rows:
         raise ActionRequired(
-            f"{run.name}: Aito's table was empty and differed, and now it holds {rows} rows: does "
-            "anything else write to it?"
+            f"{run.name}: Aito's table was empty and differed, and now it holds "
+            f"{counted(rows, 'row')}: does anything else write to it?"
         )
     run.lease.check()
     run.target.drop(run.name)

@@ -59,7 +59,7 @@ def _check_share(run: TableRun, old: int, total: int) -> None:
     if old <= share * total:
         return
     message = (
-        f"{run.name}: {old} of {total} rows are older than keep, more than purge.max_share "
+        f"{run.name}: {old:,} of {total:,} rows are older than keep, more than purge.max_share "
         f"{share:g} allows to delete in one run; nothing was purged. If that is right, allow it "
         'once with {"allow": ["purge"]} (--allow purge), or raise purge.max_share'
     )

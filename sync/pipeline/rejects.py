@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from sync.base import reasons
 from sync.base.errors import TooManyRejects
 from sync.base.redact import redact
+from sync.base.words import counted
 from sync.config import TableSettings
 from sync.model.batches import Row
 from sync.model.ports import SourceTable
@@ -206,9 +207,9 @@ def too_many(
 ) -> TooManyRejects:
     """The error of a table that is stopped because of its rejects."""
     frequent = by_reason.most_common(MAX_REASONS)
-    listed = "; ".join(f"{reason} ({count} rows)" for reason, count in frequent)
+    listed = "; ".join(f"{reason} ({counted(count, 'row')})" for reason, count in frequent)
     return TooManyRejects(
-        f"{table.name}: {rejected} of {rows} rows were rejected, more than rejects.max_share "
+        f"{table.name}: {rejected:,} of {rows:,} rows were rejected, more than rejects.max_share "
         f"{table.rejects.max_share:g} allows: {listed}. Correct the source or the columns in the "
         "configuration, or raise rejects.max_share"
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from sync.base.errors import SyncError
 from sync.base.summary import without_numbers
+from sync.base.words import counted
 from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.report import TableWarning
 from sync.pipeline import checkpoints
@@ -44,8 +45,8 @@ def _report(context: RunContext, state: RunState, checkpoint: Checkpoint) -> Tab
     if held is None or not held.is_table:
         message = f"{message}; Aito does not have it either"
     else:
-        rows = context.target.count(table)
-        message = f"{message}; Aito keeps its {rows} rows until you drop {table} there"
+        rows = counted(context.target.count(table), "row")
+        message = f"{message}; Aito keeps its {rows} until `./aito-sync reset {table}` drops it"
     same = _same_definition(checkpoint, state.made)
     if same is not None:
         message = (

@@ -49,14 +49,13 @@ class ResetPlan:
         }
 
 
-def plan_reset(context: RunContext, table: TableSettings) -> ResetPlan:
-    """What a reset would remove. Writes nothing.
+def plan_reset(context: RunContext, name: str) -> ResetPlan:
+    """What a reset of a table would remove. Writes nothing. The configuration may lack the table.
 
     Raises ActionRequired when the name is no table, or another table links to it.
     """
-    name = table.name
     schema = context.target.schema()
-    configured = frozenset(each.name for each in context.settings.tables)
+    configured = {table.name: table for table in context.settings.tables}
     held = schema.get(name)
     _check_kind(name, held)
     _check_links(name, schema, configured)
@@ -66,25 +65,24 @@ def plan_reset(context: RunContext, table: TableSettings) -> ResetPlan:
     return ResetPlan(
         table=name,
         rows=None if held is None else context.target.count(name),
-        watermark=_watermark(context, table, held),
+        watermark=_watermark(context, configured.get(name), held),
         checkpoint=_known(known.checkpoint if known else None),
         fresh=fresh if is_left_behind else None,
     )
 
 
-def reset_table(context: RunContext, table: TableSettings) -> ResetPlan:
+def reset_table(context: RunContext, name: str) -> ResetPlan:
     """Drop a table in the target and forget its checkpoint, under its lease.
 
     Returns what was removed. Raises Busy when another run holds the table, LeaseLost, and what
     `plan_reset` raises.
     """
-    name = table.name
     busy = context.lease.take([name])
     if busy:
         raise busy[name]
     unfinished = {name}
     with context.lease.kept(unfinished):
-        plan = plan_reset(context, table)
+        plan = plan_reset(context, name)
         _drop(context, plan)
         _forget(context, plan)
         unfinished.discard(name)
@@ -123,9 +121,11 @@ def _known(checkpoint: Checkpoint | None) -> Checkpoint | None:
     return checkpoint
 
 
-def _watermark(context: RunContext, table: TableSettings, held: TargetTable | None) -> int | None:
+def _watermark(
+    context: RunContext, table: TableSettings | None, held: TargetTable | None
+) -> int | None:
     """The newest cursor in the target. The table may be of another shape than configured."""
-    if held is None or table.cursor is None:
+    if held is None or table is None or table.cursor is None:
         return None
     column = held.columns.get(table.cursor.column)
     if column is None or column.type not in NUMBER_TYPES:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sync.base.errors import SyncError
 from sync.base.events import Severity
+from sync.base.words import counted
 from sync.model.report import MonthlyCalls, RunReport, TableWarning
 from sync.pipeline.actions import RunState, action_of
 from sync.pipeline.calls import limit_warnings, monthly_calls
@@ -75,7 +76,7 @@ class Run:
         names = [run.name for run in self._tables]
         self._context.events(
             "run_started",
-            f"{request.action} of {len(names)} tables",
+            f"{request.action} of {counted(len(names), 'table')}",
             action=request.action,
             tables=names,
             dry_run=request.dry_run,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sync.base.errors import OutcomeUnknown, Refused, Unavailable, Unknown
+from sync.base.words import counted
 from sync.model import batches
 from sync.pipeline.rejects import Reject, RejectBook
 from sync.pipeline.table_run import TableRun
@@ -75,8 +76,8 @@ class Suspects:
             self._writer.send_probe()
         elif self._new() and not self._target_works:
             raise Unavailable(
-                f"{self._table}: Aito answers 500 to {len(self._suspects)} rows and took "
-                "no other; try again"
+                f"{self._table}: Aito answers 500 to {counted(len(self._suspects), 'row')} and "
+                "took no other; try again"
             )
         self.try_again()
 

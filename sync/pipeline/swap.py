@@ -10,6 +10,7 @@ from sync.base.errors import (
     OutOfTime,
     Unavailable,
 )
+from sync.base.words import counted
 from sync.model.checkpoint import Checkpoint, KnownTable
 from sync.model.columns import TargetTable
 from sync.model.ports import SourceTable
@@ -134,9 +135,9 @@ def count_keys(run: TableRun, plan: SwapPlan) -> Totals:
 def _too_long(run: TableRun) -> str:
     return (
         f"{run.name}: time_budget_seconds {run.settings.time_budget_seconds:g} was spent after "
-        f"{run.progress.fetched} rows; a table of mode replace is loaded in one go, so calling "
-        "again would not end otherwise; the old rows stay; raise time_budget_seconds, or give the "
-        "table a cursor and mode merge"
+        f"{counted(run.progress.fetched, 'row')}; a table of mode replace is loaded in one go, so "
+        "calling again would not end otherwise; the old rows stay; raise time_budget_seconds, or "
+        "give the table a cursor and mode merge"
     )
 
 
@@ -194,7 +195,7 @@ def _verify(run: TableRun, fresh: str, taken: int) -> None:
     stored = run.target.count(fresh)
     if stored != taken:
         raise Unavailable(
-            f"{run.name}: {stored} rows arrived of {taken} sent; the old table stays, try again"
+            f"{run.name}: {stored:,} of {taken:,} rows arrived; the old table stays, try again"
         )
 
 

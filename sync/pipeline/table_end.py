@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from sync import __version__
 from sync.base.errors import SyncError
 from sync.base.events import Severity
+from sync.base.words import counted
 from sync.model.records import RunRecord
 from sync.model.report import TableReport
 from sync.pipeline.context import RunContext
@@ -105,7 +106,8 @@ class TableEnds:
         for reject in report.rejects:
             self._context.events(
                 "row_rejected",
-                f"{report.table}: {reject.rows} rows were rejected: {reject.reason}",
+                f"{report.table}: {counted(reject.rows, 'row was', 'rows were')} rejected: "
+                f"{reject.reason}",
                 "WARNING",
                 table=report.table,
                 rows=reject.rows,
@@ -153,10 +155,9 @@ def _warn_of_counts(run: TableRun) -> None:
 
 def _rows(count: int, *, dry_run: bool) -> str:
     """Such as `1 row was` or `2 rows would be`."""
-    rows = "1 row" if count == 1 else f"{count:,} rows"
     if dry_run:
-        return f"{rows} would be"
-    return f"{rows} was" if count == 1 else f"{rows} were"
+        return f"{counted(count, 'row')} would be"
+    return counted(count, "row was", "rows were")
 
 
 def _record(run: TableRun, report: TableReport) -> RunRecord:

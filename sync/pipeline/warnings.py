@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sync.base.words import counted
 from sync.config.problems import suggest
 from sync.model.columns import TargetSchema
 from sync.model.plan import Plan
@@ -21,8 +22,8 @@ def warn_of_plan(run: TableRun, plan: Plan) -> None:
     if plan.cursorless:
         run.warn(
             "rows_without_cursor",
-            f"{plan.cursorless} rows have no cursor and are not loaded; correct them at the "
-            "source, or leave them out with `where`",
+            f"{counted(plan.cursorless, 'row has', 'rows have')} no cursor: "
+            "such rows are not loaded; correct them at the source, or leave them out with `where`",
         )
     if not plan.rows and not plan.target_rows:
         ahead = rows_ahead(run, plan)
@@ -39,7 +40,8 @@ def warn_of_no_rows(run: TableRun, ahead: int = 0) -> None:
     if run.table.keep is not None:
         found = f"{found} of the `keep` range"
     if ahead:
-        found = f"{ahead} rows of the source are dated in the future; is it the right cursor?"
+        rows = counted(ahead, "row is", "rows are")
+        found = f"{rows} dated in the future; is it the right cursor?"
     run.warn("no_rows", f"nothing has ever been loaded: {found}")
 
 
@@ -59,7 +61,8 @@ def warn_of_keys(run: TableRun, source: SourceTable, window: Window | None, tota
     if _is_noticeable(folded, totals):
         run.warn(
             "keys_collapsed",
-            f"{totals.rows} rows of the source have only {totals.keys} keys; {folded} rows "
+            f"{totals.rows:,} rows of the source have only {counted(totals.keys, 'key')}; "
+            f"{folded:,} rows "
             f"({folded / totals.rows:.0%}) are folded into others of the same "
             f"{' and '.join(run.table.key_parts)}. "
             "Is it the right `key`?",
@@ -71,13 +74,14 @@ def _is_noticeable(folded: int, totals: Totals) -> bool:
 
 
 def _without_key(run: TableRun, rows: int) -> str:
-    remedy = "they are rejected; correct them at the source, or leave them out with `where`"
+    remedy = "such rows are rejected; correct them at the source, or leave them out with `where`"
+    found = counted(rows, "row has", "rows have")
     *first, last = run.table.key_parts
     if not first:
-        return f"{rows} rows have no {last}, the key; {remedy}"
+        return f"{found} no {last}, the key; {remedy}"
     parts = f"{', '.join(first)} or {last}, which make the key"
     value = f"give a part a value by `sql`, such as IFNULL({last}, '')"
-    return f"{rows} rows have no value in {parts}; {remedy}, or {value}"
+    return f"{found} no value in {parts}; {remedy}, or {value}"
 
 
 def warn_if_not_incremental(run: TableRun, plan: Plan) -> None:
@@ -90,7 +94,8 @@ def warn_if_not_incremental(run: TableRun, plan: Plan) -> None:
     run.warn(
         "not_incremental",
         f"each run reads the whole source: {size / 1e9:,.1f} GB and {usd(size):.2f} USD this "
-        f"time, for {plan.rows} rows of the window; partition the source by the cursor, read a "
+        f"time, for {counted(plan.rows, 'row')} of the window; partition the source by the cursor, "
+        "read a "
         "table that is, or let the view keep the cursor's column as it is",
     )
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import jinja2
 
+from sync.base.words import counted
 from sync.config import spell_duration
 from sync.status import plots, wording
 from sync.status.retention import headline
@@ -131,7 +132,7 @@ def _curve(evaluation: Fact, keep: int | None) -> View:
 
 
 def _count_warnings(number: int) -> str:
-    return "ok, 1 warning" if number == 1 else f"ok, {number} warnings"
+    return f"ok, {counted(number, 'warning')}"
 
 
 def _commands(table: str) -> dict[str, str]:

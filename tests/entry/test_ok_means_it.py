@@ -398,8 +398,8 @@ def rows_without_key_or_cursor(story: Story, name: str, mode: str) -> None:
     """Both are warned of with their numbers."""
     report = story.first[table_name(name, mode)]
     assert codes(report) == ["rows_without_cursor", "rows_without_key", "rejects"]
-    assert "1 rows have no id, the key" in said(report)
-    assert "1 rows have no cursor" in said(report)
+    assert "1 row has no id, the key" in said(report)
+    assert "1 row has no cursor" in said(report)
 
 
 @of("removed")
@@ -407,7 +407,9 @@ def a_table_left_the_configuration(story: Story, name: str, mode: str) -> None:
     """The run as a whole says it, with what stays in Aito."""
     (warning,) = story.warnings
     assert warning["code"] == "table_removed"
-    assert f"Aito keeps its 3 rows until you drop {table_name(name, mode)}" in warning["message"]
+    assert (
+        f"keeps its 3 rows until `./aito-sync reset {table_name(name, mode)}`" in warning["message"]
+    )
 
 
 def test_ok_means_it(stack: Stack, subtests: pytest.Subtests) -> None:

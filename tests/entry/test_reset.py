@@ -89,13 +89,27 @@ def test_json(bench: Workbench, inside: Inside) -> None:
 
 
 def test_a_name_that_is_not_configured(bench: Workbench, inside: Inside) -> None:
-    """Only tables of the configuration can be reset."""
+    """A table that was never synced is not ours to drop."""
     bench.aito.create_table("reset_strange", {"id": {"type": "String"}})
     done = inside(bench.environment(), "reset", "reset_strange", "--yes")
     assert done.returncode == 2
     assert "no table 'reset_strange' in the configuration" in done.stderr
     assert "reset_strange" in bench.aito.schema()
     bench.aito.drop_table("reset_strange")
+
+
+def test_a_table_that_was_taken_out_of_the_configuration(bench: Workbench, inside: Inside) -> None:
+    """The warning names the command, which drops the table and does not report it again."""
+    other = table("reset_other", bench.source, columns={"id": {}})
+    (warning,) = bench.run(other).to_json()["warnings"]
+    assert f"`./aito-sync reset {bench.name}` drops it" in warning["message"]
+    environ = bench.environment(other)
+    done = inside(environ, "reset", bench.name, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "so no sync loads it again" in done.stderr
+    assert bench.name not in bench.aito.schema()
+    assert "warnings" not in bench.run(other).to_json()
+    assert inside(environ, "reset", bench.name, "--yes").returncode == 2
 
 
 def test_a_table_of_another_run(bench: Workbench, inside: Inside) -> None:

@@ -86,7 +86,7 @@ def test_too_many(stack: Stack) -> None:
     (table,) = report.tables
     assert (report.http_status, table.status, table.purged) == (500, "failed", 0)
     assert table.rejected == 21
-    assert "21 of 2000 rows were rejected, more than rejects.max_share 0.01 allows" in str(
+    assert "21 of 2,000 rows were rejected, more than rejects.max_share 0.01 allows" in str(
         table.error
     )
     old = {"id": "old", "at": "", "value": "", "unix": bench.now - 11 * DAY}

@@ -90,7 +90,9 @@ def test_a_renamed_table(bench: Workbench, mode: str) -> None:
     assert f"If you have renamed the table: Aito makes {new['name']} as a new" in warning["message"]
     report = bench.run(new)
     (warning,) = report.to_json()["warnings"]
-    assert f"Aito keeps its 30 rows until you drop {bench.name} there" in warning["message"]
+    assert (
+        f"Aito keeps its 30 rows until `./aito-sync reset {bench.name}` drops" in warning["message"]
+    )
     assert (report.status, report.tables[0].uploaded) == ("ok", 30)
 
 

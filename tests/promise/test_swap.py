@@ -143,7 +143,7 @@ def test_many_bad_rows_stop_the_load(stack: Stack) -> None:
     report = bench.run()
     stack.aito.refuse(None)
     assert report.http_status == 500
-    assert "11 of 1000 rows were rejected" in str(report.tables[0].error)
+    assert "11 of 1,000 rows were rejected" in str(report.tables[0].error)
     assert stack.aito.total(on="insert") < 60
 
 
