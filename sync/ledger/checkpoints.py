@@ -7,6 +7,7 @@ time for a table leaves a row without a window there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -16,12 +17,12 @@ from sync.model.sql import Parameter
 
 Read = Callable[[str, Sequence[Parameter]], list[dict[str, Any]]]
 
+COLUMNS = ", ".join(each.name for each in fields(Checkpoint) if each.name != "table")
+
 # Of each table: the latest checkpoint, the number of open rejects, and its last runs. One query.
 KNOWN = f"""
 WITH latest AS (
-  SELECT `table`, definition, action, resume_token, covered_until, unsettled_since, unsettled_at,
-    verify_from, run_id, calls_without_progress, two_steps, null_reads_false, stage,
-    staged_from, updated_at
+  SELECT `table`, {COLUMNS}
   FROM {{checkpoints}} WHERE TRUE
   QUALIFY ROW_NUMBER() OVER (PARTITION BY `table` ORDER BY updated_at DESC) = 1),
 rejected AS (SELECT `table`, COUNT(*) AS open_rejects FROM ({rejects.OPEN}) GROUP BY `table`),
@@ -33,9 +34,8 @@ served AS (
 names AS (
   SELECT `table` AS name FROM latest UNION DISTINCT SELECT `table` FROM rejected
   UNION DISTINCT SELECT `table` FROM served)
-SELECT name AS `table`, definition, action, resume_token, covered_until, unsettled_since,
-  unsettled_at, verify_from, run_id, calls_without_progress, two_steps, null_reads_false, stage,
-  staged_from, updated_at, IFNULL(open_rejects, 0) AS open_rejects, served_at, ok_at,
+SELECT name AS `table`, {COLUMNS},
+  IFNULL(open_rejects, 0) AS open_rejects, served_at, ok_at,
   IFNULL(last_run > IFNULL(served_at, TIMESTAMP_SECONDS(0)), FALSE) AS is_waiting
 FROM names
 LEFT JOIN latest ON latest.`table` = name
@@ -52,6 +52,6 @@ def read_known(read: Read, now: datetime) -> dict[str, KnownTable]:
 
 
 def _known_table(row: Mapping[str, Any]) -> KnownTable:
-    fields = {name: value for name, value in row.items() if name not in OF_TABLE}
+    values = {name: value for name, value in row.items() if name not in OF_TABLE}
     more = {name: row[name] for name in OF_TABLE}
-    return KnownTable(Checkpoint(**fields), **more)
+    return KnownTable(Checkpoint(**values), **more)

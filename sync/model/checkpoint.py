@@ -22,6 +22,8 @@ class Checkpoint:
     unsettled_at: when the last such write was sent.
     verify_from: start of what a run has left uncompared, because it was interrupted or because
         rows moved meanwhile. The next run compares from there; None: nothing is left.
+    compared_from: interrupted runs have compared all rows from here to `verify_from`, one after the
+        other. A source that always changes is compared once, then, not without end.
     run_id: the run that wrote this. If that run is the last one of an unfinished table, it has
         recorded here all that the next run must look at.
     calls_without_progress: calls in a row that ended partial and brought nothing.
@@ -40,6 +42,7 @@ class Checkpoint:
     unsettled_since: int | None = None
     unsettled_at: datetime | None = None
     verify_from: int | None = None
+    compared_from: int | None = None
     run_id: str | None = None
     calls_without_progress: int | None = None
     two_steps: bool | None = None

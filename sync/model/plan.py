@@ -47,6 +47,7 @@ class Plan:
     rekeyed: the target holds rows under keys that were made in another way. definition: fingerprint
     of what the rows are made of. is_range: only a range that the request names is processed.
     left_since: start of what earlier runs have left uncompared; None: nothing.
+    compared_from: interrupted runs have compared by turns from here to `keys_since`; None: nothing.
     passed_over_since: start of the rows that a requested range passes over and no run has loaded;
     None: there are none.
     key_sample: what was counted twice, to see if its keys are stable; None: nothing was.
@@ -78,6 +79,7 @@ class Plan:
     null_reads_false: bool = False
     is_range: bool = False
     left_since: int | None = None
+    compared_from: int | None = None
     passed_over_since: int | None = None
     stage_token: str | None = None
     stage: str | None = None

@@ -84,6 +84,7 @@ def interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -
     covered = loaded.covered_until
     if covered is None:
         covered = plan.window.start if plan.done_until is None else plan.done_until
+    after = replace(after, compared_from=_compared_from(after, plan, loaded))
     after = _with_position(after, before, run, plan, covered)
     calls = 0 if _made_progress(run, before, after) else (before.calls_without_progress or 0) + 1
     return replace(after, calls_without_progress=calls)
@@ -99,7 +100,7 @@ def completed(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> 
     left = loaded.verify_from
     if plan.is_range:
         left = earliest(plan.left_since, plan.passed_over_since, left)
-    after = replace(after, verify_from=left)
+    after = replace(after, verify_from=left, compared_from=None)
     refreshed = plan.is_refresh and run.request.action == "sync"
     known = before.definition
     if known is None or refreshed or not definition.changes(known, plan.definition):
@@ -152,7 +153,17 @@ def _left_to_compare(run: TableRun, plan: Plan, loaded: Loaded) -> int | None:
         return loaded.verify_from
     if run.request.action == "reconcile":
         return earliest(plan.left_since, loaded.repaired_from)
+    if plan.done_until is not None and plan.compared_from is not None:
+        # All that this run has sent is behind what is left.
+        return plan.left_since
     return earliest(plan.left_since, plan.verify_since)
+
+
+def _compared_from(after: Checkpoint, plan: Plan, loaded: Loaded) -> int | None:
+    """Start of what was compared up to `verify_from`. None: nothing was."""
+    if loaded.verify_from is not None:
+        return loaded.compared_from if after.verify_from == loaded.verify_from else None
+    return plan.compared_from if after.verify_from == plan.left_since else None
 
 
 def _with_position(
@@ -167,7 +178,8 @@ def _with_position(
             covered_until=covered,
         )
     if plan.resume_token is None and before.resume_token is None:
-        return replace(after, covered_until=covered if after.stage else None)
+        is_used = after.stage is not None or after.compared_from is not None
+        return replace(after, covered_until=covered if is_used else None)
     return after
 
 

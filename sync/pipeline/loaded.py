@@ -15,6 +15,7 @@ class Loaded:
     repaired_from: start of the first slice that was repaired.
     null_reads_false: the target was found to read a null in a Boolean column as false.
     verify_from: start of what the closing comparison has not compared, once it has begun.
+    compared_from: it has compared all from here to `verify_from`, in this run or earlier ones.
     stage: from which slices are read. on_stage: is called when it was made.
     """
 
@@ -22,6 +23,7 @@ class Loaded:
     unsettled_since: int | None = None
     repaired_from: int | None = None
     verify_from: int | None = None
+    compared_from: int | None = None
     null_reads_false: bool = False
     stage: str | None = None
     on_stage: Callable[[str], None] = lambda _: None

@@ -303,6 +303,8 @@ def _with_verification(run: TableRun, situation: Situation, plan: Plan, *, resum
     by_keys_since = left_since
     if checkpoint.verify_from is None:
         by_keys_since = earliest(left_since, checkpoint.unsettled_since)
+    goes_on = by_keys_since is not None and by_keys_since == checkpoint.verify_from
+    compared_from = checkpoint.compared_from if goes_on and _is_recent(run, checkpoint) else None
     start = begin
     if by_keys_since is not None:
         start = max(everything, min(begin, by_keys_since))
@@ -313,7 +315,19 @@ def _with_verification(run: TableRun, situation: Situation, plan: Plan, *, resum
         verify_since=start,
         keys_since=None if by_keys_since is None else max(everything, by_keys_since),
         left_since=left_since,
+        compared_from=compared_from,
+        done_until=_loaded_until(run, checkpoint, plan, compared_from),
     )
+
+
+def _loaded_until(
+    run: TableRun, checkpoint: Checkpoint, plan: Plan, compared_from: int | None
+) -> int | None:
+    """The end of what is loaded. Where a comparison goes on, all of the run before it is."""
+    was_loaded = compared_from is not None and checkpoint.resume_token is None
+    if plan.stage or plan.refresh or run.request.dry_run or not was_loaded:
+        return plan.done_until
+    return checkpoint.covered_until
 
 
 def _verified_until(run: TableRun, plan: Plan) -> int:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from sync.base.errors import Unavailable
 from sync.model.plan import Plan
-from sync.model.window import Slice, Window
+from sync.model.window import Slice, Window, earliest
 from sync.pipeline.compare import count_rows, expected_rows, matches, read_index
 from sync.pipeline.loaded import Loaded
 from sync.pipeline.rejects import RejectBook
@@ -108,7 +108,7 @@ class Verifier:
         slices = self._left_to_compare(plan) if by_keys else plan.slices
         for number, part in enumerate(slices):
             if number and self._run.deadline.over:
-                self._interrupt(plan, repaired, part)
+                self._interrupt(plan, repaired, slices, number)
             if not self._slice_agrees(part, by_keys=by_keys):
                 found = self._repairer.repair(plan, part, delete=may_delete)
                 repaired.append((part, found.stored_rows))
@@ -116,30 +116,48 @@ class Verifier:
         return may_delete and all(self._holds(part, rows) for part, rows in repaired)
 
     def _left_to_compare(self, plan: Plan) -> Sequence[Slice]:
-        """The slices to compare by keys.
+        """The slices to compare by keys: those from `keys_since` on, then those before it.
 
-        An earlier run has compared those before `keys_since`. If one count of them agrees, they are
-        left out: a run that is stopped soon would never come behind them.
+        If one count of those before it agrees, they are left out. They are also left out if the
+        interrupted runs before this one have compared them: else a source that always changes
+        would be compared without end. What came since is left to the next run.
         """
         since = plan.keys_since or plan.window.start
-        compared = [part for part in plan.slices if part.end <= since]
-        if not compared:
-            return plan.slices
-        span = Slice(compared[0].start, compared[-1].end)
-        agrees = count_rows(self._run, span) == sum(map(self._expected, compared))
-        return plan.slices[len(compared) :] if agrees else plan.slices
+        before = [part for part in plan.slices if part.end <= since]
+        left = plan.slices[len(before) :]
+        if not before:
+            return left
+        span = Slice(before[0].start, before[-1].end)
+        if count_rows(self._run, span) == sum(map(self._expected, before)):
+            return left
+        if plan.compared_from is not None and plan.compared_from <= span.start:
+            self._loaded.verify_from = span.start
+            return left
+        return [*left, *before]
 
-    def _interrupt(self, plan: Plan, repaired: Sequence[tuple[Slice, int]], part: Slice) -> None:
-        """Raises OutOfTime, and leaves the slices from `part` on to the next run.
+    def _interrupt(
+        self,
+        plan: Plan,
+        repaired: Sequence[tuple[Slice, int]],
+        slices: Sequence[Slice],
+        number: int,
+    ) -> None:
+        """Raises OutOfTime, and leaves the slices from this number on to the next run.
 
         Repaired slices that hold what was read of them are done, however fast the source changes.
         """
         self._repairer.delete_extra(plan)
-        left = [each for each, rows in repaired if not self._holds(each, rows)]
-        self._loaded.verify_from = left[0].start if left else part.start
+        left = [each.start for each, rows in repaired if not self._holds(each, rows)]
+        verify_from = min([*left, slices[number].start])
+        compared_from = earliest(plan.compared_from, slices[0].start)
+        if slices[number].start < slices[0].start:
+            # All later slices are done, and of the earlier ones those before this number.
+            compared_from = plan.window.start
         if self._repairer.waits_for_moved_rows and plan.window.start > oldest(self._run):
             # The row that the target lacks may be older than all that was compared.
-            self._loaded.verify_from = oldest(self._run)
+            verify_from = oldest(self._run)
+        self._loaded.verify_from = verify_from
+        self._loaded.compared_from = compared_from
         self._run.deadline.check(self._run.name)
 
     def _holds(self, part: Slice, stored_rows: int) -> bool:

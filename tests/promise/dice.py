@@ -265,14 +265,16 @@ class Watch:
 
     def __init__(self, *benches: Workbench) -> None:
         self._benches = benches
+        self._begun = benches[0].now
         self._last: object = None
         self._idle = 0
 
     def look(self) -> None:
         """After a call. Raises Stuck after too many that brought nothing."""
+        checkpoints = sorted(self._benches[0].ledger_rows("checkpoints"), key=_moment)[-20:]
         seen = repr(
             [
-                sorted(self._benches[0].ledger_rows("checkpoints"), key=_moment)[-20:],
+                [self._position(each) for each in checkpoints],
                 [sorted(map(repr, bench.aito_rows())) for bench in self._benches],
             ]
         )
@@ -280,6 +282,16 @@ class Watch:
         self._last = seen
         if self._idle > MOST_WITHOUT_PROGRESS:
             raise Stuck(f"{self._idle} calls in a row brought nothing")
+
+    def _position(self, checkpoint: Row) -> list[object]:
+        """How far a checkpoint says that the work has come.
+
+        A window ends later in each call. What was gone through counts up to the first call alone.
+        """
+        names = ("table", "action", "resume_token", "verify_from", "compared_from")
+        covered = checkpoint["covered_until"]
+        reached = covered if covered is None else min(covered, int(self._begun))
+        return [*(checkpoint[name] for name in names), reached]
 
 
 def _moment(checkpoint: Row) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from local.stack import Stack
 from sync.base.errors import OutOfTime
+from tests.faults import before_every_query
 from tests.workbench import HOUR, RunReport, Workbench, batches_of, limit_slices, replace_load, row
 
 TOPIC = "projects/local-project/topics/rest"
@@ -68,6 +70,37 @@ def test_the_closing_comparison_comes_to_an_end_behind_a_long_lookback(
     bench.aito.double_rows(bench.name, {"id": newest["id"]})
     reports = until_ok(bench, 60)
     assert len(reports) > 3
+
+
+def test_the_comparison_of_a_source_that_always_changes_comes_to_an_end(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call has time for one slice, and a row is late before each query.
+
+    Each slice is compared once. What came to a slice after that is the next run's.
+    """
+    limit_slices(monkeypatch, 5)
+    lookback = {"lookback": "30d"}
+    bench = Workbench(stack, "always_changes", "merge", table=lookback, settings=batches_of(50))
+    bench.put([row(f"k{i:02}", bench.now - 60 - i * HOUR) for i in range(30)])
+    bench.run_ok()
+    bench.hold_lease("killed")
+    bench.expire_leases()
+    numbers = itertools.count()
+
+    def late() -> None:
+        number = next(numbers)
+        bench.put([row(f"late{number}", bench.now - 90 - (number * 7 % 30) * HOUR)])
+
+    statuses: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        before_every_query(patch, lambda text: "WITH " in text and ".rows`" in text, late)
+        while "ok" not in statuses and len(statuses) < 25:
+            statuses.append(bench.run(stopped=out_of_time).status)
+    assert statuses[:3] == ["partial"] * 3
+    assert statuses[-1] == "ok"
+    bench.now += 60
+    bench.run_ok()
 
 
 def test_a_refresh_survives_other_runs(bench: Workbench) -> None:
