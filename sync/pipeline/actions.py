@@ -17,10 +17,11 @@ from sync.pipeline.definition import changes, mixed
 from sync.pipeline.estimate import estimate
 from sync.pipeline.load import load
 from sync.pipeline.loaded import Loaded
-from sync.pipeline.plan import Situation, make_plan, report_plan
+from sync.pipeline.plan import make_plan, report_plan
 from sync.pipeline.prepare import check_parents, prepare, tables_to_come
 from sync.pipeline.preview import preview_swap, preview_sync
 from sync.pipeline.reconcile import reconcile
+from sync.pipeline.refresh import Situation
 from sync.pipeline.swap import SwapPlan, claim_fresh, plan_swap, swap
 from sync.pipeline.table_run import TableRun, oldest
 from sync.pipeline.warnings import warn_if_not_incremental, warn_of_unknown_columns

@@ -1,0 +1,66 @@
+"""The range in which both ends are compared at the end of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sync.model import window as windows
+from sync.model.checkpoint import Checkpoint
+from sync.model.plan import Plan
+from sync.model.window import earliest
+from sync.pipeline.refresh import Situation, is_recent
+from sync.pipeline.table_run import TableRun, oldest
+
+
+def with_verification(run: TableRun, situation: Situation, plan: Plan, *, resumes: bool) -> Plan:
+    """The plan with the range in which both ends must be equal at the end.
+
+    After a run that was interrupted it begins where that run has left off. After one that died it
+    begins where both ends were last found equal, and in merge at the oldest row: a key's newest
+    row may be of any age. It goes by keys then: one row too many would hide one that is missing.
+    """
+    checkpoint = situation.checkpoint
+    everything = oldest(run)
+    begin = everything if plan.is_refresh and not resumes else plan.window.start
+    left = [checkpoint.verify_from]
+    if plan.stage is None:
+        left.append(checkpoint.staged_from)
+    if situation.has_crashed:
+        left.append(everything if run.table.replaces_by_key else _verified_until(run, plan))
+    left_since = earliest(*left)
+    by_keys_since = left_since
+    if checkpoint.verify_from is None:
+        by_keys_since = earliest(left_since, checkpoint.unsettled_since)
+    goes_on = by_keys_since is not None and by_keys_since == checkpoint.verify_from
+    compared_from = checkpoint.compared_from if goes_on and is_recent(run, checkpoint) else None
+    start = begin
+    if by_keys_since is not None:
+        start = max(everything, min(begin, by_keys_since))
+    if plan.is_range:
+        start = plan.window.start
+    return replace(
+        plan,
+        verify_since=start,
+        keys_since=None if by_keys_since is None else max(everything, by_keys_since),
+        left_since=left_since,
+        compared_from=compared_from,
+        done_until=_loaded_until(run, checkpoint, plan, compared_from),
+    )
+
+
+def _loaded_until(
+    run: TableRun, checkpoint: Checkpoint, plan: Plan, compared_from: int | None
+) -> int | None:
+    """The end of what is loaded. Where a comparison goes on, all of the run before it is."""
+    was_loaded = compared_from is not None and checkpoint.resume_token is None
+    if plan.stage or plan.refresh or run.request.dry_run or not was_loaded:
+        return plan.done_until
+    return checkpoint.covered_until
+
+
+def _verified_until(run: TableRun, plan: Plan) -> int:
+    """Start of what no run has found equal yet, epoch seconds."""
+    proven = run.ledger.last_verified(run.name)
+    if proven is not None and plan.watermark is not None and proven > plan.watermark:
+        proven = None  # the target's table was made anew since
+    return windows.window(run.now, proven, run.table.lookback, run.table.keep).start
