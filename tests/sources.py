@@ -119,6 +119,7 @@ def queries(of: BigQueryTable) -> dict[str, Query]:
         "first row": sql.first_row(of),
         "histogram": sql.histogram(of, SPAN, END, 1000),
         "histogram with ranges": sql.histogram(of, SPAN, END, 1000, integers),
+        "range count": sql.range_count(of, SPAN.start, SPAN.end),
         "batches": sql.batches(of, PART, LIMITS),
         "batches of a part": sql.batches(of, MANY, LIMITS, shard=2),
         "everything": sql.batches(of, None, LIMITS),

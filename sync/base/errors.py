@@ -8,6 +8,7 @@ SyncError
 │   ├── AccessDenied         a key or a grant is missing
 │   ├── NotFound             a dataset or table is missing
 │   ├── UnknownColumn        a ledger table lacks a column
+│   ├── TooManyBytes         a query would read more than bigquery.max_bytes_billed allows
 │   ├── TooManyRejects       more bad rows than rejects.max_share allows
 │   ├── PurgeRefused         more old rows than purge.max_share allows
 │   ├── DeleteRefused        more rows gone from the source than delete.max_share allows
@@ -64,6 +65,17 @@ class NotFound(ActionRequired):
 
 class UnknownColumn(ActionRequired):
     """A ledger table lacks a column that is to be written or read."""
+
+
+class TooManyBytes(ActionRequired):
+    """A query would read more than `bigquery.max_bytes_billed` allows. Nothing was read.
+
+    needed: bytes that its dry run names. None: they are not known.
+    """
+
+    def __init__(self, message: str, needed: int | None = None) -> None:
+        super().__init__(message)
+        self.needed = needed
 
 
 class TooManyRejects(ActionRequired):

@@ -13,7 +13,14 @@ import google.auth.exceptions
 import requests.exceptions
 from google.api_core import exceptions as google_errors
 
-from sync.base.errors import AccessDenied, ActionRequired, NotFound, SyncError, Unavailable
+from sync.base.errors import (
+    AccessDenied,
+    ActionRequired,
+    NotFound,
+    SyncError,
+    TooManyBytes,
+    Unavailable,
+)
 from sync.base.redact import redact
 from sync.model.price import usd
 
@@ -43,10 +50,11 @@ QUOTA_REASONS = {"quotaExceeded", "rateLimitExceeded", "jobRateLimitExceeded"}
 RETRYABLE_REASONS = {"tableUnavailable", "resourceInUse", "stopped"}
 # What to do about a reason. The client raises some of them as errors of other kinds.
 REMEDIES = {
-    "bytesBilledLimitExceeded": "raise bigquery.max_bytes_billed, or let the query read less",
     "resourcesExceeded": "sync fewer or shorter columns, or a shorter `keep`",
     "responseTooLarge": "lower batch.bytes, or sync shorter columns",
 }
+TOO_MANY_BYTES = "bytesBilledLimitExceeded"
+BYTES_REMEDY = "raise bigquery.max_bytes_billed, or sync fewer columns or a shorter `keep`"
 # "Access Denied: BigQuery BigQuery: Permission denied while getting Drive credentials."
 DRIVE = "Drive credentials"
 DRIVE_REMEDY = (
@@ -103,8 +111,10 @@ def _translation(what: str, error: google_errors.GoogleAPIError, *, running: boo
         return Unavailable(text)
     if DRIVE in str(error):
         return AccessDenied(f"{text}; {DRIVE_REMEDY}")
+    if reason == TOO_MANY_BYTES:
+        return _too_many_bytes(text, error)
     if reason in REMEDIES:
-        return ActionRequired(f"{text}; {_price(error)}{REMEDIES[reason]}")
+        return ActionRequired(f"{text}; {REMEDIES[reason]}")
     if isinstance(error, google_errors.Forbidden | google_errors.Unauthorized):
         return AccessDenied(text)
     if isinstance(error, (*TRANSIENT, google_errors.RetryError)):
@@ -112,13 +122,18 @@ def _translation(what: str, error: google_errors.GoogleAPIError, *, running: boo
     return ActionRequired(text)
 
 
-def _price(error: google_errors.GoogleAPIError) -> str:
-    """What a query would read and cost that was refused for its bytes. Empty for other errors."""
-    needed = NEEDED_BYTES.search(str(error))
-    if not needed:
-        return ""
-    size = int(needed[1])
-    return f"it reads up to {size / 1e9:,.1f} GB, {usd(size):.2f} USD; "
+def _too_many_bytes(text: str, error: google_errors.GoogleAPIError) -> TooManyBytes:
+    """The error of a query that was refused for its bytes, with its price."""
+    found = NEEDED_BYTES.search(str(error))
+    if not found:
+        return TooManyBytes(f"{text}; {BYTES_REMEDY}")
+    needed = int(found[1])
+    return TooManyBytes(f"{text}; it reads up to {size_text(needed)}; {BYTES_REMEDY}", needed)
+
+
+def size_text(size: int) -> str:
+    """Bytes and the price of reading them, for people."""
+    return f"{size / 1e9:,.1f} GB, {usd(size):.2f} USD"
 
 
 def is_concurrent_change(error: BaseException | None) -> bool:

@@ -169,6 +169,13 @@ def row_count(table: BigQueryTable) -> Query:
     return Query(text, predicates.parameters)
 
 
+def range_count(table: BigQueryTable, start: int, end: int) -> Query:
+    """A query that counts the rows of a range by their cursor. It reads no other column."""
+    predicates = cursor_between(table, start, end) + partition_since(table, start)
+    text = f"SELECT COUNT(*) {_from(table)} {_where(table, predicates)}"
+    return Query(text, predicates.parameters)
+
+
 def _required(table: BigQueryTable) -> Predicates:
     """The predicates that BigQuery may require of a query over everything."""
     predicates = partition_since(table, BEGINNING)

@@ -71,13 +71,25 @@ class BigQuerySession:
 
     # -- queries
 
-    def pages(self, query: Query, what: str, page_size: int | None = None) -> RowIterator:
+    @property
+    def max_bytes(self) -> int:
+        """How many bytes a query may read."""
+        return self._settings.max_bytes_billed
+
+    def pages(
+        self,
+        query: Query,
+        what: str,
+        page_size: int | None = None,
+        max_bytes: int | None = None,
+    ) -> RowIterator:
         """Run a query and wait for its end. Pages of `page_size` rows are fetched when needed.
 
-        Whoever iterates does so inside `running`.
+        max_bytes: another limit than that of the settings. Whoever iterates does so inside
+        `running`. Raises TooManyBytes when a dry run of the query tells more bytes.
         """
         with self.running(query, what):
-            job = self._start(query, what)
+            job = self._start(query, what, max_bytes=max_bytes)
             return job.result(page_size=page_size, retry=RETRY, timeout=JOB_SECONDS, job_retry=None)
 
     def read(self, query: Query, what: str) -> list[dict[str, Any]]:
@@ -115,10 +127,15 @@ class BigQuerySession:
             job.result(retry=RETRY, timeout=JOB_SECONDS, job_retry=None)
             return int(job.num_dml_affected_rows or 0)
 
-    def create_table(self, query: Query, what: str, seconds: float) -> int:
-        """Run a CREATE TABLE ... AS SELECT, which may take so long. Returns the bytes processed."""
+    def create_table(
+        self, query: Query, what: str, seconds: float, max_bytes: int | None = None
+    ) -> int:
+        """Run a CREATE TABLE ... AS SELECT, which may take so long. Returns the bytes processed.
+
+        max_bytes: as of `pages`.
+        """
         with self.running(query, what):
-            job = self._start(query, what, seconds)
+            job = self._start(query, what, seconds, max_bytes)
             job.result(retry=RETRY, timeout=seconds, job_retry=None)
             return int(job.total_bytes_processed or 0)
 
@@ -188,15 +205,21 @@ class BigQuerySession:
             job_retry=None,
         )
 
-    def _start(self, query: Query, what: str, seconds: float = JOB_SECONDS) -> bigquery.QueryJob:
+    def _start(
+        self,
+        query: Query,
+        what: str,
+        seconds: float = JOB_SECONDS,
+        max_bytes: int | None = None,
+    ) -> bigquery.QueryJob:
         """Start a job by jobs.insert: its failure is an error of the job, never an empty answer.
 
-        seconds: how long it may take.
+        seconds: how long it may take. max_bytes: another limit than that of the settings.
         """
         config = self._config(
             query,
             what,
-            maximum_bytes_billed=self._settings.max_bytes_billed,
+            maximum_bytes_billed=max_bytes or self.max_bytes,
             # Without it a query that is given up goes on, and is billed.
             job_timeout_ms=int(seconds * 1000),
         )

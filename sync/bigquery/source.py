@@ -10,10 +10,18 @@ from typing import Any
 
 from google.cloud import bigquery
 
-from sync.base.errors import AccessDenied, ActionRequired, NotFound, SchemaMismatch, SyncError
+from sync.base.errors import (
+    AccessDenied,
+    ActionRequired,
+    NotFound,
+    SchemaMismatch,
+    SyncError,
+    TooManyBytes,
+)
 from sync.bigquery import explain, facts, queries, stage_queries, views
 from sync.bigquery.columns import check_names, columns, is_same_name
 from sync.bigquery.predicates import INTRADAY, is_partitioned_by_cursor
+from sync.bigquery.really_read import Range, ReallyRead
 from sync.bigquery.session import BigQuerySession, DryRun
 from sync.bigquery.sizes import document_bytes
 from sync.bigquery.stage import Stage, Stages, whole
@@ -74,11 +82,12 @@ class BigQuerySource:
         self._stage: Stage | None = None
         self._counted: int | None = None  # rows of the whole source
         self._bytes_processed = 0
+        self._really_read = ReallyRead(session)
 
     @property
     def bytes_processed(self) -> int:
         """Bytes that BigQuery has processed for this object so far."""
-        return self._bytes_processed
+        return self._bytes_processed + self._really_read.bytes_processed
 
     # -- describe
 
@@ -222,7 +231,8 @@ class BigQuerySource:
         query = queries.histogram(table, window, watermark, rows, integers)
         buckets = []
         texts = []
-        for row in self._rows(table, query):
+        span = Range(window.start, window.end, with_all_cursors=True)
+        for row in self._rows(table, query, span=span):
             start, n_rows, latest_per_key, keyless, max_cursor, fingerprint, deletions, text = row
             if start is None:
                 texts.append(text)
@@ -263,7 +273,8 @@ class BigQuerySource:
     def distinct_rows(self, source: SourceTable, window: Window | None) -> int:
         """How many different rows have a key. window None: of the whole source."""
         table = _own(source)
-        ((rows,),) = self._rows(table, queries.distinct_rows(table, window))
+        span = Range(window.start, window.end) if window else None
+        ((rows,),) = self._rows(table, queries.distinct_rows(table, window), span=span)
         return int(rows)
 
     def faults(self, source: SourceTable, window: Window | None) -> Faults:
@@ -271,7 +282,8 @@ class BigQuerySource:
         table = _own(source)
         if not table.faults:
             return Faults()
-        (row,) = self._rows(table, queries.faults(table, window))
+        span = Range(window.start, window.end) if window else None
+        (row,) = self._rows(table, queries.faults(table, window), span=span)
         rows, *counts = row
         reasons = (fault.reason for fault in table.faults)
         found = {reason: n for reason, n in zip(reasons, counts, strict=True) if n}
@@ -321,7 +333,11 @@ class BigQuerySource:
             plan = StagePlan(None, Window(BEGINNING, BEGINNING), (self._whole(table),))
         if self._stages is None or not self._is_staged(table, plan.staged):
             return None
-        self._stage, size = self._stages.create(table, plan, limits)
+        try:
+            self._stage, size = self._stages.create(table, plan, limits)
+        except TooManyBytes as error:
+            allowed = self._really_read.allow(table, _range(table, plan.staged), error)
+            self._stage, size = self._stages.create(table, plan, limits, allowed)
         self._bytes_processed += size
         return self._stage.name
 
@@ -376,8 +392,10 @@ class BigQuerySource:
         One row per key: the one with the newest cursor. part None: the whole source.
         """
         table = _own(source)
-        for query in self._reads(table, part or self._whole(table), limits):
-            rows = self._rows(table, query, PAGE_BATCHES)
+        part = part or self._whole(table)
+        span = _range(table, (part,))
+        for query in self._reads(table, part, limits):
+            rows = self._rows(table, query, PAGE_BATCHES, span)
             for number, (count, flagged, newest, documents) in enumerate(rows):
                 if number % TRIM_EVERY == 0:
                     trim_heap()
@@ -392,11 +410,19 @@ class BigQuerySource:
             yield queries.batches(table, part, limits, shard)
 
     def _rows(
-        self, table: BigQueryTable, query: Query, page_size: int | None = None
+        self,
+        table: BigQueryTable,
+        query: Query,
+        page_size: int | None = None,
+        span: Range | None = None,
     ) -> Iterator[tuple[Any, ...]]:
-        """The result's rows, page by page."""
+        """The result's rows, page by page. span: the range that the query reads, if it is known."""
         name = table.settings.name
-        result = self._session.pages(query, name, page_size)
+        try:
+            result = self._session.pages(query, name, page_size)
+        except TooManyBytes as error:
+            allowed = self._really_read.allow(table, span, error)
+            result = self._session.pages(query, name, page_size, allowed)
         self._bytes_processed += result.total_bytes_processed or 0
         with self._session.running(query, name):
             for row in result:
@@ -416,13 +442,34 @@ class BigQuerySource:
         if self._is_staged(table, slices):
             staged = stage_queries.select(table, slices, SMALLEST_BATCHES, "")
             return count + 2 * self._estimated(table, staged)
-        step = -(-len(slices) // ESTIMATED_SLICES)
-        sample = slices[::step]
+        sample = _sample(slices)
         load = 0
         for part in sample:
             query = queries.batches(table, part, SMALLEST_BATCHES)
             load += self._estimated(table, query) * part.parts
         return count + load * len(slices) // len(sample)
+
+    def check_bytes(self, source: SourceTable, slices: Sequence[Slice] | None) -> None:
+        """Raises TooManyBytes when a query that loads the slices would be refused.
+
+        slices None: the whole source.
+        """
+        table = _own(source)
+        for query, span in self._loads(table, slices):
+            self._really_read.check(table, span, self._estimated(table, query))
+
+    def _loads(
+        self, table: BigQueryTable, slices: Sequence[Slice] | None
+    ) -> Iterator[tuple[Query, Range | None]]:
+        """The queries that load slices, or some of many, with what each reads."""
+        if slices is None:
+            yield queries.batches(table, None, SMALLEST_BATCHES), None
+        elif self._is_staged(table, slices):
+            staged = stage_queries.select(table, slices, SMALLEST_BATCHES, "")
+            yield staged, _range(table, slices)
+        else:
+            for part in _sample(slices):
+                yield queries.batches(table, part, SMALLEST_BATCHES), _range(table, (part,))
 
     def estimate_whole(self, source: SourceTable) -> int:
         """Bytes that BigQuery would read to count and to load everything."""
@@ -435,6 +482,20 @@ class BigQuerySource:
 
     def _estimated(self, table: BigQueryTable, query: Query) -> int:
         return self._session.dry_run(query, table.settings.name).bytes_processed
+
+
+def _sample(slices: Sequence[Slice]) -> Sequence[Slice]:
+    """Some of the slices. The others cost as much."""
+    step = max(1, -(-len(slices) // ESTIMATED_SLICES))
+    return slices[::step]
+
+
+def _range(table: BigQueryTable, slices: Sequence[Slice]) -> Range | None:
+    """What is read to load slices, later rows of the same keys included. None: everything."""
+    if table.cursor is None:
+        return None
+    ends = [part.superseded_after or part.end for part in slices]
+    return Range(slices[0].start, max(ends))
 
 
 def _own(source: SourceTable) -> BigQueryTable:
@@ -595,7 +656,7 @@ def _made_by(table: TableSettings, column: str, expression: str) -> str:
 def _layout(table: TableSettings, metadata: bigquery.Table | None, prune: bool) -> BigQueryTable:
     """What the metadata says, without the columns."""
     if metadata is None:
-        return BigQueryTable(table, path=None, prune=prune)
+        return BigQueryTable(table, path=None, prune=prune, skips_blocks=not table.is_sharded)
     path = f"{metadata.project}.{metadata.dataset_id}.{metadata.table_id}"
     rows = None if table.where else metadata.num_rows  # None for a view
     return BigQueryTable(
@@ -605,7 +666,16 @@ def _layout(table: TableSettings, metadata: bigquery.Table | None, prune: bool) 
         prune=prune,
         is_view=metadata.table_type in VIEWS,
         rows=rows or None,
+        skips_blocks=_skips_blocks(table, metadata),
     )
+
+
+def _skips_blocks(table: TableSettings, metadata: bigquery.Table) -> bool:
+    """Whether BigQuery may skip blocks by the cursor. Of a view nobody knows."""
+    if metadata.table_type in VIEWS:
+        return True
+    clustered = [name.lower() for name in metadata.clustering_fields or ()]
+    return table.cursor is not None and table.cursor.source.lower() in clustered
 
 
 def _check_key_is_stable(table: TableSettings, metadata: bigquery.Table | None) -> None:

@@ -82,13 +82,20 @@ class Stages:
         return self._session.dataset_location(self.dataset, f"ledger {self.dataset}")
 
     def create(
-        self, table: BigQueryTable, plan: StagePlan, limits: BatchSettings
+        self,
+        table: BigQueryTable,
+        plan: StagePlan,
+        limits: BatchSettings,
+        max_bytes: int | None = None,
     ) -> tuple[Stage, int]:
-        """Read the plan's slices into a new stage. Returns it and the bytes that were processed."""
+        """Read the plan's slices into a new stage. Returns it and the bytes that were processed.
+
+        max_bytes: another limit than that of the settings. Raises TooManyBytes.
+        """
         name = table.settings.name
         path = f"{self.dataset}.{_prefix(name)}{_suffix(name, self._run_id)}"
         query = stage_queries.create(table, path, plan.staged, limits, _to_json(plan))
-        size = self._session.create_table(query, name, STAGE_SECONDS)
+        size = self._session.create_table(query, name, STAGE_SECONDS, max_bytes)
         return Stage(path, _shards(plan.staged)), size
 
     def find(self, table: str, name: str) -> tuple[Stage, StagePlan] | None:

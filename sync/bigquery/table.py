@@ -47,6 +47,7 @@ class BigQueryTable:
     is_view: whether a SELECT stands behind the `source:`.
     read_at: when the run began, epoch seconds. No table of a later day is read of daily tables.
     rows: of the whole source, None when BigQuery does not know it.
+    skips_blocks: whether queries may read less than their dry runs tell, as of clustered tables.
     location: where the source is, such as EU. None when it is not known.
     """
 
@@ -62,6 +63,7 @@ class BigQueryTable:
     is_view: bool = False
     chosen: Mapping[str, str] = field(default_factory=dict)
     rows: int | None = None
+    skips_blocks: bool = False
     location: str | None = None
 
     @property

@@ -432,7 +432,11 @@ class BigQuerySettings(Frozen):
         description="ask for read access to Google Drive, where tables over Sheets have their rows",
     )
     max_bytes_billed: int = Field(
-        default=10 * GIB, gt=0, lt=2**63, description="a query that would read more is refused"
+        default=10 * GIB,
+        gt=0,
+        lt=2**63,
+        description="a query that would read more is refused; of a clustered table, what it really "
+        "reads counts",
     )
 
 

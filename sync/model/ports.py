@@ -228,6 +228,13 @@ class Source(Protocol):
         """Bytes that the source would read to count the window and to load its slices."""
         ...
 
+    def check_bytes(self, source: SourceTable, slices: Sequence[Slice] | None) -> None:
+        """Raises TooManyBytes when the source would refuse to load the slices for their bytes.
+
+        slices None: the whole source.
+        """
+        ...
+
     def estimate_whole(self, source: SourceTable) -> int:
         """Bytes that the source would read to load everything, without a count."""
         ...

@@ -20,7 +20,10 @@ from sync.pipeline.table_run import TableRun, oldest
 
 def preview_sync(run: TableRun, plan: Plan) -> None:
     """Enter the rows that a sync would reject, delete and purge. Raises what would stop it."""
-    steps: list[Callable[[], None]] = [lambda: _preview_rejects(run, plan)]
+    steps: list[Callable[[], None]] = [
+        lambda: run.source.check_bytes(plan.source, plan.slices),
+        lambda: _preview_rejects(run, plan),
+    ]
     if plan.exists:
         steps += [lambda: _preview_deletes(run, plan), lambda: _preview_purge(run, plan)]
     _take_all(steps)
@@ -102,7 +105,16 @@ def preview_swap(run: TableRun, plan: SwapPlan) -> None:
     totals = count_keys(run, plan)
     estimate_swap(run, plan, totals)
     run.progress.deleted = rows_gone(run, plan, totals.rows, totals.keys + totals.keyless)
+    _take_all(
+        [
+            lambda: run.source.check_bytes(plan.source, None),
+            lambda: _preview_swap_rejects(run, plan, totals.rows),
+        ]
+    )
+
+
+def _preview_swap_rejects(run: TableRun, plan: SwapPlan, rows: int) -> None:
     faults = run.source.faults(plan.source, None)
     _enter(run, faults)
-    if is_too_many(run.table, faults.rows, totals.rows):
-        raise too_many(run.table, faults.rows, totals.rows, Counter(dict(faults.by_reason)))
+    if is_too_many(run.table, faults.rows, rows):
+        raise too_many(run.table, faults.rows, rows, Counter(dict(faults.by_reason)))

@@ -7,7 +7,14 @@ from __future__ import annotations
 import pytest
 from google.api_core import exceptions
 
-from sync.base.errors import AccessDenied, ActionRequired, NotFound, SyncError, Unavailable
+from sync.base.errors import (
+    AccessDenied,
+    ActionRequired,
+    NotFound,
+    SyncError,
+    TooManyBytes,
+    Unavailable,
+)
 from sync.bigquery.errors import translated
 
 
@@ -25,7 +32,7 @@ def error(kind: type[exceptions.GoogleAPICallError], message: str, reason: str) 
                 "Query exceeded limit for bytes billed: 1. 2 or higher required.",
                 "bytesBilledLimitExceeded",
             ),
-            ActionRequired,
+            TooManyBytes,
             "2 or higher required.; it reads up to 0.0 GB, 0.00 USD; raise bigquery",
         ),
         (

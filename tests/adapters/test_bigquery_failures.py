@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from local._http import Request, Response, Server
-from sync.base.errors import AccessDenied, ActionRequired, NotFound, SyncError, Unavailable
+from sync.base.errors import (
+    AccessDenied,
+    ActionRequired,
+    NotFound,
+    SyncError,
+    TooManyBytes,
+    Unavailable,
+)
 from sync.bigquery import BigQuerySession, make_client, session
 from sync.bigquery.client import RETRY
 from sync.bigquery.inspect import Inspector
@@ -120,7 +127,7 @@ Make = Callable[[Failing], BigQuerySession]
                 "Query exceeded limit for bytes billed: 10737418240. 53687091200 or higher"
                 " required.",
             ),
-            ActionRequired,
+            TooManyBytes,
             "it reads up to 53.7 GB, 0.31 USD; raise bigquery.max_bytes_billed",
         ),
         ((403, "quotaExceeded", "Quota exceeded: p"), Unavailable, "Quota exceeded: p; see"),

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from typing import Any
 
 import pytest
-import requests
-import sqlglot
 from google.cloud import bigquery as bigquery_client
 from sqlglot import exp
 
 from local import bigquery
 from local.stack import Stack
 from tests.faults import KillAfter, Killed
+from tests.statements import Heard, columns_of, tables_of, tree
 from tests.workbench import (
     DAY,
     HOUR,
@@ -37,54 +34,6 @@ def rows() -> list[Row]:
     """Rows of several days. Some keys come again days later."""
     found = [row(f"k{i:03}", NOW - 1 - i * 3 * HOUR) for i in range(ROWS)]
     return found + [row(f"k{i:03}", NOW - 600 - i, "again") for i in range(40, 45)]
-
-
-class Heard:
-    """The queries that BigQuery was sent, the dry runs excluded."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.texts: list[str] = []
-        send = requests.Session.send
-
-        def send_and_hear(
-            session: requests.Session, request: requests.PreparedRequest, **more: Any
-        ) -> requests.Response:
-            if request.method == "POST" and (request.url or "").split("?")[0].endswith("/jobs"):
-                self._hear(json.loads(request.body or b"{}")["configuration"])
-            return send(session, request, **more)
-
-        monkeypatch.setattr(requests.Session, "send", send_and_hear)
-
-    def _hear(self, configuration: dict[str, Any]) -> None:
-        if "query" in configuration and not configuration.get("dryRun"):
-            self.texts.append(configuration["query"]["query"])
-
-    def of_source(self, source: str) -> list[exp.Expr]:
-        """The statements that read a table, dataset.table."""
-        parsed = [tree(text) for text in self.texts]
-        return [each for each in parsed if source in tables_of(each)]
-
-
-def tree(text: str) -> exp.Expr:
-    """A statement as BigQuery reads it."""
-    (parsed,) = sqlglot.parse(text, read="bigquery")
-    assert parsed is not None
-    return parsed
-
-
-def tables_of(statement: exp.Expr) -> set[str]:
-    """The tables that a statement reads, as dataset.table."""
-    return {f"{table.db}.{table.name}" for table in statement.find_all(exp.Table)}
-
-
-def columns_of(statement: exp.Expr, source: str) -> set[str]:
-    """The columns of a table that a statement names. Each is read once."""
-    found = set()
-    for table in statement.find_all(exp.Table):
-        select = table.find_ancestor(exp.Select)
-        if f"{table.db}.{table.name}" == source and select:
-            found |= {column.name for column in select.find_all(exp.Column)}
-    return found
 
 
 def stages(bench: Workbench) -> list[str]:
