@@ -18,8 +18,8 @@ MACRO = """
 CREATE OR REPLACE MACRO local_json_text(value) AS
   COALESCE(local_quote(CAST(TO_JSON(value) AS VARCHAR), TYPEOF(value)), 'null')"""
 
-# What a text must hold to need a quote: 2^53 has 16 digits.
-MAY_NEED_QUOTES = "[0-9]{16}|NaN|Infinity"
+# What a text must hold to need a quote: 2^53 has 16 digits, and a value follows one of these signs.
+MAY_NEED_QUOTES = r"(^|[\[:,])-?([0-9]{16}|NaN|Infinity)"
 LARGEST_EXACT = 2**53
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s\[\]{}:,"]+', re.DOTALL)
 DEPTHS = {"{": 1, "[": 1, "}": -1, "]": -1}
@@ -50,8 +50,9 @@ def _quoted(texts: Any, types: Any) -> Any:
     candidates = compute.match_substring_regex(texts, MAY_NEED_QUOTES)
     if not compute.any(candidates).as_py():
         return texts
-    pairs = zip(texts.to_pylist(), types.to_pylist(), strict=True)
-    return pyarrow.array([quoted(text, kind) for text, kind in pairs], pyarrow.string())
+    pairs = zip(texts.filter(candidates), types.filter(candidates), strict=True)
+    right = [quoted(text.as_py(), kind.as_py()) for text, kind in pairs]
+    return compute.replace_with_mask(texts, candidates, pyarrow.array(right, pyarrow.string()))
 
 
 def quoted(text: str, kind: str) -> str:
