@@ -148,6 +148,10 @@ class BigQuerySession:
         size = int(job.total_bytes_processed or 0)
         return DryRun(tuple(job.schema or ()), size, job.location)
 
+    def bytes_read(self, query: Query, what: str) -> int:
+        """Bytes that a SELECT would read, by a dry run."""
+        return self.dry_run(query, what).bytes_processed
+
     @contextmanager
     def running(self, query: Query, what: str) -> Iterator[None]:
         """Raise the errors of a running query as ours.

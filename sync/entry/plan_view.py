@@ -41,6 +41,10 @@ def _whole_parts(body: Json) -> Iterator[str]:
     month = body.get("aito_calls_a_month")
     if month is not None:
         yield f"About {counted(month['calls'], 'Aito call')} a month, {month['basis']}."
+    ledger = body.get("ledger")
+    if ledger is not None:
+        size = f"{ledger['bytes'] / 1e6:,.1f} MB"
+        yield f"The ledger of a sync: {size} read, ${ledger['usd']:.4f}."
     warnings = [f"! {warning['message']}" for warning in body.get("warnings", ())]
     if warnings:
         yield "\n".join(warnings)

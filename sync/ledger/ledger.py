@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from sync.base.errors import ActionRequired
-from sync.ledger import checkpoints, rejects
+from sync.ledger import checkpoints, cost, rejects
 from sync.ledger.evaluations import (
     evaluation_insert_id,
     evaluation_row,
@@ -96,6 +96,10 @@ class BigQueryLedger:
         if not found:
             return CallHistory(0, None)
         return CallHistory(int(found[0]["calls"] or 0), found[0]["began_at"])
+
+    def bytes_of_sync(self, now: datetime, evaluations_since: datetime | None) -> int:
+        """Bytes that are billed for the ledger's statements of one sync."""
+        return cost.bytes_of_sync(self._tables, now, evaluations_since)
 
     def evaluations(self, since: datetime) -> list[EvaluationRecord]:
         """The furthest state of each evaluation started since then, oldest first."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sync.base.errors import AccessDenied, NotFound, UnknownColumn
+from sync.base.errors import AccessDenied, ActionRequired, NotFound, UnknownColumn
 from sync.ledger.definitions import PARTITIONED_BY, LedgerTable, columns
 from sync.model.sql import Parameter, Query, SqlSession
 
@@ -59,6 +59,13 @@ class LedgerTables:
         except UnknownColumn:
             self.create()
             return self._session.read(query, self._what)
+
+    def bytes_read(self, text: str, parameters: Sequence[Parameter]) -> int:
+        """Bytes that a query would read: 0 in a ledger that does not exist yet, or is older."""
+        try:
+            return self._session.bytes_read(self._query(text, parameters), self._what)
+        except (NotFound, ActionRequired):
+            return 0
 
     def change(self, text: str, parameters: Sequence[Parameter]) -> int:
         """Run a DML statement. Returns how many rows it changed. Raises NotFound."""

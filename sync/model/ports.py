@@ -430,6 +430,13 @@ class Ledger(Protocol):
         """The requests to the target of the tables' runs that started since then."""
         ...
 
+    def bytes_of_sync(self, now: datetime, evaluations_since: datetime | None) -> int:
+        """Bytes that are billed for the ledger's statements of one sync, whatever its tables are.
+
+        evaluations_since: from when on evaluations are read. None: no table has any.
+        """
+        ...
+
     def evaluations(self, since: datetime) -> list[EvaluationRecord]:
         """The furthest state of each evaluation started since then, oldest first."""
         ...

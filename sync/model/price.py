@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 USD_PER_TIB = 6.25  # BigQuery on demand, https://cloud.google.com/bigquery/pricing
+MIN_BILLED = 10 * 2**20  # bytes, for each table of a statement
 
 
 def usd(size: int) -> float:

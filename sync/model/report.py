@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sync.model.price import usd
 from sync.model.request import Request
 
 Status = Literal["ok", "partial", "failed", "busy"]
@@ -144,6 +145,7 @@ class RunReport:
     seconds: float = 0.0
     aito_calls: int = 0
     monthly_calls: MonthlyCalls | None = None  # of a dry run
+    ledger_bytes: int | None = None  # of a dry run: billed for the ledger's statements of a sync
     continued: bool = False  # the rest was requested on the topic
     error: str | None = None  # what kept the whole run from starting
 
@@ -188,6 +190,8 @@ class RunReport:
             body["warnings"] = [vars(each) for each in self.warnings]
         if self.monthly_calls is not None:
             body["aito_calls_a_month"] = vars(self.monthly_calls)
+        if self.ledger_bytes is not None:
+            body["ledger"] = {"bytes": self.ledger_bytes, "usd": round(usd(self.ledger_bytes), 6)}
         if self.error is not None:
             body["error"] = self.error
         return body

@@ -47,6 +47,10 @@ class SqlSession(Protocol):
         """
         ...
 
+    def bytes_read(self, query: Query, what: str) -> int:
+        """Bytes that a SELECT would read, by a dry run."""
+        ...
+
     def change(self, query: Query, what: str) -> int:
         """Run a DML statement. Returns the number of rows that it changed."""
         ...

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from sync.base.errors import SyncError
 from sync.base.events import Severity
 from sync.base.words import counted
-from sync.model.report import MonthlyCalls, RunReport, TableWarning
+from sync.evaluation import MEMORY
+from sync.model.report import RunReport, TableWarning
 from sync.pipeline.actions import RunState, action_of
 from sync.pipeline.calls import limit_warnings, monthly_calls
 from sync.pipeline.context import RunContext
@@ -57,19 +59,21 @@ class Run:
             report.continued = ask_for_the_rest(context, report)
         report.seconds = context.clock.monotonic() - context.started
         report.aito_calls = context.target.calls
-        report.monthly_calls = self._monthly_calls()
+        self._estimate(report)
         report.warnings = [*report.warnings, *limit_warnings(report.monthly_calls)]
         return report
 
-    def _monthly_calls(self) -> MonthlyCalls | None:
-        """The estimate of a dry run. None: it is another kind of run, or the ledger is away."""
-        request = self._context.request
-        if not request.dry_run or request.action != "sync":
-            return None
-        try:
-            return monthly_calls(self._context, self._tables)
-        except SyncError:
-            return None
+    def _estimate(self, report: RunReport) -> None:
+        """Enter what a month of syncs, and the ledger of one sync, would cost. Of a dry run."""
+        context = self._context
+        if not context.request.dry_run or context.request.action != "sync":
+            return
+        now = context.clock.utc()
+        evaluates = any(run.table.evaluate for run in self._tables)
+        since = now - MEMORY if evaluates else None
+        with suppress(SyncError):  # the ledger is away, which the tables say
+            report.monthly_calls = monthly_calls(context, self._tables)
+            report.ledger_bytes = context.ledger.bytes_of_sync(now, since)
 
     def _log_start(self) -> None:
         request = self._context.request

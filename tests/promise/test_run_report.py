@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from tests.workbench import RunReport, Workbench, replace_load, row
+from tests.statements import Heard, tables_of, tree
+from tests.workbench import NOW, RunReport, Workbench, replace_load, row
 
 VALUE = "Anna Canary 1970"
 
@@ -134,6 +135,22 @@ def test_an_unexpected_error(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> N
     assert report.http_status == 500
     assert "internal error: ValueError at test_run_report.py" in str(report.tables[0].error)
     assert VALUE not in everything_reported(bench, report)
+
+
+def test_a_dry_run_prices_the_ledger(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statements of the sync that follows are as many. Each table of one costs 10 MB."""
+    bench.put([row("a", NOW - 20)])
+    bench.run_ok()
+    planned = bench.run(dry_run=True).to_json()
+    heard = Heard(monkeypatch)
+    bench.run_ok()
+    prefix = f"{bench.ledger}."
+    named = [tables_of(tree(text)) for text in heard.texts]
+    tables = sum(name.startswith(prefix) for statement in named for name in statement)
+    assert planned["ledger"] == {"bytes": tables * 10 * 2**20, "usd": 0.000298}
+    evaluated = {**bench.table_config(), "evaluate": [{"name": "e", "predict": "value"}]}
+    more = bench.run(evaluated, dry_run=True).to_json()["ledger"]["bytes"]
+    assert more == planned["ledger"]["bytes"] + 10 * 2**20
 
 
 def test_a_dry_run_estimates_a_month_of_calls(stack: Stack) -> None:
