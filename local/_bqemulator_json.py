@@ -47,6 +47,7 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
 def _quoted(texts: Any, types: Any) -> Any:
     """Texts as DuckDB writes JSON, with BigQuery's quotes. types: the type of each value."""
     compute: Any = pyarrow.compute
+    texts, types = texts.combine_chunks(), types.combine_chunks()
     candidates = compute.match_substring_regex(texts, MAY_NEED_QUOTES)
     if not compute.any(candidates).as_py():
         return texts
