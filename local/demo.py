@@ -141,7 +141,7 @@ def tell(shell: Shell, data: Data, *, is_own: bool) -> bool:
         sample.load(shell.client, _new_day(), data.dataset)
     shell.query(f"ALTER TABLE {table['source']} ADD COLUMN {data.column} STRING")
     shell.query(f"UPDATE {table['source']} SET {data.column} = {data.value} WHERE TRUE")
-    shell.sync("check", "--tables", table["name"])
+    shell.sync("check", table["name"])
     shell.sync("sync")
 
     chapter("A row is deleted in BigQuery; the weekly reconcile finds it")

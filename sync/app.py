@@ -72,7 +72,7 @@ class Services:
     def of(cls, settings: Settings, client: BigQueryClient, clock: Clock) -> Services:
         """The services over a client of BigQuery. Raises AccessDenied when no key is named."""
         project = os.environ.get("GOOGLE_CLOUD_PROJECT") or client.project
-        key = api_key(settings.aito.api_key_secret, project)
+        key = api_key(settings.aito.api_key_secret, project, settings.aito.at("api_key_secret"))
         limiter = RateLimiter(settings.aito.requests_per_second, clock)
         return cls(settings, client, key, limiter, clock)
 

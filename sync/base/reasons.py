@@ -54,6 +54,17 @@ def row_too_large(limit: int) -> str:
     return _TOO_LARGE.format(limit=limit)
 
 
+def says_no_cursor(reason: str) -> bool:
+    """Whether a reason is that of `rows_without_cursor`."""
+    return _pattern(_NO_CURSOR).fullmatch(reason) is not None
+
+
+def null_column(reason: str) -> str | None:
+    """The column of a reason that `null_not_allowed` has made; None: it is another one."""
+    column, _, rest = reason.partition(": ")
+    return column if null_not_allowed(column) == f"{column}: {rest}" else None
+
+
 def is_ours(reason: str) -> bool:
     """Whether a reason is one of the sentences above."""
     return any(pattern.fullmatch(reason) for pattern in _PATTERNS)

@@ -16,6 +16,7 @@ from sync.bigquery.table import BigQueryTable
 from sync.config.problems import quote, suggest
 from sync.config.settings import TableSettings
 
+DAILY = re.compile(r"(.*?)[0-9]{8}")  # the name of a table of one day
 MAX_PARTS = 50  # that are tried one by one
 UNKNOWN_NAME = re.compile(r"Unrecognized name: `?(\w+)`?(?: at \[\d+:\d+\])?")
 # A place in the text of a query that nobody sees as it is sent.
@@ -32,6 +33,12 @@ def missing_source(session: BigQuerySession, path: str, what: str) -> str:
     except SyncError:
         return f"there is no table {path}, or it may not be seen"
     return f"dataset {dataset} has no table {name}; {suggest(name, names, 'it has')}"
+
+
+def daily_sources(names: Sequence[str]) -> list[str]:
+    """The daily tables among names, each as `source` names them: `events_*`."""
+    beginnings = [match[1] for name in names if (match := DAILY.fullmatch(name))]
+    return [f"{beginning}*" for beginning in dict.fromkeys(beginnings)]
 
 
 def _nearest_dataset(session: BigQuerySession, path: str) -> str:

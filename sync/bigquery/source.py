@@ -30,7 +30,7 @@ from sync.bigquery.types import CURSOR_TYPES, Field, quoted
 from sync.bigquery.unstable import plain, unstable_column, unstable_function
 from sync.bigquery.wire import trim_heap
 from sync.config import BatchSettings, CursorSettings, TableSettings
-from sync.config.problems import close, suggest
+from sync.config.problems import close, quote, suggest
 from sync.model.batches import Batch
 from sync.model.keys import KeyState
 from sync.model.ports import SourceTable
@@ -125,9 +125,13 @@ class BigQuerySource:
         name = table.settings.name
         try:
             return self._session.dry_run(queries.shape(table), name)
-        except (AccessDenied, NotFound):
+        except AccessDenied:
             raise
         except ActionRequired as error:
+            if table.settings.is_sharded:
+                self._check_days(table)
+            if isinstance(error, NotFound):
+                raise
             names = [field.name for field in metadata.schema] if metadata else []
             failing = explain.failing_parts(self._session, table, names)
             if not failing:
@@ -140,7 +144,7 @@ class BigQuerySource:
         if not table.source or table.is_sharded:
             return None
         path = self._path(table.source)
-        what = f"{table.name}: source {path}"
+        what = f"{table.name}: {table.at('source')}: {path}"
         try:
             return self._session.metadata(path, what)
         except NotFound as error:
@@ -163,17 +167,35 @@ class BigQuerySource:
     def _check_days(self, table: BigQueryTable) -> None:
         """Raises ActionRequired when no table of the source's beginning ends in a day."""
         dataset, _, beginning = str(table.path).removesuffix("*").rpartition(".")
-        listed = self._session.list_tables(dataset, f"{table.settings.name}: dataset {dataset}")
-        names = [each.table_id for each in listed if each.table_id.startswith(beginning)]
+        listed = self._tables_of(table, dataset)
+        names = [name for name in listed if name.startswith(beginning)]
         ending = rf"(?:{INTRADAY})?[0-9]{{8}}" if table.settings.intraday else r"[0-9]{8}"
         if any(re.fullmatch(ending, name.removeprefix(beginning)) for name in names):
             return
-        shown = ", ".join(sorted(names)[:SHOWN_TABLES]) or "none"
+        settings = table.settings
+        place = settings.at("source")
+        if not names:
+            daily = explain.daily_sources(listed)
+            hint = suggest(f"{beginning}*", daily or listed, "it has")
+            raise ActionRequired(
+                f"{settings.name}: {place}: the dataset {dataset} has no table that begins with"
+                f" {quote(beginning)}; {hint}"
+            )
+        shown = ", ".join(sorted(names)[:SHOWN_TABLES])
         raise ActionRequired(
-            f"{table.settings.name}: source {table.settings.source}: no table of this beginning"
+            f"{settings.name}: {place}: {settings.source}: no table of this beginning"
             f" ends in a day YYYYMMDD; found {shown}. For other names write instead of `source`  "
-            f'query: "SELECT *, _TABLE_SUFFIX AS part FROM `{table.settings.source}`"'
+            f'query: "SELECT *, _TABLE_SUFFIX AS part FROM `{settings.source}`"'
         )
+
+    def _tables_of(self, table: BigQueryTable, dataset: str) -> list[str]:
+        """The names of a dataset's tables. Raises NotFound with the nearest name of a dataset."""
+        what = f"{table.settings.name}: {table.settings.at('source')}"
+        try:
+            return [each.table_id for each in self._session.list_tables(dataset, what)]
+        except NotFound as error:
+            reason = explain.missing_source(self._session, str(table.path), what)
+            raise NotFound(f"{what}: {reason}") from error
 
     def _check_unnamed(self, table: BigQueryTable, fields: Sequence[Field]) -> None:
         """Raises SchemaMismatch when the source has columns without a name.

@@ -99,8 +99,12 @@ CONFIG = click.option(
     "--config", metavar="FILE", help="The configuration; default SYNC_CONFIG, then sync.yaml."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+NAMES = click.argument("names", nargs=-1, metavar="[TABLE]...")
 TABLES = click.option(
-    "--tables", multiple=True, metavar="NAME...", help="Names of tables; default all."
+    "--tables",
+    multiple=True,
+    metavar="NAME...",
+    help="The same as TABLE: names of tables; default all.",
 )
 RUNS = ("check", "reconcile", "sync", "watch")  # the commands that run the engine
 COMPARING = ("check", "reconcile", "sync")
@@ -116,6 +120,7 @@ def _run_options(command: str) -> list[Decorator]:
         return click.option(*names, hidden=command not in taken_by, **attributes)
 
     return [
+        NAMES,
         TABLES,
         option("--dry-run", is_flag=True, help="Plan, estimate and compare; write nothing."),
         option(
@@ -196,6 +201,13 @@ def _command(
         return cli.command(name, cls=kind, help=text)(with_options)
 
     return add
+
+
+def _tables(names: Sequence[str], option: Sequence[str]) -> list[str] | None:
+    """The tables that were named behind the command and by `--tables`. None: all."""
+    if not names and not option:
+        return None
+    return _split((*names, *option))
 
 
 def _split(values: Sequence[str]) -> list[str]:
@@ -279,10 +291,9 @@ def _add_run(action: str, text: str) -> None:
 def _add_view(name: str, text: str, as_text: Callable[[Any], str]) -> None:
     """Add a command that shows what the ledger knows. as_text: the facts as lines."""
 
-    @_command(name, TABLES, text=text, kind=TablesCommand)
-    def command(call: Call, tables: Sequence[str]) -> int:
-        names = _split(tables) if tables else None
-        request = _request(call.services.settings, {"tables": names})
+    @_command(name, NAMES, TABLES, text=text, kind=TablesCommand)
+    def command(call: Call, names: Sequence[str], tables: Sequence[str]) -> int:
+        request = _request(call.services.settings, {"tables": _tables(names, tables)})
         found = _facts(call.services, request.tables)
         _print(found if call.as_json else as_text(found))
         return answer.EXIT_OK
@@ -452,6 +463,8 @@ def _run(
     body: dict[str, Any] = {**also, **made.body}
     text = plan_view.plan_text(body) if request.dry_run else terminal.summary(report, command)
     exit_status = made.exit_status
+    if command == "check" and exit_status == answer.EXIT_OK and plan_view.has_mistake(body):
+        exit_status = answer.EXIT_WRONG_REQUEST
     if wait and report.status == "ok" and not request.dry_run:
         app.wait_for_evaluations(call.services, request.tables, ended.sink, ended.stopped)
         found = _facts(call.services, request.tables)
@@ -473,12 +486,11 @@ def _request(settings: Settings, fields: Mapping[str, Any]) -> Request:
 
 def _fields(command: str, options: dict[str, Any]) -> dict[str, Any]:
     """The fields of a request, as HTTP takes them."""
-    given = {name: value for name, value in options.items() if name != "wait"}
-    fields = {**given, "tables": _split(options["tables"]), "allow": _split(options["allow"])}
+    given = {name: value for name, value in options.items() if name not in ("names", "wait")}
+    fields = {**given, "allow": _split(options["allow"])}
+    fields["tables"] = _tables(options["names"], options["tables"])
     fields["action"] = "sync" if command == "check" else command
     fields["dry_run"] = options["dry_run"] or command == "check"
-    if not options["tables"]:
-        fields["tables"] = None
     return fields
 
 

@@ -13,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sync.base.words import counted
+from sync.entry import told
 from sync.model.parts import Part
 from sync.model.window import BEGINNING
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_COLUMNS = 20  # that are listed, of a table that is made
 MINUTE = 60
+MISTAKES = ("evaluation",)  # warnings of a plan that tell a mistake in the configuration
 
 Json = Mapping[str, Any]  # a part of the answer's body
 
@@ -53,10 +55,20 @@ def _whole_parts(body: Json) -> Iterator[str]:
 def _table(table: Json, action: str) -> str:
     lines = [f"{table['table']}: {_headline(table, action)}"]
     lines += [f"  {line}" for line in _plan_lines(table)]
-    lines += [f"  ! {warning['message']}" for warning in table["warnings"]]
+    lines += [f"  {_mark(warning)} {warning['message']}" for warning in told.warnings(table)]
     if table["error"]:
         lines.append(f"  x {table['error'].removeprefix(table['table'] + ': ')}")
     return "\n".join(lines)
+
+
+def _mark(warning: Json) -> str:
+    return "x" if warning["code"] in MISTAKES else "!"
+
+
+def has_mistake(body: Json) -> bool:
+    """Whether a warning of the plan tells a mistake in the configuration."""
+    warnings = [warning for table in body["tables"] for warning in table["warnings"]]
+    return any(warning["code"] in MISTAKES for warning in warnings)
 
 
 def _headline(table: Json, action: str) -> str:
@@ -87,7 +99,9 @@ def _plan_lines(table: Json) -> Iterator[str]:
 
 def _cases(evaluation: Json) -> str:
     cases = evaluation["cases"]
-    return "as many cases as its query says" if cases is None else f"about {counted(cases, 'case')}"
+    if cases is None:
+        return "as many cases as its query says"
+    return f"{'at most' if evaluation['at_most'] else 'about'} {counted(cases, 'case')}"
 
 
 def _schema_lines(estimate: Json) -> Iterator[str]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sync.base.words import counted
+from sync.entry import told
 from sync.model.report import COUNTS, RunReport, TableReport
 from sync.pipeline import ResetPlan
 from sync.status.retention import headline
@@ -37,13 +38,14 @@ def summary(report: RunReport, command: str) -> str:
 
 
 def _table_lines(table: TableReport) -> Iterable[str]:
+    body = table.to_json()
     verified = ", verified" if table.verified else ""
     result = table.error or _counts(table.counts()) or "nothing to do"
     yield f"  {table.table}: {table.status}{verified}; {result}"
-    for warning in table.warnings:
-        yield f"    warning: {warning.message}"
-    for reject in table.rejects:
-        yield f"    {counted(reject.rows, 'row')} rejected: {reject.reason}"
+    for warning in told.warnings(body):
+        yield f"    warning: {warning['message']}"
+    for reject in told.rejects(body):
+        yield f"    {counted(reject['rows'], 'row')} rejected: {reject['reason']}"
 
 
 def _counts(counts: Mapping[str, Any]) -> str:
@@ -67,18 +69,20 @@ def _status_lines(table: Facts) -> Iterable[str]:
     fresh = table["freshness"]
     parts = [f"newest row {ago(fresh['age_seconds'])}"]
     parts.append(f"last good sync {ago(fresh['ok_age_seconds'])}")
+    if fresh["verified_at"]:
+        parts.append(f"verified {ago(fresh['verified_age_seconds'])}")
     if fresh["stale"]:
         parts.append("stale: a sync is overdue")
     yield f"{table['table']}: {table['state']}; {', '.join(parts)}"
     last = table["last_run"]
     if last and last["error"]:
         yield f"  {last['error']}"
-    for warning in table["warnings"]:
+    for warning in told.warnings(table):
         yield f"  warning: {warning['message']}"
     for evaluation in table["evaluations"]:
         yield f"  evaluation {evaluation['name']}: {_evaluation_result(evaluation)}"
     yield from _retention_lines(table["retention"])
-    rejected = sum(reject["rows"] for reject in table["rejects"])
+    rejected = sum(reject["rows"] for reject in told.rejects(table))
     if rejected:
         yield f"  {counted(rejected, 'row')} rejected: see `rejects`"
 
@@ -127,12 +131,17 @@ def _evaluation_result(evaluation: Facts) -> str:
     if evaluation["running"]:
         parts.append("running")
     if latest and latest["accuracy"] is not None:
-        parts.append(
-            f"accuracy {latest['accuracy']:.3f} of {counted(latest['test_samples'], 'case')}"
-        )
+        parts.append(_accuracy(latest))
     if evaluation["failure"]:
         parts.append(f"{evaluation['failure']['state']}: {evaluation['failure']['reason']}")
     return "; ".join(parts) or "no result yet"
+
+
+def _accuracy(latest: Facts) -> str:
+    base = latest["base_accuracy"]
+    guessed = "" if base is None else f" ({base:.3f} by guessing the most frequent value)"
+    cases = counted(latest["test_samples"], "case")
+    return f"accuracy {latest['accuracy']:.3f}{guessed} of {cases}"
 
 
 def runs(facts: Facts) -> str:

@@ -10,18 +10,32 @@ from sync.model.ports import Target
 
 
 def planned_cases(
-    target: Target, table: TableSettings, newest: int | None, rows: int | None
+    target: Target, table: TableSettings, newest: int | None, rows: int
 ) -> list[dict[str, Any]]:
     """Name and about how many cases of each evaluation. None: its own query decides.
 
-    newest: the newest cursor in the target, epoch seconds; None: it has no rows of the table.
-    rows: rows that the next sync reads; None: not known, and the most is assumed.
-    Costs one request for each evaluation.
+    newest: the newest cursor in the target, epoch seconds; None: it has no rows of the table, or
+    all of them are replaced. rows: keys that the next sync reads.
+    at_most: the rows to choose from are not in the target yet, so it is not known how many are.
+    Costs one request for each evaluation, where the target has rows.
     """
     return [
-        {"name": each.name, "cases": _cases(target, table, each, newest, rows)}
+        {
+            "name": each.name,
+            "cases": _cases(target, table, each, newest, rows),
+            "at_most": newest is None and _depends_on_rows(table, each),
+        }
         for each in table.evaluate
     ]
+
+
+def _depends_on_rows(table: TableSettings, evaluation: EvaluationSettings) -> bool:
+    """Whether a condition chooses the rows to predict, not a share of all rows."""
+    if evaluation.query is not None:
+        return False
+    if evaluation.newest_seconds is not None:
+        return True
+    return question.sample(table, evaluation, None).counted is not None
 
 
 def _cases(
@@ -29,11 +43,13 @@ def _cases(
     table: TableSettings,
     evaluation: EvaluationSettings,
     newest: int | None,
-    rows: int | None,
+    rows: int,
 ) -> int | None:
     if evaluation.query is not None:
         return None
-    if newest is None:
-        return evaluation.cases if rows is None else min(rows, evaluation.cases)
+    if newest is None and _depends_on_rows(table, evaluation):
+        return min(rows, evaluation.cases)
     sample = question.sample(table, evaluation, newest)
+    if newest is None:
+        return sample.predicted(rows, evaluation.cases)
     return sample.predicted(target.count(table.name, sample.counted), evaluation.cases)

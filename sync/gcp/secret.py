@@ -56,19 +56,23 @@ class Secret:
             return self._value != refused
 
 
-def api_key(name: str | None, project: str | None) -> Secret:
+def api_key(name: str | None, project: str | None, setting: str = "") -> Secret:
     """The key that the configuration names, or the one in AITO_API_KEY.
 
     name: secret id, projects/P/secrets/S or .../versions/V, also with projects/P/locations/L.
-    project: of a bare id.
+    project: of a bare id. setting: where the configuration names it, for messages.
     """
     if key := os.environ.get("AITO_API_KEY", "").strip():
         return Secret(lambda: _shaped(key, "AITO_API_KEY"), "AITO_API_KEY")
-    return Secret(lambda: _access(version(name, project)), f"secret {name}")
+    named = f"{setting}: " if setting else ""
+    return Secret(lambda: _access(version(name, project, named), named), f"secret {name}")
 
 
-def version(name: str | None, project: str | None) -> str:
-    """The full name of a secret's version. Raises AccessDenied when there is nothing to name."""
+def version(name: str | None, project: str | None, named: str = "") -> str:
+    """The full name of a secret's version. Raises AccessDenied when there is nothing to name.
+
+    named: how messages about it begin.
+    """
     if not name:
         raise AccessDenied(
             "no Aito key: set aito.api_key_secret in the configuration, or AITO_API_KEY on a laptop"
@@ -76,29 +80,31 @@ def version(name: str | None, project: str | None) -> str:
     if not name.startswith("projects/"):
         if not project:
             raise AccessDenied(
-                f"secret {name}: no project; set GOOGLE_CLOUD_PROJECT or write"
+                f"{named}secret {name}: no project; set GOOGLE_CLOUD_PROJECT or write"
                 f" projects/P/secrets/{name}"
             )
         name = f"projects/{project}/secrets/{name}"
     return name if "/versions/" in name else f"{name}/versions/latest"
 
 
-def _access(name: str) -> str:
+def _access(name: str, named: str = "") -> str:
     repeat = retry.Retry(
         initial=0.3, maximum=3.0, timeout=FETCH_SECONDS, predicate=retry.if_transient_error
     )
     try:
         answer = _client(name).access_secret_version(name=name, retry=repeat, timeout=FETCH_SECONDS)
     except exceptions.NotFound as error:
-        raise AccessDenied(f"secret {name} is not there, or has no version: {_making(name)}") from (
-            error
-        )
+        raise AccessDenied(
+            f"{named}secret {name} is not there, or has no version: {_making(name)}"
+        ) from error
     except (exceptions.Forbidden, exceptions.Unauthorized) as error:
         raise AccessDenied(
-            f"secret {name} may not be read: grant roles/secretmanager.secretAccessor on it"
+            f"{named}secret {name} may not be read: grant roles/secretmanager.secretAccessor on it"
         ) from error
     except exceptions.BadRequest as error:
-        raise AccessDenied(f"secret {name} is disabled or destroyed: add a version") from error
+        raise AccessDenied(
+            f"{named}secret {name} is disabled or destroyed: add a version"
+        ) from error
     except (exceptions.GoogleAPIError, GoogleAuthError, OSError) as error:
         raise Unavailable(
             f"secret {name}: Secret Manager did not answer ({type(error).__name__})"

@@ -15,6 +15,7 @@ WarningCode = Literal[
     "rows_without_key",
     "rows_without_cursor",
     "rows_deleted",
+    "rows_changed",
     "rejects",
     "refresh_pending",
     "not_incremental",

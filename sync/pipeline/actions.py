@@ -153,6 +153,7 @@ def _plan_swap(run: TableRun, state: RunState) -> SwapPlan:
     if run.request.dry_run:
         check_parents(run, state.schema, tables_to_come(run.settings.tables, dry_run=True))
     plan = plan_swap(run, state.schema, state.known_table(run.name))
+    warn_of_unknown_columns(run, plan.source, state.schema)
     if not plan.old_exists:
         state.made[run.name] = plan.definition
     return plan
@@ -164,7 +165,7 @@ def _plan(run: TableRun, state: RunState) -> Plan:
     start = situation(run, state)
     plan = make_plan(run, start)
     report_plan(run, plan)
-    warn_of_unknown_columns(run, plan, state.schema)
+    warn_of_unknown_columns(run, plan.source, state.schema)
     if plan.changes.create:
         state.made[run.name] = plan.definition
     _warn_of_pending(run, plan, start.checkpoint)

@@ -28,9 +28,10 @@ def estimate(run: TableRun, plan: Plan) -> None:
     reason = run.source.why_not_staged(plan.source, plan.slices)
     if reason:
         run.warn("not_staged", _not_staged(reason, len(plan.slices), size))
+    keys = sum(part.latest_per_key for part in plan.slices)
     run.progress.estimate = {
         "rows": plan.rows,
-        "keys": sum(part.latest_per_key for part in plan.slices),
+        "keys": keys,
         "bytes": size,
         "usd": _usd(size),
         "schema": plan.changes.sentences(run.name),
@@ -39,7 +40,7 @@ def estimate(run: TableRun, plan: Plan) -> None:
         "refresh": plan.refresh if run.request.action == "sync" else None,
         "aito_calls": planned_calls(run, plan),
         "seconds": round(plan.rows / ROWS_A_SECOND),
-        "evaluations": _evaluations(run, plan.watermark, plan.rows),
+        "evaluations": _evaluations(run, plan.watermark, keys),
     }
     if run.table.deletes:
         run.progress.estimate["deletions"] = plan.deletions
@@ -59,7 +60,7 @@ def estimate_swap(run: TableRun, plan: SwapPlan, totals: Totals) -> None:
         "refresh": None,
         "aito_calls": math.ceil(totals.rows / run.settings.batch.rows) + SWAP_CALLS,
         "seconds": round(totals.rows / ROWS_A_SECOND),
-        "evaluations": _evaluations(run, None, None),
+        "evaluations": _evaluations(run, None, totals.keys),
     }
 
 
@@ -90,7 +91,7 @@ def _column(column: Column, source: SourceTable, is_new: bool) -> dict[str, str]
     return described
 
 
-def _evaluations(run: TableRun, newest: int | None, rows: int | None) -> list[dict[str, Any]]:
+def _evaluations(run: TableRun, newest: int | None, rows: int) -> list[dict[str, Any]]:
     """The evaluations that follow a sync, and about how many rows each predicts."""
     if run.request.action != "sync":
         return []

@@ -132,9 +132,7 @@ def _right_link(run: TableRun, schema: TargetSchema, table: str, linked: str) ->
     """What is missing of a link, and what to do."""
     configured = [each.name for each in run.settings.tables]
     if table in configured:
-        return (
-            f"Aito does not have it yet; sync that table first: `./aito-sync sync --tables {table}`"
-        )
+        return f"Aito does not have it yet; sync that table first: `./aito-sync sync {table}`"
     if table in schema:
         listed = suggest(linked, schema[table].columns, "it has")
         return f"Aito's table {quote(table)} has no such column; {listed}"

@@ -134,6 +134,7 @@ class Repairer:
             cursors = index.pop(row_id.key or "", None)
             if cursors != [row_id.cursor] or _has_other_content(row, row_id, hashes, read_false):
                 wrong.append(row)
+                self._run.progress.changed += cursors is not None
                 upsert = upsert or cursors is not None
             elif row.fault is None:
                 self._delivery.probe_with(row.document)

@@ -22,7 +22,7 @@ from sync.pipeline.definition import definition, is_rekeyed
 from sync.pipeline.delete_guard import DeleteGuard, empty_source
 from sync.pipeline.deliver import Delivery
 from sync.pipeline.prefetch import batch_bytes, prefetch
-from sync.pipeline.prepare import as_held, made_of
+from sync.pipeline.prepare import as_held, check_parents, made_of
 from sync.pipeline.rejects import RejectBook, is_too_many
 from sync.pipeline.table_run import TableRun
 from sync.pipeline.warnings import warn_of_keys, warn_of_no_rows
@@ -143,12 +143,7 @@ def _too_long(run: TableRun) -> str:
 
 def _make_fresh(run: TableRun, plan: SwapPlan, fresh: str, schema: dict[str, TargetTable]) -> None:
     """Make an empty table beside the old one. What a killed run left behind is dropped."""
-    missing = [table for table in run.table.parents if table not in schema]
-    if missing:
-        raise ActionRequired(
-            f"{run.name}: links to {', '.join(missing)}, which Aito does not have; sync that "
-            "table first"
-        )
+    check_parents(run, schema, frozenset())
     run.lease.check()
     if plan.fresh_exists:
         run.target.drop(fresh)

@@ -145,12 +145,21 @@ def _warn_of_counts(run: TableRun) -> None:
             f"{_rows(gone, dry_run=dry_run)} deleted that the source no longer has; if that is"
             " wrong, bring them back at the source, and `reconcile`",
         )
+    if progress.changed and run.table.mode == "append":
+        run.warn("rows_changed", _changed(progress.changed, dry_run=dry_run))
     if progress.rejected:
         run.warn(
             "rejects",
             f"{_rows(progress.rejected, dry_run=dry_run)} rejected; `./aito-sync rejects` and the "
             "ledger say why; correct them at the source, or the column in the configuration",
         )
+
+
+def _changed(count: int, *, dry_run: bool) -> str:
+    return (
+        f"{_rows(count, dry_run=dry_run)} replaced in Aito, because the source has other values"
+        " under the same key; where rows change, `mode: merge` finds that in each sync"
+    )
 
 
 def _rows(count: int, *, dry_run: bool) -> str:

@@ -27,6 +27,7 @@ class Progress:
     skipped: int = 0
     rejected: int = 0
     repaired: int = 0
+    changed: int = 0  # of `repaired`: rows whose key Aito held with other contents
     deleted: int = 0
     deleted_by_condition: int = 0  # of `deleted`: those that `deletes` names
     purged: int = 0

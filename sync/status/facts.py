@@ -23,6 +23,7 @@ from sync.status.console import Console
 
 MAX_REASONS = 12  # reasons of rejects that are shown of a table; the ledger has all
 RECENT_BARS = 8  # bars that tell how often a table is synced
+COMPARING = ("sync", "reconcile")  # actions that compare both ends
 RECENT_SYNCS = 8  # syncs that tell when the next one is to be expected
 DAY = timedelta(days=1).total_seconds()
 
@@ -118,8 +119,17 @@ class _Table:
             "age_seconds": age,
             "ok_at": _json_time(ok_at),
             "ok_age_seconds": ok_age,
+            **self._verified(),
             "stale": bool(self._runs) and is_late,
         }
+
+    def _verified(self) -> Facts:
+        """When a run last found both ends equal: no sync or reconcile ends ok otherwise."""
+        compared = [row for row in self._runs if row["action"] in COMPARING]
+        equal = next((row for row in compared if row["status"] == "ok"), None)
+        at = None if equal is None else equal["finished_at"]
+        age = None if at is None else int(self._now - at.timestamp())
+        return {"verified_at": _json_time(at), "verified_age_seconds": age}
 
     def _next_run(self) -> Facts | None:
         """When the next sync is to be expected; in_seconds is negative when it is overdue."""

@@ -50,7 +50,7 @@ class Mistake:
     what: the mistake, in a few words. change: makes it in a configuration that is right.
     says: words of the answer: what was wrong, where, and what would be right.
     text: the file's whole text instead. environ: variables that are wrong.
-    arguments: of the command line. prepare: makes it in Aito.
+    arguments: of the command line. prepare: makes it in Aito. stops_sync: `sync` refuses it, too.
     """
 
     what: str
@@ -60,6 +60,7 @@ class Mistake:
     environ: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     prepare: Callable[[Stack], object] = lambda stack: stack
+    stops_sync: bool = True
 
 
 def first(**settings: Any) -> Callable[[Config], object]:
@@ -239,6 +240,12 @@ TABLE = (
             evaluate=[{"name": "e", "predict": "amuont", "given": ["id"]}],
         ),
     ),
+    Mistake(
+        "an evaluation of a column that the source lacks",
+        ("line 13: tables[0].evaluate[0].predict", "no column 'amuont'; did you mean 'amount'?"),
+        first(evaluate=[{"name": "e", "predict": "amuont", "given": ["id"]}]),
+        stops_sync=False,
+    ),
     Mistake("a test in words", ("test", "newest 7d"), evaluation(test="the last week")),
     Mistake(
         "an accuracy in percent",
@@ -249,13 +256,18 @@ TABLE = (
 SOURCE = (
     Mistake(
         "a dataset that is not there",
-        ("has no dataset mistake", "did you mean 'mistakes'"),
+        ("line 11: tables[0].source", "has no dataset mistake", "did you mean 'mistakes'"),
         first(source="mistake.rows"),
     ),
     Mistake(
         "a table that is not there",
-        ("has no table row", "did you mean 'rows'"),
+        ("line 11: tables[0].source", "has no table row", "did you mean 'rows'"),
         first(source=f"{DATASET}.row"),
+    ),
+    Mistake(
+        "daily tables that are not there",
+        ("line 11: tables[0].source", "begins with 'event_'", "did you mean 'events_*'"),
+        first(source=f"{DATASET}.event_*"),
     ),
     Mistake(
         "a key that is no column",
@@ -322,7 +334,11 @@ SERVICES = (
     ),
     Mistake(
         "a secret that is not there",
-        ("gcloud secrets versions add nothing", "first `gcloud secrets create nothing"),
+        (
+            "line 2: aito.api_key_secret: secret",
+            "versions add nothing",
+            "first `gcloud secrets create nothing",
+        ),
         aito(api_key_secret="nothing"),
         environ={"AITO_API_KEY": ""},
     ),
@@ -379,7 +395,9 @@ def right_configuration(stack: Stack) -> Config:
 
 def load_source(stack: Stack) -> None:
     """Put the small source into BigQuery."""
-    bigquery.load(stack.bigquery.client(), f"{DATASET}.rows", FIELDS, ROWS, truncate=True)
+    client = stack.bigquery.client()
+    for name in ("rows", "events_20260101"):
+        bigquery.load(client, f"{DATASET}.{name}", FIELDS, ROWS, truncate=True)
 
 
 def answer(stack: Stack, mistake: Mistake, command: str, folder: Path) -> tuple[int, str]:
@@ -429,13 +447,20 @@ def message(printed: str) -> str:
     """The lines of an answer that speak of the mistake."""
     lines = printed.strip().splitlines()
     wanted = [line for line in lines if line.startswith(("  failed  ", "  x ", "  ! "))]
-    index = [lines.index(line) for line in wanted]
+    index = [lines.index(_headline(lines, line)) for line in wanted]
     if not index:
         return "\n".join(line for line in lines if not line.startswith("  ok  "))
     endings = ("Nothing was", "About ")
     kept = [line for n, line in enumerate(lines) if n >= index[0]]
     kept = [line for line in kept if not line.startswith(endings)]
-    return "\n".join(line for line in kept if not line.startswith("No table was planned")).strip()
+    kept = [line for line in kept if not line.startswith("No table was planned")]
+    return "\n".join(kept).strip("\n")
+
+
+def _headline(lines: list[str], line: str) -> str:
+    """The line that an answer about a table begins with; the line itself where none says more."""
+    above = [each for each in lines[: lines.index(line)] if not each.startswith(" ")]
+    return above[-1] if above and above[-1].endswith("would fail") else line
 
 
 def main() -> int:

@@ -145,6 +145,7 @@ def test_plain_lines_without_a_terminal(environ: dict[str, str]) -> None:
         (("check", "--allow", "purge,all"), 2, "--allow must be a list of purge, delete"),
         (("reconcile", "--wait"), 2, "'--wait' goes with the commands sync and watch"),
         (("status", "--tables", "cli_tabel"), 2, "did you mean 'cli_table'?"),
+        (("check", "cli_tabel"), 2, "did you mean 'cli_table'?"),
         (("reconcile", "--full-refresh"), 2, "--full-refresh goes with the action sync"),
     ],
 )
@@ -176,7 +177,7 @@ def test_wrong_configuration(inside: Inside, environ: dict[str, str], tmp_path: 
     [
         (["snyc"], "Did you mean 'sync'?"),
         (["sync", "--dryrun"], "Did you mean '--dry-run'?"),
-        (["check", "web"], "unexpected extra argument (web)"),
+        (["conformance", "web"], "unexpected extra argument (web)"),
         (["sync", "--tables"], "'--tables' requires an argument"),
     ],
 )
@@ -202,6 +203,9 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         ["--tables", "a", "--tables", "b", "--deep"],
         ["--deep", "--tables", "a", "b"],
         ["--tables=a", "--tables=b", "--deep"],
+        ["a", "b", "--deep"],
+        ["a,b", "--deep"],
+        ["a", "--deep", "--tables", "b"],
     ],
 )
 def test_ways_to_name_tables(arguments: list[str]) -> None:
@@ -247,7 +251,7 @@ def test_what_the_ledger_knows(inside: Inside, stack: Stack) -> None:
     runs = inside(environ, "runs", "--json")
     (found,) = json.loads(runs.stdout)["tables"]
     assert (found["table"], found["last_run"]["uploaded"]) == ("cli_facts", 2)
-    rejects = inside(environ, "rejects", "--tables", "cli_facts").stdout
+    rejects = inside(environ, "rejects", "cli_facts").stdout
     assert "cli_facts: 1 row, last " in rejects
     assert "number" in rejects
     assert str(2**40) not in rejects

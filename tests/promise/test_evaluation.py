@@ -647,6 +647,8 @@ def test_cases_limit_an_evaluation(jobs: Workbench, test: dict[str, Any]) -> Non
     """Of 3,000 rows, with `cases: 50`, 40 to 60 are predicted, however the test is given."""
     jobs.load_source("pages", PAGES, pages(3000, jobs.now))
     configured = web(jobs, {"name": "e", "predict": "source", "cases": 50, **test})
+    (first,) = (jobs.run_ok(configured, dry_run=True).estimate or {})["evaluations"]
+    assert (first["cases"], first["at_most"]) == (50, bool(test))
     jobs.run_ok(configured)
     planned = jobs.run_ok(configured, dry_run=True).estimate or {}
     (evaluation,) = planned["evaluations"]

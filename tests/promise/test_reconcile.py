@@ -91,6 +91,8 @@ def test_deep_compares_contents(stack: Stack, mode: str) -> None:
     assert bench.run(action="reconcile", deep=True, dry_run=True).tables[0].repaired == 3
     report = bench.run_ok(action="reconcile", deep=True)
     assert (report.repaired, report.skipped) == (3, 47)
+    codes = [warning.code for warning in report.warnings]
+    assert codes == (["rows_changed"] if mode == "append" else [])
     assert bench.run_ok(action="reconcile", deep=True).repaired == 0
 
 

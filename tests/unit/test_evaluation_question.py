@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from sync.base.errors import ActionRequired
 from sync.config import CursorSettings, EvaluationSettings, TableSettings
+from sync.evaluation import planned_cases
 from sync.evaluation.question import body, check_columns, read_answer, sample
 from sync.model.columns import Column, TargetTable
 from sync.model.conditions import Between, Native
+from sync.model.ports import Target
 
 CURSOR = CursorSettings(source="ts", column="at")
 WEB = TableSettings(name="web", source="d.t", key="id", cursor=CURSOR)
@@ -154,3 +156,18 @@ def test_odd_figures() -> None:
 def test_no_answer_of_an_evaluation(answer: Any) -> None:
     """Anything without figures is no answer of an evaluation."""
     assert read_answer(answer) is None
+
+
+@pytest.mark.parametrize(
+    ("test", "cases", "at_most"),
+    [
+        ({"$index": {"$mod": [10, 0]}}, 30, False),
+        ({"path": "/a"}, 300, True),
+        ("newest 7d", 300, True),
+    ],
+)
+def test_the_plan_of_a_first_load(test: Any, cases: int, at_most: bool) -> None:
+    """A share of the rows to come is known. How many a condition chooses is not."""
+    table = WEB.model_copy(update={"evaluate": (settings(test=test, cases=500),)})
+    (planned,) = planned_cases(cast(Target, None), table, None, 300)
+    assert (planned["cases"], planned["at_most"]) == (cases, at_most)
