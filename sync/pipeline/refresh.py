@@ -90,8 +90,8 @@ def resumes_before(run: TableRun, refresh: Refresh, checkpoint: Checkpoint) -> b
     return checkpoint.resume_token == refresh.token and is_recent(run, checkpoint)
 
 
-def is_recent(run: TableRun, checkpoint: Checkpoint) -> bool:
+def is_recent(run: TableRun, checkpoint: Checkpoint, seconds: int = RESUME_SECONDS) -> bool:
     """Whether what was processed then need not be processed again."""
     if checkpoint.updated_at is None:
         return False
-    return run.clock.now() - checkpoint.updated_at.timestamp() <= RESUME_SECONDS
+    return run.clock.now() - checkpoint.updated_at.timestamp() <= seconds

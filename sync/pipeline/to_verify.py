@@ -11,6 +11,10 @@ from sync.model.window import earliest
 from sync.pipeline.refresh import Situation, is_recent
 from sync.pipeline.table_run import TableRun, oldest
 
+# A call that follows an interrupted one so soon does not load again what that one has loaded. What
+# was updated in place meanwhile is read by the next run, as long as it is not behind `lookback`.
+CALLS_IN_A_ROW_SECONDS = 3_600
+
 
 def with_verification(run: TableRun, situation: Situation, plan: Plan, *, resumes: bool) -> Plan:
     """The plan with the range in which both ends must be equal at the end.
@@ -54,6 +58,8 @@ def _loaded_until(
     """The end of what is loaded. Where a comparison goes on, all of the run before it is."""
     was_loaded = compared_from is not None and checkpoint.resume_token is None
     if plan.stage or plan.refresh or run.request.dry_run or not was_loaded:
+        return plan.done_until
+    if not is_recent(run, checkpoint, CALLS_IN_A_ROW_SECONDS):
         return plan.done_until
     return checkpoint.covered_until
 
