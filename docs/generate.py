@@ -128,7 +128,10 @@ def _default(model: Mapping[str, Any], name: str, field: Mapping[str, Any]) -> s
 SQL_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 NOTES = {
     "BYTES": "base64",
-    "INTEGER": "Int has 32 bits. What does not fit is rejected and never altered: declare Long",
+    "INTEGER": (
+        "Int has 32 bits. A new table has Long, or `String[]` of an array, where the data needs it."
+        " What does not fit later is rejected and never altered: declare Long"
+    ),
     "FLOAT": "NaN and infinities become null",
     "DATE": "`2024-05-17`; Int: epoch seconds",
     "TIME": "`10:05:03.000000`",

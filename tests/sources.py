@@ -96,10 +96,10 @@ COMMENTED = (
 
 
 def of_integers() -> BigQueryTable:
-    """A source with an integer whose type the data decides, and a number as cursor."""
+    """A source with integers whose type the data decides, and a number as cursor."""
     clock = {"source": "ts", "unit": "ms", "column": "at"}
     table = settings(columns={"*": {}, "id": {}}, cursor=clock)
-    fields = (Field("id", "STRING"), Field("customer", "INTEGER"))
+    fields = (Field("id", "STRING"), Field("customer", "INTEGER"), Field("tags", "INTEGER", True))
     return BigQueryTable(
         table,
         table.source,

@@ -20,6 +20,7 @@ from sync.config.settings import NAME, NAME_RULE
 from sync.model.columns import Column
 
 KEY_TYPES = ("String", "Int", "Long")
+TEXT_KEYS = ("FLOAT64", "NUMERIC", "BIGNUMERIC", "BOOL", "JSON")  # that may be a String
 INT_32 = (-(2**31), 2**31 - 1)  # Aito's Int is 32-bit signed
 EXACT_FLOAT = (-(2**53), 2**53)  # a double holds every integer of this range
 # What queries add to a table's columns.
@@ -156,8 +157,15 @@ def _table_problems(
         if each.name == table.key_name and each.column.type not in KEY_TYPES:
             yield (
                 f"{_place(table, each.name)}: a key must be String, Int or Long,"
-                f" not {each.column.type}; declare another `type`"
+                f" not {each.column.type}; {_other_key(each)}"
             )
+
+
+def _other_key(column: SqlColumn) -> str:
+    """What to do about a key of an unfit type. origin: as SQL writes it."""
+    if any(column.origin == name for name in TEXT_KEYS):
+        return "declare `type: String`"
+    return "make a STRING of it by `sql`"
 
 
 def _key_problems(table: TableSettings, fields: Sequence[Field]) -> Iterator[str]:

@@ -56,7 +56,7 @@ REMEDIES = {
 TOO_MANY_BYTES = "bytesBilledLimitExceeded"
 BYTES_REMEDY = "raise bigquery.max_bytes_billed, or sync fewer columns or a shorter `keep`"
 # "Access Denied: BigQuery BigQuery: Permission denied while getting Drive credentials."
-DRIVE = "Drive credentials"
+DRIVE = re.compile(r"Drive credentials|Failed to read the spreadsheet.*PERMISSION_DENIED")
 DRIVE_REMEDY = (
     "set `drive: true` in `bigquery`, and share the sheet with this account; on a laptop log in by"
     " `gcloud auth application-default login --scopes=https://www.googleapis.com/auth/drive.readonly"
@@ -68,6 +68,13 @@ CONCURRENT_CHANGES = ("could not serialize access", "too many dml statements out
 NEEDED_BYTES = re.compile(r"bytes billed: \d+\. (\d+) or higher required")
 # What the client adds to the message of a job's error.
 FOOTER = re.compile(r"\s*Location: \S+\s+Job ID: \S+\s*$")
+# What BigQuery says while it runs a query and that holds names of tables and columns alone.
+OF_NAMES = re.compile(
+    r"Cannot (?:read field|query over) |Views cannot be queried|Wildcard table |Materialized view "
+    r"|Array cannot have a null element|Scalar subquery produced|Cloud KMS "
+    r"|Error while reading table: \S+, error message: Failed to read the spreadsheet."
+    r" Error code: \w+$"
+)
 # How BigQuery ends, or begins, what it says of a query's text: "Unrecognized name: x at [1:8]".
 ABOUT_TEXT = re.compile(r" at \[\d+:\d+\]\s*$|Cannot query over table")
 UNKNOWN_NAME = re.compile(r"Unrecognized name: ")
@@ -109,7 +116,7 @@ def _translation(what: str, error: google_errors.GoogleAPIError, *, running: boo
         return NotFound(text)
     if is_concurrent_change(error) or reason in QUOTA_REASONS | RETRYABLE_REASONS:
         return Unavailable(text)
-    if DRIVE in str(error):
+    if DRIVE.search(str(error)):
         return AccessDenied(f"{text}; {DRIVE_REMEDY}")
     if reason == TOO_MANY_BYTES:
         return _too_many_bytes(text, error)
@@ -162,6 +169,8 @@ def reason_of(error: google_errors.GoogleAPIError) -> str:
 def may_quote_a_row(error: BaseException | None) -> bool:
     """Whether the message of a running query's failure may hold a row's value."""
     if not isinstance(error, google_errors.GoogleAPICallError):
+        return False
+    if OF_NAMES.match(str(getattr(error, "message", error))):
         return False
     return reason_of(error) not in REASONS_WITHOUT_VALUES
 

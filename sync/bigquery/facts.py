@@ -10,15 +10,23 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sync.bigquery.predicates import LEAST_INTEGER, Predicates, cursor_column, cursor_since
+from sync.bigquery.predicates import (
+    LEAST_INTEGER,
+    Predicates,
+    cursor_column,
+    cursor_since,
+    day_text,
+)
 from sync.bigquery.predicates import is_partitioned_by_cursor as by_cursor
 from sync.bigquery.table import CURSOR_UNITS, BigQueryTable
 from sync.bigquery.types import quoted
 from sync.model.columns import MAX_INT, MIN_INT
 from sync.model.sql import Parameter
-from sync.model.window import ClockFacts
+from sync.model.window import UNIT_NAMES, ClockFacts
 
 EARLIEST = 631_152_000  # 1990: a number that is dated before this counts something else
+BEYOND = f"NOT BETWEEN {MIN_INT} AND {MAX_INT}"  # of an integer that is too large for Int
+SCALES = {**CURSOR_UNITS, "ns": 1_000_000_000}  # how many of a unit are a second
 LATEST = 315_360_000  # ten years after the window's end, in seconds
 
 
@@ -52,21 +60,26 @@ def of_cursor(table: BigQueryTable) -> str:
     return _object(parts)
 
 
-def of_integers(names: Sequence[str]) -> str:
+def of_integers(table: BigQueryTable, names: Sequence[str]) -> str:
     """SQL that says of each column whether a value needs more than 32 bits."""
-    return _object(
-        f"COUNTIF({quoted(name)} NOT BETWEEN {MIN_INT} AND {MAX_INT}) AS wide_{place}"
-        for place, name in enumerate(names)
-    )
+    arrays = {field.name for field in table.fields if field.repeated}
+    parts = []
+    for place, name in enumerate(names):
+        condition = f"{quoted(name)} {BEYOND}"
+        if name in arrays:
+            rows = f"UNNEST({quoted(name)}) AS element"
+            condition = f"EXISTS(SELECT 1 FROM {rows} WHERE element {BEYOND})"
+        parts.append(f"COUNTIF({condition}) AS wide_{place}")
+    return _object(parts)
 
 
 def parameters(table: BigQueryTable, end: int) -> tuple[Parameter, ...]:
     """The parameters of `of_cursor`. end: of the window, epoch seconds."""
     moments = {"window_end": end}
     if _is_number(table):
-        for unit, scale in CURSOR_UNITS.items():
-            moments[f"earliest_{unit}"] = EARLIEST * scale
-            moments[f"latest_{unit}"] = (end + LATEST) * scale
+        for unit in UNIT_NAMES:
+            moments[f"earliest_{unit}"] = _number(EARLIEST, unit)
+            moments[f"latest_{unit}"] = _number(end + LATEST, unit)
     return tuple(Parameter(name, "INT64", value) for name, value in moments.items())
 
 
@@ -85,7 +98,7 @@ def clock(found: Mapping[str, Any]) -> ClockFacts:
         ahead=int(found.get("ahead") or 0),
         ahead_first=None if first is None else int(first),
         ahead_last=None if last is None else int(last),
-        units={unit: int(found[unit]) for unit in CURSOR_UNITS if unit in found},
+        units={unit: int(found[unit]) for unit in UNIT_NAMES if unit in found},
     )
 
 
@@ -95,8 +108,15 @@ def wide(found: Mapping[str, Any], names: Sequence[str]) -> frozenset[str]:
 
 
 def _units() -> Iterator[str]:
-    for unit in CURSOR_UNITS:
+    for unit in UNIT_NAMES:
         yield f"COUNTIF(sync_cursor BETWEEN @earliest_{unit} AND @latest_{unit}) AS {unit}"
+
+
+def _number(seconds: int, unit: str) -> int:
+    """A moment as a number of this unit."""
+    if unit == "days":
+        return int(day_text(seconds))
+    return seconds * SCALES[unit]
 
 
 def _is_number(table: BigQueryTable) -> bool:

@@ -131,8 +131,8 @@ def _shards_since(table: BigQueryTable, start: int) -> Predicates:
     BigQuery prunes them by constants only, thus these are no parameters. Names that are longer than
     a date, such as 20260301_backup, are no daily tables.
     """
-    first = _day_text(max(start - DAY, BEGINNING))
-    last = LAST_DAY if table.read_at is None else _day_text(table.read_at + DAY)
+    first = day_text(max(start - DAY, BEGINNING))
+    last = LAST_DAY if table.read_at is None else day_text(table.read_at + DAY)
     between = f"_TABLE_SUFFIX BETWEEN '{first}' AND '{last}'"
     lengths = "8"
     if table.settings.intraday:
@@ -142,7 +142,7 @@ def _shards_since(table: BigQueryTable, start: int) -> Predicates:
     return Predicates((between, f"LENGTH(_TABLE_SUFFIX) IN ({lengths})"))
 
 
-def _day_text(seconds: int) -> str:
+def day_text(seconds: int) -> str:
     """The day of a moment as the names of daily tables have it, such as 20260301."""
     day = date(1970, 1, 1) + timedelta(days=seconds // DAY)
     return day.isoformat().replace("-", "")

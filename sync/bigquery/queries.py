@@ -302,14 +302,16 @@ def _ranges(table: BigQueryTable, predicates: Predicates, integers: Sequence[str
     if not integers:
         return ""
     rows = f"FROM ({_picked(table, integers, predicates)})"
-    return f"\nUNION ALL SELECT NULL, 0, 0, 0, NULL, 0, 0, {facts.of_integers(integers)} {rows}"
+    found = facts.of_integers(table, integers)
+    return f"\nUNION ALL SELECT NULL, 0, 0, 0, NULL, 0, 0, {found} {rows}"
 
 
 def ranges(table: BigQueryTable, integers: Sequence[str]) -> Query:
     """A query that looks at the range of integers in the whole source: see facts.py."""
     everything = partition_since(table, BEGINNING)
     rows = f"FROM ({_picked(table, integers, everything)})"
-    return Query(f"SELECT {facts.of_integers(integers)} AS facts {rows}", everything.parameters)
+    found = facts.of_integers(table, integers)
+    return Query(f"SELECT {found} AS facts {rows}", everything.parameters)
 
 
 def _ends_deleted(table: BigQueryTable, rows: str) -> str:

@@ -27,7 +27,7 @@ from sync.bigquery.sizes import document_bytes
 from sync.bigquery.stage import Stage, Stages, whole
 from sync.bigquery.table import BigQueryTable, Partitioning
 from sync.bigquery.types import CURSOR_TYPES, Field, quoted
-from sync.bigquery.unstable import plain, unstable_column, unstable_function
+from sync.bigquery.unstable import plain, sampling, unstable_column, unstable_function
 from sync.bigquery.wire import trim_heap
 from sync.config import BatchSettings, CursorSettings, TableSettings
 from sync.config.problems import close, quote, suggest
@@ -61,6 +61,7 @@ UNNAMED_MEMBER = r"(_field_\d+)?"
 # What `deletes` may mean when it is a column of another type.
 DELETE_CONDITIONS = {"STRING": "{0} = 'true'", "INTEGER": "{0} != 0"}
 VIEWS = ("VIEW", "MATERIALIZED_VIEW", "EXTERNAL")
+FRACTIONS = ("FLOAT", "NUMERIC", "BIGNUMERIC")
 SHOWN_TABLES = 5  # in a message
 # For an estimate: the limits of a batch do not change what is read.
 SMALLEST_BATCHES = BatchSettings(rows=1, bytes=1)
@@ -646,12 +647,13 @@ def _cursor_problem(table: TableSettings, cursor: CursorSettings, found: Field) 
     """Why a column cannot be the cursor, and what would be right."""
     if found.type == "STRING" and not found.repeated:
         right = _made_by(table, cursor.source, "TIMESTAMP({0})")
-        return f"is STRING, which tells no order of time; {right}"
-    if found.type == "FLOAT" and not found.repeated:
+        number = "" if table.is_sharded else "; where it holds an epoch, CAST(... AS INT64) instead"
+        return f"is STRING, which tells no order of time; {right}{number}"
+    if found.type in FRACTIONS and not found.repeated:
         right = _made_by(table, cursor.source, "CAST({0} AS INT64)")
         return (
-            "is FLOAT64; it must be TIMESTAMP, DATETIME, DATE or INT64 of an epoch. Where it holds"
-            f" an epoch, {right}"
+            f"is {found.sql_type}; it must be TIMESTAMP, DATETIME, DATE or INT64 of an epoch. Where"
+            f" it holds an epoch, {right}"
         )
     if found.type not in CURSOR_TYPES or found.repeated:
         return f"is {found.sql_type}; it must be TIMESTAMP, DATETIME, DATE or INT64 of an epoch"
@@ -705,10 +707,23 @@ def _check_key_is_stable(table: TableSettings, metadata: bigquery.Table | None) 
     if table.mode == "replace":
         return  # all rows are made anew together
     text = table.query or views.text_of(metadata)
+    condition = f"WHERE {table.where}" if table.where else ""
+    _check_not_sampled(table, sampling(f"{text} {condition}"))
     for part in table.key_parts:
         sql = table.named[part].sql if part in table.named else None
         _check_made_by(table, part, unstable_function(plain(sql)) if sql else "")
         _check_made_by(table, part, unstable_column(_with_own_sql(table, part, text), part))
+
+
+def _check_not_sampled(table: TableSettings, found: str) -> None:
+    """Raises SchemaMismatch when the source shows other rows at each reading."""
+    if found:
+        column = table.key_parts[0]
+        raise SchemaMismatch(
+            f"{table.name}: {found} shows other rows at each reading, so each run would load and"
+            " delete some. Choose rows by their key, such as"
+            f" MOD(ABS(FARM_FINGERPRINT(CAST({column} AS STRING))), 10) = 0"
+        )
 
 
 def _with_own_sql(table: TableSettings, part: str, text: str) -> str:

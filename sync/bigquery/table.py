@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from sync.base import reasons
@@ -11,7 +11,7 @@ from sync.bigquery.sizes import UNKNOWN_ROW_BYTES
 from sync.bigquery.types import Field
 from sync.config import TableSettings
 from sync.model import window
-from sync.model.columns import Column
+from sync.model.columns import WIDER, Column
 
 # The largest document that can be sent: Aito refuses requests over 10 MB. With all its quotes
 # escaped it also fits a page of BigQuery's answers, which are at most 20 MB.
@@ -154,19 +154,20 @@ class BigQueryTable:
 
     @property
     def source_types(self) -> dict[str, str]:
-        """The source's columns that are taken, and their BigQuery types."""
-        return {
-            each.name: f"ARRAY<{each.type}>" if each.repeated else each.type for each in self.fields
-        }
+        """The source's columns that are taken, and their BigQuery types.
+
+        The members of structs are listed by their path, such as params.value.
+        """
+        return dict(_typed(self.fields))
 
     @property
     def open_integers(self) -> tuple[str, ...]:
-        """The columns that are Int because nothing declares otherwise: the data may need Long."""
-        held = {column.name for column in self.columns if column.type == "Int"}
+        """The columns that are Int because nothing declares otherwise: the data may need more."""
+        held = {column.name for column in self.columns if column.type in WIDER}
         return tuple(each.name for each in self.fields if self._is_open(each, held))
 
     def _is_open(self, column: Field, held: set[str]) -> bool:
-        is_integer = column.type == "INTEGER" and not column.repeated and column.name in held
+        is_integer = column.type == "INTEGER" and column.name in held
         declared = self.settings.named.get(column.name)
         cursor = self.settings.cursor
         is_cursor = cursor is not None and is_same_name(column.name, cursor.column)
@@ -187,14 +188,23 @@ class BigQueryTable:
         made = columns(self.settings, fields, self.chosen)
         return replace(self, fields=fields, sql_columns=made)
 
-    def with_types(self, types: Mapping[str, str]) -> BigQueryTable:
-        """The same table, with these types for columns that are open."""
-        if not types:
+    def with_wide(self, names: Collection[str]) -> BigQueryTable:
+        """The same table, with the wider type for these columns of `open_integers`."""
+        if not names:
             return self
-        chosen = {**self.chosen, **types}
+        wider = {each.name: WIDER[each.type] for each in self.columns if each.name in names}
+        chosen = {**self.chosen, **wider}
         made = columns(self.settings, self.fields, chosen)
         return replace(self, chosen=chosen, sql_columns=made)
 
     def whole(self) -> BigQueryTable:
         """The same table, read without leaving anything out."""
         return replace(self, prune=False)
+
+
+def _typed(fields: Iterable[Field], path: str = "") -> Iterator[tuple[str, str]]:
+    """Each field and the members inside it, by path, with its type."""
+    for each in fields:
+        name = f"{path}{each.name}"
+        yield name, f"ARRAY<{each.type}>" if each.repeated else each.type
+        yield from _typed(each.fields, f"{name}.")

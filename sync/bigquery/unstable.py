@@ -21,6 +21,10 @@ NUMBERING = re.compile(
     r"\s*\([^()]*\)\s*OVER\s*(\w+|\()",
     re.I,
 )
+# Each reading shows other rows.
+SAMPLING = re.compile(
+    r"\b(TABLESAMPLE)\s+SYSTEM\b|\b(?:WHERE|AND|OR|QUALIFY|ORDER\s+BY)\s+(RAND)\s*\(", re.I
+)
 ALIAS = re.compile(r"(?:\bAS\s+|\)\s*)(\w+)(?=\s*(?:,|\)|\bFROM\b|$))", re.I)
 SELECT = re.compile(r"\bSELECT\b", re.I)
 OF_TABLE = re.compile(r"\b(FROM|JOIN)\b|^\s*\(\s*SELECT\b", re.I)
@@ -69,6 +73,14 @@ def unstable_function(expression: str, text: str = "", names: set[str] | None = 
             return f"{number[1].upper()}() over all rows"
     used = {name.lower() for name in IDENTIFIER.findall(expression)}
     return DERIVED if used & (names or set()) else ""
+
+
+def sampling(text: str) -> str:
+    """What makes a SELECT show other rows at each reading; empty when nothing is seen."""
+    found = SAMPLING.search(plain(text))
+    if found is None:
+        return ""
+    return "TABLESAMPLE" if found[1] else "RAND()"
 
 
 def plain(text: str) -> str:

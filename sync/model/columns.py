@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 NUMBER_TYPES = ("Int", "Long")
 MIN_INT, MAX_INT = -(2**31), 2**31 - 1  # what a column of type Int can hold
+# What a column becomes that holds integers beyond that. Aito has no array of Long.
+WIDER = {"Int": "Long", "Int[]": "String[]"}
 
 
 @dataclass(frozen=True)

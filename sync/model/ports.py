@@ -87,13 +87,14 @@ class SourceTable(Protocol):
     def source_types(self) -> Mapping[str, str]:
         """The source's columns that are taken, and their types in the source's words.
 
-        A type has no comma and no semicolon.
+        Members inside a column are listed by their path, such as params.value. A type has no comma
+        and no semicolon.
         """
         ...
 
     @property
     def open_integers(self) -> tuple[str, ...]:
-        """The columns of type Int of which the configuration names no type."""
+        """The columns of type Int or Int[] of which the configuration names no type."""
         ...
 
     def with_names(self, names: Collection[str]) -> SourceTable:
@@ -103,8 +104,8 @@ class SourceTable(Protocol):
         """
         ...
 
-    def with_types(self, types: Mapping[str, str]) -> SourceTable:
-        """The same table, with these types for columns of `open_integers`."""
+    def with_wide(self, names: Collection[str]) -> SourceTable:
+        """The same table, with the wider type for these columns of `open_integers`."""
         ...
 
     def whole(self) -> SourceTable:

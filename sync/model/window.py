@@ -19,7 +19,14 @@ SLICE_ROWS = 50_000
 SLICE_BYTES = 2_500_000_000  # of documents: the same bound for tables with large rows
 SORTED_BYTES = 256_000_000  # of documents that one worker sorts: see Slice.chunks
 SHARD_FILL = 0.8  # shards are cut by a hash, which fills some of them more than others
-UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}  # of a cursor
+# What numbers of a cursor may count. The configuration takes the first three.
+UNIT_NAMES = {
+    "s": "seconds",
+    "ms": "milliseconds",
+    "us": "microseconds",
+    "ns": "nanoseconds",
+    "days": "days written as YYYYMMDD",
+}
 HOUR = 3600
 MINUTE = 60
 

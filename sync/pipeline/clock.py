@@ -8,6 +8,11 @@ from sync.model.plan import Plan
 from sync.model.window import HOUR, UNIT_NAMES
 from sync.pipeline.table_run import TableRun
 
+# What makes a cursor of numbers that the configuration has no unit for.
+MADE_BY = {
+    "ns": "DIV(`{0}`, 1000) AS `{0}`",
+    "days": "PARSE_DATE('%Y%m%d', CAST(`{0}` AS STRING)) AS `{0}`",
+}
 AHEAD_SHARE = 0.1  # of the rows may be dated in the future, and is not worth a warning
 AHEAD_ROWS = 10  # neither are so few rows
 
@@ -17,9 +22,8 @@ def check_clock(run: TableRun, plan: Plan) -> None:
     unit = _other_unit(run, plan)
     units = plan.clock.units
     if unit and run.table.cursor and units[unit] > units[run.table.cursor.unit]:
-        raise ActionRequired(
-            f"{run.name}: {_unit_text(run, plan, unit)}; set `unit: {unit}` in `cursor`"
-        )
+        remedy = _remedy(run, unit)
+        raise ActionRequired(f"{run.name}: {_unit_text(run, plan, unit)}; {remedy}")
     if _is_moment_of_reading(run, plan):
         raise ActionRequired(
             f"{run.name}: all {plan.clock.ahead:,} rows are dated at the moment of reading them. A"
@@ -71,6 +75,17 @@ def _unit_text(run: TableRun, plan: Plan, unit: str) -> str:
         f"{counted(rows, 'row holds', 'rows hold')} {UNIT_NAMES[unit]} in {cursor.source}, and"
         f" cursor.unit says {UNIT_NAMES[cursor.unit]}"
     )
+
+
+def _remedy(run: TableRun, unit: str) -> str:
+    """What to do about numbers that count another unit."""
+    assert run.table.cursor
+    made = MADE_BY.get(unit)
+    if made is None:
+        return f"set `unit: {unit}` in `cursor`"
+    expression = made.format(run.table.cursor.source)
+    and_unit = "" if unit == "days" else ", with `unit: us`"
+    return f"write a `query` that makes a time of them by {expression}{and_unit}"
 
 
 def _is_moment_of_reading(run: TableRun, plan: Plan) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sync.base.events import Severity
 from sync.model.columns import Column
-from sync.pipeline.definition import source_types
+from sync.pipeline.definition import is_member, source_types
 from sync.pipeline.table_run import TableRun
 
 
@@ -45,28 +45,50 @@ def column_changes(before: str | None, after: str, *, takes_all: bool) -> list[C
     # BigQuery compares names without case.
     spelled = {name.lower(): name for name in new}
     old = {spelled.get(name.lower(), name): kind for name, kind in old.items()}
+    old, new = _of_kept_columns(old, new), _of_kept_columns(new, old)
     retyped = [
         ColumnChange(name, "retyped", old[name], kind)
         for name, kind in new.items()
         if name in old and old[name] != kind
     ]
     if not takes_all:
-        return retyped
+        old, new = _members(old), _members(new)
     return [*_moved(old, new), *retyped]
+
+
+def _of_kept_columns(types: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """The types without members of structs that came, went, or are unknown as a whole."""
+    if not _members(types) or not _members(other):
+        return {name: kind for name, kind in types.items() if not is_member(name)}
+    kept = {}
+    for name, kind in types.items():
+        struct = _struct(name)
+        if not struct or other.get(struct) == types[struct]:
+            kept[name] = kind
+    return kept
+
+
+def _members(types: Mapping[str, str]) -> dict[str, str]:
+    return {name: kind for name, kind in types.items() if is_member(name)}
+
+
+def _struct(name: str) -> str:
+    """The path of the struct around a member. Empty for a column."""
+    return name.rpartition(".")[0]
 
 
 def _moved(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[ColumnChange]:
     """Columns that came or went. One that went is renamed if one of its type alone came."""
-    gone = {name: kind for name, kind in old.items() if name not in new}
-    added = {name: kind for name, kind in new.items() if name not in old}
-    for name, kind in list(gone.items()):
-        same = [each for each, other in added.items() if other == kind]
-        if len(same) == 1 and list(gone.values()).count(kind) == 1:
+    gone = {name: (_struct(name), kind) for name, kind in old.items() if name not in new}
+    added = {name: (_struct(name), kind) for name, kind in new.items() if name not in old}
+    for name, place in list(gone.items()):
+        same = [each for each, other in added.items() if other == place]
+        if len(same) == 1 and list(gone.values()).count(place) == 1:
             del gone[name], added[same[0]]
             yield ColumnChange(same[0], "renamed", name, same[0])
-    for name, kind in added.items():
+    for name, (_, kind) in added.items():
         yield ColumnChange(name, "new", after=kind)
-    for name, kind in gone.items():
+    for name, (_, kind) in gone.items():
         yield ColumnChange(name, "lost", before=kind)
 
 
@@ -108,6 +130,8 @@ def _follows(
     if change.kind == "lost":
         return "its values stay in Aito; rows that come from now on have none"
     name = change.column
+    if is_member(name):
+        return "all rows are read again"
     if name in held and name in wanted and held[name].type != wanted[name].type:
         return (
             f"Aito has it as {held[name].type}, so the run is refused: declare a `type`, or reset"

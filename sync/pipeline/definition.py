@@ -13,6 +13,8 @@ from sync.model.ports import SourceTable
 
 _KEEP = "keep"
 _TYPES = "types"
+_MEMBERS = "members"  # of structs; an earlier version did not know them
+OF_COLUMNS = {"columns", _MEMBERS}  # the parts that change with the source's columns
 
 
 def definition(table: TableSettings, source: SourceTable) -> str:
@@ -30,10 +32,18 @@ def definition(table: TableSettings, source: SourceTable) -> str:
     }
     if table.deletes:
         parts["deletes"] = table.deletes
+    members = sorted(each for each in source.source_types.items() if is_member(each[0]))
+    if members:
+        parts[_MEMBERS] = members
     fingerprints = [
         f"{name}={zlib.crc32(repr(value).encode()):08x}" for name, value in parts.items()
     ]
     return ";".join([*fingerprints, f"{_KEEP}={table.keep}", f"{_TYPES}={_types(source)}"])
+
+
+def is_member(name: str) -> bool:
+    """Whether a name is the path of a struct's member, such as params.value."""
+    return "." in name
 
 
 def _types(source: SourceTable) -> str:
@@ -78,7 +88,10 @@ def is_rekeyed(before: str, after: str) -> bool:
 def changes(before: str, after: str) -> list[str]:
     """The subjects that differ so that rows must be read again. A shorter `keep` is none."""
     old, new = _parts(before), _parts(after)
-    names = [name for name in new | old if name not in (_KEEP, _TYPES)]
+    left_out = {_KEEP, _TYPES}
+    if _MEMBERS not in old or _MEMBERS not in new:
+        left_out.add(_MEMBERS)
+    names = [name for name in new | old if name not in left_out]
     changed = [name for name in names if old.get(name) != new.get(name)]
     if _reaches_further(old.get(_KEEP, "None"), new[_KEEP]):
         changed.append(_KEEP)

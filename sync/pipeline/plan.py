@@ -118,8 +118,8 @@ def _with_wide(
     refresh: Refresh | None,
     situation: Situation,
 ) -> Plan:
-    """The plan with columns of type Long where the data needs it."""
-    source = plan.source.with_types(dict.fromkeys(wide, "Long"))
+    """The plan with columns of a wider type where the data needs it."""
+    source = plan.source.with_wide(wide)
     made_here = situation.checkpoint.definition is not None
     current = definition.definition(run.table, source)
     return replace(

@@ -9,7 +9,7 @@ from sync.base.errors import ActionRequired, SchemaMismatch
 from sync.base.words import counted
 from sync.config import TableSettings
 from sync.config.problems import quote, suggest
-from sync.model.columns import Column, TargetSchema, TargetTable
+from sync.model.columns import WIDER, Column, TargetSchema, TargetTable
 from sync.model.plan import Changes
 from sync.model.ports import SourceTable
 from sync.pipeline.table_run import TableRun
@@ -75,19 +75,20 @@ def _may_be_remade(run: TableRun, schema: TargetSchema) -> bool:
 def as_held(run: TableRun, source: SourceTable, schema: TargetSchema) -> SourceTable:
     """The source with the target's spelling of its columns, and with known types.
 
-    A column is Long where the target's, or the one that it links to, is Long.
+    A column has the wider type where the target's, or the one that it links to, has it.
     """
     held = schema[run.name].columns if run.name in schema else {}
     source = source.with_names(held)
-    types = {}
+    types = {column.name: column.type for column in source.columns}
+    wide = []
     for name in source.open_integers:
         known = [held[name]] if name in held else []
         if name in run.table.links:
             parent, linked = run.table.links[name]
             known += [schema[parent].columns[linked]] if _has(schema, parent, linked) else []
-        if any(column.type == "Long" for column in known):
-            types[name] = "Long"
-    return source.with_types(types)
+        if any(column.type == WIDER[types[name]] for column in known):
+            wide.append(name)
+    return source.with_wide(wide)
 
 
 def undecided(source: SourceTable, changes: Changes) -> tuple[str, ...]:

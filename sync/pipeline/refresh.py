@@ -65,7 +65,7 @@ def refresh_of(
     if not changed:
         return None
     reason = f"the configuration changed: {', '.join(changed)}"
-    if changed == ["columns"] and columns:
+    if columns and definition.OF_COLUMNS.issuperset(changed):
         listed = ", ".join(f"{change.column} is {change.kind}" for change in columns)
         reason = f"the source's columns changed: {listed}"
     return Refresh(reason, definition.token("refresh", current), changed=True)

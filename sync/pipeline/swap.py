@@ -66,7 +66,7 @@ def plan_swap(run: TableRun, schema: dict[str, TargetTable], known: KnownTable) 
         )
     source = as_held(run, source, schema)
     wide = run.source.wide_integers(source, source.open_integers)
-    source = source.with_types(dict.fromkeys(wide, "Long"))
+    source = source.with_wide(wide)
     fresh_exists = run.name + SUFFIX in schema
     current = definition(run.table, source)
     before = known.checkpoint.definition

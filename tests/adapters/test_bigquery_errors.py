@@ -75,6 +75,25 @@ def test_errors(raised: Exception, becomes: type[SyncError], says: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "message",
+    [
+        "Cannot read field 'v' of type INT64 as STRING Field: v",
+        "Views cannot be queried through prefix. First view p:d.events_20260301.",
+        "Scalar subquery produced more than one element",
+        "Materialized view p:d.mv references table p:d.t which was deleted and recreated.",
+        "Error while reading table: d.s, error message: Failed to read the spreadsheet. Error code:"
+        " PERMISSION_DENIED",
+    ],
+)
+def test_sentences_of_names_alone(message: str) -> None:
+    """What BigQuery says of tables and columns is told as it is, also of a running query."""
+    with pytest.raises(SyncError) as found, translated("t", running=True):
+        raise error(exceptions.BadRequest, message, "invalidQuery")
+    assert message in str(found.value)
+    assert ("set `drive: true`" in str(found.value)) == ("spreadsheet" in message)
+
+
+@pytest.mark.parametrize(
     "message", ["Bad int64 value: canary", 'Failed to parse input string "canary"', "canary is bad"]
 )
 def test_no_value_is_told(message: str) -> None:

@@ -97,6 +97,7 @@ def test_every_layout_and_cursor(googlesql: GoogleSql, name: str) -> None:
         "note": "STRING",
         "loaded": "DATE",
         "customer": "INT64",
+        "tags": "ARRAY<INT64>",
         "ts": CURSORS[table.cursor.type],
         "_PARTITIONTIME": "TIMESTAMP",
         "_TABLE_SUFFIX": "STRING",

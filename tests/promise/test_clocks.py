@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
+
 import pytest
 
 from local.stack import Stack
@@ -71,7 +74,9 @@ def test_a_date_at_home_in_a_zone(stack: Stack) -> None:
         ("TIMESTAMP", "2026-10-24T00:00:00Z", {"zone": "Asia/Tokyo"}, "is TIMESTAMP, and cursor.z"),
         ("TIMESTAMP", "2026-10-24T00:00:00Z", {"unit": "ms"}, "is TIMESTAMP, and cursor.unit is"),
         ("STRING", "2026-10-24", {}, "REPLACE(TIMESTAMP(`ts`) AS `ts`) FROM `{d}.{t}`"),
+        ("STRING", "1772366400", {}, "where it holds an epoch, CAST(... AS INT64) instead"),
         ("FLOAT64", 1.5, {}, "it must be TIMESTAMP, DATETIME, DATE or INT64 of an epoch"),
+        ("NUMERIC", 1.5, {}, "REPLACE(CAST(`ts` AS INT64) AS `ts`) FROM `{d}.{t}`"),
     ],
 )
 def test_a_cursor_that_is_none(
@@ -115,6 +120,30 @@ def test_a_wrong_unit_on_the_first_night(
     assert bench.aito_rows() == []
     table["cursor"]["unit"] = held
     assert bench.run_ok(table).uploaded == 30
+
+
+@pytest.mark.parametrize(
+    ("held", "says", "unit"),
+    [
+        (lambda at: at * 10**9, "20 rows hold nanoseconds in ts", "us"),
+        (lambda at: int(f"{datetime.fromtimestamp(at, UTC):%Y%m%d}"), "20 rows hold days", "s"),
+    ],
+    ids=["nanoseconds", "days"],
+)
+def test_numbers_without_a_unit(
+    stack: Stack, held: Callable[[int], int], says: str, unit: str
+) -> None:
+    """They are refused with the expression that makes a time of them, which can be pasted."""
+    bench = Workbench(stack, f"clock_other_numbers_{unit}")
+    rows = [{"id": f"k{i}", "ts": held(bench.now - DAY - i * HOUR)} for i in range(20)]
+    bench.load_source(f"other_{unit}", {"id": "STRING", "ts": "INT64"}, rows)
+    table = cursor_table(bench, f"other_{unit}", unit=unit)
+    for dry_run in (True, False):
+        told = str(bench.run(table, dry_run=dry_run).tables[0].error)
+        assert says in told
+    made = told.partition("makes a time of them by ")[2].partition(", with")[0]
+    query = f"SELECT * REPLACE ({made}) FROM `{table['source']}`"
+    assert bench.run_ok({**table, "source": None, "query": query}).uploaded == 20
 
 
 @pytest.mark.parametrize("mode", ["append", "merge"])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from google.cloud.bigquery import SchemaField
 
+from local import bigquery as local_bigquery
 from local.stack import Stack
-from tests.workbench import Row, Workbench, iso, table
+from tests.workbench import DAY, Row, Workbench, iso, table
 
 SCHEMA = {
     "id": "STRING",
@@ -131,6 +133,26 @@ def test_integers_beyond_32_bits_become_long(stack: Stack, mode: str) -> None:
     assert {row["added"] for row in bench.aito_rows()} == {BIG}
 
 
+@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+def test_arrays_of_integers_beyond_32_bits(stack: Stack, mode: str) -> None:
+    """They become texts where the data needs it, since Aito has no array of Long."""
+    bench = Workbench(stack, f"chosen_arrays_{mode}", mode)
+    fields = [SchemaField("id", "STRING"), SchemaField("ts", "TIMESTAMP")]
+    fields += [SchemaField(name, "INT64", "REPEATED") for name in ("tags", "small")]
+    rows = [
+        {"id": f"k{i}", "ts": iso(bench.now - 60 - i), "tags": [BIG + i, 1], "small": [i]}
+        for i in range(5)
+    ]
+    local_bigquery.load(bench.client, f"{bench.dataset}.wide", fields, rows)
+    table = wide_table(bench)
+    if mode == "replace":
+        del table["cursor"], table["key"]
+    for _ in range(2):
+        assert bench.run_ok(table).rejected == 0
+        held = next(each for each in bench.aito_rows() if each["id"] == "k3")
+        assert (held["tags"], held["small"]) == ([str(BIG + 3), "1"], [3])
+
+
 def test_numbers_that_are_keys_and_links(stack: Stack) -> None:
     """A key beyond 32 bits is Long, and so is a column that links to it."""
     bench = Workbench(stack, "chosen_lines")
@@ -207,6 +229,36 @@ def test_columns_that_come_and_go(stack: Stack, mode: str) -> None:
     assert said == {"price": ("new", "INFO"), "page": ("new", "INFO"), **lost}
     assert {row["price"] for row in bench.aito_rows()} == {1.5}
     assert {row["page"] for row in bench.aito_rows()} == {f"/P{i}" for i in range(20)}
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_members_of_structs_that_come_and_go(stack: Stack, mode: str) -> None:
+    """They are columns inside a column: each is said once, and new values are in old rows."""
+    bench = Workbench(stack, f"chosen_members_{mode}", mode)
+    bench.load_source("other", SCHEMA, [])
+
+    def make(struct: str) -> None:
+        at = iso(bench.now - 10 * DAY)
+        select = f"SELECT 'a' AS id, TIMESTAMP '{at}' AS ts, {struct} AS s, [{struct}] AS r"
+        later = f"SELECT 'b', TIMESTAMP '{iso(bench.now - 60)}', {struct}, [{struct}]"
+        bench.sql(f"CREATE OR REPLACE TABLE `{{d}}.wide` AS {select} UNION ALL {later}")
+
+    asked = wide_table(bench, columns={"id": None, "s": None, "r": None})
+    make("STRUCT(1 AS a, 'x' AS gone)")
+    bench.run_ok(asked)
+    make("STRUCT(1 AS a, DATE '2026-01-01' AS b)")
+    planned = bench.run_ok(asked, dry_run=True)
+    assert planned.estimate
+    assert "the source's columns changed: s.b is new" in planned.estimate["refresh"]
+    bench.run_ok(asked)
+    said = changes_of(bench)
+    assert said["s.b"] == said["r.b"] == ("new", "INFO")
+    assert said["s.gone"] == said["r.gone"] == ("lost", "WARNING")
+    assert len(said) == 4
+    held = next(each for each in bench.aito_rows() if each["id"] == "a")
+    assert held["s"] == held["r"][0] == {"a": 1, "b": "2026-01-01"}
+    bench.run_ok(asked)
+    assert changes_of(bench) == {}, "the second night says nothing more"
 
 
 def test_a_column_of_another_type(stack: Stack) -> None:

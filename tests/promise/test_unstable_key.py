@@ -50,6 +50,24 @@ def test_functions_in_the_text(bench: Workbench, mode: str) -> None:
     assert "GENERATE_UUID()" in refusal(bench, of_column)
 
 
+def test_rows_of_chance(bench: Workbench) -> None:
+    """A sample by RAND() or TABLESAMPLE is refused with a sample by the key, which can be pasted.
+
+    In a query, a view, and `where`.
+    """
+    put(bench, 30)
+    source = f"{bench.dataset}.things"
+    bench.sql("CREATE VIEW {d}.sampled AS SELECT * FROM {d}.things WHERE RAND() < 0.5")
+    name = "unstable_rows"
+    sampled = query(bench, name, "SELECT * FROM {t} TABLESAMPLE SYSTEM (10 PERCENT)", key="name")
+    assert "TABLESAMPLE shows other rows" in refusal(bench, sampled)
+    assert "RAND()" in refusal(bench, table(name, f"{bench.dataset}.sampled", key="name"))
+    told = refusal(bench, table(name, source, key="name", where="RAND() < 0.5"))
+    assert "RAND() shows other rows at each reading" in told
+    right = told.partition("such as ")[2]
+    bench.run_ok(table(name, source, key="name", where=right))
+
+
 def test_a_view(bench: Workbench) -> None:
     """Behind a view the function is seen in its text, behind a join by two readings."""
     put(bench, 30)

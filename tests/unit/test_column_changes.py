@@ -30,6 +30,31 @@ def test_changes(types: str, expected: list[tuple[str, str]]) -> None:
     assert [(change.column, change.kind) for change in found] == expected
 
 
+OF_STRUCTS = "types=id:STRING,s:RECORD,s.a:STRING,s.t:RECORD,s.t.x:DATE"
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        ("id:STRING,s:RECORD,s.a:STRING,s.b:STRING,s.t:RECORD,s.t.x:DATE", [("s.b", "new")]),
+        ("id:STRING,s:RECORD,s.a:STRING,s.t:RECORD,s.t.y:DATE", [("s.t.y", "renamed")]),
+        ("id:STRING,s:RECORD,s.a:INTEGER,s.t:RECORD,s.t.x:DATE", [("s.a", "retyped")]),
+        ("id:STRING,s:RECORD,s.a:STRING,x:DATE", [("x", "new"), ("s.t", "lost")]),
+        ("id:STRING,s:STRING", [("s", "retyped")]),
+        ("id:STRING,s:RECORD", []),
+    ],
+)
+@pytest.mark.parametrize("takes_all", [True, False])
+def test_members_of_structs(types: str, expected: list[tuple[str, str]], takes_all: bool) -> None:
+    """They are told apart from columns; a struct that came or went is one change.
+
+    An earlier version knew no members, and nothing is said of them then.
+    """
+    found = column_changes(OF_STRUCTS, f"types={types}", takes_all=takes_all)
+    told = [(change.column, change.kind) for change in found]
+    assert told == [each for each in expected if takes_all or "." in each[0] or each[0] == "s"]
+
+
 def test_an_older_definition_knows_no_columns() -> None:
     """Nothing is said of what is not known, nor of columns that the configuration lists."""
     assert column_changes("source=1;keep=None", BEFORE, takes_all=True) == []

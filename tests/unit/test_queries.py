@@ -19,7 +19,7 @@ from sync.bigquery.columns import columns
 from sync.bigquery.table import BigQueryTable, Partitioning
 from sync.bigquery.types import Field
 from sync.model.sql import Parameter, Query
-from sync.model.window import BEGINNING, Slice
+from sync.model.window import BEGINNING, UNIT_NAMES, Slice
 from tests.sources import (
     COMMENTED,
     CURSORS,
@@ -52,7 +52,7 @@ OUR_PARAMETERS = {
     "ahead_start",
     "ahead_start_second",
     "window_end",
-    *(f"{bound}_{unit}" for bound in ("earliest", "latest") for unit in ("s", "ms", "us")),
+    *(f"{bound}_{unit}" for bound in ("earliest", "latest") for unit in UNIT_NAMES),
     "later_start_second",
     "later_end_second",
     "partition_start",
@@ -119,6 +119,7 @@ def test_every_query(name: str) -> None:
             "0",
             "1",
             "2",
+            "3",
             "15",
             "1000",
             "1000000",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sync.bigquery.unstable import unstable_column
+from sync.bigquery.unstable import sampling, unstable_column
 
 UNSTABLE = [
     ("SELECT GENERATE_UUID() AS id, * FROM t", "GENERATE_UUID()"),
@@ -47,3 +47,20 @@ def test_unstable(text: str, function: str) -> None:
 def test_stable(text: str) -> None:
     """What does not make the key itself is nothing to refuse: removing duplicates, for example."""
     assert unstable_column(text, "id") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("SELECT * FROM t WHERE a = 1 AND RAND() < 0.1", "RAND()"),
+        ("SELECT * FROM t WHERE rand() < 0.1", "RAND()"),
+        ("SELECT * FROM t ORDER BY RAND() LIMIT 100", "RAND()"),
+        ("SELECT * FROM t TABLESAMPLE SYSTEM (10 PERCENT)", "TABLESAMPLE"),
+        ("SELECT *, RAND() < 0.1 AS is_test FROM t WHERE a > 1", ""),
+        ("SELECT * FROM t WHERE brand = 'x' AND note != 'AND RAND() < 1'", ""),
+        ("SELECT * FROM t WHERE MOD(ABS(FARM_FINGERPRINT(id)), 10) = 0", ""),
+    ],
+)
+def test_sampling(text: str, found: str) -> None:
+    """Rows that are chosen by chance are others at each reading; columns of chance are no rows."""
+    assert sampling(text) == found
