@@ -11,8 +11,8 @@ from google.cloud import bigquery
 
 from sync.base.errors import AccessDenied, ActionRequired, BadRequest, NotFound
 from sync.bigquery.errors import translated
+from sync.bigquery.metadata import API_NAMES
 from sync.bigquery.session import BigQuerySession
-from sync.bigquery.source import API_NAMES
 from sync.bigquery.types import CURSOR_TYPES, Field, epoch_seconds, quoted
 from sync.config.problems import suggest
 from sync.config.settings import DATASET, PROJECT, TABLE

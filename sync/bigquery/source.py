@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
-from google.cloud import bigquery
-
-from sync.base.errors import (
-    AccessDenied,
-    ActionRequired,
-    NotFound,
-    SchemaMismatch,
-    SyncError,
-    TooManyBytes,
-)
-from sync.bigquery import explain, facts, queries, stage_queries, views
-from sync.bigquery.columns import check_names, columns, is_same_name
-from sync.bigquery.predicates import INTRADAY, is_partitioned_by_cursor
+from sync.base.errors import SyncError, TooManyBytes
+from sync.bigquery import facts, queries, stage_queries
+from sync.bigquery.describe import SMALLEST_BATCHES, Describer
+from sync.bigquery.predicates import is_partitioned_by_cursor
 from sync.bigquery.really_read import Range, ReallyRead
-from sync.bigquery.session import BigQuerySession, DryRun
-from sync.bigquery.sizes import document_bytes
+from sync.bigquery.session import BigQuerySession
 from sync.bigquery.stage import Stage, Stages, whole
-from sync.bigquery.table import BigQueryTable, Partitioning
-from sync.bigquery.types import CURSOR_TYPES, Field, quoted
-from sync.bigquery.unstable import plain, sampling, unstable_column, unstable_function
+from sync.bigquery.table import BigQueryTable
 from sync.bigquery.wire import trim_heap
-from sync.config import BatchSettings, CursorSettings, TableSettings
-from sync.config.problems import close, quote, suggest
+from sync.config import BatchSettings, TableSettings
 from sync.model.batches import Batch
 from sync.model.keys import KeyState
 from sync.model.ports import SourceTable
@@ -53,18 +38,6 @@ WHOLE_SHARE = 0.9  # of the bytes of everything: a run that has read so much has
 MAX_KEYS = 50_000  # in one query: BigQuery takes requests of 10 MB
 ESTIMATED_SLICES = 8  # slices that are estimated by a dry run; the others cost as much
 TRIM_EVERY = 5  # batches
-# BigQuery's API reports some types under a second name.
-API_NAMES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
-# What BigQuery calls a column, or a member of a struct, that has no name.
-UNNAMED_COLUMN = r"f\d+_"
-UNNAMED_MEMBER = r"(_field_\d+)?"
-# What `deletes` may mean when it is a column of another type.
-DELETE_CONDITIONS = {"STRING": "{0} = 'true'", "INTEGER": "{0} != 0"}
-VIEWS = ("VIEW", "MATERIALIZED_VIEW", "EXTERNAL")
-FRACTIONS = ("FLOAT", "NUMERIC", "BIGNUMERIC")
-SHOWN_TABLES = 5  # in a message
-# For an estimate: the limits of a batch do not change what is read.
-SMALLEST_BATCHES = BatchSettings(rows=1, bytes=1)
 
 
 class BigQuerySource:
@@ -78,7 +51,7 @@ class BigQuerySource:
         stages: where slices may be staged. None: each is read by a query of its own.
         """
         self._session = session
-        self._now = now
+        self._describer = Describer(session, now)
         self._stages = stages
         self._stage: Stage | None = None
         self._counted: int | None = None  # rows of the whole source
@@ -98,142 +71,14 @@ class BigQuerySource:
         prune: reading may leave out partitions that hold no recent row.
         Raises SchemaMismatch with every column that cannot be synced; NotFound.
         """
-        check_names(table)
-        metadata = self._metadata(table)
-        _check_key_is_stable(table, metadata)
-        described = _layout(table, metadata, prune)
-        if table.is_sharded:
-            described = self._daily_tables(table, prune)
-        result = self._shape(described, metadata)
-        fields = [_field(each) for each in result.fields]
-        own_fields = [each for each in fields if each.name not in ("sync_cursor", "sync_deleted")]
-        _check_deletes(table, fields)
-        own_fields = list(_named(table, own_fields, _required(metadata)))
-        made = columns(table, own_fields)
-        described = replace(
-            described,
-            cursor=_cursor(table, fields),
-            sql_columns=made,
-            fields=tuple(own_fields),
-            document_bytes=document_bytes(made, own_fields, _row_bytes(metadata)),
-            location=(metadata and metadata.location) or result.location,
-        )
-        self._check_unnamed(described, own_fields)
-        return described
-
-    def _shape(self, table: BigQueryTable, metadata: bigquery.Table | None) -> DryRun:
-        """The columns of a table. Raises ActionRequired that names what BigQuery refuses."""
-        name = table.settings.name
-        try:
-            return self._session.dry_run(queries.shape(table), name)
-        except AccessDenied:
-            raise
-        except ActionRequired as error:
-            if table.settings.is_sharded:
-                self._check_days(table)
-            if isinstance(error, NotFound):
-                raise
-            names = [field.name for field in metadata.schema] if metadata else []
-            failing = explain.failing_parts(self._session, table, names)
-            if not failing:
-                raise
-            lines = "\n".join(f"  - {each}" for each in failing)
-            raise ActionRequired(f"{name}: BigQuery refuses the source:\n{lines}") from error
-
-    def _metadata(self, table: TableSettings) -> bigquery.Table | None:
-        """The metadata of a `source:`; None for a `query:` and for daily tables."""
-        if not table.source or table.is_sharded:
-            return None
-        path = self._path(table.source)
-        what = f"{table.name}: {table.at('source')}: {path}"
-        try:
-            return self._session.metadata(path, what)
-        except NotFound as error:
-            reason = explain.missing_source(self._session, path, what)
-            raise NotFound(f"{what}: {reason}") from error
-
-    def _path(self, source: str) -> str:
-        """A source with its project."""
-        return source if source.count(".") > 1 else f"{self._session.project}.{source}"
-
-    def _daily_tables(self, table: TableSettings, prune: bool) -> BigQueryTable:
-        """Tables of one day each. What they hold tells the dry run; they have no metadata."""
-        described = BigQueryTable(
-            table, self._path(str(table.source)), prune=prune, read_at=self._now
-        )
-        if table.mode == "replace":  # whose rows are not counted before they are read
-            self._check_days(described)
-        return described
-
-    def _check_days(self, table: BigQueryTable) -> None:
-        """Raises ActionRequired when no table of the source's beginning ends in a day."""
-        dataset, _, beginning = str(table.path).removesuffix("*").rpartition(".")
-        listed = self._tables_of(table, dataset)
-        names = [name for name in listed if name.startswith(beginning)]
-        ending = rf"(?:{INTRADAY})?[0-9]{{8}}" if table.settings.intraday else r"[0-9]{8}"
-        if any(re.fullmatch(ending, name.removeprefix(beginning)) for name in names):
-            return
-        settings = table.settings
-        place = settings.at("source")
-        if not names:
-            daily = explain.daily_sources(listed)
-            hint = suggest(f"{beginning}*", daily or listed, "it has")
-            raise ActionRequired(
-                f"{settings.name}: {place}: the dataset {dataset} has no table that begins with"
-                f" {quote(beginning)}; {hint}"
-            )
-        shown = ", ".join(sorted(names)[:SHOWN_TABLES])
-        raise ActionRequired(
-            f"{settings.name}: {place}: {settings.source}: no table of this beginning"
-            f" ends in a day YYYYMMDD; found {shown}. For other names write instead of `source`  "
-            f'query: "SELECT *, _TABLE_SUFFIX AS part FROM `{settings.source}`"'
-        )
-
-    def _tables_of(self, table: BigQueryTable, dataset: str) -> list[str]:
-        """The names of a dataset's tables. Raises NotFound with the nearest name of a dataset."""
-        what = f"{table.settings.name}: {table.settings.at('source')}"
-        try:
-            return [each.table_id for each in self._session.list_tables(dataset, what)]
-        except NotFound as error:
-            reason = explain.missing_source(self._session, str(table.path), what)
-            raise NotFound(f"{what}: {reason}") from error
-
-    def _check_unnamed(self, table: BigQueryTable, fields: Sequence[Field]) -> None:
-        """Raises SchemaMismatch when the source has columns without a name.
-
-        A dry run reports such a column under a name that no query can use. A column may also be
-        called so, thus a dry run with these names decides.
-        """
-        unnamed = _unnamed(fields) if table.settings.takes_all else _unnamed_members(fields)
-        if not unnamed:
-            return
-        try:
-            self._estimated(table, queries.batches(table, None, SMALLEST_BATCHES))
-        except AccessDenied:
-            raise
-        except ActionRequired as error:
-            lines = "\n".join(f"  - {each}" for each in unnamed)
-            remedy = "give each a name in the source: `SELECT COUNT(*) AS visits`, `STRUCT(1 AS n)`"
-            raise SchemaMismatch(
-                f"{table.settings.name}: the source has columns without a name:\n{lines}\n"
-                f"Remedy: {remedy}."
-            ) from error
+        return self._describer.describe(table, prune=prune)
 
     def check_key(self, source: SourceTable) -> None:
         """Raises SchemaMismatch when the text of a view behind the source shows an unstable key.
 
         `describe` has looked at the source's own text.
         """
-        table = _own(source)
-        settings = table.settings
-        own = settings.query or f"SELECT * FROM `{table.path}`"
-        if table.settings.is_sharded or not table.keys_may_change:
-            return
-        behind = views.texts_behind(self._session, own, self._session.project, settings.name)
-        text = " ".join(f"({each})" for each in (own, *behind))
-        for part in settings.key_parts:
-            made = _with_own_sql(settings, part, text)
-            _check_made_by(settings, part, unstable_column(made, part))
+        self._describer.check_key(_own(source))
 
     # -- count
 
@@ -266,7 +111,7 @@ class BigQuerySource:
         found = facts.read(texts)
         cursorless = int(found["cursorless"])
         if table.settings.is_sharded and not buckets and not cursorless:
-            self._check_days(table)
+            self._describer.check_days(table)
         wide = facts.wide(found, integers)
         return Histogram(tuple(buckets), cursorless, facts.clock(found), wide)
 
@@ -527,254 +372,7 @@ def _own(source: SourceTable) -> BigQueryTable:
     return source
 
 
-def _named(table: TableSettings, fields: Sequence[Field], required: set[str]) -> Iterator[Field]:
-    """The fields under their Aito names. A dry run does not say which columns are REQUIRED."""
-    names = queries.listed(table)
-    first = len(fields) - len(names)
-    yield from _of_star(table, fields[:first], required)
-    for field, name in zip(fields[first:], names, strict=True):
-        is_source_column = table.named[name].sql is None
-        yield replace(field, name=name, required=is_source_column and name.lower() in required)
-
-
-def _of_star(table: TableSettings, fields: Sequence[Field], required: set[str]) -> Iterator[Field]:
-    """All source columns less those that are left out or made by SQL.
-
-    Raises SchemaMismatch when the configuration names a column that the source lacks.
-    """
-    _check_star(table, [field.name for field in fields])
-    left_out = {name.lower() for name in table.left_out}
-    named = {name.lower(): name for name in table.named}
-    for field in fields:
-        key = field.name.lower()
-        name = named.get(key, field.name)
-        is_made = name in table.named and table.named[name].sql is not None
-        if key not in left_out and not is_made:
-            yield replace(field, name=name, required=key in required)
-
-
-def _check_star(table: TableSettings, names: Sequence[str]) -> None:
-    """Raises SchemaMismatch for columns that the source lacks.
-
-    One that is left out may be gone from the source, unless its name is almost another one's.
-    """
-    if not table.takes_all:
-        return
-    known = {name.lower() for name in names}
-    settled = {name.lower() for name in (*table.named, *table.left_out)}
-    others = [name for name in names if name.lower() not in settled]
-    cursor = table.cursor.column if table.cursor else None
-    problems = [
-        f"{table.at('columns', name)}: not a column of the source; {suggest(name, others)}"
-        for name, made in table.named.items()
-        if made.sql is None and name != cursor and name.lower() not in known
-    ]
-    problems += [
-        f"{table.at('columns', '*')}: except {name}: not a column of the source;"
-        f" {suggest(name, others)}"
-        for name in table.left_out
-        if name.lower() not in known and close(name, others)
-    ]
-    if problems:
-        lines = "\n".join(f"  - {problem}" for problem in problems)
-        raise SchemaMismatch(f"{table.name}: `columns` and the source differ:\n{lines}")
-
-
-def _unnamed(fields: Sequence[Field]) -> list[str]:
-    """Columns and struct members without a name."""
-    columns_without = [
-        f"column {place} (BigQuery calls it {field.name})"
-        for place, field in enumerate(fields, 1)
-        if re.fullmatch(UNNAMED_COLUMN, field.name)
-    ]
-    return columns_without + _unnamed_members(fields)
-
-
-def _unnamed_members(fields: Sequence[Field]) -> list[str]:
-    found = []
-    for field in fields:
-        for place, member in enumerate(field.fields, 1):
-            if re.fullmatch(UNNAMED_MEMBER, member.name):
-                found.append(f"member {place} of the struct {field.name}")
-        found += _unnamed_members(field.fields)
-    return found
-
-
-def _field(field: bigquery.SchemaField) -> Field:
-    return Field(
-        name=field.name,
-        type=API_NAMES.get(field.field_type, field.field_type),
-        repeated=field.mode == "REPEATED",
-        required=field.mode == "REQUIRED",
-        fields=tuple(_field(inner) for inner in field.fields),
-    )
-
-
 def _key_state(*, in_window: bool, is_deleted: bool) -> KeyState:
     if not in_window:
         return KeyState.LATER
     return KeyState.DELETED if is_deleted else KeyState.PRESENT
-
-
-def _check_deletes(table: TableSettings, fields: Sequence[Field]) -> None:
-    """Raises SchemaMismatch when `deletes` is no condition."""
-    if table.deletes is None:
-        return
-    found = next(field for field in fields if field.name == "sync_deleted")
-    if found.type == "BOOLEAN" and not found.repeated:
-        return
-    right = DELETE_CONDITIONS.get(found.type, "{0} IS NOT NULL").format(table.deletes)
-    kind = f"ARRAY<{found.type}>" if found.repeated else found.type
-    raise SchemaMismatch(
-        f"{table.name}: deletes is {kind}; it must be a condition or a BOOL column, such as"
-        f' "{right}"'
-    )
-
-
-def _cursor(table: TableSettings, fields: Sequence[Field]) -> Field | None:
-    """The cursor's field. Raises SchemaMismatch when it is no moment, or not as configured."""
-    if table.cursor is None:
-        return None
-    found = next(field for field in fields if field.name == "sync_cursor")
-    problem = _cursor_problem(table, table.cursor, found)
-    if problem:
-        place = table.at("cursor", "source")
-        raise SchemaMismatch(f"{table.name}: {place}: {table.cursor.source} {problem}")
-    return found
-
-
-def _cursor_problem(table: TableSettings, cursor: CursorSettings, found: Field) -> str | None:
-    """Why a column cannot be the cursor, and what would be right."""
-    if found.type == "STRING" and not found.repeated:
-        right = _made_by(table, cursor.source, "TIMESTAMP({0})")
-        number = "" if table.is_sharded else "; where it holds an epoch, CAST(... AS INT64) instead"
-        return f"is STRING, which tells no order of time; {right}{number}"
-    if found.type in FRACTIONS and not found.repeated:
-        right = _made_by(table, cursor.source, "CAST({0} AS INT64)")
-        return (
-            f"is {found.sql_type}; it must be TIMESTAMP, DATETIME, DATE or INT64 of an epoch. Where"
-            f" it holds an epoch, {right}"
-        )
-    if found.type not in CURSOR_TYPES or found.repeated:
-        return f"is {found.sql_type}; it must be TIMESTAMP, DATETIME, DATE or INT64 of an epoch"
-    if cursor.unit != "s" and found.type != "INTEGER":
-        return f"is {found.type}, and cursor.unit is for an INT64; leave `unit` out"
-    if cursor.zone != "UTC" and found.type not in ("DATETIME", "DATE"):
-        return f"is {found.type}, and cursor.zone is for a DATETIME or DATE; leave `zone` out"
-    return None
-
-
-def _made_by(table: TableSettings, column: str, expression: str) -> str:
-    """How to make a cursor of a column by an expression."""
-    name = quoted(column)
-    if table.is_sharded:  # a query would read all its tables
-        return "take a column that tells the moment, such as event_timestamp with `unit: us`"
-    if table.query:
-        return f"write `{expression.format(column)} AS {column}` into the query"
-    where = f" WHERE {table.where}" if table.where else ""
-    made = expression.format(name)
-    select = f"SELECT * REPLACE({made} AS {name}) FROM `{table.source}`{where}"
-    return f'instead of `source` write  query: "{select}"'
-
-
-def _layout(table: TableSettings, metadata: bigquery.Table | None, prune: bool) -> BigQueryTable:
-    """What the metadata says, without the columns."""
-    if metadata is None:
-        return BigQueryTable(table, path=None, prune=prune, skips_blocks=not table.is_sharded)
-    path = f"{metadata.project}.{metadata.dataset_id}.{metadata.table_id}"
-    rows = None if table.where else metadata.num_rows  # None for a view
-    return BigQueryTable(
-        table,
-        path,
-        partitioning=_partitioning(metadata),
-        prune=prune,
-        is_view=metadata.table_type in VIEWS,
-        rows=rows or None,
-        skips_blocks=_skips_blocks(table, metadata),
-    )
-
-
-def _skips_blocks(table: TableSettings, metadata: bigquery.Table) -> bool:
-    """Whether BigQuery may skip blocks by the cursor. Of a view nobody knows."""
-    if metadata.table_type in VIEWS:
-        return True
-    clustered = [name.lower() for name in metadata.clustering_fields or ()]
-    return table.cursor is not None and table.cursor.source.lower() in clustered
-
-
-def _check_key_is_stable(table: TableSettings, metadata: bigquery.Table | None) -> None:
-    """Raises SchemaMismatch when the text of a SELECT shows a key that changes by itself."""
-    if table.mode == "replace":
-        return  # all rows are made anew together
-    text = table.query or views.text_of(metadata)
-    condition = f"WHERE {table.where}" if table.where else ""
-    _check_not_sampled(table, sampling(f"{text} {condition}"))
-    for part in table.key_parts:
-        sql = table.named[part].sql if part in table.named else None
-        _check_made_by(table, part, unstable_function(plain(sql)) if sql else "")
-        _check_made_by(table, part, unstable_column(_with_own_sql(table, part, text), part))
-
-
-def _check_not_sampled(table: TableSettings, found: str) -> None:
-    """Raises SchemaMismatch when the source shows other rows at each reading."""
-    if found:
-        column = table.key_parts[0]
-        raise SchemaMismatch(
-            f"{table.name}: {found} shows other rows at each reading, so each run would load and"
-            " delete some. Choose rows by their key, such as"
-            f" MOD(ABS(FARM_FINGERPRINT(CAST({column} AS STRING))), 10) = 0"
-        )
-
-
-def _with_own_sql(table: TableSettings, part: str, text: str) -> str:
-    """A SELECT with a column of the configuration in front."""
-    sql = table.named[part].sql if part in table.named else None
-    return f"SELECT ({sql}) AS {part} FROM ({text})" if sql else text
-
-
-def _check_made_by(table: TableSettings, part: str, found: str) -> None:
-    """Raises SchemaMismatch when a function was found that makes the key another one each time."""
-    if found:
-        raise SchemaMismatch(
-            f"{table.name}: the key {part} is made by {found}. It is another one at each"
-            " reading, so each run would load rows again. Take columns that stay with the row,"
-            " such as key: [order_id, line]"
-        )
-
-
-def _required(metadata: bigquery.Table | None) -> set[str]:
-    """Names of the REQUIRED columns, in small letters."""
-    if metadata is None:
-        return set()
-    return {field.name.lower() for field in metadata.schema if field.mode == "REQUIRED"}
-
-
-def _row_bytes(metadata: bigquery.Table | None) -> float | None:
-    """Mean stored bytes of a row, where BigQuery knows them: not of a view."""
-    if metadata is None or not metadata.num_rows or not metadata.num_bytes:
-        return None
-    return float(metadata.num_bytes / metadata.num_rows)
-
-
-def _partitioning(metadata: bigquery.Table) -> Partitioning | None:
-    """How a table is partitioned. BigQuery compares names of columns without case."""
-    time, span = metadata.time_partitioning, metadata.range_partitioning
-    if time:
-        column = _column_of(metadata, time.field) if time.field else None
-        return Partitioning(column, time.type_ or "DAY", _requires_filter(metadata))
-    if span:
-        column = _column_of(metadata, span.field)
-        return Partitioning(column, "RANGE", _requires_filter(metadata))
-    return None
-
-
-def _column_of(metadata: bigquery.Table, name: str) -> Field:
-    """The column of this name, whatever its case."""
-    return next(_field(each) for each in metadata.schema if is_same_name(each.name, name))
-
-
-def _requires_filter(metadata: bigquery.Table) -> bool:
-    """Older tables say it in their time partitioning."""
-    time = metadata.time_partitioning
-    of_time = time.to_api_repr().get("requirePartitionFilter") if time else False
-    return bool(metadata.require_partition_filter or of_time)

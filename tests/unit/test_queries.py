@@ -13,8 +13,8 @@ import sqlglot
 from google.cloud import bigquery
 from sqlglot import exp
 
+from sync.bigquery import metadata
 from sync.bigquery import queries as sql
-from sync.bigquery import source
 from sync.bigquery.columns import columns
 from sync.bigquery.table import BigQueryTable, Partitioning
 from sync.bigquery.types import Field
@@ -346,7 +346,7 @@ def test_layouts_as_bigquery_tells_them(
     meta = bigquery.Table.from_api_repr(
         {"tableReference": reference, "schema": {"fields": fields}, **layout, **said}
     )
-    assert source._partitioning(meta) == expected
+    assert metadata.partitioning(meta) == expected
 
 
 def test_the_cursor_in_another_case() -> None:

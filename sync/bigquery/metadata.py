@@ -1,0 +1,87 @@
+"""What BigQuery's metadata say of a table."""
+
+from __future__ import annotations
+
+from google.cloud import bigquery
+
+from sync.bigquery.columns import is_same_name
+from sync.bigquery.table import BigQueryTable, Partitioning
+from sync.bigquery.types import Field
+from sync.config import TableSettings
+
+# BigQuery's API reports some types under a second name.
+API_NAMES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
+VIEWS = ("VIEW", "MATERIALIZED_VIEW", "EXTERNAL")
+
+
+def layout(table: TableSettings, metadata: bigquery.Table | None, prune: bool) -> BigQueryTable:
+    """What the metadata says, without the columns."""
+    if metadata is None:
+        return BigQueryTable(table, path=None, prune=prune, skips_blocks=not table.is_sharded)
+    path = f"{metadata.project}.{metadata.dataset_id}.{metadata.table_id}"
+    rows = None if table.where else metadata.num_rows  # None for a view
+    return BigQueryTable(
+        table,
+        path,
+        partitioning=partitioning(metadata),
+        prune=prune,
+        is_view=metadata.table_type in VIEWS,
+        rows=rows or None,
+        skips_blocks=_skips_blocks(table, metadata),
+    )
+
+
+def _skips_blocks(table: TableSettings, metadata: bigquery.Table) -> bool:
+    """Whether BigQuery may skip blocks by the cursor. Of a view nobody knows."""
+    if metadata.table_type in VIEWS:
+        return True
+    clustered = [name.lower() for name in metadata.clustering_fields or ()]
+    return table.cursor is not None and table.cursor.source.lower() in clustered
+
+
+def required_columns(metadata: bigquery.Table | None) -> set[str]:
+    """Names of the REQUIRED columns, in small letters."""
+    if metadata is None:
+        return set()
+    return {field.name.lower() for field in metadata.schema if field.mode == "REQUIRED"}
+
+
+def row_bytes(metadata: bigquery.Table | None) -> float | None:
+    """Mean stored bytes of a row, where BigQuery knows them: not of a view."""
+    if metadata is None or not metadata.num_rows or not metadata.num_bytes:
+        return None
+    return float(metadata.num_bytes / metadata.num_rows)
+
+
+def partitioning(metadata: bigquery.Table) -> Partitioning | None:
+    """How a table is partitioned. BigQuery compares names of columns without case."""
+    time, span = metadata.time_partitioning, metadata.range_partitioning
+    if time:
+        column = _column_of(metadata, time.field) if time.field else None
+        return Partitioning(column, time.type_ or "DAY", _requires_filter(metadata))
+    if span:
+        column = _column_of(metadata, span.field)
+        return Partitioning(column, "RANGE", _requires_filter(metadata))
+    return None
+
+
+def _column_of(metadata: bigquery.Table, name: str) -> Field:
+    """The column of this name, whatever its case."""
+    return next(field_of(each) for each in metadata.schema if is_same_name(each.name, name))
+
+
+def _requires_filter(metadata: bigquery.Table) -> bool:
+    """Older tables say it in their time partitioning."""
+    time = metadata.time_partitioning
+    of_time = time.to_api_repr().get("requirePartitionFilter") if time else False
+    return bool(metadata.require_partition_filter or of_time)
+
+
+def field_of(field: bigquery.SchemaField) -> Field:
+    return Field(
+        name=field.name,
+        type=API_NAMES.get(field.field_type, field.field_type),
+        repeated=field.mode == "REPEATED",
+        required=field.mode == "REQUIRED",
+        fields=tuple(field_of(inner) for inner in field.fields),
+    )
