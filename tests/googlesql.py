@@ -4,19 +4,23 @@ The package `zetasql` brings them as WebAssembly. They judge what the emulator c
 BigQuery would accept a statement, and which values its functions give. They know nothing of
 partition pruning, quotas, names of result columns, GEOGRAPHY and collation.
 
-Compiling the module takes half a minute of CPU. It is kept compiled in the cache folder of the
-user, or in the one that GOOGLESQL_CACHE names.
+Compiling the module takes half a minute of CPU, and the engine a minute for all statements of the
+tests. Both the compiled module and the answers are kept in the cache folder of the user, or in the
+one that GOOGLESQL_CACHE names. An answer is kept under all that it depends on: the whole question,
+the tables, and the versions of the engine. What is refused is asked again each time.
 """
 
 from __future__ import annotations
 
 import ctypes
 import fcntl
+import hashlib
 import os
 import platform
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -82,12 +86,20 @@ Columns = Mapping[
 Tables = Mapping[str, Columns]  # by path
 
 
+KEPT_SECONDS = 30 * 86_400  # of an answer that nobody asks for
+
+
 class GoogleSql:
-    """One engine, with the features that BigQuery has."""
+    """One engine, with the features that BigQuery has. It starts with the first new question."""
 
     def __init__(self) -> None:
-        self._client = _Client()
-        self._catalogs: dict[str, int] = {}
+        self._answers = _Answers(_cache_path().with_suffix(".answers"))
+        self._catalogs: dict[str, bytes] = {}
+        self._registered: dict[bytes, int] = {}
+
+    @cached_property
+    def _client(self) -> _Client:
+        return _Client()
 
     def prepare(
         self, text: str, tables: Tables, parameters: Sequence[Parameter] = ()
@@ -96,43 +108,43 @@ class GoogleSql:
 
         Raises Refused. It prepares, since protobuf limits the depth of an analyzed tree.
         """
-        request = service.PrepareQueryRequest(
-            sql=text,
-            options=self._options(parameters),
-            registered_catalog_id=self._catalog(tables),
-        )
-        response = self._call("PrepareQuery", request, service.PrepareQueryResponse)
-        self._forget(response.prepared.prepared_query_id)
+        request = service.PrepareQueryRequest(sql=text, options=self._options(parameters))
+        response = self._answer("PrepareQuery", request, tables, service.PrepareQueryResponse)
         return {c.name: _type_name(c.type) for c in response.prepared.columns}
 
     def analyze(self, text: str, tables: Tables, parameters: Sequence[Parameter] = ()) -> None:
         """Check a statement that changes a table. Raises Refused."""
-        request = service.AnalyzeRequest(
-            sql_statement=text,
-            options=self._options(parameters),
-            registered_catalog_id=self._catalog(tables),
-        )
-        self._call("Analyze", request, service.AnalyzeResponse)
+        request = service.AnalyzeRequest(sql_statement=text, options=self._options(parameters))
+        self._answer("Analyze", request, tables, service.AnalyzeResponse)
 
     def rows(
         self, text: str, parameters: Sequence[Parameter] = (), zone: str = "UTC"
     ) -> list[dict[str, Any]]:
-        """The rows of a query without tables. Raises Refused."""
-        request = service.EvaluateQueryRequest(
-            sql=text,
-            options=self._options(parameters, zone),
-            registered_catalog_id=self._catalog({}),
-        )
+        """The rows of a query without tables, which has the same rows each time. Raises Refused."""
+        request = service.EvaluateQueryRequest(sql=text, options=self._options(parameters, zone))
         for parameter in parameters:
             value = _value(parameter.type, parameter.value)
             request.params.add(name=parameter.name, value=value)
-        response = self._call("EvaluateQuery", request, service.EvaluateQueryResponse)
-        self._forget(response.prepared.prepared_query_id)
+        response = self._answer("EvaluateQuery", request, {}, service.EvaluateQueryResponse)
         columns = response.prepared.columns
         return [
             {c.name: _decoded(cell, c.type) for c, cell in zip(columns, row.cell, strict=True)}
             for row in response.content.table_data.row
         ]
+
+    def _answer(self, name: str, request: Any, tables: Tables, response: Any) -> Any:
+        """What the engine says about a statement: its kept answer, or a new one."""
+        catalog = self._catalog(tables)
+        key = self._answers.key(name, request, catalog)
+        kept = self._answers.get(key)
+        if kept is not None:
+            return response.FromString(kept)
+        request.registered_catalog_id = self._register(catalog)
+        answer = self._call(name, request, response)
+        if name != "Analyze":
+            self._forget(answer.prepared.prepared_query_id)
+        self._answers.keep(key, answer)
+        return answer
 
     def _call(self, name: str, request: Any, response: Any) -> Any:
         try:
@@ -148,7 +160,13 @@ class GoogleSql:
     @cached_property
     def _language(self) -> Any:
         request = service.LanguageOptionsRequest(maximum_features=True)
-        every = self._call("GetLanguageOptions", request, options_pb2.LanguageOptionsProto)
+        key = self._answers.key("GetLanguageOptions", request, b"")
+        kept = self._answers.get(key)
+        if kept is None:
+            every = self._call("GetLanguageOptions", request, options_pb2.LanguageOptionsProto)
+            self._answers.keep(key, every)
+        else:
+            every = options_pb2.LanguageOptionsProto.FromString(kept)
         names = public.LanguageFeature
         features = [
             number
@@ -180,8 +198,8 @@ class GoogleSql:
             options.query_parameters.add(name=parameter.name, type=type_of(parameter.type))
         return options
 
-    def _catalog(self, tables: Tables) -> int:
-        """The id of a catalog with these tables. Loading its functions is slow, thus it is kept."""
+    def _catalog(self, tables: Tables) -> bytes:
+        """A catalog with these tables, as the engine takes it."""
         signature = repr(tables)
         if signature not in self._catalogs:
             builtin = options_pb2.ZetaSQLBuiltinFunctionOptionsProto(
@@ -192,10 +210,17 @@ class GoogleSql:
             )
             for path, columns in tables.items():
                 _add(catalog, path, columns)
-            request = service.RegisterCatalogRequest(simple_catalog=catalog)
-            answer = self._call("RegisterCatalog", request, service.RegisterResponse)
-            self._catalogs[signature] = answer.registered_id
+            self._catalogs[signature] = catalog.SerializeToString(deterministic=True)
         return self._catalogs[signature]
+
+    def _register(self, catalog: bytes) -> int:
+        """The id of a catalog. The engine loads its functions slowly, thus it loads each once."""
+        if catalog not in self._registered:
+            request = service.RegisterCatalogRequest()
+            request.simple_catalog.ParseFromString(catalog)
+            answer = self._call("RegisterCatalog", request, service.RegisterResponse)
+            self._registered[catalog] = answer.registered_id
+        return self._registered[catalog]
 
 
 def _add(catalog: Any, path: str, columns: Columns) -> None:
@@ -306,6 +331,45 @@ def _decoded(value: Any, kind: Any) -> Any:
         element = kind.array_type.element_type
         return [_decoded(each, element) for each in value.array_value.element]
     return getattr(value, which)
+
+
+# -- what it answered before
+
+
+class _Answers:
+    """The engine's answers, one file each. Processes may share the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self._folder = folder
+        oldest = time.time() - KEPT_SECONDS
+        for file in folder.iterdir():
+            with suppress(FileNotFoundError):  # another process was quicker
+                if file.stat().st_mtime < oldest:
+                    file.unlink()
+
+    @staticmethod
+    def key(name: str, request: Any, catalog: bytes) -> str:
+        """A name for a question, made of all that the answer depends on."""
+        parts = (name.encode(), request.SerializeToString(deterministic=True), catalog)
+        lengths = repr([len(part) for part in parts]).encode()
+        return hashlib.sha256(lengths + b"".join(parts)).hexdigest()
+
+    def get(self, key: str) -> bytes | None:
+        """The answer to a question."""
+        path = self._folder / key
+        try:
+            answer = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        os.utime(path)
+        return answer
+
+    def keep(self, key: str, answer: Any) -> None:
+        """Keep an answer, whole or not at all."""
+        unfinished = self._folder / f"{key}.{os.getpid()}"
+        unfinished.write_bytes(answer.SerializeToString())
+        unfinished.rename(self._folder / key)
 
 
 # -- the engine
