@@ -8,6 +8,7 @@ a row was deleted. At the end both sides have the same number of rows.
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -82,6 +83,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="folder with NAME.ndjson or NAME.ndjson.gz")
     parser.add_argument("--keep", action="store_true", help="keep the stand-ins running at the end")
     options = parser.parse_args()
+    end_on_sigterm()
     try:
         if options.data:
             own_data.files(options.data)
@@ -91,6 +93,14 @@ def main() -> int:
     except CommandFailed as error:
         say(f"\nThe demo failed: {error}")
         return 1
+    except KeyboardInterrupt:
+        say("")
+        return 128 + signal.SIGINT
+
+
+def end_on_sigterm() -> None:
+    """Have SIGTERM end this process as an error does, so that the stand-ins end and files go."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def _run(folder: Path | None, *, keep: bool) -> int:

@@ -91,6 +91,9 @@ class Inspector:
                 path = _parsed(name)
                 if path.table is None:
                     found |= self._dataset(path)
+                elif path.table.endswith("*"):
+                    daily = self._daily(path)
+                    found[daily] = self._facts(daily)
                 elif path not in found:
                     found[path] = self._facts(path)
         except AccessDenied as error:
@@ -148,6 +151,20 @@ class Inspector:
             reasons = "; ".join(self._left_out.values())
             raise ActionRequired(f"no table of {dataset.source} can be read: {reasons}")
         return found
+
+    def _daily(self, path: _Path) -> _Path:
+        """Daily tables with the newest of them. Raises BadRequest when there is none."""
+        listed = [each.table_id for each in self._listed(path)]
+        beginning = str(path.table).removesuffix("*")
+        pattern = rf"{re.escape(beginning)}20[0-9]{{6}}"
+        shards = [name for name in listed if re.fullmatch(pattern, name)]
+        if not shards:
+            sources = [name for name, newest in _grouped(sorted(listed)) if newest] or listed
+            hint = suggest(str(path.table), sources, "it has") if listed else "it has no table"
+            raise BadRequest(
+                f"no daily tables '{path.table}' in the dataset {path.dataset}; {hint}"
+            )
+        return replace(path, newest=max(shards))
 
     def _listed(self, path: _Path) -> list[Any]:
         """The tables of a dataset. Raises BadRequest with the nearest name when it is missing."""
@@ -230,12 +247,15 @@ class Inspector:
 
 def _parsed(name: str) -> _Path:
     """A name of the request. Raises BadRequest."""
-    match = re.fullmatch(rf"(?:({PROJECT})\.)?({DATASET})\.({TABLE})", name)
+    match = re.fullmatch(rf"(?:({PROJECT})\.)?({DATASET})\.({TABLE}\*?)", name)
     if match:
         return _Path(match[1], match[2], match[3])
     if re.fullmatch(DATASET, name):
         return _Path(None, name, None)
-    right = "'dataset', 'dataset.table' or 'project.dataset.table', without backticks"
+    right = (
+        "'dataset', 'dataset.table' or 'project.dataset.table', without backticks;"
+        " 'dataset.events_*' for daily tables"
+    )
     raise BadRequest(f"'{name}' names no table; right would be {right}")
 
 

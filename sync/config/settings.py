@@ -499,7 +499,8 @@ class CursorSettings(Frozen):
         description="source column: TIMESTAMP, DATETIME, DATE, or INT64 of an epoch (see unit)"
     )
     unit: Literal["s", "ms", "us"] = Field(
-        default="s", description="what an INT64 source counts: seconds, milliseconds, microseconds"
+        default="s",
+        description="what an INT64 source counts since 1970: `s`, `ms` or `us` (microseconds)",
     )
     zone: Zone = Field(
         default="UTC", description="of a DATETIME or DATE source, such as Europe/Helsinki or +02:00"

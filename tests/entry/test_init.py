@@ -244,8 +244,13 @@ def test_daily_tables_like_ga4s(stack: Stack, init: Init, tmp_path: Path) -> Non
         name = f"init_ga4.events_{day:%Y%m%d}"
         load(stack, name, "event_timestamp INT64, event_name STRING, user_pseudo_id STRING", rows)
     path = tmp_path / "sync.yaml"
+    status, _, err = init("init_ga4.event_*")
+    assert (status, "did you mean 'events_*'" in err) == (2, True)
     status, _, err = init("init_ga4", "--aito", stack.aito.url, "-o", str(path))
     assert status == 0, err
+    assert init("init_ga4.events_*", "--aito", stack.aito.url)[1] == path.read_text(
+        encoding="utf-8"
+    )
     table = config.parse(path.read_text(encoding="utf-8")).table("events")
     assert (table.key, table.mode) == ("row_key", "merge")
     assert (table.source, table.takes_all) == ("init_ga4.events_*", True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,23 @@ def test_the_line_to_source(bench: Workbench) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{bench.name}: never" in done.stdout
+
+
+def test_sigterm_leaves_nothing() -> None:
+    """A demo that is ended from outside removes its folder."""
+    lines = [
+        "from threading import Event",
+        "from local import demo, stack",
+        "demo.end_on_sigterm()",
+        "with stack.Stack() as made:",
+        "    print(made.folder, flush=True)",
+        "    Event().wait()",
+    ]
+    command = [sys.executable, "-c", "\n".join(lines)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        folder = Path(process.stdout.readline().strip())
+        assert folder.is_dir()
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    assert not folder.exists()
