@@ -46,7 +46,10 @@ def _whole_parts(body: Json) -> Iterator[str]:
     ledger = body.get("ledger")
     if ledger is not None:
         size = f"{ledger['bytes'] / 1e6:,.1f} MB"
-        yield f"The ledger of a sync: {size} read, ${ledger['usd']:.4f}."
+        yield (
+            f"The ledger of a sync: {size} billed, ${ledger['usd']:.4f}; BigQuery bills at least"
+            " 10 MB for each table that a query reads."
+        )
     warnings = [f"! {warning['message']}" for warning in body.get("warnings", ())]
     if warnings:
         yield "\n".join(warnings)

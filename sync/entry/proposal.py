@@ -68,6 +68,10 @@ OTHER_TIMES = {
     *("expires", "expiry", "expired", "due", "birth", "birthday", "born", "end", "ends", "until"),
     *("deleted", "scheduled", "valid", "delivery", "delivered", "start", "starts", "first"),
 }
+# Words that some systems run together, as in `lastmodifieddate`.
+RUN_TOGETHER = ("updated", "modified", "created", "received", "timestamp")
+# Columns that a replicator adds to each table. It writes a row again when the row changes.
+REPLICATED = re.compile(r"_(fivetran|airbyte|sdc|dlt|hevo|stitch|rivery|estuary)_", re.IGNORECASE)
 WORTH_PREDICTING = {
     *("status", "state", "type", "category", "kind", "source", "plan", "label", "class", "tier"),
     *("outcome", "result", "segment", "churned", "converted", "priority", "reason", "method"),
@@ -216,8 +220,9 @@ def key_candidates(facts: TableFacts) -> tuple[KeyCandidate, ...]:
 
 
 def words(name: str) -> set[str]:
-    """The words of a name such as `updatedAt` or `updated_at`, in lower case."""
-    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+    """The words of a name such as `updatedAt`, `updated_at` or `lastupdated`, in lower case."""
+    found = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+    return found | {word for word in RUN_TOGETHER if word in name.lower()}
 
 
 def aito_name(name: str) -> str:
@@ -564,6 +569,8 @@ class _Table:
             return Choice("replace", f"{missing}: each run loads the whole table again")
         if words(self._cursor.name) & UPDATED:
             return Choice("merge", f"{self._cursor.name} says that rows change")
+        if REPLICATED.match(self._cursor.name):
+            return Choice("merge", "a replicator writes a row again when it changes")
         if self._key and self._facts.rows and self._key.distinct != self._facts.rows:
             return Choice("merge", f"{self._key.name} is there in several versions")
         return Choice("append", "nothing says that rows change; if they do: merge")
@@ -641,11 +648,16 @@ class _Table:
         given = [c for c in self._facts.columns if c != best and self._is_informative(c)]
         if not given:
             return None
-        given.sort(key=lambda column: column.distinct or 0)
+        given.sort(key=self._given_rank)
         names = tuple(aito_name(column.name) for column in given[:MAX_GIVEN])
         predict = aito_name(best.name)
         reason = f"{best.distinct} values; leave out of `given` what repeats it"
-        return EvaluationChoice(predict.replace("_", "-"), predict, names, reason)
+        return EvaluationChoice(predict.replace("_", "-").strip("-"), predict, names, reason)
+
+    def _given_rank(self, column: ColumnFacts) -> tuple[bool, bool, int]:
+        """Less is better: filled columns, then those that are no flags, then few values."""
+        is_empty = (column.nulls or 0) * 2 > (self._facts.rows or 0)
+        return is_empty, column.type == "BOOLEAN", column.distinct or 0
 
     def _is_predictable(self, column: ColumnFacts) -> bool:
         few = FEW_VALUES[0] <= (column.distinct or 0) <= FEW_VALUES[1]
@@ -657,7 +669,7 @@ class _Table:
 
     def _is_informative(self, column: ColumnFacts) -> bool:
         """Whether a column may tell something about another: its values, or its words, repeat."""
-        if column.repeated or self._is_time_or_key(column):
+        if column.repeated or _is_mark(column) or self._is_time_or_key(column):
             return False
         if self._is_text(column):
             return True
@@ -668,7 +680,7 @@ class _Table:
     def _is_own(self, column: ColumnFacts) -> bool:
         """Whether a column is key, time or link: nothing that is worth predicting."""
         is_link = (self._facts.source, column.name) in self._links
-        return column.repeated or is_link or self._is_time_or_key(column)
+        return column.repeated or is_link or _is_mark(column) or self._is_time_or_key(column)
 
     def _is_time_or_key(self, column: ColumnFacts) -> bool:
         is_epoch = column.type == "INTEGER" and unit_of(column, self._now) is not None
@@ -705,10 +717,24 @@ class _Table:
         for column in facts.columns:
             if column.type in NOT_SYNCED:
                 yield f"{column.name} is left out: Aito has no type for {column.type}."
+        marks = [column.name for column in facts.columns if _marks_deleted(column)]
+        if marks and self._mode().value != "replace":
+            yield f"deletes: {aito_name(marks[0])}   # would remove rows that are marked so"
         cursor = self._cursor
         has_none = self._mode().value == "replace" or self._keep() is not None
         if cursor and cursor.minimum is not None and not has_none:
             yield _keep_note(cursor.minimum // self._scale(cursor), self._now)
+
+
+def _is_mark(column: ColumnFacts) -> bool:
+    """Whether a column tells of the row itself, and nothing of what it is about."""
+    return REPLICATED.match(column.name) is not None or bool(words(column.name) & {"deleted"})
+
+
+def _marks_deleted(column: ColumnFacts) -> bool:
+    """Whether a column is a flag that says of a row that it is gone."""
+    is_flag = column.type == "BOOLEAN" and not column.repeated
+    return is_flag and "deleted" in words(column.name) and column.name == aito_name(column.name)
 
 
 def _keep_note(oldest: int, now: int) -> str:

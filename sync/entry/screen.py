@@ -14,10 +14,18 @@ from typing import Any, TextIO
 import click
 
 from sync.base.events import ProgressWatcher, Sink
+from sync.base.words import counted
 
 # Events that the printed result repeats, or that come once for each slice.
 QUIET = {"run_started", "slice_done", "table_done", "run_done", "table_warning", "row_rejected"}
 STYLES: Mapping[str, str] = {"WARNING": "yellow", "ERROR": "bold red"}
+SHOWN_COLUMNS = 3  # of a table that changed alike; the others are counted
+CHANGES = {
+    "new": "new in the source",
+    "lost": "gone from the source",
+    "renamed": "renamed in the source",
+    "retyped": "of another type now",
+}
 # The first match decides how a line is coloured.
 LINES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), style)
@@ -67,7 +75,8 @@ def style_of(line: str) -> str:
 
 def watch_plan() -> tuple[Sink, ProgressWatcher | None, Callable[[], None]]:
     """The same for a run that only plans: the plan tells what its events would repeat."""
-    return only_problems, None, lambda: None
+    grouped = Counted(only_problems)
+    return grouped, None, grouped.stop
 
 
 def only_problems(record: dict[str, Any]) -> None:
@@ -79,9 +88,47 @@ def only_problems(record: dict[str, Any]) -> None:
 def watch_run() -> tuple[Sink, ProgressWatcher | None, Callable[[], None]]:
     """Where the events and the progress of a run go, and what ends the display."""
     if not has_rich(sys.stderr):
-        return plain, None, lambda: None
+        grouped = Counted(plain)
+        return grouped, None, grouped.stop
     live = LiveTables(sys.stderr)
-    return live, live.progress, live.stop
+    grouped = Counted(live)
+
+    def stop() -> None:
+        grouped.stop()
+        live.stop()
+
+    return grouped, live.progress, stop
+
+
+class Counted:
+    """Passes events on. Of many changed columns of a table it shows some, and counts the others."""
+
+    def __init__(self, show: Sink) -> None:
+        self._show = show
+        self._group: tuple[Any, ...] | None = None
+        self._found: list[dict[str, Any]] = []
+
+    def __call__(self, record: dict[str, Any]) -> None:
+        """Take one log event."""
+        group = tuple(record.get(name) for name in ("event", "table", "change", "severity"))
+        if group != self._group:
+            self.stop()
+            self._group = group
+        if record["event"] != "column_changed":
+            self._show(record)
+            return
+        self._found.append(record)
+        if len(self._found) <= SHOWN_COLUMNS:
+            self._show(record)
+
+    def stop(self) -> None:
+        """Count what was not shown."""
+        more = len(self._found) - SHOWN_COLUMNS
+        if more > 0:
+            last = self._found[-1]
+            change = f"{counted(more, 'more column')} {CHANGES[last['change']]}"
+            self._show({**last, "message": f"{last['table']}: {change}"})
+        self._found = []
 
 
 def plain(record: dict[str, Any]) -> None:

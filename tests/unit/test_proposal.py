@@ -391,3 +391,37 @@ def test_a_large_table_raises_the_limit() -> None:
 def test_words_of_a_name() -> None:
     """Names in snake and camel case."""
     assert words("updatedAt") == words("updated_at") == words("UPDATED_AT") == {"updated", "at"}
+
+
+# -- tables of a replicator, such as HubSpot's contacts
+
+
+def contacts(*more: ColumnFacts) -> TableProposal:
+    """A wide table that a replicator has written."""
+    flags = [column(f"flag_{n}", "BOOLEAN", distinct=2, nulls=900) for n in range(20)]
+    marks = column("_fivetran_deleted", "BOOLEAN", distinct=2), time("_fivetran_synced")
+    stage = column("lifecycle_stage", distinct=6), column("country", distinct=9)
+    return proposed(unique("id", "INTEGER"), *marks, *flags, *stage, *more)
+
+
+def test_a_replicator_writes_changed_rows_again() -> None:
+    """Rows change, although no column says that they are updated."""
+    made = contacts()
+    assert made.cursor is not None
+    assert (made.cursor.source, made.mode.value) == ("_fivetran_synced", "merge")
+    assert any(note.startswith("deletes: _fivetran_deleted ") for note in made.notes)
+
+
+def test_words_that_run_together() -> None:
+    """`lastmodifieddate` says that rows are updated."""
+    made = contacts(time("createdate"), time("lastmodifieddate"))
+    assert made.cursor is not None
+    assert (made.cursor.source, made.mode.value) == ("lastmodifieddate", "merge")
+
+
+def test_what_the_replicator_adds_is_not_predicted() -> None:
+    """A category is predicted from what is filled, not from empty flags."""
+    made = contacts().evaluation
+    assert made is not None
+    assert made.predict == "lifecycle_stage"
+    assert made.given[0] == "country"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.entry.screen import LiveTables, style_of
+from sync.entry.screen import Counted, LiveTables, style_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,3 +63,18 @@ def test_the_function_imports_none_of_it() -> None:
     code = "import main, sys; print({'rich', 'sync.entry.screen'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
+
+
+def test_many_changed_columns_are_counted() -> None:
+    """Three of a kind are shown, and the others counted, before the next event is shown."""
+    shown: list[str] = []
+    grouped = Counted(lambda record: shown.append(record["message"]))
+    lost = {"event": "column_changed", "table": "web", "change": "lost", **INFO}
+    for number in range(5):
+        grouped({**lost, "message": f"column {number} is gone"})
+    grouped({"event": "table_planned", "message": "3 rows", "table": "web", **INFO})
+    grouped({**lost, "message": "column 6 is gone"})
+    grouped.stop()
+    gone = [f"column {number} is gone" for number in range(3)]
+    more = "web: 2 more columns gone from the source"
+    assert shown == [*gone, more, "3 rows", "column 6 is gone"]
