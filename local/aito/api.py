@@ -25,14 +25,14 @@ VERSION = {
 }
 MESSAGE_BYTES = 10_000_000  # of a whole message, headers included
 
-_PREFIX = re.compile(r"(?:/db/[^/]+)?/api/v1/(.+)")
+_PREFIX = re.compile(r"(?:/db/[^/]+)?/api/(?:v1/|(?=v2/))(.+)")
 
 
 @dataclass(frozen=True)
 class Call:
     """A request as this module sees it.
 
-    `path`: below /api/v1; `size`: bytes of the whole message.
+    `path`: below /api/v1, or below /api; `size`: bytes of the whole message.
     """
 
     method: str
@@ -155,7 +155,10 @@ def refused(refusal: Refusal, body: bytes) -> Result:
 
 
 def below_prefix(path: str) -> str | None:
-    """The part of a URL's path below /api/v1, with or without /db/<name> before it."""
+    """The part of a URL's path below /api/v1, with or without /db/<name> before it.
+
+    Of version 2 it is the part below /api.
+    """
     match = _PREFIX.fullmatch(path)
     return match.group(1) if match else None
 
@@ -181,6 +184,18 @@ def _no_constant(_name: str) -> NoReturn:
 
 
 # -- schema
+
+
+def _get_schema_of_version_2(api: Api, _asked: Asked) -> Result:
+    return Result(200, api.store.schema_of_version_2())
+
+
+def _get_entry_of_version_2(api: Api, asked: Asked) -> Result:
+    (name,) = asked.names
+    shown = api.store.schema_of_version_2()["schema"]
+    if name not in shown:
+        raise Refusal(404, f"No such table: {name}")
+    return Result(200, shown[name])
 
 
 def _get_schema(api: Api, _asked: Asked) -> Result:
@@ -381,6 +396,8 @@ def _routes(*rows: tuple[str, str, str, bool, Any]) -> list[Route]:
 
 
 ROUTES = _routes(
+    ("GET", r"v2/schema", "v2.schema", False, _get_schema_of_version_2),
+    ("GET", r"v2/schema/([^/]+)", "v2.schema", False, _get_entry_of_version_2),
     ("GET", r"schema", "schema.read", False, _get_schema),
     ("PUT", r"schema", "schema.write", True, _put_schema),
     ("DELETE", r"schema", "schema.write", True, _delete_schema),

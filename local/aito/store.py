@@ -107,6 +107,8 @@ class Store(Tables):
                 selected(scope, query.get("select")),
                 order(scope, query.get("orderBy"), self.switches.insertion_order),
             )
+            if self.switches.refused_limit is not None and limit > self.switches.refused_limit:
+                raise Refusal(400, f"limit must be at most {self.switches.refused_limit}")
             if self.switches.max_limit is not None:
                 limit = min(limit, self.switches.max_limit)
             total = self._count(scope, condition)

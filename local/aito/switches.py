@@ -23,6 +23,9 @@ class Switches:
     back.
     long_type: whether the type Long exists.
     collections: names that GET /schema shows as collections. Nothing can be written into one.
+    hidden_collections: the same, but only version 2 of the API shows them.
+    new_columns: what a table with rows takes: any new column that is nullable or has a value, only
+    those without a value, or only those with one.
     rename_over_linked: whether a table that others link to may be replaced by a rename.
     dangling_links: whether a value without its row in the linked table is taken.
 
@@ -35,7 +38,8 @@ class Switches:
 
     Queries:
     insertion_order: rows come in the order they went in where none is requested.
-    max_limit: the most hits of one answer. max_or: the most values of one `$or`.
+    max_limit: the most hits of one answer. refused_limit: a larger limit is refused.
+    max_or: the most values of one `$or`.
 
     Jobs:
     job_created: the status that says a job was made. data_jobs: whether writes can be jobs.
@@ -58,6 +62,8 @@ class Switches:
     nullable_true: Literal["written", "left out"] = "written"
     long_type: bool = True
     collections: list[str] = field(default_factory=list)
+    hidden_collections: list[str] = field(default_factory=list)
+    new_columns: Literal["any", "without a value", "with a value"] = "any"
     rename_over_linked: bool = True
     dangling_links: bool = True
     refused_rows: Literal["none", "before"] = "none"
@@ -66,6 +72,7 @@ class Switches:
     file_upload: bool = False
     insertion_order: bool = False
     max_limit: int | None = None
+    refused_limit: int | None = None
     max_or: int | None = None
     job_created: Literal[200, 201] = 201
     data_jobs: bool = True

@@ -47,6 +47,12 @@ class Tables:
             collections = {name: collection_spec() for name in self.switches.collections}
             return {"schema": tables | collections}
 
+    def schema_of_version_2(self) -> Document:
+        """All tables and collections, as `GET /api/v2/schema` shows them."""
+        hidden = {name: collection_spec() for name in self.switches.hidden_collections}
+        shown: Document = self.schema()["schema"]
+        return {"schema": shown | hidden}
+
     def spec(self, name: str) -> Document:
         """A table as the schema endpoints show it."""
         return table_spec(name, self.table(name), self.switches)
@@ -67,7 +73,7 @@ class Tables:
         return name in self._tables
 
     def _check_kind(self, name: str) -> None:
-        if name in self.switches.collections:
+        if name in (*self.switches.collections, *self.switches.hidden_collections):
             raise Refusal(400, f"`{name}` is a collection and not a table")
 
     def column(self, table: str, name: str) -> Column:
@@ -240,6 +246,10 @@ class Tables:
             return
         if before is not None:
             raise Refusal(400, f"Cannot change column `{table}.{name}`: the table contains data")
+        has_value = "without a value" if value is None else "with a value"
+        if self.switches.new_columns not in ("any", has_value):
+            reason = f"the table contains data, and takes no column {has_value}"
+            raise Refusal(400, f"Cannot add column `{table}.{name}`: {reason}")
         if not column.nullable and value is None:
             raise Refusal(
                 400,

@@ -74,10 +74,18 @@ class Probe:
 
     # -- requests
 
-    def ask(self, method: str, path: str, body: Any = None, headers: Row | None = None) -> Answer:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Row | None = None,
+        version: str = "v1",
+    ) -> Answer:
         """Send a request. What Aito refuses for the moment is repeated, nothing else.
 
         body: bytes as they are, or anything that becomes JSON. headers: in place of the key.
+        version: of the API.
         Raises Unclear when the limit on calls is reached or no answer came.
         """
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
@@ -85,7 +93,7 @@ class Probe:
         while True:
             if self.is_at_limit:
                 raise Unclear(f"the limit of {MAX_CALLS} calls is reached")
-            answer = self._transport.attempt(method, f"/api/v1/{path}", data, headers)
+            answer = self._transport.attempt(method, f"/api/{version}/{path}", data, headers)
             again = reaction(answer) is Reaction.REPEAT
             deadline = self._transport.deadline
             if not again or not self._backoff.pause(attempt, deadline, answer.retry_after):

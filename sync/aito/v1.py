@@ -27,6 +27,7 @@ from sync.base.errors import (
     OutcomeUnknown,
     Refusal,
     Refused,
+    SyncError,
     Unavailable,
     Unknown,
 )
@@ -37,6 +38,8 @@ from sync.model.conditions import Before, Condition
 from sync.model.records import JobStatus
 
 PAGE_ROWS = 10_000  # of one answer. Aito's own examples use it.
+# No source names the largest limit. One that is refused is tried again with a smaller one.
+PAGE_LIMITS = (PAGE_ROWS, 1_000, 100)
 OPTIMIZE_SECONDS = 10.0  # Optimizing goes on without its caller.
 BASE = "/api/v1"
 
@@ -51,6 +54,8 @@ class AitoTarget:
         self._upserts = Upserts(self)
         self._parts = Parts()
         self._builds: list[str | None] = []
+        self._hidden_kinds: dict[str, str | None] = {}
+        self._page_limits: tuple[int, ...] = PAGE_LIMITS
         self._unknown_deletes = 0
 
     @property
@@ -87,6 +92,24 @@ class AitoTarget:
     def schema(self) -> TargetSchema:
         """Everything that the database holds, by name. Raises Unavailable when unreadable."""
         return schema.read_schema(self._perform(BaseRequest("GET", f"{BASE}/schema")))
+
+    def hidden_kind(self, name: str) -> str | None:
+        """What version 2 of the API has under a name. None: nothing, a table, or nobody can tell.
+
+        No source says whether `GET /schema` of version 1 lists collections. It is asked once.
+        """
+        if name not in self._hidden_kinds:
+            self._hidden_kinds[name] = self._kind_in_version_2(name)
+        return self._hidden_kinds[name]
+
+    def _kind_in_version_2(self, name: str) -> str | None:
+        path = f"/api/v2/schema/{_name(name)}"
+        try:
+            answer = self._transport.send("GET", path, once=True, repeat=False)
+        except SyncError:  # such as an Aito without version 2
+            return None
+        kind = answer.get("type") if isinstance(answer, dict) else None
+        return kind if isinstance(kind, str) and kind.lower() != "table" else None
 
     def compare(
         self,
@@ -218,7 +241,6 @@ class AitoTarget:
             "from": table,
             "orderBy": {"$asc": key},
             "select": list(columns),
-            "limit": self.page_rows,
         }
         if number_of_values(condition) < 2:
             yield from self._pages({**query, "where": where(condition)})
@@ -233,11 +255,27 @@ class AitoTarget:
         """The hits of a query, page by page."""
         offset = 0
         while True:
-            total, hits = self._search({**query, "offset": offset})
+            total, hits = self._page({**query, "offset": offset})
             yield from hits
             offset += len(hits)
             if not hits or offset >= total:
                 return
+
+    def _page(self, query: Mapping[str, Any]) -> tuple[int, list[dict[str, Any]]]:
+        """One page of a query, with the largest limit that Aito takes."""
+        refusal: Refused | None = None
+        for limit in self._page_limits:
+            try:
+                page = self._search({**query, "limit": min(limit, self.page_rows)})
+            except Refused as error:
+                if error.cause is not Refusal.ROWS:
+                    raise
+                refusal = refusal or error
+            else:
+                self._page_limits = (limit,)
+                return page
+        assert refusal
+        raise refusal
 
     def _search(self, query: Mapping[str, Any]) -> tuple[int, list[dict[str, Any]]]:
         """The number of rows that match, and the hits."""

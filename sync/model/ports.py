@@ -280,6 +280,10 @@ class Target(Protocol):
         """Everything that the target holds, by name."""
         ...
 
+    def hidden_kind(self, name: str) -> str | None:
+        """What has a name that `schema` does not list, such as "collection". None: nothing."""
+        ...
+
     def compare(self, table: str, wanted: Sequence[Column], held: TargetTable) -> SchemaDifference:
         """How the wanted columns differ from a table, judged by meaning and not by spelling."""
         ...

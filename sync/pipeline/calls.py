@@ -19,6 +19,7 @@ RECONCILES_A_MONTH = DAYS_A_MONTH / 7
 # Of a night with nothing new: newest row, keys or rows of the lookback, rows that are too old.
 QUIET_CALLS = 3
 SCHEMA_CALLS = 1  # of a run, for all its tables
+CREATE_CALLS = 2  # of a table: it is looked for in version 2 of the API before
 OPTIMIZE_CALLS = 1  # of a table that has changed
 # Rows to test on, start, two looks, result; and the schema when a watch starts it.
 EVALUATION_CALLS = 6
@@ -31,7 +32,7 @@ NEAR = 0.8  # of that
 def planned_calls(run: TableRun, plan: Plan) -> int:
     """About how many requests the sync of a table will send."""
     batches = math.ceil(plan.rows / run.settings.batch.rows)
-    made = len(plan.changes.add) + bool(plan.changes.create)
+    made = len(plan.changes.add) + CREATE_CALLS * bool(plan.changes.create)
     finds = QUIET_CALLS if plan.exists else 1  # what is too old is asked for in any case
     sends = _sending_calls(batches, len(plan.slices)) if plan.rows else 0
     return SCHEMA_CALLS + made + finds + sends

@@ -31,13 +31,9 @@ def needed_changes(
     Raises ActionRequired when the name is no table, SchemaMismatch with every difference.
     """
     held = schema.get(run.name)
+    check_is_table(run, held)
     if held is None:
         return Changes(create=tuple(wanted))
-    if not held.is_table:
-        raise ActionRequired(
-            f"{run.name}: Aito has a {held.kind} of this name, and only a table can be synced; "
-            "give the table another `name`"
-        )
     addable = [_addable(run, column, held) for column in wanted]
     difference = run.target.compare(run.name, addable, held)
     if difference.problems and made_here and _may_be_remade(run, schema):
@@ -48,6 +44,20 @@ def needed_changes(
         remedy = REMEDY.format(table=run.name)
         raise SchemaMismatch(f"{run.name}: Aito's table differs:\n{problems}\nRemedy: {remedy}.")
     return Changes(add=difference.missing)
+
+
+def check_is_table(run: TableRun, held: TargetTable | None) -> None:
+    """Raises ActionRequired when the configured name stands for something else than a table.
+
+    held: what the target's schema lists under it.
+    """
+    kind = run.target.hidden_kind(run.name) if held is None else held.kind
+    if kind is None or (held is not None and held.is_table):
+        return
+    raise ActionRequired(
+        f"{run.name}: Aito has a {kind} of this name, and only a table can be synced; "
+        "give the table another `name`"
+    )
 
 
 def _with_place(table: TableSettings, problem: str) -> str:

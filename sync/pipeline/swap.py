@@ -22,7 +22,7 @@ from sync.pipeline.definition import definition, is_rekeyed
 from sync.pipeline.delete_guard import DeleteGuard, empty_source
 from sync.pipeline.deliver import Delivery
 from sync.pipeline.prefetch import batch_bytes, prefetch
-from sync.pipeline.prepare import as_held, check_parents, made_of
+from sync.pipeline.prepare import as_held, check_is_table, check_parents, made_of
 from sync.pipeline.rejects import RejectBook, is_too_many
 from sync.pipeline.table_run import TableRun
 from sync.pipeline.warnings import warn_of_keys, warn_of_no_rows
@@ -59,11 +59,7 @@ def plan_swap(run: TableRun, schema: dict[str, TargetTable], known: KnownTable) 
     """Plan a swap. Writes nothing. Raises SchemaMismatch, ActionRequired."""
     source = run.source.describe(run.table)
     held = schema.get(run.name)
-    if held is not None and not held.is_table:
-        raise ActionRequired(
-            f"{run.name}: Aito has a {held.kind} of this name, and only a table can be synced; "
-            "give the table another `name`"
-        )
+    check_is_table(run, held)
     source = as_held(run, source, schema)
     wide = run.source.wide_integers(source, source.open_integers)
     source = source.with_wide(wide)

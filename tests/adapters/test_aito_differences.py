@@ -30,6 +30,10 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "jobs expire": {"expired_jobs": "job"},
     "optimize is slow": {"slow": {"optimize": 0.2, "optimize.job": 0.2}, "gateway_seconds": 0.1},
     "collections": {"collections": ["somebody_elses"]},
+    "hidden collections": {"hidden_collections": ["somebody_elses"]},
+    "a limit of 100": {"refused_limit": 100},
+    "new columns need a value": {"new_columns": "with a value"},
+    "new columns take no value": {"new_columns": "without a value"},
     "refused batches leave rows": {"refused_rows": "before"},
     "null reads false": {"null_booleans": "false"},
     "modify inserts first": {"modify": "inserts first"},
@@ -88,6 +92,36 @@ def test_both_ends_are_equal(
         bench.put([row("k07", bench.now - 3, difference)])
     bench.run_until_ok(3)
     bench.assert_both_ends_equal()
+
+
+def test_pages_where_the_limit_is_refused(stack: Stack) -> None:
+    """A comparison by keys reads more rows than Aito takes as a limit."""
+    bench = Workbench(stack, "small_limit", dataset="small_limit")
+    bench.put([row(f"k{i:03}", bench.now - 7200 - i) for i in range(250)])
+    bench.run_ok()
+    stack.aito.switches.refused_limit = 100
+    try:
+        stack.aito.delete_rows(bench.name, {"id": "k101"})
+        stack.aito.double_rows(bench.name, {"id": "k202"})
+        assert bench.run_ok(action="reconcile", deep=True).repaired == 2
+    finally:
+        stack.aito.switches.reset()
+
+
+def test_a_new_column_that_is_refused(switched: Stack) -> None:
+    """It is said, and the rows that are there stay. Once Aito takes it, the next run loads on."""
+    bench = Workbench(switched, "no_new_column", dataset="no_new_column")
+    bench.put([row("a", bench.now - 7200)])
+    bench.run_ok()
+    switched.aito.switches.new_columns = "with a value"
+    bench.put([row("b", bench.now - 60)])
+    bench.table = {"columns": {"*": {}, "more": {"sql": "CAST(NULL AS STRING)"}}}
+    (table,) = bench.run().tables
+    assert (table.status, table.code) == ("failed", "Refused")
+    assert "schema/no_new_column/more" in str(table.error)
+    assert bench.aito_keys() == ["a"]
+    switched.aito.switches.reset()
+    bench.run_ok()
 
 
 def test_a_row_lost_by_an_upsert_comes_back(switched: Stack, benches: dict[str, Workbench]) -> None:

@@ -109,7 +109,7 @@ def many_rows(bench: Workbench, rows: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("rows", "row_bytes", "calls"),
     [
-        (3_000, None, 8),
+        (3_000, None, 9),
         pytest.param(100_000, 20.0, 110, marks=pytest.mark.slow),
         pytest.param(100_000, None, 122, marks=pytest.mark.slow),
     ],

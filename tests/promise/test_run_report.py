@@ -158,7 +158,7 @@ def test_a_dry_run_estimates_a_month_of_calls(stack: Stack) -> None:
     bench = Workbench(stack, "told_month")
     bench.put(row(f"k{i}", bench.now - 30 - i) for i in range(5))
     planned = bench.run(dry_run=True).to_json()
-    assert planned["tables"][0]["estimate"]["aito_calls"] == 6
+    assert planned["tables"][0]["estimate"]["aito_calls"] == 7
     month = planned["aito_calls_a_month"]
     assert 100 < month["calls"] < 250
     assert "each night" in month["basis"]

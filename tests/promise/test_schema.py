@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.workbench import NOW, Workbench, iso, table
 
 SOURCE = {"id": "STRING", "ts": "TIMESTAMP", "parent": "STRING", "extra": "STRING"}
@@ -105,11 +107,15 @@ def test_a_table_of_ours_equals_itself(bench: Workbench) -> None:
         switches.reset()
 
 
-def test_a_collection_of_a_configured_name(bench: Workbench) -> None:
-    """It is refused in words, in every mode, before anything is written."""
+@pytest.mark.parametrize("listed_by", ["collections", "hidden_collections"])
+def test_a_collection_of_a_configured_name(bench: Workbench, listed_by: str) -> None:
+    """It is refused in words, in every mode, before anything is written.
+
+    Also one that only version 2 of the API lists.
+    """
     bench.load_source("rows", SOURCE, ROWS)
     source = f"{bench.dataset}.rows"
-    bench.aito.switches.collections = ["schema_taken"]
+    bench.aito.switches.turn(**{listed_by: ["schema_taken"]})
     replaced = {"name": "schema_taken", "source": source, "mode": "replace"}
     try:
         for configured in (table("schema_taken", source), replaced):

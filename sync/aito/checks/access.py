@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from sync.aito.answers import Answer, refusal
 from sync.aito.checks.check import Check, Finding, Step, equals, refused, request, status, taken
-from sync.aito.probe import Probe
+from sync.aito.probe import Probe, Unclear
 from sync.aito.schema import read_schema
 from sync.base.errors import Refusal, Unavailable
+
+SHOWN = 3  # names in a line
 
 
 def _schema_kinds(probe: Probe) -> Finding:
     """What GET /schema lists beside tables."""
     try:
-        held = read_schema(probe.need("GET", "schema"))
+        held = read_schema(probe.once("schema", lambda: probe.need("GET", "schema")))
     except Unavailable as error:
         return str(error)
     others = sorted({table.kind for table in held.values() if not table.is_table})
     return f"it lists {', '.join(others)} beside tables" if others else None
+
+
+def _collections_not_listed(probe: Probe) -> Finding:
+    """Collections of version 2 that version 1 does not list. An Aito without version 2 has none."""
+    answer = probe.ask("GET", "schema", version="v2")
+    entries = answer.body.get("schema") if isinstance(answer.body, dict) else None
+    if refused(answer):
+        return None
+    if not isinstance(entries, dict):
+        raise Unclear("GET /api/v2/schema: the answer is no schema")
+    listed = probe.once("schema", lambda: probe.need("GET", "schema")).get("schema", {})
+    hidden = sorted(entries.keys() - listed.keys())
+    return f"it does not list {', '.join(hidden[:SHOWN])}" if hidden else None
 
 
 def _is_missing(answer: Answer) -> bool:
@@ -49,6 +64,17 @@ CHECKS = (
         where="A configured name that stands for something else must be seen before a PUT.",
         otherwise="Other kinds are kept under their name. A configured name among them is refused.",
         tries=(_schema_kinds,),
+        reads_only=True,
+    ),
+    Check(
+        "collections of version 2",
+        assumed="`GET /schema` of version 1 lists what version 2 lists.",
+        where="A configured name that stands for a collection must be seen before a PUT.",
+        otherwise=(
+            "Before a table is made, its name is looked for in version 2. A collection of that "
+            "name is refused."
+        ),
+        tries=(_collections_not_listed,),
         reads_only=True,
     ),
     Check(
