@@ -137,7 +137,7 @@ def test_a_row_lost_by_an_upsert_comes_back(switched: Stack, benches: dict[str, 
     bench.put([row("k11", bench.now - 3, "changed")])
     report = bench.run()
     assert (report.status, report.http_status) == ("failed", 503)
-    assert "loads them again" in str(report.tables[0].error)
+    assert "loads what is lost" in str(report.tables[0].error)
     assert "old" not in bench.aito_keys()
     switched.aito.reset_stats()
     bench.run_ok()
