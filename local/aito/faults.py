@@ -72,6 +72,7 @@ ANSWERS: dict[str, Response | Callable[[Response], Response]] = {
     "garbage": Response(200, b"\x00\xff not json at all <"),
     "html": Response(200, _HTML, content_type="text/html"),
     "empty": Response(200, b""),
+    "ignored": Response(200, b"{}"),  # it says yes, and does nothing
     "truncated": _truncated,
     "short": _short,
     "cut": Response(cut=True),

@@ -313,10 +313,22 @@ def test_a_delete_is_believed_by_its_effect(aito: Aito, time: Time) -> None:
 
 
 def test_a_delete_whose_every_answer_is_an_error(aito: Aito, time: Time) -> None:
-    """Some builds answer 500 each time although the rows are gone: the count is believed."""
+    """Some builds answer 500 each time although the rows are gone: the count is believed.
+
+    At once, with no pause.
+    """
     aito.fail("error", on="delete", apply="all", times=None)
     assert AitoTarget(transport(aito, time)).delete("t", HELD) == 1
     assert aito.count("t") == 0
+    assert time.slept == []
+
+
+def test_a_delete_that_is_confirmed_and_not_applied(aito: Aito, time: Time) -> None:
+    """It needs a person: to send it again would change nothing."""
+    aito.fail("ignored", on="delete", times=None)
+    with pytest.raises(ActionRequired, match="1 of 1 rows are still there after _delete"):
+        AitoTarget(transport(aito, time)).delete("t", HELD)
+    assert aito.total(on="delete") == 1
 
 
 def test_every_page_once(aito: Aito, time: Time) -> None:
