@@ -126,7 +126,7 @@ def test_calls_of_a_first_load(
     row_bytes: what BigQuery tells of a table, and the emulator does not. Of a view it is not told:
     its slices are smaller, and each may end with a small batch.
     """
-    monkeypatch.setattr("sync.bigquery.source._row_bytes", lambda _: row_bytes)
+    monkeypatch.setattr("sync.bigquery.describe.row_bytes", lambda _: row_bytes)
     configured = many_rows(bench, rows)
     bench.aito.reset_stats()
     report = bench.run_ok(configured)
