@@ -54,10 +54,10 @@ locals {
       subject  = "$${log.extracted_label.table}: evaluation $${log.extracted_label.name}"
       severity = "WARNING"
       line = {
-        filter = "${local.log_base} AND (jsonPayload.event=\"evaluation_finished\" OR jsonPayload.event=\"evaluation_failed\") AND severity>=ERROR"
+        filter = "${local.log_base} AND ((jsonPayload.event=\"evaluation_finished\" AND severity>=WARNING) OR (jsonPayload.event=\"evaluation_failed\" AND severity>=ERROR))"
         labels = { table = "jsonPayload.table", name = "jsonPayload.name" }
       }
-      means = "Evaluation $${log.extracted_label.name} of table $${log.extracted_label.table} failed, or its accuracy is below `min_accuracy`, below the runs before, or no better than guessing. The load is not touched by it."
+      means = "Evaluation $${log.extracted_label.name} of table $${log.extracted_label.table} failed, found no row to test on, or its accuracy is below `min_accuracy`, below the runs before, or no better than guessing. The load is not touched by it."
       where = "Fields `finding` and `accuracy` of the line, and the ledger:"
       type  = "`bq query --nouse_legacy_sql 'SELECT started_at, state, accuracy, base_accuracy, test_samples FROM ${local.ledger_project}.${local.ledger_dataset}.evaluations AS e WHERE e.table = \"$${log.extracted_label.table}\" AND e.name = \"$${log.extracted_label.name}\" ORDER BY started_at DESC LIMIT 20'`"
       never = "lower `min_accuracy` before you know what changed in the source."

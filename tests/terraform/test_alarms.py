@@ -225,6 +225,25 @@ def test_warnings_are_mailed_by_code(alarms: Plan) -> None:
     assert subjects(mails(alarms, lines)) == [f"{NAME}: users: rows_without_key"]
 
 
+@pytest.mark.parametrize(
+    ("event", "severity", "is_mailed"),
+    [
+        ("evaluation_finished", "ERROR", True),  # a finding about the accuracy
+        ("evaluation_finished", "WARNING", True),  # no row to test on
+        ("evaluation_finished", "INFO", False),
+        ("evaluation_failed", "ERROR", True),
+        ("evaluation_failed", "WARNING", False),  # a later run tries again
+    ],
+)
+def test_what_warns_of_an_evaluation_is_mailed(
+    alarms: Plan, event: str, severity: str, is_mailed: bool
+) -> None:
+    """Each line that makes a sync warn with `evaluation` is a mail; the others are none."""
+    lines = [line(NIGHT, event, severity, table="users", name="kind")]
+    expected = [f"{NAME}: users: evaluation kind"] if is_mailed else []
+    assert subjects(mails(alarms, lines)) == expected
+
+
 def test_a_function_that_does_not_start_is_one_mail(alarms: Plan) -> None:
     """A refused call and a traceback raise the alarm; Cloud Run's own line of a 503 does not."""
     job = {"type": "cloud_scheduler_job", "labels": {"job_id": f"{NAME}-sync"}}

@@ -82,9 +82,10 @@ def test_pause(desk: Desk, section: str) -> None:
 def test_remove(desk: Desk, section: str) -> None:
     """The Aito table is dropped, the entry is taken out; the history stays, nothing comes back."""
     desk.edit(web(desk.bench), web(desk.bench, "other"))
-    desk.type("./aito-sync reset TABLE --yes", "web")
     desk.edit(web(desk.bench, "other"))
     desk.type("terraform apply")
+    assert loaded(desk.request(action="sync")) == {"other": "ok"}
+    desk.type("./aito-sync reset TABLE --yes", "web")
     assert loaded(desk.request(action="sync")) == {"other": "ok"}
     assert "web" not in desk.bench.aito.schema()
     assert {run["table"] for run in desk.bench.ledger_rows("runs")} == {"web", "other"}
