@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from sync.aito.conformance import assumptions
-from sync.bigquery.types import CONVERSIONS, DEFAULTS
+from sync.bigquery.types import CONVERSIONS, DEFAULTS, REFUSED, SQL_NAMES
 from sync.config import Settings
 from sync.entry.commands import cli
 from sync.ledger.definitions import PARTITIONED_BY, columns
@@ -124,8 +124,6 @@ def _default(model: Mapping[str, Any], name: str, field: Mapping[str, Any]) -> s
 
 # -- types.md
 
-# The names that people write, where BigQuery's API has others.
-SQL_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 NOTES = {
     "BYTES": "base64",
     "INTEGER": (
@@ -146,8 +144,7 @@ TYPES_REST = """\
 | BigQuery | Aito | |
 | --- | --- | --- |
 | STRUCT, ARRAY of STRUCT, ARRAY of JSON | Json | |
-| ARRAY of any other type | `String[]` `Int[]` `Decimal[]` `Boolean[]` | or declare `Json` |
-| RANGE | refused | use `sql:` with RANGE_START or RANGE_END |"""
+| ARRAY of any other type | `String[]` `Int[]` `Decimal[]` `Boolean[]` | or declare `Json` |"""
 
 
 def types() -> str:
@@ -158,7 +155,8 @@ def types() -> str:
         declared = ", ".join(sorted(others - {default}))
         rows.append((SQL_NAMES.get(name, name), default, declared, NOTES.get(name, "")))
     scalars = table(("BigQuery", "Aito", "may be declared", ""), rows)
-    return page("Types", TYPES_INTRO, scalars, TYPES_REST)
+    refused = [f"| {name} | refused | {remedy} |" for name, remedy in REFUSED.items()]
+    return page("Types", TYPES_INTRO, scalars, "\n".join([TYPES_REST, *refused]))
 
 
 # -- ledger.md

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sync.base import reasons
 from sync.base.errors import SchemaMismatch
 from sync.bigquery import types
-from sync.bigquery.types import CURSOR_TYPES, DEFAULTS, Field, quoted
+from sync.bigquery.types import CURSOR_TYPES, Field, quoted
 from sync.config import ColumnSettings, TableSettings
 from sync.config.settings import NAME, NAME_RULE
 from sync.model.columns import Column
@@ -257,15 +257,16 @@ def _check_name(name: str) -> None:
 
 
 def _check_type(field: Field) -> None:
-    kind = field.type
-    if kind == "RANGE":
-        remedy = "use `sql:` with RANGE_START or RANGE_END"
-        raise _Unfit(f"RANGE has no counterpart in Aito; {remedy}")
-    if kind not in DEFAULTS and kind != "RECORD":
-        raise _Unfit(f"BigQuery type {kind} is not known; use `sql:` to convert it")
-    unknown = [f"{f.name} ({f.type})" for f in _leaves(field) if f.type not in DEFAULTS]
-    if unknown:
-        raise _Unfit(f"{', '.join(unknown)} inside it cannot be converted; use `sql:`")
+    unknown = types.unknown_scalars(field)
+    if not unknown:
+        return
+    if field.type == "RECORD":
+        members = ", ".join(f"{member.name} ({member.type})" for member in unknown)
+        raise _Unfit(f"{members} inside it cannot be converted; use `sql:`")
+    remedy = types.REFUSED.get(field.type)
+    if remedy:
+        raise _Unfit(f"{field.type} has no counterpart in Aito; {remedy}")
+    raise _Unfit(f"BigQuery type {field.type} is not known; use `sql:` to convert it")
 
 
 def _check_conversion(field: Field, aito_type: str) -> None:
@@ -275,14 +276,6 @@ def _check_conversion(field: Field, aito_type: str) -> None:
     raise _Unfit(
         f"{field.sql_type} cannot become {aito_type}; leave `type` out for {default}, or use `sql:`"
     )
-
-
-def _leaves(field: Field) -> Iterator[Field]:
-    """The scalars of a column."""
-    if field.type != "RECORD":
-        yield field
-    for inner in field.fields:
-        yield from _leaves(inner)
 
 
 def _nullable(field: Field, settings: ColumnSettings, *, is_key: bool) -> bool:

@@ -11,9 +11,9 @@ from google.cloud import bigquery
 
 from sync.base.errors import AccessDenied, ActionRequired, BadRequest, NotFound
 from sync.bigquery.errors import translated
-from sync.bigquery.metadata import API_NAMES
+from sync.bigquery.metadata import field_of
 from sync.bigquery.session import BigQuerySession
-from sync.bigquery.types import CURSOR_TYPES, Field, epoch_seconds, quoted
+from sync.bigquery.types import CURSOR_TYPES, Field, epoch_seconds, quoted, unknown_scalars
 from sync.config.problems import suggest
 from sync.config.settings import DATASET, PROJECT, TABLE
 from sync.model.inspection import (
@@ -277,14 +277,7 @@ def _grouped(names: Sequence[str]) -> Iterator[tuple[str, str | None]]:
 
 def _described(path: _Path, metadata: bigquery.Table) -> TableFacts:
     time = metadata.time_partitioning
-    columns = [
-        ColumnFacts(
-            name=field.name,
-            type=API_NAMES.get(field.field_type, field.field_type),
-            repeated=field.mode == "REPEATED",
-        )
-        for field in metadata.schema
-    ]
+    columns = [_column(field_of(each)) for each in metadata.schema]
     return TableFacts(
         source=path.source,
         kind=metadata.table_type or "TABLE",
@@ -293,6 +286,12 @@ def _described(path: _Path, metadata: bigquery.Table) -> TableFacts:
         location=metadata.location or None,
         partition_column=time.field if time else None,
     )
+
+
+def _column(field: Field) -> ColumnFacts:
+    """A column before anything was counted of it."""
+    can_be_synced = not unknown_scalars(field)
+    return ColumnFacts(field.name, field.type, field.repeated, can_be_synced)
 
 
 def _keys_query(candidates: Sequence[KeyCandidate], path: str, where: str) -> Query:

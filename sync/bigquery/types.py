@@ -3,7 +3,8 @@
 Each pair of types has one written conversion. No value depends on how TO_JSON_STRING prints its
 type: it quotes integers beyond 2^53, NaN and infinities, for example.
 
-To add a type, add it to DEFAULTS, and to CONVERSIONS if it may become something else.
+To add a type, add it to DEFAULTS. If it may become another Aito type as well, add the pair to
+`_conversions`.
 """
 
 from __future__ import annotations
@@ -76,6 +77,9 @@ DEFAULTS: Mapping[str, tuple[str, str]] = {
     "INTERVAL": ("String", _CAST_TEXT),
 }
 
+# BigQuery scalar that Aito has no type for -> what to write instead.
+REFUSED: Mapping[str, str] = {"RANGE": "use `sql:` with RANGE_START or RANGE_END"}
+
 # TO_JSON_STRING quotes an INT64 beyond 2^53, but not a number that is JSON already.
 _EXACT_INTEGER = "PARSE_JSON(CAST({0} AS STRING))"
 
@@ -109,6 +113,13 @@ def _conversions() -> Iterator[tuple[tuple[str, str], str]]:
 
 # (BigQuery scalar, Aito type that the configuration may ask for) -> the SQL of its value.
 CONVERSIONS: Mapping[tuple[str, str], str] = dict(_conversions())
+
+
+def unknown_scalars(field: Field) -> list[Field]:
+    """The scalars of a column that have no Aito type: the column itself, or members of it."""
+    if field.type != "RECORD":
+        return [] if field.type in DEFAULTS else [field]
+    return [scalar for member in field.fields for scalar in unknown_scalars(member)]
 
 
 def default_type(field: Field) -> str:

@@ -56,8 +56,6 @@ KEEP_DAYS = 30  # of daily tables
 LATE = "3d"
 SMALL_ROWS = 1_000_000  # so many rows are loaded again by each run without much thought
 TIMES = ("TIMESTAMP", "DATETIME", "DATE")
-# Types that have no counterpart in Aito.
-NOT_SYNCED = ("RANGE",)
 
 UPDATED = {"updated", "modified", "changed", "edited", "update", "modification"}
 ARRIVED = {"received", "loaded", "ingested", "inserted", "synced", "extracted"}
@@ -585,12 +583,12 @@ class _Table:
 
     def _columns(self) -> tuple[ColumnChoice, ...] | None:
         """All columns and those that need a word, or None when each is taken as it is."""
-        synced = [c for c in self._facts.columns if c.type not in NOT_SYNCED]
+        synced = [c for c in self._facts.columns if c.can_be_synced]
         chosen = [self._column(column) for column in synced]
         named = [choice for choice in chosen if not choice.is_plain]
         if self._facts.is_sharded:
             named.insert(0, self._row_key())
-        left_out = [c.name for c in self._facts.columns if c.type in NOT_SYNCED]
+        left_out = [c.name for c in self._facts.columns if not c.can_be_synced]
         left_out += [c.name for c in synced if aito_name(c.name) != c.name]
         if not named and not left_out:
             return None
@@ -715,7 +713,7 @@ class _Table:
         if self._mode().value == "replace" and (facts.rows or 0) > SMALL_ROWS:
             yield f"{facts.rows:,} rows are many to load in each run: better with key and cursor."
         for column in facts.columns:
-            if column.type in NOT_SYNCED:
+            if not column.can_be_synced:
                 yield f"{column.name} is left out: Aito has no type for {column.type}."
         marks = [column.name for column in facts.columns if _marks_deleted(column)]
         if marks and self._mode().value != "replace":

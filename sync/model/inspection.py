@@ -17,6 +17,7 @@ class ColumnFacts:
     """A column of a source table and what was counted of it.
 
     type: the API's name, such as STRING, INTEGER, TIMESTAMP, RECORD.
+    can_be_synced: whether Aito has a type for it, and for all that is inside it.
     nulls: rows without a value. distinct: number of values, exact for candidates of the key.
     minimum, maximum: of an INTEGER its value, of a time its epoch seconds.
     mean_length: characters of a STRING. mean_words: parts of it between blanks.
@@ -26,6 +27,7 @@ class ColumnFacts:
     name: str
     type: str
     repeated: bool = False
+    can_be_synced: bool = True
     nulls: int | None = None
     distinct: int | None = None
     minimum: int | None = None

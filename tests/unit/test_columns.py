@@ -14,7 +14,7 @@ from sync.aito.schema import column_json, compare
 from sync.base.errors import SchemaMismatch
 from sync.bigquery.columns import SqlColumn
 from sync.bigquery.columns import columns as columns_of
-from sync.bigquery.types import Field
+from sync.bigquery.types import Field, unknown_scalars
 from sync.config import TableSettings, parse
 from sync.model.columns import Column, SchemaDifference
 from tests.workbench import table
@@ -209,6 +209,14 @@ def test_refused_conversions(field: Field, asked: dict[str, Any], told: str) -> 
     message = refusal(Field("id", "STRING"), field, columns={"id": {}, field.name: asked})
     assert f".columns.{field.name}: " in message
     assert told in message
+
+
+def test_the_scalars_without_an_aito_type() -> None:
+    """Each is found, however deep it is inside a column. `init` leaves such a column out."""
+    inner = Field("b", "RECORD", fields=(Field("c", "RANGE"), Field("d", "STRING")))
+    column = Field("a", "RECORD", repeated=True, fields=(inner, Field("e", "PROTO")))
+    assert [each.name for each in unknown_scalars(column)] == ["c", "e"]
+    assert unknown_scalars(RECORD) == []
 
 
 def test_everything_wrong_is_told_at_once() -> None:
