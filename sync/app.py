@@ -31,6 +31,7 @@ from sync.evaluation import EvaluationContext
 from sync.gcp import Secret, api_key, publish
 from sync.ledger import BigQueryLedger, LeaseTable, LedgerTables, RunLease
 from sync.model.parts import Part, Parts
+from sync.model.ports import Target
 from sync.model.report import RunReport
 from sync.model.request import Request
 from sync.pipeline import ResetPlan, RunContext, TableRun, run_tables
@@ -143,13 +144,12 @@ class Reach:
         services = self.services
         assert services is not None  # `_key` made them
         deadline = Deadline.after(self._clock, self._settings.time_budget_seconds)
-        transport = _transport(services, deadline)
-        target = AitoTarget(transport)
+        target = _target(services, deadline)
         schema = target.schema()
         target.check_writable()
         self.services = replace(services, key_may_write=True)
         tables = counted(len(schema), "table")
-        return f"{transport.url}: {tables}; the key may write"
+        return f"{self._settings.aito.url}: {tables}; the key may write"
 
 
 def run(
@@ -329,7 +329,7 @@ class _Builder:
         self._stages = Stages(self._session, settings.ledger, self._run_id)
         longest_write = settings.aito.timeout_seconds
         self._lease = RunLease(LeaseTable(tables), self._run_id, clock, longest_write)
-        self._target = AitoTarget(_transport(services, self._deadline, self._before_repetition))
+        self._target = _target(services, self._deadline, self._before_repetition)
 
     def _before_repetition(self, what: str, answer: str, attempt: int) -> None:
         """Time has passed before a request is repeated, and perhaps the lease with it."""
@@ -403,6 +403,13 @@ def _sources(tables: Sequence[TableSettings], project: str) -> list[str]:
     datasets = [table.source.rpartition(".")[0] for table in tables if table.source]
     named = [name if "." in name else f"{project}.{name}" for name in dict.fromkeys(datasets)]
     return [*named, *(table.query for table in tables if table.query)]
+
+
+def _target(
+    services: Services, deadline: Deadline, on_repeat: OnRepeat = lambda *_: None
+) -> Target:
+    """The target of a run. Another target is made here."""
+    return AitoTarget(_transport(services, deadline, on_repeat))
 
 
 def _transport(

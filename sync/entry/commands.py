@@ -23,7 +23,7 @@ from sync.base.events import ProgressWatcher, Sink
 from sync.config import Settings, parse
 from sync.entry import answer, init, plan_view, screen, study, terminal
 from sync.entry.proposal import key_candidates, link_candidates
-from sync.entry.request import for_command_line, request_for
+from sync.entry.request import COMPARING, for_command_line, request_for
 from sync.entry.request import request as validated
 from sync.entry.signals import stop_on_signal
 from sync.model.report import RunReport
@@ -106,8 +106,7 @@ TABLES = click.option(
     metavar="NAME...",
     help="The same as TABLE: names of tables; default all.",
 )
-RUNS = ("check", "reconcile", "sync", "watch")  # the commands that run the engine
-COMPARING = ("check", "reconcile", "sync")
+COMPARING_COMMANDS = ("check", *COMPARING)  # `check` plans a sync
 
 
 def _run_options(command: str) -> list[Decorator]:
@@ -116,13 +115,13 @@ def _run_options(command: str) -> list[Decorator]:
     The refusal names the commands that an option goes with.
     """
 
-    def option(*names: str, taken_by: Sequence[str] = RUNS, **attributes: Any) -> Decorator:
+    def option(*names: str, taken_by: Sequence[str], **attributes: Any) -> Decorator:
         return click.option(*names, hidden=command not in taken_by, **attributes)
 
     return [
         NAMES,
         TABLES,
-        option("--dry-run", is_flag=True, help="Plan, estimate and compare; write nothing."),
+        click.option("--dry-run", is_flag=True, help="Plan, estimate and compare; write nothing."),
         option(
             "--full-refresh",
             taken_by=("check", "sync"),
@@ -131,12 +130,15 @@ def _run_options(command: str) -> list[Decorator]:
         ),
         option(
             "--since",
-            taken_by=COMPARING,
+            taken_by=COMPARING_COMMANDS,
             metavar="TIME",
             help="Go through this range instead: ISO 8601.",
         ),
         option(
-            "--until", taken_by=COMPARING, metavar="TIME", help="The end of the range, excluded."
+            "--until",
+            taken_by=COMPARING_COMMANDS,
+            metavar="TIME",
+            help="The end of the range, excluded.",
         ),
         option(
             "--deep",
@@ -146,7 +148,7 @@ def _run_options(command: str) -> list[Decorator]:
         ),
         option(
             "--allow",
-            taken_by=COMPARING,
+            taken_by=COMPARING_COMMANDS,
             multiple=True,
             metavar="GUARD",
             help="Lift a guard for this run: purge, delete or empty_source.",

@@ -20,6 +20,7 @@ from sync.config.problems import quote, shown, suggest
 from sync.model.request import Action, Request
 
 ACTIONS: tuple[str, ...] = get_args(Action)
+COMPARING = ("sync", "reconcile")  # the actions with guards and a range
 MAX_NAMED = 3  # unknown names of one kind in a message; the others are counted
 LONGEST_NAME = 80  # characters of a name in a message
 DATE_OR_TIME = re.compile(r"\d{4}-?\d\d-?\d\d([T ].+)?", re.ASCII)
@@ -179,9 +180,9 @@ def _contradictions(fields: Fields) -> Iterator[str]:
         yield "'deep' goes with the action reconcile"
     if fields.full_refresh and fields.action != "sync":
         yield "'full_refresh' goes with the action sync"
-    if fields.allow and fields.action in ("watch", "retention"):
+    if fields.allow and fields.action not in COMPARING:
         yield "'allow' goes with the actions sync and reconcile"
-    if has_range and fields.action in ("watch", "retention"):
+    if has_range and fields.action not in COMPARING:
         yield "'since' and 'until' go with the actions sync and reconcile"
     if has_range and fields.full_refresh:
         yield "'full_refresh' reads the whole keep range: leave it out, or 'since' and 'until'"

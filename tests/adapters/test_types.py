@@ -2,7 +2,7 @@
 checked there.
 
 GEOGRAPHY cannot run on the emulator here (DuckDB's spatial extension is a download): its SQL is
-checked in test_schema.
+checked in tests/unit/test_columns.py.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def test_the_picture_shows_every_folder() -> None:
     picture = ARCHITECTURE.split("```")[1]
     drawn = set(re.findall(r"sync/(\w+)/", picture))
     folders = {path.parent.name for path in (ROOT / "sync").glob("*/__init__.py")}
-    assert drawn == folders
+    assert drawn == folders, "draw it in docs/architecture.md, The house"
 
 
 @pytest.mark.parametrize("subject", LONGEST_WALK)
@@ -90,13 +90,14 @@ def test_generated_pages_are_current(name: str) -> None:
     assert written == generate.PAGES[name](), "run `make docs`"
 
 
-@pytest.mark.parametrize("action", ["sync", "reconcile", "watch"])
+@pytest.mark.parametrize("action", sorted({*ACTIONS} - {"retention"}))
 @pytest.mark.parametrize(
     ("name", "value"),
     [("deep", True), ("full_refresh", True), ("allow", ["purge"]), ("since", "2026-01-01")],
 )
 def test_help_shows_the_options_that_a_command_takes(action: str, name: str, value: object) -> None:
     """A command's help, and so commands.md, shows no option that the command refuses."""
+    assert action in cli.commands, "add its command in sync/entry/commands.py"
     options = {option.name: option for option in cli.commands[action].params}
     option = options[name]
     assert isinstance(option, click.Option)
@@ -128,7 +129,8 @@ def test_requests_answers_and_events_are_named() -> None:
     warnings = re.findall(r"\.warn\(\s*\"(\w+)\"", "".join(steps))
     assert warnings
     words = [*ACTIONS, *FIELDS, *get_args(Event), *warnings]
-    assert [word for word in words if f"`{word}`" not in HTTP] == []
+    missing = [word for word in words if f"`{word}`" not in HTTP]
+    assert missing == [], "describe it in docs/http.md"
 
 
 # -- CONTRIBUTING.md, CHANGELOG.md
@@ -137,7 +139,8 @@ def test_requests_answers_and_events_are_named() -> None:
 def test_a_ledger_row_has_the_columns_of_its_definition() -> None:
     """A column of runs.json is a field of RunRecord. A forgotten one would stay empty for ever."""
     defined = {column["name"] for column in columns("runs")}
-    assert {field.name for field in dataclasses.fields(RunRecord)} == defined
+    fields = {field.name for field in dataclasses.fields(RunRecord)}
+    assert fields == defined, "compare sync/model/records.py with sync/ledger/runs.json"
 
 
 def test_the_changelog_has_this_version() -> None:
