@@ -284,7 +284,7 @@ UNFIT = [
     ("int_nearly_exact", "INT64", str(2**53 + 1), {"type": "Decimal"}, "type: String"),
     ("moment", "TIMESTAMP", "TIMESTAMP '2038-01-19 03:14:08+00'", {"type": "Int"}, "type: Long"),
     ("day", "DATE", "DATE '9999-12-31'", {"type": "Int"}, "type: Long"),
-    ("ints_high", "ARRAY<INT64>", f"[1, {INT_32 + 1}]", {}, "type: String[]"),
+    ("ints_high", "ARRAY<INT64>", f"[1, {INT_32 + 1}]", {"type": "Int[]"}, "type: String[]"),
     ("ints_inexact", "ARRAY<INT64>", f"[1, -{2**53 + 1}]", {"type": "Decimal[]"}, "type: String[]"),
     ("needed", "STRING", "NULL", {"nullable": False}, "NULL in a column that is not nullable"),
     ("needed_number", "FLOAT64", "CAST('nan' AS FLOAT64)", {"nullable": False}, "not nullable"),

@@ -19,6 +19,7 @@ from sync.config import ColumnSettings, TableSettings
 from sync.config.settings import NAME, NAME_RULE
 from sync.model.columns import Column
 
+NAME_PATTERN = re.compile(NAME)
 KEY_TYPES = ("String", "Int", "Long")
 TEXT_KEYS = ("FLOAT64", "NUMERIC", "BIGNUMERIC", "BOOL", "JSON")  # that may be a String
 INT_32 = (-(2**31), 2**31 - 1)  # Aito's Int is 32-bit signed
@@ -77,16 +78,18 @@ def columns(
     """
     cursor = table.cursor.column if table.cursor else None
     settings = table.named
+    unsaid = ColumnSettings()  # one for all: it takes a while to make
+    lowered = cursor.lower() if cursor else None
     if not table.has_composite_key:
-        fields = [_with_name_of_key(field, table.key_name) for field in fields]
+        fields = _with_name_of_key(fields, table.key_name)
     made: list[SqlColumn] = []
     problems: list[str] = []
     unfit: list[str] = []
     for field in fields:
-        if cursor and is_same_name(field.name, cursor):
+        if field.name.lower() == lowered:
             continue
         try:
-            asked = settings.get(field.name, ColumnSettings())
+            asked = settings.get(field.name, unsaid)
             made.append(_column(field, asked, table, (chosen or {}).get(field.name)))
         except _Unfit as error:
             problems.append(f"{_place(table, field.name)}: {error}")
@@ -99,7 +102,7 @@ def columns(
     if table.has_composite_key:
         made.append(_composite_key(table, fields))
     if cursor:
-        made.append(_cursor_column(cursor, settings.get(cursor, ColumnSettings())))
+        made.append(_cursor_column(cursor, settings.get(cursor, unsaid)))
     return tuple(made)
 
 
@@ -140,11 +143,14 @@ def check_names(table: TableSettings) -> None:
         raise SchemaMismatch(f"{table.name}: columns with the same name:\n{lines}\n{remedy}")
 
 
-def _with_name_of_key(field: Field, key: str | None) -> Field:
+def _with_name_of_key(fields: Sequence[Field], key: str | None) -> Sequence[Field]:
     """The key's column has the name that the configuration gives to the key."""
-    if key and is_same_name(field.name, key):
-        return replace(field, name=key)
-    return field
+    if key is None:
+        return fields
+    lowered = key.lower()
+    return [
+        replace(field, name=key) if field.name.lower() == lowered else field for field in fields
+    ]
 
 
 def _table_problems(
@@ -153,8 +159,9 @@ def _table_problems(
     yield from _key_problems(table, fields)
     if table.cursor and table.takes_all:
         yield from _hidden_by_cursor(table, table.cursor.column, fields)
+    key = table.key_name
     for each in made:
-        if each.name == table.key_name and each.column.type not in KEY_TYPES:
+        if each.name == key and each.column.type not in KEY_TYPES:
             yield (
                 f"{_place(table, each.name)}: a key must be String, Int or Long,"
                 f" not {each.column.type}; {_other_key(each)}"
@@ -207,8 +214,9 @@ def _composite_key(table: TableSettings, fields: Sequence[Field]) -> SqlColumn:
 
 def _hidden_by_cursor(table: TableSettings, cursor: str, fields: Sequence[Field]) -> Iterator[str]:
     """A source column of the cursor's name is replaced. That is right only if it holds a time."""
+    lowered = cursor.lower()
     for field in fields:
-        if is_same_name(field.name, cursor) and field.type not in CURSOR_TYPES:
+        if field.name.lower() == lowered and field.type not in CURSOR_TYPES:
             yield (
                 f"{table.at('cursor', 'column')}: {field.name}: the source has a column of this"
                 f" name ({field.type}), and"
@@ -220,7 +228,7 @@ def _column(
     field: Field, settings: ColumnSettings, table: TableSettings, chosen: str | None
 ) -> SqlColumn:
     """One column. chosen: its type where the configuration names none. Raises _Unfit."""
-    is_part = any(is_same_name(field.name, part) for part in table.key_parts)
+    is_part = field.name.lower() in table.lowered_key_parts
     is_key = is_part and not table.has_composite_key
     _check_name(field.name)
     _check_type(field)
@@ -252,7 +260,7 @@ def _check_name(name: str) -> None:
     remedy = "give it another name with `sql:`"
     if name.lower() in RESERVED_NAMES:
         raise _Unfit(f"a name of the sync's own; {remedy}")
-    if not re.fullmatch(NAME, name):
+    if not NAME_PATTERN.fullmatch(name):
         raise _Unfit(f"not {NAME_RULE}; {remedy}")
 
 

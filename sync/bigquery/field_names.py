@@ -39,8 +39,10 @@ def _of_star(table: TableSettings, fields: Sequence[Field], required: set[str]) 
         key = field.name.lower()
         name = names.get(key, field.name)
         is_made = name in table.named and table.named[name].sql is not None
-        if key not in left_out and not is_made:
-            yield replace(field, name=name, required=key in required)
+        if key in left_out or is_made:
+            continue
+        is_plain = name == field.name and field.required == (key in required)
+        yield field if is_plain else replace(field, name=name, required=key in required)
 
 
 def _check_star(table: TableSettings, names: Sequence[str]) -> None:

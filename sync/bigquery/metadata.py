@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from google.cloud import bigquery
 
 from sync.bigquery.columns import is_same_name
@@ -43,7 +46,8 @@ def required_columns(metadata: bigquery.Table | None) -> set[str]:
     """Names of the REQUIRED columns, in small letters."""
     if metadata is None:
         return set()
-    return {field.name.lower() for field in metadata.schema if field.mode == "REQUIRED"}
+    fields = [each.to_api_repr() for each in metadata.schema]
+    return {each["name"].lower() for each in fields if each.get("mode") == "REQUIRED"}
 
 
 def row_bytes(metadata: bigquery.Table | None) -> float | None:
@@ -78,10 +82,18 @@ def _requires_filter(metadata: bigquery.Table) -> bool:
 
 
 def field_of(field: bigquery.SchemaField) -> Field:
+    """A column as the client reports it."""
+    return _of_api(field.to_api_repr())
+
+
+def _of_api(field: Mapping[str, Any]) -> Field:
+    """A field in the API's form, which is read faster than by the client's properties."""
+    kind = field["type"].upper()
+    mode = field.get("mode", "NULLABLE").upper()
     return Field(
-        name=field.name,
-        type=API_NAMES.get(field.field_type, field.field_type),
-        repeated=field.mode == "REPEATED",
-        required=field.mode == "REQUIRED",
-        fields=tuple(field_of(inner) for inner in field.fields),
+        name=field["name"],
+        type=API_NAMES.get(kind, kind),
+        repeated=mode == "REPEATED",
+        required=mode == "REQUIRED",
+        fields=tuple(_of_api(inner) for inner in field.get("fields", ())),
     )

@@ -59,8 +59,15 @@ def _expression(table: BigQueryTable, name: str) -> str:
     return quoted(name)
 
 
+def _selected(table: BigQueryTable, name: str) -> str:
+    """A column in a SELECT under its Aito name. One that is taken as it is has that name."""
+    expression = _expression(table, name)
+    column = quoted(name)
+    return column if expression == column else f"{expression} AS {column}"
+
+
 def _picked(table: BigQueryTable, names: Iterable[str], predicates: Predicates) -> str:
-    columns = [f"{_expression(table, name)} AS {quoted(name)}" for name in names]
+    columns = [_selected(table, name) for name in names]
     columns += _extra_columns(table)
     return f"SELECT {', '.join(columns)} {_from(table)} {_where(table, predicates)}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from sync.base import reasons
 from sync.bigquery.columns import Fault, SqlColumn, columns, is_same_name
@@ -66,7 +67,7 @@ class BigQueryTable:
     skips_blocks: bool = False
     location: str | None = None
 
-    @property
+    @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The target columns that its rows fill, the cursor's included."""
         return tuple(each.column for each in self.sql_columns)
@@ -152,7 +153,7 @@ class BigQueryTable:
         by_ingestion_time = self.partitioning is not None and self.partitioning.column is None
         return self.prune and by_ingestion_time and self.settings.mode == "append"
 
-    @property
+    @cached_property
     def source_types(self) -> dict[str, str]:
         """The source's columns that are taken, and their BigQuery types.
 
@@ -160,18 +161,18 @@ class BigQueryTable:
         """
         return dict(_typed(self.fields))
 
-    @property
+    @cached_property
     def open_integers(self) -> tuple[str, ...]:
         """The columns that are Int because nothing declares otherwise: the data may need more."""
         held = {column.name for column in self.columns if column.type in WIDER}
-        return tuple(each.name for each in self.fields if self._is_open(each, held))
+        integers = [each for each in self.fields if each.type == "INTEGER" and each.name in held]
+        return tuple(each.name for each in integers if self._is_open(each))
 
-    def _is_open(self, column: Field, held: set[str]) -> bool:
-        is_integer = column.type == "INTEGER" and column.name in held
+    def _is_open(self, column: Field) -> bool:
         declared = self.settings.named.get(column.name)
         cursor = self.settings.cursor
         is_cursor = cursor is not None and is_same_name(column.name, cursor.column)
-        return is_integer and not is_cursor and (declared is None or declared.type is None)
+        return not is_cursor and (declared is None or declared.type is None)
 
     def with_names(self, names: Collection[str]) -> BigQueryTable:
         """The same table, whose columns are spelled as these names where only the case differs."""

@@ -689,7 +689,12 @@ class TableSettings(Frozen):
         declared = {name.lower(): name for name in self.named}
         return tuple(declared.get(name.lower(), name) for name in several)
 
-    @property
+    @cached_property
+    def lowered_key_parts(self) -> frozenset[str]:
+        """The columns of the key in small letters, as BigQuery compares names."""
+        return frozenset(part.lower() for part in self.key_parts)
+
+    @cached_property
     def has_composite_key(self) -> bool:
         """Whether several columns make the key."""
         return len(self.key_parts) > 1

@@ -40,7 +40,7 @@ def column_changes(before: str | None, after: str, *, takes_all: bool) -> list[C
     configuration alone.
     """
     old, new = source_types(before or ""), source_types(after)
-    if not old:
+    if not old or old == new:
         return []
     # BigQuery compares names without case.
     spelled = {name.lower(): name for name in new}

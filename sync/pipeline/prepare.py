@@ -116,10 +116,12 @@ def _addable(run: TableRun, column: Column, held: TargetTable) -> Column:
 
     The key, the cursor, and what the configuration declares as not nullable stay as they are.
     """
+    if column.name in held.columns:
+        return column
     declared = run.table.named.get(column.name)
     is_fixed = column.name in (run.table.key_name, run.table.cursor and run.table.cursor.column)
     is_declared = declared is not None and declared.nullable is not None
-    if column.name in held.columns or is_fixed or is_declared:
+    if is_fixed or is_declared:
         return column
     return replace(column, nullable=True)
 
