@@ -112,7 +112,8 @@ class Metered:
         limit = int(configuration["query"].get("maximumBytesBilled", size))
         if size > limit:
             self.refused.append(text)
-            return _refused(body, limit, size)
+            words = f"Query exceeded limit for bytes billed: {limit}. {size} or higher required."
+            return failed_job(request, "bytesBilledLimitExceeded", words)
         answer = send()
         if not configuration.get("dryRun"):
             size = round(size * self.share)
@@ -131,13 +132,55 @@ class Metered:
         answer._content = json.dumps(body).encode()
 
 
-def _refused(body: dict[str, Any], limit: int, size: int) -> requests.Response:
-    """A job that BigQuery did not run for its bytes."""
-    message = f"Query exceeded limit for bytes billed: {limit}. {size} or higher required."
-    error = {"reason": "bytesBilledLimitExceeded", "message": message}
-    answer = requests.Response()
-    answer.status_code = 200
-    answer.headers["Content-Type"] = "application/json"
+def fail_jobs(
+    monkeypatch: pytest.MonkeyPatch, part: str, reason: str, message: str, times: int | None = None
+) -> None:
+    """Let BigQuery fail the jobs whose statement holds a text, and refuse their dry runs.
+
+    times: how many jobs fail; None: all of them.
+    """
+    send = requests.Session.send
+    left = [times]
+
+    def send_or_fail(
+        session: requests.Session, request: requests.PreparedRequest, **more: Any
+    ) -> requests.Response:
+        if request.method != "POST" or not (request.url or "").partition("?")[0].endswith("/jobs"):
+            return send(session, request, **more)
+        body = json.loads(request.body or b"{}")
+        configuration = body["configuration"]
+        if part not in configuration.get("query", {}).get("query", "") or left[0] == 0:
+            return send(session, request, **more)
+        if configuration.get("dryRun"):
+            return _answer(request, 400, {"error": {"code": 400, **_error(reason, message)}})
+        left[0] = None if left[0] is None else left[0] - 1
+        return failed_job(request, reason, message)
+
+    monkeypatch.setattr(requests.Session, "send", send_or_fail)
+
+
+def failed_job(request: requests.PreparedRequest, reason: str, message: str) -> requests.Response:
+    """The answer to a request for a job that BigQuery did not run."""
+    error = _error(reason, message)
+    body = json.loads(request.body or b"{}")
     status = {"state": "DONE", "errorResult": error, "errors": [error]}
-    answer._content = json.dumps({**body, "status": status}).encode()
+    return _answer(request, 200, {**body, "status": status})
+
+
+def _error(reason: str, message: str) -> dict[str, Any]:
+    return {
+        "reason": reason,
+        "message": message,
+        "errors": [{"reason": reason, "message": message}],
+    }
+
+
+def _answer(
+    request: requests.PreparedRequest, status: int, body: dict[str, Any]
+) -> requests.Response:
+    answer = requests.Response()
+    answer.request = request
+    answer.status_code = status
+    answer.headers["Content-Type"] = "application/json"
+    answer._content = json.dumps(body).encode()
     return answer
