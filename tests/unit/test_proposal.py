@@ -9,16 +9,11 @@ import pytest
 
 from sync import config
 from sync.entry import init
-from sync.entry.proposal import (
-    MAX_COMBINATIONS,
-    TableProposal,
-    is_named_after,
-    key_candidates,
-    link_candidates,
-    propose,
-    unit_of,
-    words,
-)
+from sync.entry.proposal import TableProposal, key_candidates, link_candidates, propose
+from sync.entry.proposal.cursor import unit_of
+from sync.entry.proposal.keys import MAX_COMBINATIONS
+from sync.entry.proposal.links import is_named_after
+from sync.entry.proposal.names import words
 from sync.model.inspection import ColumnFacts, Inspection, LinkFacts, TableFacts
 
 NOW = 1_750_000_000
