@@ -81,7 +81,7 @@ class Describer:
             if table.settings.is_sharded:
                 self.check_days(table)
             if isinstance(error, NotFound):
-                raise
+                raise _not_found(table.settings, error) from error
             names = [field.name for field in metadata.schema] if metadata else []
             failing = explain.failing_parts(self._session, table, names)
             if not failing:
@@ -184,3 +184,13 @@ class Describer:
         for part in settings.key_parts:
             made = with_own_sql(settings, part, text)
             check_made_by(settings, part, unstable_column(made, part))
+
+
+def _not_found(table: TableSettings, error: NotFound) -> NotFound:
+    """The error of a name that a query has and BigQuery lacks, with the setting's place."""
+    if table.query is None:
+        return error
+    words = str(error).removeprefix(f"{table.name}: ")
+    return NotFound(
+        f"{table.name}: {table.at('query')}: {words}; correct the name in the query, or create it"
+    )

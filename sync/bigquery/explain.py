@@ -19,6 +19,7 @@ from sync.config.settings import TableSettings
 DAILY = re.compile(r"(.*?)[0-9]{8}")  # the name of a table of one day
 MAX_PARTS = 50  # that are tried one by one
 UNKNOWN_NAME = re.compile(r"Unrecognized name: `?(\w+)`?(?: at \[\d+:\d+\])?")
+DID_YOU_MEAN = re.compile(r"Did you mean `?(\w+)`?\?")
 # A place in the text of a query that nobody sees as it is sent.
 POSITION = re.compile(r" at \[(\d+):(\d+)\]")
 
@@ -83,10 +84,16 @@ def _own_words(words: str, place: tuple[str, ...], names: Sequence[str]) -> str:
     """BigQuery's words, with positions in the text of the file alone, and the nearest column."""
     unknown = UNKNOWN_NAME.search(words)
     if unknown:
-        found = f"; {suggest(unknown[1], names, 'the source has')}" if names else ""
+        found = f"; {suggest(unknown[1], names, 'the source has')}" if names else _own_hint(words)
         return f"{words[: unknown.start()]}no column {quote(unknown[1])}{found}"
     has_text = place[-1] in ("sql", "where", "deletes", "query")
     return POSITION.sub(_own_position if has_text else "", words)
+
+
+def _own_hint(words: str) -> str:
+    """BigQuery's own suggestion of a name, where it has one."""
+    hint = DID_YOU_MEAN.search(words)
+    return f"; did you mean {quote(hint[1])}?" if hint else "; correct the name"
 
 
 def _own_position(found: re.Match[str]) -> str:

@@ -27,8 +27,8 @@ def check_deletes(table: TableSettings, fields: Sequence[Field]) -> None:
     right = DELETE_CONDITIONS.get(found.type, "{0} IS NOT NULL").format(table.deletes)
     kind = f"ARRAY<{found.type}>" if found.repeated else found.type
     raise SchemaMismatch(
-        f"{table.name}: deletes is {kind}; it must be a condition or a BOOL column, such as"
-        f' "{right}"'
+        f"{table.name}: {table.at('deletes')}: it is {kind}, and must be a condition or a BOOL"
+        f' column, such as "{right}"'
     )
 
 

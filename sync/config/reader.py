@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -65,16 +66,24 @@ MESSAGES = {
 }
 # Kinds of error of a value that is of the right type. Their messages quote it.
 QUOTED = {"literal_error", "greater_than", "greater_than_equal", "less_than_equal", "less_than"}
-# What stands right where people write a list or a word instead.
+# What stands right where people write a value of another kind.
 EXAMPLES = {
     "aito": "{url: https://my-db.aito.app, api_key_secret: aito-api-key}",
     "batch": "{rows: 1000}",
     "columns": "{id: {}, note: {type: Text}}",
     "cursor": "{source: updated_at, column: updated_unix}",
     "delete": "{max_share: 0.1}",
+    "evaluate": "[{name: plan, predict: plan, given: [country]}]",
+    "except": "[raw]",
+    "given": "[plan, country]",
+    "max_bytes_billed": "10737418240, which is 10 GiB",
     "purge": "{max_share: 0.5}",
     "rejects": "{max_share: 0.01}",
+    "tables": "[{name: orders, source: shop.orders, mode: replace}]",
 }
+COLUMN_EXAMPLE = "{type: Int}"
+# Kinds of error of a single value, whose text tells what was intended.
+SCALARS = {"int_type", "float_type", "bool_type"}
 KINDS = {int: "a number", float: "a fraction", str: "text", list: "a list", dict: "a mapping"}
 PERCENT = 100
 SECRET_WORDS = ("api_key", "apikey", "api-key", "password", "token")
@@ -221,12 +230,19 @@ def _message(detail: ErrorDetails, place: Place) -> str:
         field = _keys(place).get(str(place[-1]))
         return f"{text}: {field.description}" if field else text
     if kind.endswith("_type"):
-        example = EXAMPLES.get(str(place[-1])) if kind in ("model_type", "dict_type") else None
+        example = _example(place)
         such_as = f" such as {example}" if example else ""
         return f"{text}{such_as}{_instead(detail)}"
     if kind in QUOTED:
         return f"{text}, not {shown(detail['input'])}{_as_share(detail)}"
     return text
+
+
+def _example(place: Place) -> str | None:
+    """What stands right at a place."""
+    if place[-2:-1] == ("columns",):
+        return COLUMN_EXAMPLE
+    return EXAMPLES.get(str(place[-1]))
 
 
 def _as_share(detail: ErrorDetails) -> str:
@@ -244,8 +260,11 @@ def _number(limit: Any) -> Any:
 
 
 def _instead(detail: ErrorDetails) -> str:
-    """What stands there instead, by kind and not by value."""
+    """What stands there instead: by its kind, and a word or a number in place of a scalar."""
     found = detail["input"]
+    if isinstance(found, str) and detail["type"] in SCALARS:
+        is_quoted = re.fullmatch(r"-?[0-9.]+|true|false", found)
+        return f", not {shown(found)}{' (take the quotes away)' if is_quoted else ''}"
     if isinstance(found, bool):  # before int, which a bool is in Python
         return ", not true or false (put it in quotes if it is a word)"
     if found is None:

@@ -96,7 +96,9 @@ def _unique_names(names: list[str], at: Place, what: str) -> Findings:
 def _one_origin(table: TableSettings, at: Place) -> Findings:
     if (table.source is None) != (table.query is None):
         return
-    found = "neither is there" if table.source is None else "both are there"
+    found = "neither is there: write `source: dataset.table`"
+    if table.source is not None:
+        found = "both are there: leave one out"
     text = f"needs exactly one of `source` and `query`, and {found}"
     yield Problem(at, text, ((*at, "source"), (*at, "query")))
 
@@ -434,7 +436,9 @@ def _evaluation(
 def _one_question(evaluation: EvaluationSettings, at: Place) -> Findings:
     at_query = (*at, "query")
     if (evaluation.predict is None) == (evaluation.query is None):
-        found = "neither is there" if evaluation.query is None else "both are there"
+        found = "neither is there: write `predict: column`"
+        if evaluation.query is not None:
+            found = "both are there: leave one out"
         text = f"needs exactly one of `predict` and `query`, and {found}"
         yield Problem(at, text, ((*at, "predict"), at_query))
     if evaluation.query is None:

@@ -52,6 +52,8 @@ NAME = r"""[^/".$\s`\\\x00-\x1f\x7f-\x9f]+"""
 PATH_PART = r"[^/\s]+"
 IDENTIFIER = r"[A-Za-z0-9_-]{1,255}"
 TOPIC = rf"^projects/{PATH_PART}/topics/[A-Za-z][A-Za-z0-9._~%+-]*$"
+# EU, US, or a region, which ends in a number.
+LOCATION = r"^(?:[Ee][Uu]|[Uu][Ss]|[A-Za-z]+-[A-Za-z0-9-]*[0-9])$"
 # A regional secret names its location.
 SECRET = rf"projects/{PATH_PART}(?:/locations/[a-z0-9-]+)?/secrets/{IDENTIFIER}"
 LITERALS_AND_COMMENTS = re.compile(
@@ -315,7 +317,7 @@ SourceColumn = Annotated[
 Ledger = Annotated[str, Matches(LEDGER, "'dataset' or 'project.dataset'")]
 Project = Annotated[str, Matches(rf"^{PROJECT}$", "a project id")]
 Location = Annotated[
-    str, Matches(r"^[A-Za-z0-9-]+$", "a BigQuery location such as EU or europe-north1")
+    str, Matches(LOCATION, "a BigQuery location: EU, US, or a region such as europe-north1")
 ]
 Topic = Annotated[str, Matches(TOPIC, "projects/P/topics/T")]
 Secret = Annotated[
@@ -578,7 +580,7 @@ class EvaluationSettings(Frozen):
 class TableSettings(Frozen):
     """One Aito table and where its rows come from."""
 
-    name: Name = Field(description="the Aito table")
+    name: Name = Field(description="the Aito table that is made and loaded, such as orders")
     source: Source | None = Field(
         default=None,
         description=(

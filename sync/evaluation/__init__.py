@@ -8,6 +8,7 @@ from sync.evaluation.collect import MEMORY, collect
 from sync.evaluation.context import EvaluationContext, Known, LoadedTable, StartedEvaluation
 from sync.evaluation.estimate import planned_cases
 from sync.evaluation.launch import launch
+from sync.evaluation.question import named_columns
 from sync.evaluation.retention import Wanted
 from sync.evaluation.study import Study
 from sync.evaluation.watch import begin_study, resume, wait_for, wait_for_study
@@ -23,6 +24,7 @@ __all__ = [
     "begin_study",
     "collect",
     "launch",
+    "named_columns",
     "planned_cases",
     "resume",
     "wait_for",

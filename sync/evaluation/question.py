@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sync.base.errors import ActionRequired
 from sync.config import EvaluationSettings, TableSettings
+from sync.config.problems import quote, suggest
 from sync.model.columns import TargetSchema
 from sync.model.conditions import Between, Condition, Native
 
@@ -149,32 +150,54 @@ def check_columns(
     table: TableSettings, evaluation: EvaluationSettings, schema: TargetSchema
 ) -> None:
     """Raises ActionRequired when the target lacks a column of `predict` or `given`."""
-    fields = (evaluation.predict or "", *evaluation.given)
-    missing = [_missing_column(table.name, field, schema) for field in fields]
-    names = [name for name in missing if name]
-    if names:
-        raise ActionRequired(
-            f"Aito has no column {', '.join(names)}: correct predict or given in the configuration"
-        )
+    problems = [
+        f"{_place(table, evaluation, path)}: {problem}"
+        for path, field in named_columns(evaluation)
+        if (problem := _missing_column(table.name, field, schema))
+    ]
+    if problems:
+        raise ActionRequired("; ".join(problems))
+
+
+def named_columns(
+    evaluation: EvaluationSettings,
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Where an evaluation names a column, and the column."""
+    if evaluation.predict:
+        yield ("predict",), evaluation.predict
+    for number, name in enumerate(evaluation.given):
+        yield ("given", number), name
+
+
+def _place(
+    table: TableSettings, evaluation: EvaluationSettings, path: tuple[str | int, ...]
+) -> str:
+    known = evaluation in table.evaluate
+    return table.at("evaluate", table.evaluate.index(evaluation), *path) if known else str(path[0])
 
 
 def _missing_column(table: str, field: str, schema: TargetSchema) -> str | None:
-    """The column that a field needs and the target lacks, as table.column; None: none.
+    """The column that a field needs and the target lacks, with the nearest one; None: none.
 
     field: a column, or a link and a column of the table that it points to.
     """
     own, _, behind = field.partition(".")
     columns = schema[table].columns if table in schema else {}
     if own not in columns:
-        return f"{table}.{own}"
+        return _no_column(table, own, columns)
     if not behind:
         return None
     link = columns[own].link
     if link is None:
-        return f"{table}.{field} ({own} is no link)"
+        return f"{table}.{own} is no link, so {quote(field)} leads nowhere"
     linked = link.partition(".")[0]
     linked_columns = schema[linked].columns if linked in schema else {}
-    return None if behind in linked_columns else f"{linked}.{behind}"
+    return None if behind in linked_columns else _no_column(linked, behind, linked_columns)
+
+
+def _no_column(table: str, name: str, columns: Collection[str]) -> str:
+    hint = f"; {suggest(name, columns, 'it has')}" if columns else ""
+    return f"Aito's table {table} has no column {quote(name)}{hint}"
 
 
 # -- the answer

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from sync.base.words import counted
-from sync.config import EvaluationSettings
 from sync.config.problems import quote, suggest
+from sync.evaluation import named_columns
 from sync.model.columns import TargetSchema
 from sync.model.plan import Plan
 from sync.model.ports import SourceTable
@@ -106,23 +104,18 @@ def warn_if_not_incremental(run: TableRun, plan: Plan) -> None:
 def warn_of_unknown_columns(run: TableRun, source: SourceTable, schema: TargetSchema) -> None:
     """Warn of evaluations that name a column which neither the source nor Aito's table has.
 
-    No evaluation stops a load, so it is a warning. `check` ends with an error because of it.
+    Only in a dry run: a run tells when it starts the evaluation. No evaluation stops a load, so it
+    is a warning. `check` ends with an error because of it.
     """
+    if not run.request.dry_run:
+        return
     held = schema.get(run.name)
     made = [column.name for column in source.columns]
     known = dict.fromkeys([*made, *(held.columns if held else ())])
     for number, evaluation in enumerate(run.table.evaluate):
-        for path, name in _named_columns(evaluation):
+        for path, name in named_columns(evaluation):
             own, _, _ = name.partition(".")
             if own not in known:
                 place = run.table.at("evaluate", number, *path)
                 hint = suggest(own, known, "the table has")
                 run.warn("evaluation", f"{place}: no column {quote(own)}; {hint}")
-
-
-def _named_columns(evaluation: EvaluationSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Where an evaluation names a column, and the column."""
-    if evaluation.predict:
-        yield ("predict",), evaluation.predict
-    for number, name in enumerate(evaluation.given):
-        yield ("given", number), name

@@ -157,6 +157,16 @@ FILE = (
     Mistake("a ledger of four parts", ("ledger", "project.dataset"), top(ledger="a.b.c.d")),
     Mistake("no tables", ("tables", "at least one table"), top(tables=[])),
     Mistake("a topic without its path", ("topic", "projects/"), top(topic="my-topic")),
+    Mistake(
+        "a size with its unit",
+        ("bigquery.max_bytes_billed", "such as 10737418240", "not '10GB'"),
+        top(bigquery={"max_bytes_billed": "10GB"}),
+    ),
+    Mistake(
+        "a location that is a continent",
+        ("bigquery.location", "EU, US, or a region such as europe-north1, not 'Europe'"),
+        top(bigquery={"location": "Europe"}),
+    ),
     Mistake("a batch of no rows", ("batch.rows", "at least 1, not 0"), top(batch={"rows": 0})),
     Mistake(
         "a budget of two hours",
@@ -188,8 +198,12 @@ TABLE = (
     Mistake("a table without a name", ("name", "missing"), first(name=None)),
     Mistake("a slash in a name", ("tables[0].name", "a name without /"), first(name="a/b")),
     Mistake("two tables of one name", ("mistake", "twice"), another(name="mistake")),
-    Mistake("neither source nor query", ("source", "query"), first(source=None)),
-    Mistake("source and query", ("source", "query"), first(query="SELECT 1 AS id")),
+    Mistake(
+        "neither source nor query",
+        ("neither is there: write `source: dataset.table`",),
+        first(source=None),
+    ),
+    Mistake("source and query", ("both are there: leave one out",), first(query="SELECT 1 AS id")),
     Mistake("a source without its dataset", ("source", "dataset.table"), first(source="rows")),
     Mistake("a source in backticks", ("source",), first(source="`mistakes.rows`")),
     Mistake(
@@ -218,6 +232,17 @@ TABLE = (
     Mistake(
         "an unknown type", ("type", "Int", "not 'Integer'"), column(amount={"type": "Integer"})
     ),
+    Mistake(
+        "a type without its name",
+        ("columns.amount", "such as {type: Int}, not text"),
+        column(amount="Int"),
+    ),
+    Mistake(
+        "an evaluation that is no list",
+        ("evaluate", "such as [{name: plan, predict: plan"),
+        first(evaluate={"predict": "amount"}),
+    ),
+    Mistake("the word WHERE in a condition", ("leave the word WHERE out",), first(where="WHERE x")),
     Mistake(
         "an analyzer of a number",
         ("analyzer", "Text"),
@@ -304,6 +329,16 @@ SOURCE = (
         ("line 8: tables[0].columns.tags", "String[]"),
         column(tags={"type": "Int"}),
     ),
+    Mistake(
+        "a query of a dataset that is not there",
+        ("line 11: tables[0].query", "mistake", "correct the name in the query"),
+        query("SELECT * FROM mistake.rows"),
+    ),
+    Mistake(
+        "deletes that is no condition",
+        ("line 9: tables[0].deletes", "INTEGER", 'such as "amount != 0"'),
+        first(deletes="amount"),
+    ),
     Mistake("a query that is no SQL", ("mistake", "query", "not SELEC"), query("SELEC 1")),
     Mistake(
         "a query that changes rows",
@@ -355,6 +390,11 @@ SERVICES = (
     ),
     Mistake(
         "an unknown table", ("mistaek", "did you mean 'mistake'"), arguments=("--tables", "mistaek")
+    ),
+    Mistake(
+        "a file that is not there",
+        ("nowhere.yaml", "--config names the configuration"),
+        arguments=("--config", "nowhere.yaml"),
     ),
     Mistake(
         "a time in words",
@@ -450,7 +490,7 @@ def message(printed: str) -> str:
     index = [lines.index(_headline(lines, line)) for line in wanted]
     if not index:
         return "\n".join(line for line in lines if not line.startswith("  ok  "))
-    endings = ("Nothing was", "About ")
+    endings = ("Nothing was", "About ", "The ledger of a sync")
     kept = [line for n, line in enumerate(lines) if n >= index[0]]
     kept = [line for line in kept if not line.startswith(endings)]
     kept = [line for line in kept if not line.startswith("No table was planned")]

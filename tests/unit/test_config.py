@@ -555,7 +555,7 @@ BROKEN = [
     Broken(
         "mapping for a list",
         in_file(tables="{web: {}}"),
-        ("tables: must be a list, not a mapping",),
+        ("tables: must be a list such as [{name: orders", "not a mapping"),
     ),
     Broken(
         "text for a mapping",
@@ -573,7 +573,7 @@ BROKEN = [
     Broken(
         "text for a number",
         in_file(batch="{rows: '5'}"),
-        ("batch.rows: must be a whole number, not text",),
+        ("batch.rows: must be a whole number, not '5' (take the quotes away)",),
     ),
     Broken(
         "fraction for a whole number",
@@ -588,7 +588,7 @@ BROKEN = [
     Broken(
         "text for true",
         columns("{id: , a: {nullable: 'yes'}}"),
-        (".a.nullable", "must be true or false, not text"),
+        (".a.nullable", "must be true or false, not 'yes'"),
     ),
     Broken("no finite number", in_file(time_budget_seconds=".inf"), ("line 8", "finite")),
     Broken(
@@ -604,7 +604,7 @@ BROKEN = [
     Broken(
         "text for enabled",
         in_table(enabled="'no'"),
-        ("tables[0].enabled (table 'web'): must be true or false, not text",),
+        ("tables[0].enabled (table 'web'): must be true or false, not 'no'",),
     ),
     Broken(
         "unknown unit",

@@ -10,7 +10,16 @@ from sync.bigquery import explain
 @pytest.mark.parametrize(
     ("words", "place", "told"),
     [
-        ("Unrecognized name: updated at [1:8]", ("cursor", "source"), "no column 'updated'"),
+        (
+            "Unrecognized name: updated at [1:8]",
+            ("cursor", "source"),
+            "no column 'updated'; correct the name",
+        ),
+        (
+            "Unrecognized name: att; Did you mean at? at [1:8]",
+            ("query",),
+            "no column 'att'; did you mean 'at'?",
+        ),
         ("Syntax error: Expected end at [3:7]", ("columns", "x", "sql"), " at [2:7]"),
         ("Syntax error: Expected end at [1:7]", ("where",), "Expected end"),
         ("Bad type at [3:7]", ("cursor", "source"), "Bad type"),
