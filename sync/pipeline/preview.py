@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from sync.base import reasons
 from sync.base.errors import ActionRequired, SyncError
 from sync.model.conditions import Between
 from sync.model.plan import Plan
@@ -51,6 +52,9 @@ def _joined(refusals: Sequence[ActionRequired]) -> SyncError:
 def _preview_rejects(run: TableRun, plan: Plan) -> None:
     faults = run.source.faults(plan.source, plan.window)
     _enter(run, faults)
+    if plan.cursorless:
+        reason = reasons.rows_without_cursor(plan.cursorless, run.cursor)
+        _enter(run, Faults(plan.cursorless, {reason: plan.cursorless}))
     new = faults.rows - _excused(run, plan)
     if is_too_many(run.table, new, plan.rows):
         raise too_many(run.table, new, plan.rows, Counter(dict(faults.by_reason)))

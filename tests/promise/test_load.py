@@ -240,7 +240,7 @@ def test_awkward_keys(bench: Workbench) -> None:
 
 
 def test_rows_without_key_or_cursor(bench: Workbench) -> None:
-    """They are counted, logged and recorded in the ledger."""
+    """They are counted, logged and recorded in the ledger. The plan counts the same."""
     good = [(f"k{n}", NOW - 100.0 - n) for n in range(20)]
     bench.load_source(
         "rows",
@@ -248,8 +248,10 @@ def test_rows_without_key_or_cursor(bench: Workbench) -> None:
         rows(*good, (None, NOW - 5), (None, NOW - 6), ("x", None), ("y", None), (None, None)),
     )
     asked = table("load_null", f"{bench.dataset}.rows", rejects={"max_share": 0.5})
+    foreseen = bench.run_ok(asked, dry_run=True)
     report = bench.run_ok(asked)
     assert (report.fetched, report.uploaded, report.rejected) == (25, 20, 5)
+    assert (foreseen.rejected, foreseen.rejects) == (5, report.rejects)
     planned = bench.event("table_planned")
     assert (planned["severity"], planned["keyless"], planned["cursorless"]) == ("WARNING", 2, 3)
     reasons = Counter(entry["reason"] for entry in bench.ledger_rows("rejects"))
