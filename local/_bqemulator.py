@@ -215,6 +215,18 @@ def _showing_views(show: Callable[..., dict[str, Any]]) -> Callable[..., dict[st
     return show_view
 
 
+def _copying_on_demand(capture: Callable[..., Any]) -> Callable[..., Any]:
+    """Copy a table for CREATE SNAPSHOT TABLE alone.
+
+    The emulator copies it after each change, for FOR SYSTEM_TIME AS OF, which nobody here reads.
+    """
+
+    def capture_or_not(manager: Any, *path: str, kind: str = "AUTO") -> Any:
+        return None if kind == "AUTO" else capture(manager, *path, kind=kind)
+
+    return capture_or_not
+
+
 WILDCARD = re.compile(r"FROM\s+`(?P<path>[^`]+)\*`(?P<alias>\s+AS\s+\w+)?", re.IGNORECASE)
 SUFFIX_RANGE = re.compile(r"_TABLE_SUFFIX\s+BETWEEN\s+'([^']*)'\s+AND\s+'([^']*)'", re.IGNORECASE)
 UNION = " UNION ALL BY NAME "
@@ -363,6 +375,7 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     from bqemulator.sql import inner_query, translator
     from bqemulator.sql.rules.misc_helpers import RangeBucketRule
     from bqemulator.storage.engine import DuckDBEngine
+    from bqemulator.versioning.snapshots import SnapshotManager
     from fastapi import routing
     from fastapi.dependencies import utils
 
@@ -391,6 +404,8 @@ async def _serve(spatial: Spatial, pause: float) -> None:
         _bqemulator_json.register(engine.connection)
 
     patched_engine._load_spatial = load_extensions
+    patched_snapshots: Any = SnapshotManager
+    patched_snapshots.capture = _copying_on_demand(patched_snapshots.capture)
     patched_server: Any = server
     patched_server.build_grpc_server = lambda _context: (_NoGrpc(), 0)
     patched_tables: Any = tables

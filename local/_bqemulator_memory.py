@@ -3,13 +3,19 @@
 The emulator parses a statement some twenty times before it runs it, and translates it from
 BigQuery to DuckDB each time. None of that depends on rows. What depends on the tables of a
 statement is looked up each time: whether one is a view, and the columns of each.
+
+Translations are kept on disk, too, where the next emulator finds them.
 """
 
 import functools
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+
+from local._kept import Kept, cache_folder
 
 # Functions of the emulator that parse a statement and do not change its tree.
 READERS = {
@@ -50,6 +56,48 @@ def _remembering(parse: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
         return [statement and statement.copy() for statement in statements]
 
     return parse_or_copy
+
+
+def _translator_version() -> bytes:
+    """What a translation depends on beside its text: the packages, and what is changed in them."""
+    packages = [f"{name} {version(name)}" for name in ("bqemulator", "sqlglot")]
+    changes = sorted(Path(__file__).parent.glob("_bqemulator*.py"))
+    return repr([*packages, *(path.read_text(encoding="utf-8") for path in changes)]).encode()
+
+
+def _translated_on_disk(translate: Callable[..., Any], kept: Kept) -> Callable[..., Any]:
+    """Keep a translation for other processes. An error is found again each time."""
+    from bqemulator.domain.result import Ok
+
+    made_by = _translator_version()
+
+    def translate_or_recall(translator: Any, sql: str, **options: Any) -> Any:
+        key = Kept.key(made_by, b"translate", sql.encode(), repr(options).encode())
+        before = kept.get(key)
+        if before is not None:
+            return Ok(before.decode())
+        result = translate(translator, sql, **options)
+        if isinstance(result, Ok):
+            kept.keep(key, result.value.encode())
+        return result
+
+    return translate_or_recall
+
+
+def _table_names_on_disk(rewrite: Callable[..., str], kept: Kept) -> Callable[..., str]:
+    """Keep a statement with the names of its tables in DuckDB for other processes."""
+    made_by = _translator_version()
+
+    def rewrite_or_recall(sql: str, project: str) -> str:
+        key = Kept.key(made_by, b"table names", sql.encode(), project.encode())
+        before = kept.get(key)
+        if before is not None:
+            return before.decode()
+        rewritten = rewrite(sql, project)
+        kept.keep(key, rewritten.encode())
+        return rewritten
+
+    return rewrite_or_recall
 
 
 def _translated_once(translate: Callable[..., Any]) -> Callable[..., Any]:
@@ -141,16 +189,19 @@ def remember_texts() -> None:
     from bqemulator.sql.translator import SQLTranslator
     from sqlglot.dialects.dialect import Dialect
 
+    kept = Kept(cache_folder() / "bigquery-to-aito" / "emulator")
     remember = functools.lru_cache(REMEMBERED_TEXTS)
     patched_executor: Any = executor
     patched_executor.parse_script = remember(patched_executor.parse_script)
-    patched_executor.rewrite_table_refs = remember(patched_executor.rewrite_table_refs)
+    name_tables = _table_names_on_disk(patched_executor.rewrite_table_refs, kept)
+    patched_executor.rewrite_table_refs = remember(name_tables)
     patched_query: Any = inner_query
     rewrite = patched_query.rewrite_for_row_access
     patched_query.rewrite_for_row_access = _skipping_plain_tables(rewrite)
     build = patched_query.build_catalog_schema
     patched_query.build_catalog_schema = _reading_columns_once(build)
     patched_translator: Any = SQLTranslator
-    patched_translator.translate = _translated_once(SQLTranslator.translate)
+    translate = _translated_on_disk(SQLTranslator.translate, kept)
+    patched_translator.translate = _translated_once(translate)
     patched_dialect: Any = Dialect
     patched_dialect.parse = _remembering(Dialect.parse)

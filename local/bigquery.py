@@ -7,7 +7,7 @@ in memory.
 
 Known differences from the real one: dry runs estimate 0 bytes, `maximum_bytes_billed`, required
 partition filters and expiry are not enforced, results cannot be read through the Storage API, BYTES
-in loaded rows stay text.
+in loaded rows stay text, there is no time travel.
 """
 
 import io

@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import hashlib
 import os
 import platform
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -37,6 +35,7 @@ from zetasql.wasi._pb2.zetasql.public import options_pb2 as public
 from zetasql.wasi._pb2.zetasql.public import simple_table_pb2, type_pb2, value_pb2
 from zetasql.wasi._pb2.zetasql.resolved_ast import resolved_node_kind_pb2 as kinds
 
+from local._kept import Kept, cache_folder
 from sync.model.sql import Parameter
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -86,14 +85,11 @@ Columns = Mapping[
 Tables = Mapping[str, Columns]  # by path
 
 
-KEPT_SECONDS = 30 * 86_400  # of an answer that nobody asks for
-
-
 class GoogleSql:
     """One engine, with the features that BigQuery has. It starts with the first new question."""
 
     def __init__(self) -> None:
-        self._answers = _Answers(_cache_path().with_suffix(".answers"))
+        self._answers = Kept(_cache_path().with_suffix(".answers"))
         self._catalogs: dict[str, bytes] = {}
         self._registered: dict[bytes, int] = {}
 
@@ -135,7 +131,7 @@ class GoogleSql:
     def _answer(self, name: str, request: Any, tables: Tables, response: Any) -> Any:
         """What the engine says about a statement: its kept answer, or a new one."""
         catalog = self._catalog(tables)
-        key = self._answers.key(name, request, catalog)
+        key = Kept.key(name.encode(), request.SerializeToString(deterministic=True), catalog)
         kept = self._answers.get(key)
         if kept is not None:
             return response.FromString(kept)
@@ -143,7 +139,7 @@ class GoogleSql:
         answer = self._call(name, request, response)
         if name != "Analyze":
             self._forget(answer.prepared.prepared_query_id)
-        self._answers.keep(key, answer)
+        self._answers.keep(key, answer.SerializeToString())
         return answer
 
     def _call(self, name: str, request: Any, response: Any) -> Any:
@@ -160,11 +156,11 @@ class GoogleSql:
     @cached_property
     def _language(self) -> Any:
         request = service.LanguageOptionsRequest(maximum_features=True)
-        key = self._answers.key("GetLanguageOptions", request, b"")
+        key = Kept.key(b"GetLanguageOptions", request.SerializeToString())
         kept = self._answers.get(key)
         if kept is None:
             every = self._call("GetLanguageOptions", request, options_pb2.LanguageOptionsProto)
-            self._answers.keep(key, every)
+            self._answers.keep(key, every.SerializeToString())
         else:
             every = options_pb2.LanguageOptionsProto.FromString(kept)
         names = public.LanguageFeature
@@ -333,45 +329,6 @@ def _decoded(value: Any, kind: Any) -> Any:
     return getattr(value, which)
 
 
-# -- what it answered before
-
-
-class _Answers:
-    """The engine's answers, one file each. Processes may share the folder."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        self._folder = folder
-        oldest = time.time() - KEPT_SECONDS
-        for file in folder.iterdir():
-            with suppress(FileNotFoundError):  # another process was quicker
-                if file.stat().st_mtime < oldest:
-                    file.unlink()
-
-    @staticmethod
-    def key(name: str, request: Any, catalog: bytes) -> str:
-        """A name for a question, made of all that the answer depends on."""
-        parts = (name.encode(), request.SerializeToString(deterministic=True), catalog)
-        lengths = repr([len(part) for part in parts]).encode()
-        return hashlib.sha256(lengths + b"".join(parts)).hexdigest()
-
-    def get(self, key: str) -> bytes | None:
-        """The answer to a question."""
-        path = self._folder / key
-        try:
-            answer = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        os.utime(path)
-        return answer
-
-    def keep(self, key: str, answer: Any) -> None:
-        """Keep an answer, whole or not at all."""
-        unfinished = self._folder / f"{key}.{os.getpid()}"
-        unfinished.write_bytes(answer.SerializeToString())
-        unfinished.rename(self._folder / key)
-
-
 # -- the engine
 
 
@@ -422,8 +379,7 @@ def _compiled(engine: wasmtime.Engine) -> wasmtime.Module:
 
 def _cache_path() -> Path:
     """A file for this machine and these versions: the compiled code fits no other."""
-    system = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(os.environ.get("GOOGLESQL_CACHE") or system / "googlesql")
+    folder = Path(os.environ.get("GOOGLESQL_CACHE") or cache_folder() / "googlesql")
     folder.mkdir(parents=True, exist_ok=True)
     versions = f"{version('zetasql')}-{version('wasmtime')}-{platform.machine()}"
     return folder / f"zetasql-{versions}.cwasm"
