@@ -153,9 +153,9 @@ def hear_statements(monkeypatch: pytest.MonkeyPatch, hear: Callable[[str], None]
     """Call `hear` with the text of each query that a run starts, dry runs excepted."""
     start = BigQuerySession._start
 
-    def started(session: BigQuerySession, query: Query, what: str) -> Any:
+    def started(session: BigQuerySession, query: Query, *rest: Any, **named: Any) -> Any:
         hear(query.text)
-        return start(session, query, what)
+        return start(session, query, *rest, **named)
 
     monkeypatch.setattr(BigQuerySession, "_start", started)
 
