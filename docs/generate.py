@@ -46,7 +46,8 @@ def _cell(text: str) -> str:
 
 SETTINGS_INTRO = """\
 `sync.yaml` says what is synced, and how. [The example](../sync.yaml) is commented, and editors
-complete the file by [its schema](../sync.schema.json). [More examples](examples) run in a test:
+complete the file by [its schema](../sync.schema.json). [Sources](sources.md) shows how each kind of
+table is described. [More examples](examples) run in a test:
 GA4, a shop, Segment, a report of ads, a log of changes. Unknown keys are errors, and every problem
 is reported in one message. Durations are `90d`, `12h`, `30m` or `45s`."""
 ENVIRONMENT = """\

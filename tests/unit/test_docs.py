@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import get_args
 
 import click
 import pytest
+import yaml
 
 from docs import generate
-from sync import __version__
+from sync import __version__, config
 from sync.base.errors import BadRequest
 from sync.base.events import Event
 from sync.entry.commands import cli
@@ -23,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 HTTP = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+SOURCES = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 STEP = re.compile(r"^\d+\. `([^`]+)` `(\w+)`:", re.MULTILINE)
 LONGEST_WALK = {"row": 9, "request": 4, "setting": 4, "error": 4}  # files
@@ -56,6 +59,18 @@ def test_named_make_targets_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     named = set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE))
     assert named - targets == set()
+
+
+# -- sources.md
+
+
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", SOURCES, re.DOTALL))
+def test_an_example_of_a_source_is_valid(text: str) -> None:
+    """Each is an entry of `tables` that is read without a complaint."""
+    table = yaml.safe_load(text)
+    aito = {"url": "https://my-db.aito.app", "api_key_secret": "aito-api-key"}
+    whole = {"aito": aito, "ledger": "aito_sync", "tables": [table]}
+    assert config.parse(json.dumps(whole)).tables[0].name == table["name"]
 
 
 # -- architecture.md
