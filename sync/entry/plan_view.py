@@ -59,6 +59,9 @@ def _table(table: Json, action: str) -> str:
     lines = [f"{table['table']}: {_headline(table, action)}"]
     lines += [f"  {line}" for line in _plan_lines(table)]
     lines += [f"  {_mark(warning)} {warning['message']}" for warning in told.warnings(table)]
+    if not table["error"]:  # which names the reasons
+        rejects = told.rejects(table)
+        lines += [f"  ! {counted(each['rows'], 'row')}: {each['reason']}" for each in rejects]
     if table["error"]:
         lines.append(f"  x {table['error'].removeprefix(table['table'] + ': ')}")
     return "\n".join(lines)

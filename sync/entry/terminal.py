@@ -67,7 +67,9 @@ def status(facts: Facts) -> str:
 
 def _status_lines(table: Facts) -> Iterable[str]:
     fresh = table["freshness"]
-    parts = [f"newest row {ago(fresh['age_seconds'])}"]
+    parts = []
+    if fresh["newest_row_at"]:  # a table without a cursor has none
+        parts.append(f"newest row {ago(fresh['age_seconds'])}")
     parts.append(f"last good sync {ago(fresh['ok_age_seconds'])}")
     if fresh["verified_at"]:
         parts.append(f"verified {ago(fresh['verified_age_seconds'])}")
@@ -77,13 +79,14 @@ def _status_lines(table: Facts) -> Iterable[str]:
     last = table["last_run"]
     if last and last["error"]:
         yield f"  {last['error']}"
-    for warning in told.warnings(table):
+    warnings = told.warnings(table)
+    for warning in warnings:
         yield f"  warning: {warning['message']}"
     for evaluation in table["evaluations"]:
         yield f"  evaluation {evaluation['name']}: {_evaluation_result(evaluation)}"
     yield from _retention_lines(table["retention"])
     rejected = sum(reject["rows"] for reject in told.rejects(table))
-    if rejected:
+    if rejected and "rejects" not in {each["code"] for each in warnings}:
         yield f"  {counted(rejected, 'row')} rejected: see `rejects`"
 
 

@@ -16,6 +16,7 @@ from sync.pipeline.context import RunContext
 from sync.pipeline.outcome import table_report, unexpected
 from sync.pipeline.table_run import TableRun
 
+RECORDED = "`./aito-sync rejects` and the ledger say why; "
 # Fields of an answer that an event leaves out.
 NESTED = ("window", "watermark", "slices", "estimate")
 
@@ -150,8 +151,8 @@ def _warn_of_counts(run: TableRun) -> None:
     if progress.rejected:
         run.warn(
             "rejects",
-            f"{_rows(progress.rejected, dry_run=dry_run)} rejected; `./aito-sync rejects` and the "
-            "ledger say why; correct them at the source, or the column in the configuration",
+            f"{_rows(progress.rejected, dry_run=dry_run)} rejected; {'' if dry_run else RECORDED}"
+            "correct them at the source, or the column in the configuration",
         )
 
 

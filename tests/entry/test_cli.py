@@ -246,7 +246,9 @@ def test_what_the_ledger_knows(inside: Inside, stack: Stack) -> None:
     status = inside(environ, "status")
     assert (status.returncode, status.stderr) == (0, "")
     assert "cli_facts: ok; newest row" in status.stdout
-    assert "1 row rejected" in status.stdout
+    assert status.stdout.count("1 row was rejected; `./aito-sync rejects`") == 1
+    assert "verified " in status.stdout
+    assert status.stdout.count(" rejected") == 1
     assert "sync ok (run " in inside(environ, "runs").stdout
     runs = inside(environ, "runs", "--json")
     (found,) = json.loads(runs.stdout)["tables"]
