@@ -119,9 +119,9 @@ def test_check_as_json(stack: Stack, inside: Inside, environ: dict[str, str]) ->
     assert 100 < body["aito_calls_a_month"]["calls"] < 250
 
 
-def test_plain_lines_without_a_terminal(environ: dict[str, str]) -> None:
+def test_plain_lines_without_a_terminal(inside: Inside, environ: dict[str, str]) -> None:
     """A script sees plain sentences on stderr, and no event that the result repeats."""
-    done = shell(environ, "sync")
+    done = inside(environ, "sync")
     assert done.returncode == 0
     assert re.fullmatch(r"cli_table: \d rows? to read\n", done.stderr)
     assert "cli_table: ok, verified" in done.stdout
@@ -241,7 +241,7 @@ def test_what_the_ledger_knows(inside: Inside, stack: Stack) -> None:
     path = stack.configure(name="cli_facts.yaml", tables=[table], ledger="cli_facts_ledger")
     environ = stack.environ(path)
     assert "no run yet" in inside(environ, "runs").stdout
-    assert shell(environ, "sync").returncode == 0
+    assert inside(environ, "sync").returncode == 0
 
     status = inside(environ, "status")
     assert (status.returncode, status.stderr) == (0, "")
@@ -259,26 +259,26 @@ def test_what_the_ledger_knows(inside: Inside, stack: Stack) -> None:
     assert str(2**40) not in rejects
 
 
-def test_failure_ends_with_one(stack: Stack, environ: dict[str, str]) -> None:
+def test_failure_ends_with_one(stack: Stack, inside: Inside, environ: dict[str, str]) -> None:
     """A table that failed ends with 1, a run that can be continued with 3."""
     stack.aito.fail("forbidden", on="any", times=None)
-    assert shell(environ, "sync").returncode == 1
+    assert inside(environ, "sync").returncode == 1
     stack.aito.heal()
     stack.aito.fail("migrating", on="any", times=None)
-    assert shell(environ, "sync").returncode == 3
+    assert inside(environ, "sync").returncode == 3
 
 
 EVALUATIONS = [{"name": name, "predict": "kind", "given": ["id"]} for name in ("kind", "again")]
 
 
-def test_waiting_for_evaluations(stack: Stack) -> None:
+def test_waiting_for_evaluations(stack: Stack, inside: Inside) -> None:
     """`sync --wait` ends when the evaluations that it started have ended, and prints them."""
     fields = [*SCHEMA, SchemaField("kind", "STRING")]
     rows = [{"id": str(i), "at": f"2024-01-{i + 1:02}T00:00:00Z", "kind": "x"} for i in range(25)]
     bigquery.load(stack.bigquery.client(), "cli_wait.rows", fields, rows, truncate=True)
     table = {**TABLE, "name": "cli_wait", "source": "cli_wait.rows", "evaluate": EVALUATIONS}
     path = stack.configure(name="cli_wait.yaml", tables=[table], ledger="cli_wait_ledger")
-    done = shell(stack.environ(path), "sync", "--wait", "--json")
+    done = inside(stack.environ(path), "sync", "--wait", "--json")
     assert done.returncode == 0, done.stderr
     evaluations = json.loads(done.stdout)["evaluations"]
     assert [each["name"] for each in evaluations] == ["kind", "again"]
@@ -296,16 +296,15 @@ def test_watch_waits_too(stack: Stack, inside: Inside, monkeypatch: pytest.Monke
     path = stack.configure(name="cli_watch.yaml", tables=[table], ledger="cli_watch_ledger")
     environ = stack.environ(path)
     stack.aito.job_seconds = 3600
-    assert shell(environ, "sync").returncode == 0
+    assert inside(environ, "sync").returncode == 0
     with monkeypatch.context() as patch:
-        patch.setattr("sync.entry.commands.stop_on_signal", lambda: lambda: False)
         patch.setattr("sync.app.WAIT_SECONDS", 0.1)
         waited = inside(environ, "watch", "--wait")
     stack.aito.job_seconds = 0
     assert waited.returncode == 3
     assert "evaluation kind: running" in waited.stdout
     stack.aito.advance(3600)
-    done = shell(environ, "watch", "--wait")
+    done = inside(environ, "watch", "--wait")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("accuracy 1.000") == 2
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,24 +15,11 @@ from local import bigquery, sample
 from local.stack import Stack
 from sync import config
 from sync.entry import commands
-
-ROOT = Path(__file__).parents[2]
-
-
-def shell(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a person would."""
-    return subprocess.run(
-        [sys.executable, "-m", "sync", *arguments],
-        cwd=ROOT,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+from tests.entry.conftest import own_handlers
 
 
 class Init:
-    """Runs `init` in this process."""
+    """Runs `init` in this process, and what comes after it."""
 
     def __init__(
         self,
@@ -44,12 +29,23 @@ class Init:
     ) -> None:
         for name, value in stack.environ().items():
             monkeypatch.setenv(name, value)
-        self._capsys = capsys
+        self._monkeypatch, self._capsys = monkeypatch, capsys
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
         """The exit status, stdout and stderr."""
+        return self._run("init", *arguments)
+
+    def sync(self, path: Path) -> dict[str, Any]:
+        """Sync with a file. Returns the answer's tables by name."""
+        self._monkeypatch.setenv("SYNC_CONFIG", str(path))
+        status, out, err = self._run("sync", "--json")
+        assert status == 0, err + out
+        return {table["table"]: table for table in json.loads(out)["tables"]}
+
+    def _run(self, *arguments: str) -> tuple[int, str, str]:
         self._capsys.readouterr()
-        status = commands.main(["init", *arguments])
+        with own_handlers():
+            status = commands.main(arguments)
         printed = self._capsys.readouterr()
         return status, printed.out, printed.err
 
@@ -65,13 +61,6 @@ def load(stack: Stack, table: str, fields: str, rows: Sequence[dict[str, Any]]) 
     pairs = [field.split() for field in fields.split(", ")]
     schema = [SchemaField(name, kind) for name, kind in pairs]
     bigquery.load(stack.bigquery.client(), table, schema, rows, truncate=True)
-
-
-def synced(stack: Stack, path: Path) -> dict[str, Any]:
-    """Sync with a file. Returns the answer's tables by name."""
-    done = shell(stack.environ(path), "sync", "--json")
-    assert done.returncode == 0, done.stderr + done.stdout
-    return {table["table"]: table for table in json.loads(done.stdout)["tables"]}
 
 
 def test_from_two_linked_views_to_a_verified_sync(stack: Stack, init: Init, tmp_path: Path) -> None:
@@ -90,7 +79,7 @@ def test_from_two_linked_views_to_a_verified_sync(stack: Stack, init: Init, tmp_
     assert pages.cursor
     assert pages.evaluate
 
-    tables = synced(stack, path)
+    tables = init.sync(path)
     assert (tables["users_view"]["uploaded"], tables["users_view"]["verified"]) == (30, True)
     assert (tables["pages_view"]["uploaded"], tables["pages_view"]["verified"]) == (200, True)
     assert stack.aito.count("pages_view") == 200
@@ -125,7 +114,7 @@ def test_a_dataset_with_orders_and_customers(stack: Stack, init: Init, tmp_path:
     assert table.links == {"customer_id": ("customers", "id")}
     assert table.evaluate[0].predict == "status"
     assert settings.table("customers").mode == "replace"
-    assert all(found["verified"] for found in synced(stack, path).values())
+    assert all(found["verified"] for found in init.sync(path).values())
 
 
 def test_a_key_of_several_columns(stack: Stack, init: Init, tmp_path: Path) -> None:
@@ -149,7 +138,7 @@ def test_a_key_of_several_columns(stack: Stack, init: Init, tmp_path: Path) -> N
     assert "by 2 queries" in err
     table = config.parse(path.read_text(encoding="utf-8")).table("order_lines")
     assert (table.key_parts, table.mode) == (("order_id", "line"), "merge")
-    found = synced(stack, path)["order_lines"]
+    found = init.sync(path)["order_lines"]
     assert (found["uploaded"], found["verified"]) == (90, True)
 
 
@@ -195,7 +184,7 @@ def test_a_wide_table(stack: Stack, init: Init, tmp_path: Path) -> None:
     load(stack, "init_wide.accounts", fields, rows)
     path = tmp_path / "sync.yaml"
     assert init("init_wide", "--aito", stack.aito.url, "-o", str(path))[0] == 0
-    found = synced(stack, path)["accounts"]
+    found = init.sync(path)["accounts"]
     assert (found["uploaded"], found["verified"]) == (20, True)
 
 
@@ -256,7 +245,7 @@ def test_daily_tables_like_ga4s(stack: Stack, init: Init, tmp_path: Path) -> Non
     assert (table.source, table.takes_all) == ("init_ga4.events_*", True)
     assert table.cursor
     assert (table.cursor.source, table.cursor.unit) == ("event_timestamp", "us")
-    found = synced(stack, path)["events"]
+    found = init.sync(path)["events"]
     assert (found["uploaded"], found["verified"]) == (40, True)
     # GA4 adds a column: the key is made of named columns, so no row becomes another one.
     client = stack.bigquery.client()
@@ -264,7 +253,7 @@ def test_daily_tables_like_ga4s(stack: Stack, init: Init, tmp_path: Path) -> Non
         name = f"init_ga4.events_{today - timedelta(days=age):%Y%m%d}"
         bigquery.sql(client, f"ALTER TABLE `{name}` ADD COLUMN is_active BOOL")
         bigquery.sql(client, f"UPDATE `{name}` SET is_active = TRUE WHERE TRUE")
-    found = synced(stack, path)["events"]
+    found = init.sync(path)["events"]
     assert (found["uploaded"], found["deleted"], found["verified"]) == (40, 0, True)
     assert stack.aito.count("events") == 40
 

@@ -78,8 +78,11 @@ def test_one_bad_table_does_not_stop_the_others(
     }
 
 
-def test_a_disabled_table_that_is_named_is_a_400(function: Function, write: Any) -> None:
-    """It is not ignored without a word. A request that names no table leaves it alone."""
+def test_a_disabled_table_and_another_address(function: Function, write: Any) -> None:
+    """It is not ignored without a word. A request that names no table leaves it alone.
+
+    There is one address.
+    """
     off = table("door_off", "door.rows", enabled=False)
     write(off, table("door_good", "door.rows"))
     status, answer = function.post({"tables": ["door_off", "door_good"]})
@@ -87,6 +90,8 @@ def test_a_disabled_table_that_is_named_is_a_400(function: Function, write: Any)
     assert "'door_off' has `enabled: false`" in answer["error"]
     status, answer = function.post({})
     assert (status, [each["table"] for each in answer["tables"]]) == (200, ["door_good"])
+    for path in ("/elsewhere", "/favicon.ico"):
+        assert function.get(path)[0] == 404
 
 
 def test_a_broken_configuration_is_told_until_it_is_mended(
@@ -94,6 +99,9 @@ def test_a_broken_configuration_is_told_until_it_is_mended(
 ) -> None:
     """Every mistake in the answer, status 500, no traceback; once mended, the same process goes
     on.
+
+    Scheduler and Pub/Sub show nobody an answer: a broken configuration and a broken request are
+    lines of the log, too.
     """
     config.write_text("aito: {}\nledger: 7\ntables: []\nmore: 1\n")
     status, answer = function.post({})
@@ -102,15 +110,18 @@ def test_a_broken_configuration_is_told_until_it_is_mended(
     assert all(word in answer["error"] for word in ("aito", "ledger", "tables", "more"))
     status, answer = function.post({"tables": 7})
     assert (status, list(answer)) == (400, ["error"]), "the caller's own mistake comes first"
+    assert function.post({"action": "dance"})[0] == 400
     write(table("door_good", "door.rows"))
     assert function.post({})[0] == 200
+    function.terminate()
     assert "Traceback" not in "".join(function.errors + function.lines)
-
-
-@pytest.mark.parametrize(("path", "status"), [("/elsewhere", 404), ("/favicon.ico", 404)])
-def test_nothing_elsewhere(function: Function, path: str, status: int) -> None:
-    """There is one address."""
-    assert function.get(path)[0] == status
+    told = [line for line in function.logs if line["message"].startswith("not run: ")]
+    assert [(line["event"], line["severity"], line["http_status"]) for line in told] == [
+        ("run_done", "ERROR", 500),
+        ("run_done", "WARNING", 400),
+        ("run_done", "WARNING", 400),
+    ]
+    assert "tables" in told[0]["message"]
 
 
 def test_no_package_is_called_as_ours_is() -> None:
@@ -129,19 +140,3 @@ def test_the_key_may_come_from_the_environment(stack: Stack, config: Path, write
     with Function({**stack.environ(config), "AITO_API_KEY": stack.aito.api_key}) as function:
         assert function.post(b"")[0] == 200
     assert stack.secrets.accesses == before
-
-
-def test_what_kept_a_run_from_starting_is_in_the_log(function: Function, config: Path) -> None:
-    """Scheduler and Pub/Sub show nobody an answer: a broken configuration and a broken request are
-    lines, too.
-    """
-    config.write_text("tables: []")
-    assert function.post({})[0] == 500
-    assert function.post({"action": "dance"})[0] == 400
-    function.terminate()
-    told = [line for line in function.logs if line["message"].startswith("not run: ")]
-    assert [(line["event"], line["severity"], line["http_status"]) for line in told] == [
-        ("run_done", "ERROR", 500),
-        ("run_done", "WARNING", 400),
-    ]
-    assert "tables" in told[0]["message"]

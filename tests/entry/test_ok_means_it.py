@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from google.cloud.bigquery import SchemaField
 from local import bigquery
 from local.stack import Function, Stack
 from sync.entry import commands
+from tests.entry.conftest import own_handlers
 from tests.workbench import FAST, HOUR, iso
 
 Settings = dict[str, Any]
@@ -191,17 +191,15 @@ class Story:
 
 
 def command(environ: dict[str, str], *arguments: str) -> str:
-    """What a command prints. It runs in this process, and its signal handlers are taken back."""
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    """What a command prints. It runs in this process."""
     printed = io.StringIO()
     with (
+        own_handlers(),
         mock.patch.dict("os.environ", environ),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(io.StringIO()),
     ):
         commands.main(arguments)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
     return printed.getvalue()
 
 
