@@ -23,6 +23,7 @@ TABLE_RESOURCE = re.compile(r"projects/[^/]+/datasets/([^/]+)/tables/([^/]+)")
 # `dataset.table` in SQL. The look-ahead finds overlapping pairs: of `a.b.c` both a.b and b.c.
 DOTTED_PAIR = re.compile(r"(?=(?<![\w-])([\w-]+)\.([\w-]+\*?))")
 JOB_CONFIGS = ("loadConfig", "queryConfig", "tableCopyConfig")
+CREATED_WITH_ROWS = ("JOB", "QUERY")  # why a table was made; by the API it is empty
 OLD_JOB_CONFIGS = ("load", "query", "tableCopy")
 
 Pair = tuple[str, str]  # dataset and table
@@ -155,7 +156,8 @@ def _audit_log_entry(payload: Mapping[str, Any]) -> Notice:
     if _mapping(payload.get("status")).get("code"):
         return Notice(what, "the call that it reports failed")
     metadata = _mapping(payload.get("metadata"))
-    if "tableDataChange" in metadata:
+    made_by = _mapping(metadata.get("tableCreation")).get("reason")
+    if "tableDataChange" in metadata or made_by in CREATED_WITH_ROWS:
         return _changed_table(what, _text(payload.get("resourceName")))
     for event in ("jobChange", "jobInsertion"):
         if event in metadata:

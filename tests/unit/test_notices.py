@@ -117,6 +117,20 @@ READY: dict[str, tuple[dict[str, Any], list[str] | str]] = {
         ),
         ["users"],
     ),
+    "a table made by a query": (
+        entry(
+            metadata={"tableCreation": {"reason": "QUERY"}},
+            resourceName=table_name("site", "users"),
+        ),
+        ["users"],
+    ),
+    "an empty table": (
+        entry(
+            metadata={"tableCreation": {"reason": "TABLE_INSERT_REQUEST"}},
+            resourceName=table_name("site", "users"),
+        ),
+        "does not report a job",
+    ),
     "a call that failed": (
         entry(status={"code": 7}, metadata={"tableDataChange": {}}),
         "the call that it reports failed",
