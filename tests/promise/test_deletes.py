@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -298,3 +299,36 @@ def test_no_condition(bench: Workbench, deletes: str, right: str) -> None:
         (found,) = bench.run(asked, dry_run=dry_run).tables
         assert found.status == "failed"
         assert right in str(found.error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_any_order(bench: Workbench, mode: str, seed: int) -> None:
+    """Rows and deletions of a few keys in any order: late, at one moment, twice, in the future.
+
+    Each night Aito holds the keys whose newest row is no deletion.
+    """
+    dice = random.Random(seed)
+    name = f"deletes_any_{mode}_{seed}"
+    asked = changes_of(bench, name, mode, lookback="3d", delete={"max_share": 1})
+    newest: dict[tuple[str, int], bool] = {}
+    for _ in range(5):
+        changes = []
+        for _ in range(dice.randint(0, 12)):
+            age = dice.choice([0, 1, 1, 2, 60, 60, HOUR, DAY, 2 * DAY, -HOUR])
+            key, is_deleted = f"k{dice.randint(0, 6)}", dice.random() < 0.4
+            moment = bench.now - 1 - age
+            changes.append(change(key, "DELETE" if is_deleted else "INSERT", moment))
+            newest[key, moment] = is_deleted or newest.get((key, moment), False)
+        log(bench, *changes)
+        foreseen = bench.run_ok(asked, dry_run=True)
+        report = bench.run_ok(asked)
+        assert (foreseen.rejected, report.verified) == (report.rejected, True)
+        last: dict[str, bool] = {}
+        for (key, moment), is_deleted in sorted(newest.items(), key=lambda each: each[0][1]):
+            if moment < bench.now:
+                last[key] = is_deleted
+        kept = sorted(key for key, is_deleted in last.items() if not is_deleted)
+        assert bench.aito_keys(name) == kept
+        bench.now += dice.choice([HOUR, DAY])
