@@ -9,8 +9,10 @@ holds the key's other row.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from sync.model import batches
 from sync.model.batches import Row
@@ -45,6 +47,31 @@ class SliceRepair:
     stored_rows: int
 
 
+class Fate(Enum):
+    """What becomes of a row that the target holds and this slice of the source does not."""
+
+    GONE = "gone"  # deleted: the source has no row of its key
+    REKEYED = "rekeyed"  # deleted: the same, and keys are made in another way now
+    REQUESTED = "requested"  # deleted: the source's last row of its key says so (`deletes`)
+    MOVED = "moved"  # deleted: the source has another row of its key, which the target holds
+    WAITS = "waits"  # stays: the target lacks that other row
+    LATER = "later"  # stays until the next run: all rows of its key come after the window
+
+
+@dataclass(frozen=True)
+class ExtraRows:
+    """The target's rows under one key, which a slice of the source does not have."""
+
+    part: Slice
+    key: str
+    cursors: Sequence[int]
+
+    @property
+    def row_ids(self) -> set[tuple[str, int]]:
+        """Key and cursor of each row."""
+        return {(self.key, cursor) for cursor in self.cursors}
+
+
 class Repairer:
     """Repairs slices of one table in one run."""
 
@@ -56,7 +83,7 @@ class Repairer:
         self._rejects = rejects
         self._loaded = loaded
         self._guard = DeleteGuard(run)
-        self._extra: list[tuple[Slice, TargetIndex]] = []
+        self._extra: list[ExtraRows] = []
         self._kept: set[tuple[str, int]] = set()  # key and cursor of rows that stay for now
         self._moved: set[tuple[str, int]] = set()  # the same, until the key's other row is here
         self._key_is_number = False
@@ -91,7 +118,7 @@ class Repairer:
         progress.repaired += different - rejected
         if delete and index:
             self._enter_repair(part)
-            self._extra.append((part, index))
+            self._extra += [ExtraRows(part, key, cursors) for key, cursors in index.items()]
             self._key_is_number = key_type(plan.source, self._run.key) in NUMBER_TYPES
         return SliceRepair(different, read - rejected)
 
@@ -148,54 +175,60 @@ class Repairer:
         """Delete what the repairs found beside the source's rows. Returns how many rows, without
         those that the source deletes itself.
 
-        A key that has another row in the source was moved. Its old row counts as repaired, and
-        goes once the target holds the other one. So does every row under a key that was made in
-        another way, as far as the source has as many rows. A key whose rows all come after the
-        window keeps its row until the next run replaces it. What `deletes` names goes in any case.
-        The rest is gone from the source, and the guard is asked before the first delete. Raises
-        DeleteRefused, EmptySource.
+        `Fate` lists what may become of a row. Moved rows count as repaired. Rows with a key that
+        was made in another way count as repaired too, if the source has as many rows.
+        Raises DeleteRefused or EmptySource before the first delete.
         """
         extra, self._extra = self._extra, []
         self._moved.clear()
-        keys = sorted({key for _, index in extra for key in index})
-        if not keys:
+        if not extra:
             return 0
-        found = self._in_source(plan, keys)
-        here = self._in_target([key for key in keys if found.get(key) is KeyState.PRESENT])
-        deleted = []
-        gone = moved = requested = rekeyed = 0
-        for part, index in extra:
-            for key, cursors in index.items():
-                rows = {(key, cursor) for cursor in cursors}
-                state = found.get(key)
-                if state is KeyState.DELETED:
-                    requested += len(cursors)
-                elif state is None and plan.rekeyed:
-                    rekeyed += len(cursors)
-                elif state is None:
-                    gone += len(cursors)
-                elif state is KeyState.LATER:
-                    self._kept |= rows
-                    continue
-                elif self._must_wait(key, here[key] - set(cursors)):
-                    self._moved |= rows
-                    continue
-                else:
-                    moved += len(cursors)
-                deleted.append((part, key))
-        lost = max(0, rekeyed - plan.rows)
-        gone += lost
-        moved += rekeyed - lost
-        if gone and not found:
+        keys = sorted({each.key for each in extra})
+        in_source = self._in_source(plan, keys)
+        present = [key for key in keys if in_source.get(key) is KeyState.PRESENT]
+        in_target = self._in_target(present)
+        fates = [self._fate(plan, each, in_source, in_target) for each in extra]
+        rows: Counter[Fate] = Counter()
+        deleted: list[ExtraRows] = []
+        for each, fate in zip(extra, fates, strict=True):
+            rows[fate] += len(each.cursors)
+            if fate is Fate.LATER:
+                self._kept |= each.row_ids
+            elif fate is Fate.WAITS:
+                self._moved |= each.row_ids
+            else:
+                deleted.append(each)
+        lost = max(0, rows[Fate.REKEYED] - plan.rows)
+        gone = rows[Fate.GONE] + lost
+        moved = rows[Fate.MOVED] + rows[Fate.REKEYED] - lost
+        if gone and not in_source:
             begin = min(plan.window.start, plan.verify_since)
             check_shows_rows(self._run, plan.source.whole(), begin)
         self._guard.check(gone)
         self._delete_keys(deleted)
         self._guard.add(gone)
         self._run.progress.deleted += gone
-        self._run.progress.add_deletions(requested)
+        self._run.progress.add_deletions(rows[Fate.REQUESTED])
         self._run.progress.repaired += moved
         return gone + moved
+
+    def _fate(
+        self,
+        plan: Plan,
+        extra: ExtraRows,
+        in_source: Mapping[str, KeyState],
+        in_target: Mapping[str, set[int]],
+    ) -> Fate:
+        """What becomes of the rows. in_target: the cursors that the target holds of each key."""
+        state = in_source.get(extra.key)
+        if state is None:
+            return Fate.REKEYED if plan.rekeyed else Fate.GONE
+        if state is KeyState.DELETED:
+            return Fate.REQUESTED
+        if state is KeyState.LATER:
+            return Fate.LATER
+        other_rows = in_target[extra.key] - set(extra.cursors)
+        return Fate.WAITS if self._must_wait(extra.key, other_rows) else Fate.MOVED
 
     def _must_wait(self, key: str, other_rows: set[int]) -> bool:
         """Whether the old row of a moved key stays, since the target has no other of this key."""
@@ -227,11 +260,11 @@ class Repairer:
         """How many rows with a cursor in [start, end) stay although the window lacks them."""
         return sum(start <= cursor < end for _, cursor in self._kept | self._moved)
 
-    def _delete_keys(self, found: list[tuple[Slice, str]]) -> None:
+    def _delete_keys(self, extra: Sequence[ExtraRows]) -> None:
         if self._run.request.dry_run:
             return
-        for part, of_part in itertools.groupby(found, key=lambda each: each[0]):
-            self._delete(part, [key for _, key in of_part])
+        for part, of_part in itertools.groupby(extra, key=lambda each: each.part):
+            self._delete(part, [each.key for each in of_part])
 
     def _delete(self, part: Slice, keys: list[str]) -> None:
         """Delete rows of one slice alone: in another slice the same key may be right."""
