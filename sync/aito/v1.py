@@ -344,9 +344,9 @@ class AitoTarget:
         return sum(self._parts.each(condition, lambda part: self._delete(table, part)))
 
     def _delete(self, table: str, condition: Condition) -> int:
-        before = self.count(table, condition)
+        before = left = self.count(table, condition)
         attempt = 1
-        while self.count(table, condition) if attempt > 1 else before:
+        while left:
             failure = self._delete_once(table, condition)
             left = self.count(table, condition)
             if not left:
@@ -357,6 +357,7 @@ class AitoTarget:
             if not self._transport.pause("POST data/_delete", str(failure), attempt):
                 raise failure
             attempt += 1
+            left = self.count(table, condition)  # it may have been applied meanwhile
         return before
 
     def _delete_once(self, table: str, condition: Condition) -> OutcomeUnknown | None:

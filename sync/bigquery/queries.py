@@ -270,7 +270,7 @@ def histogram(
     """
     partition = partition_since(table, window.start)
     inside = cursor_between(table, window.start, window.end) + partition
-    looked_at = facts.outside(table, window.end) + partition
+    outside = facts.outside(table, window.end)
     text = f"""
 WITH sync_picked AS ({_picked(table, table.settings.key_parts, inside)}),
 sync_timed AS ({_timed(table)}),
@@ -282,11 +282,11 @@ weighed AS ({_WEIGHED}),
 cut AS ({_CUT})
 {_BUCKETS}
 UNION ALL SELECT NULL, 0, 0, 0, NULL, 0, 0, {facts.of_cursor(table)}
-FROM ({_clock(table, looked_at)}){_ranges(table, inside, integers)}
+FROM ({_clock(table, outside + partition)}){_ranges(table, inside, integers)}
 ORDER BY bucket"""
     parameters = (
         *inside.parameters,
-        *looked_at.parameters[: len(looked_at.parameters) - len(partition.parameters)],
+        *outside.parameters,  # those of `partition` are among the ones of `inside`
         *facts.parameters(table, window.end),
         Parameter("watermark", "INT64", watermark),
         Parameter("beginning", "INT64", BEGINNING),

@@ -176,14 +176,16 @@ class BigQueryTable:
 
     def with_names(self, names: Collection[str]) -> BigQueryTable:
         """The same table, whose columns are spelled as these names where only the case differs."""
+        # A name of the target, or of the configuration, stays as it is.
         spelled = {name.lower(): name for name in names}
-        settled = {*names, *self.settings.named}
-        fields = tuple(
-            each
-            if each.name in settled
-            else replace(each, name=spelled.get(each.name.lower(), each.name))
-            for each in self.fields
-        )
+        spelled_already = {*names, *self.settings.named}
+        fields = []
+        for each in self.fields:
+            name = spelled.get(each.name.lower(), each.name)
+            fields.append(each if each.name in spelled_already else replace(each, name=name))
+        return self._with_fields(tuple(fields))
+
+    def _with_fields(self, fields: tuple[Field, ...]) -> BigQueryTable:
         if fields == self.fields:
             return self
         made = columns(self.settings, fields, self.chosen)

@@ -43,21 +43,28 @@ def unstable_column(text: str, column: str) -> str:
     bare = plain(text)
     if not (RANDOM.search(bare) or NUMBERING.search(bare)):
         return ""
-    expressions: dict[str, list[str]] = {}
-    for name, expression in _aliases(bare):
-        if re.fullmatch(rf"\s*(?:\w+\.)?{name}\s*", expression, re.I):
-            continue  # the same column of an inner SELECT
-        expressions.setdefault(name, []).append(expression)
-    found: dict[str, str] = {}
+    expressions = _expressions(bare)
+    unstable: dict[str, str] = {}  # name -> the function
     for _ in expressions:  # a name may be made of names that stand further on
-        before = len(found)
+        before = len(unstable)
         for name, several in expressions.items():
-            reasons = [unstable_function(each, bare, found.keys() - {name}) for each in several]
-            if name not in found and all(reasons):
-                found[name] = reasons[0]
-        if len(found) == before:
+            others = unstable.keys() - {name}
+            functions = [unstable_function(each, bare, others) for each in several]
+            if name not in unstable and all(functions):
+                unstable[name] = functions[0]
+        if len(unstable) == before:
             break
-    return found.get(column.lower(), "")
+    return unstable.get(column.lower(), "")
+
+
+def _expressions(text: str) -> dict[str, list[str]]:
+    """The expressions of each name, without those that only take over a column of that name."""
+    expressions: dict[str, list[str]] = {}
+    for name, expression in _aliases(text):
+        is_taken_over = re.fullmatch(rf"\s*(?:\w+\.)?{name}\s*", expression, re.I)
+        if not is_taken_over:
+            expressions.setdefault(name, []).append(expression)
+    return expressions
 
 
 def unstable_function(expression: str, text: str = "", names: set[str] | None = None) -> str:

@@ -210,12 +210,12 @@ def slices(
     """
     most = rows if rows_sorted is None else min(rows, rows_sorted)
     in_order = sorted(buckets, key=lambda b: b.start)
-    groups = _grouped(in_order, rows, most)
-    edges = [span.start, *(max(span.start, g[0].start) for g in groups[1:]), span.end]
+    groups = _grouped(in_order, rows, most) or [[]]
+    later_starts = [max(span.start, group[0].start) for group in groups[1:]]
+    edges = [span.start, *later_starts, span.end]
     spans = itertools.pairwise(edges)
     return [
-        _joined(start, end, group, most)
-        for (start, end), group in zip(spans, groups or [[]], strict=True)
+        _joined(start, end, group, most) for (start, end), group in zip(spans, groups, strict=True)
     ]
 
 

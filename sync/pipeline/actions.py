@@ -217,30 +217,20 @@ def _execute(
     """Plan a table, make what the target lacks, take the step, and keep the checkpoint."""
     plan = _plan(run, state)
     start = situation(run, state)
-    before = checkpoints.save(
-        run.ledger, run.clock, start.checkpoint, checkpoints.returned(start.checkpoint)
-    )
+    book = _CheckpointBook(run, start.checkpoint)
+    book.save(checkpoints.returned(start.checkpoint))
     state.begun.add(run.name)
     if run.name in state.unfinished:
         run.source.drop_stages(run.table, keep=plan.stage)
     prepare(run, plan.changes, state.schema)
-    if plan.changes.create:
-        # Also for a run that fails: the next one may make an empty table anew.
-        made = replace(before, definition=plan.definition)
-        before = checkpoints.save(run.ledger, run.clock, before, made)
-    if before.definition and plan.exists:
-        both = replace(before, definition=mixed(before.definition, plan.definition))
-        before = checkpoints.save(run.ledger, run.clock, before, both)
-    stored = before
+    before = _enter_definition(book, plan)
     if plan.is_refresh and plan.exists:
-        stored = checkpoints.save(run.ledger, run.clock, before, checkpoints.begun(before, plan))
+        book.save(checkpoints.begun(before, plan))
     ready = replace(plan, exists=True)
 
     def enter_stage(name: str) -> None:
         """Save the name of a new stage at once: the next run finds it after a kill, too."""
-        nonlocal stored
-        after = checkpoints.staged(stored, run, ready, name)
-        stored = checkpoints.save(run.ledger, run.clock, stored, after)
+        book.save(checkpoints.staged(book.stored, run, ready, name))
 
     loaded = Loaded(stage=plan.stage, on_stage=enter_stage)
     deletes = run.target.unknown_deletes
@@ -251,15 +241,10 @@ def _execute(
             _enter_lost_lease(run, ready, loaded)
         raise
     except SyncError as error:
-        if not isinstance(error, Unavailable) or loaded.verify_from is not None:
-            # What a person will change may be the source. Then the stage is out of date. Once
-            # both ends are compared, all of it has been sent.
-            _drop_stage(run, loaded)
-        if isinstance(error, RowsLost):
-            loaded.verify_from = oldest(run)
+        _enter_error(run, loaded, error)
         _enter_deletes(run, ready, loaded, deletes)
         after = checkpoints.interrupted(before, run, ready, loaded)
-        checkpoints.save(run.ledger, run.clock, stored, after, always=True)
+        book.save(after, always=True)
         raise _stalled(run, after, error) from error
     _enter_deletes(run, ready, loaded, deletes)
     _drop_stage(run, loaded)
@@ -267,9 +252,44 @@ def _execute(
         # The process may be frozen and write once more. So the next run compares again.
         loaded.verify_from = ready.verify_since
     warn_if_not_incremental(run, plan)
-    after = checkpoints.completed(before, run, ready, loaded)
-    checkpoints.save(run.ledger, run.clock, stored, after)
+    book.save(checkpoints.completed(before, run, ready, loaded))
     state.finished.add(run.name)
+
+
+class _CheckpointBook:
+    """The checkpoints that one run saves of a table. stored: the one that the ledger holds now."""
+
+    def __init__(self, run: TableRun, stored: Checkpoint) -> None:
+        self._run = run
+        self.stored = stored
+
+    def save(self, after: Checkpoint, *, always: bool = False) -> Checkpoint:
+        """Save a checkpoint; see `checkpoints.save`. Returns what the ledger holds now."""
+        ledger, clock = self._run.ledger, self._run.clock
+        self.stored = checkpoints.save(ledger, clock, self.stored, after, always=always)
+        return self.stored
+
+
+def _enter_definition(book: _CheckpointBook, plan: Plan) -> Checkpoint:
+    """Save what the table's rows are made of while the step runs. Returns the checkpoint."""
+    before = book.stored
+    if plan.changes.create:
+        # Also for a run that fails: the next one may make an empty table anew.
+        before = book.save(replace(before, definition=plan.definition))
+    if before.definition and plan.exists:
+        both = mixed(before.definition, plan.definition)
+        before = book.save(replace(before, definition=both))
+    return before
+
+
+def _enter_error(run: TableRun, loaded: Loaded, error: SyncError) -> None:
+    """Enter what an error of the step means for the next run."""
+    if not isinstance(error, Unavailable) or loaded.verify_from is not None:
+        # What a person will change may be the source. Then the stage is out of date. Once both
+        # ends are compared, all of it has been sent.
+        _drop_stage(run, loaded)
+    if isinstance(error, RowsLost):
+        loaded.verify_from = oldest(run)
 
 
 def _enter_deletes(run: TableRun, plan: Plan, loaded: Loaded, before: int) -> None:

@@ -69,38 +69,30 @@ def staged(before: Checkpoint, run: TableRun, plan: Plan, name: str) -> Checkpoi
 
 def interrupted(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
     """The checkpoint after a step that raised."""
-    after = replace(
-        _settled(_with_behaviour(before, run, loaded), run, plan, loaded),
-        run_id=run.run_id,
-        verify_from=_left_to_compare(run, plan, loaded),
-        stage=loaded.stage if plan.stage_token else None,
-        staged_from=None,
-    )
-    if after.stage and loaded.unsettled_since is None:
-        # The load goes on, and all that it has sent is compared at its end.
-        before_range = plan.passed_over_since if plan.is_range else None
-        left = earliest(plan.left_since, before_range)
-        after = replace(after, verify_from=left, staged_from=plan.verify_since)
-    covered = loaded.covered_until
-    if covered is None:
-        covered = plan.window.start if plan.done_until is None else plan.done_until
-    after = replace(after, compared_from=_compared_from(after, plan, loaded))
-    after = _with_position(after, before, run, plan, covered)
-    calls = 0 if _made_progress(run, before, after) else (before.calls_without_progress or 0) + 1
-    return replace(after, calls_without_progress=calls)
+    after = _settled(_with_behaviour(before, run, loaded), run, plan, loaded)
+    after = replace(after, run_id=run.run_id)
+    after = _with_ranges_to_compare(after, run, plan, loaded)
+    after = _with_position(after, before, run, plan, _processed_until(plan, loaded))
+    if _made_progress(run, before, after):
+        return replace(after, calls_without_progress=0)
+    calls = before.calls_without_progress or 0
+    return replace(after, calls_without_progress=calls + 1)
 
 
 def completed(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> Checkpoint:
     """The checkpoint after a step that ended ok."""
-    after = _settled(_with_behaviour(before, run, loaded), run, plan, loaded)
-    after = replace(after, run_id=run.run_id, calls_without_progress=None)
-    after = replace(after, stage=None, staged_from=None)
-    if before.resume_token is None:
-        after = replace(after, covered_until=None)
     left = loaded.verify_from
     if plan.is_range:
         left = earliest(plan.left_since, plan.passed_over_since, left)
-    after = replace(after, verify_from=left, compared_from=None)
+    after = replace(
+        _settled(_with_behaviour(before, run, loaded), run, plan, loaded),
+        run_id=run.run_id,
+        calls_without_progress=None,
+        stage=None,
+        staged_from=None,
+        verify_from=left,
+        compared_from=None,
+    )
     refreshed = plan.is_refresh and run.request.action == "sync"
     known = before.definition
     if known is None or refreshed or not definition.changes(known, plan.definition):
@@ -108,7 +100,9 @@ def completed(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> 
         after = replace(after, definition=plan.definition)
     resumed = before.resume_token is not None and before.resume_token == plan.resume_token
     if resumed or refreshed:
-        after = replace(after, action=None, resume_token=None, covered_until=None)
+        return replace(after, action=None, resume_token=None, covered_until=None)
+    if before.resume_token is None:
+        return replace(after, covered_until=None)
     return after
 
 
@@ -144,6 +138,35 @@ def _settled(before: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded) -> C
     return before
 
 
+def _with_ranges_to_compare(
+    after: Checkpoint, run: TableRun, plan: Plan, loaded: Loaded
+) -> Checkpoint:
+    """The checkpoint with what the next run must compare, and the stage that it may read from."""
+    stage = loaded.stage if plan.stage_token else None
+    if stage and loaded.unsettled_since is None:
+        # The load goes on, and all that it has sent is compared at its end.
+        before_range = plan.passed_over_since if plan.is_range else None
+        verify_from = earliest(plan.left_since, before_range)
+        staged_from: int | None = plan.verify_since
+    else:
+        verify_from = _left_to_compare(run, plan, loaded)
+        staged_from = None
+    return replace(
+        after,
+        stage=stage,
+        verify_from=verify_from,
+        staged_from=staged_from,
+        compared_from=_compared_from(verify_from, plan, loaded),
+    )
+
+
+def _processed_until(plan: Plan, loaded: Loaded) -> int:
+    """The end of the range that this run and those before it have processed."""
+    if loaded.covered_until is not None:
+        return loaded.covered_until
+    return plan.window.start if plan.done_until is None else plan.done_until
+
+
 def _left_to_compare(run: TableRun, plan: Plan, loaded: Loaded) -> int | None:
     """Where the next run must begin to compare."""
     if plan.is_range:
@@ -159,11 +182,11 @@ def _left_to_compare(run: TableRun, plan: Plan, loaded: Loaded) -> int | None:
     return earliest(plan.left_since, plan.verify_since)
 
 
-def _compared_from(after: Checkpoint, plan: Plan, loaded: Loaded) -> int | None:
+def _compared_from(verify_from: int | None, plan: Plan, loaded: Loaded) -> int | None:
     """Start of what was compared up to `verify_from`. None: nothing was."""
     if loaded.verify_from is not None:
-        return loaded.compared_from if after.verify_from == loaded.verify_from else None
-    return plan.compared_from if after.verify_from == plan.left_since else None
+        return loaded.compared_from if verify_from == loaded.verify_from else None
+    return plan.compared_from if verify_from == plan.left_since else None
 
 
 def _with_position(
@@ -192,8 +215,8 @@ def _is_in_the_way(before: Checkpoint, plan: Plan) -> bool:
 def _made_progress(run: TableRun, before: Checkpoint, after: Checkpoint) -> bool:
     """Whether the run has come further than the one before.
 
-    What was gone through ends with the window, which ends later in each call. So it counts only if
-    rows were read.
+    The processed range ends with the window, which ends later in each call. So its end counts only
+    if rows were read.
     """
     if run.progress.uploaded or run.progress.deleted:
         return True

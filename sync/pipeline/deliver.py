@@ -141,7 +141,7 @@ class Delivery:
         return self._run.progress.rejected + len(self._suspects)
 
     def _deliver(self, batch: Batch, how: Attempt) -> None:
-        patience = 1 if how.part and batch.rows > 1 else 2  # server errors before halving
+        """Send a batch until each of its rows is stored, rejected or suspected."""
         for attempt in range(1, ATTEMPTS + 1):
             if not batch.rows:
                 return
@@ -151,23 +151,38 @@ class Delivery:
                 self._handle_refusal(batch, error, how)
                 return
             except OutcomeUnknown as error:
-                failed = error.cause is Unknown.SERVER_ERROR
-                self._server_errors += failed
-                self._writer.enter_unsettled(batch.read())
-                left = batch if how.upsert else self._missing(batch)
-                if not left.rows:
-                    return
-                nothing_taken = left.rows == batch.rows
-                if nothing_taken and failed and attempt >= patience:
-                    self._halve(batch, error, how)
-                    return
-                if attempt == ATTEMPTS or not self._wait(attempt, error):
-                    raise
-                # The request may have been applied while it was waited.
-                batch = left if how.upsert else self._missing(left)
+                batch = self._after_unknown(batch, error, how, attempt)
             else:
                 self._took(batch.rows, batch.last)
                 return
+
+    def _after_unknown(
+        self, batch: Batch, error: OutcomeUnknown, how: Attempt, attempt: int
+    ) -> Batch:
+        """What is left to send of a batch whose outcome is unknown, after a pause.
+
+        A batch of which a server error keeps all rows out is halved and delivered here.
+        Raises the error when there is no further attempt.
+        """
+        is_server_error = error.cause is Unknown.SERVER_ERROR
+        self._server_errors += is_server_error
+        self._writer.enter_unsettled(batch.read())
+        left = self._left(batch, how)
+        if not left.rows:
+            return left
+        server_errors_before_halving = 1 if how.part and batch.rows > 1 else 2
+        nothing_taken = left.rows == batch.rows
+        if nothing_taken and is_server_error and attempt >= server_errors_before_halving:
+            self._halve(batch, error, how)
+            return batches.of([])
+        if attempt == ATTEMPTS or not self._wait(attempt, error):
+            raise error
+        # The request may have been applied during the pause.
+        return self._left(left, how)
+
+    def _left(self, batch: Batch, how: Attempt) -> Batch:
+        """What is to be sent again after an unknown outcome. An upsert is repeated as a whole."""
+        return batch if how.upsert else self._missing(batch)
 
     def _missing(self, batch: Batch) -> Batch:
         """The rows of a batch with an unknown outcome that the target does not hold.

@@ -180,10 +180,9 @@ class Loader:
             small = list(found)
             found = iter(small)
             held = self._held.of_slice(part, small)
-        is_equal = held is not None
-        for batch in found:
-            is_equal &= self._send_batch(part, batch, index, held)
-        if is_equal and not held:
+        are_equal = [self._send_batch(part, batch, index, held) for batch in found]
+        # Each batch takes its rows out of `held`. What stays there, the source lacks.
+        if held == {} and all(are_equal):
             self._loaded.covered_until = part.end
             self._run.slice_done(part.start, part.end)
             return True

@@ -9,6 +9,7 @@ from sync.base.words import counted
 from sync.model import window as windows
 from sync.model.checkpoint import Checkpoint
 from sync.model.plan import Plan
+from sync.model.ports import SourceTable
 from sync.model.window import Window
 from sync.pipeline import definition
 from sync.pipeline.clock import check_clock, rows_ahead
@@ -37,13 +38,7 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
     source = run.source.describe(run.table, prune=not run.request.everything)
     source = as_held(run, source, situation.schema)
     current = definition.definition(run.table, source)
-    changed = column_changes(
-        situation.checkpoint.definition, current, takes_all=run.table.takes_all
-    )
-    held = situation.schema.get(run.name)
-    wanted = {column.name: column for column in source.columns}
-    report_column_changes(run, changed, wanted, held.columns if held else {})
-    refresh = refresh_of(run, situation, current, changed)
+    refresh = _refresh(run, situation, source, current)
     resumes = refresh is not None and resumes_before(run, refresh, situation.checkpoint)
     if refresh:
         source = source.whole()
@@ -53,10 +48,7 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
     watermark, rows = _target_state(run, exists=exists)
     covered = situation.checkpoint.covered_until if resumes else None
     window = _window(run, refresh, covered, watermark)
-    slice_rows = source.slice_rows
-    if run.request.action == "reconcile":
-        # The keys of such a slice cost one request.
-        slice_rows = min(slice_rows, run.target.page_rows)
+    slice_rows = _slice_rows(run, source)
     plan = Plan(
         source=source,
         changes=changes,
@@ -81,6 +73,29 @@ def make_plan(run: TableRun, situation: Situation) -> Plan:
     plan = read_on or _counted(run, plan, refresh, situation)
     _check_not_empty(run, plan)
     return with_verification(run, situation, plan, resumes=resumes)
+
+
+def _refresh(
+    run: TableRun, situation: Situation, source: SourceTable, current: str
+) -> Refresh | None:
+    """Why the whole keep range is read; None: it is not. Reports columns that have changed.
+
+    current: the table's definition.
+    """
+    before = situation.checkpoint.definition
+    changed = column_changes(before, current, takes_all=run.table.takes_all)
+    held = situation.schema.get(run.name)
+    wanted = {column.name: column for column in source.columns}
+    report_column_changes(run, changed, wanted, held.columns if held else {})
+    return refresh_of(run, situation, current, changed)
+
+
+def _slice_rows(run: TableRun, source: SourceTable) -> int:
+    """How many rows a slice should hold at most."""
+    if run.request.action == "reconcile":
+        # The keys of such a slice cost one request.
+        return min(source.slice_rows, run.target.page_rows)
+    return source.slice_rows
 
 
 def _counted(run: TableRun, plan: Plan, refresh: Refresh | None, situation: Situation) -> Plan:

@@ -24,32 +24,44 @@ def with_verification(run: TableRun, situation: Situation, plan: Plan, *, resume
     row may be of any age. It goes by keys then: one row too many would hide one that is missing.
     """
     checkpoint = situation.checkpoint
-    everything = oldest(run)
-    begin = everything if plan.is_refresh and not resumes else plan.window.start
-    left = [checkpoint.verify_from]
-    if plan.stage is None:
-        left.append(checkpoint.staged_from)
-    if situation.has_crashed:
-        left.append(everything if run.table.replaces_by_key else _verified_until(run, plan))
-    left_since = earliest(*left)
+    left_since = _left_since(run, situation, plan)
     by_keys_since = left_since
     if checkpoint.verify_from is None:
         by_keys_since = earliest(left_since, checkpoint.unsettled_since)
     goes_on = by_keys_since is not None and by_keys_since == checkpoint.verify_from
     compared_from = checkpoint.compared_from if goes_on and is_recent(run, checkpoint) else None
-    start = begin
-    if by_keys_since is not None:
-        start = max(everything, min(begin, by_keys_since))
-    if plan.is_range:
-        start = plan.window.start
     return replace(
         plan,
-        verify_since=start,
-        keys_since=None if by_keys_since is None else max(everything, by_keys_since),
+        verify_since=_verify_since(run, plan, by_keys_since, resumes=resumes),
+        keys_since=None if by_keys_since is None else max(oldest(run), by_keys_since),
         left_since=left_since,
         compared_from=compared_from,
         done_until=_loaded_until(run, checkpoint, plan, compared_from),
     )
+
+
+def _left_since(run: TableRun, situation: Situation, plan: Plan) -> int | None:
+    """Start of what earlier runs have left uncompared; None: nothing."""
+    checkpoint = situation.checkpoint
+    left = [checkpoint.verify_from]
+    if plan.stage is None:
+        left.append(checkpoint.staged_from)
+    if situation.has_crashed:
+        replaces_by_key = run.table.replaces_by_key
+        left.append(oldest(run) if replaces_by_key else _verified_until(run, plan))
+    return earliest(*left)
+
+
+def _verify_since(run: TableRun, plan: Plan, by_keys_since: int | None, *, resumes: bool) -> int:
+    """Start of the range in which both ends must be equal at the end."""
+    if plan.is_range:
+        return plan.window.start
+    everything = oldest(run)
+    reads_everything = plan.is_refresh and not resumes
+    start = everything if reads_everything else plan.window.start
+    if by_keys_since is None:
+        return start
+    return max(everything, min(start, by_keys_since))
 
 
 def _loaded_until(
