@@ -40,6 +40,7 @@ from sync.model.records import JobStatus
 PAGE_ROWS = 10_000  # of one answer. Aito's own examples use it.
 # No source names the largest limit. One that is refused is tried again with a smaller one.
 PAGE_LIMITS = (PAGE_ROWS, 1_000, 100)
+VERSION_2_SECONDS = 10.0  # It is no loss when version 2 does not answer.
 OPTIMIZE_SECONDS = 10.0  # Optimizing goes on without its caller.
 BASE = "/api/v1"
 
@@ -105,7 +106,9 @@ class AitoTarget:
     def _kind_in_version_2(self, name: str) -> str | None:
         path = f"/api/v2/schema/{_name(name)}"
         try:
-            answer = self._transport.send("GET", path, once=True, repeat=False)
+            answer = self._transport.send(
+                "GET", path, once=True, repeat=False, seconds=VERSION_2_SECONDS
+            )
         except SyncError:  # such as an Aito without version 2
             return None
         kind = answer.get("type") if isinstance(answer, dict) else None

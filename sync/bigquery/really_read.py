@@ -74,13 +74,17 @@ class ReallyRead:
         if place not in self._probes:
             self._probes[place] = self._probe(table, span)
         probe = self._probes[place]
-        return round(size * probe.share) + (probe.size if span.with_all_cursors else 0)
+        beside = probe.size if span.with_all_cursors else 0
+        return min(size, round(size * probe.share) + beside)
 
     def _probe(self, table: BigQueryTable, span: Range) -> Probe:
         name = table.settings.name
         query = queries.range_count(table, span.start, span.end)
         size = self._session.dry_run(query, name).bytes_processed
-        found = self._session.pages(query, name).total_bytes_processed or 0
+        try:
+            found = self._session.pages(query, name).total_bytes_processed or 0
+        except TooManyBytes:  # then the range stays unknown
+            found = 0
         self.bytes_processed += found
         # An answer out of the cache has read nothing, and tells nothing.
         return Probe(size, min(1.0, found / size) if found and size else 1.0)

@@ -76,3 +76,12 @@ def test_a_refusal(
         for part in (bench.name, size, f"{usd} USD", SUBJECT, "10.7 GB" if dry_run else ""):
             assert part in message
     assert bench.aito_rows() == []
+
+
+def test_a_table_too_large_to_be_judged(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cursor alone is too large. Then the dry run of the query counts, not the cursor's."""
+    fill(bench, "at")
+    Metered(monkeypatch, bench.source, WIDTHS, 20 * MANY, share=0.01)
+    (table,) = bench.run().tables
+    assert table.code == "TooManyBytes"
+    assert "88.0 GB" in str(table.error)
