@@ -42,6 +42,7 @@ def filled(stack: Stack, name: str, rows: int) -> Workbench:
     return bench
 
 
+@pytest.mark.slow  # a process of its own; test_evaluation.py holds the same in this one
 def test_of_3000_rows(stack: Stack) -> None:
     """With `cases: 50`, 40 to 60 are predicted, of a share of all rows and of the newest ones."""
     bench = filled(stack, "cases_of_thousands", 3_000)
