@@ -78,17 +78,12 @@ class Loader:
         unchanged = [self._load_known(part) for part in known]
         self._load_new(slices[len(known) :])
         is_unchanged = all(unchanged) and len(unchanged) == len(self._plan.slices)
-        if is_unchanged and not self._must_verify_more:
+        if is_unchanged and self._plan.verify_since >= self._plan.window.start:
             # Both ends were just found equal key by key: a count would tell less.
             self._run.progress.verified = True
             return
         self._verifier.verify_and_repair(self._plan)
         self._read_watermark()
-
-    @property
-    def _must_verify_more(self) -> bool:
-        """Whether the comparison at the end covers more than this window."""
-        return self._plan.verify_since < self._plan.window.start or self._plan.compare_keys
 
     def _read_watermark(self) -> None:
         """Ask for the watermark where rejects or repairs may have changed the newest row."""

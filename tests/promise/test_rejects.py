@@ -142,6 +142,18 @@ def test_an_outage_rejects_no_row(stack: Stack) -> None:
     assert bench.rejects() == []
 
 
+def test_the_only_row_of_an_empty_table(stack: Stack) -> None:
+    """Aito answers 500 to the only row. Nothing tells a bad row from an outage: that is said."""
+    bench = Workbench(stack, "rejects_only_row")
+    bench.put([row("only", bench.now - 60)])
+    stack.aito.fail("error", on="insert", times=None)
+    report = bench.run()
+    assert (report.http_status, report.tables[0].rejected) == (503, 0)
+    assert "Aito answers 500 to 1 row and took no other" in str(report.tables[0].error)
+    stack.aito.heal()
+    bench.run_ok()
+
+
 def test_a_bad_row_alone(stack: Stack) -> None:
     """The only new row is refused with 500. A probe with a stored row succeeds, so it is
     rejected.
