@@ -21,14 +21,16 @@ from sync.bigquery.types import Field
 from sync.config import BatchSettings, TableSettings, parse
 from sync.ledger.definitions import PARTITIONED_BY
 from sync.model.sql import Query
-from sync.model.window import Slice, Window
+from sync.model.window import Chunk, Slice, Window
 
 LIMITS = BatchSettings(rows=1000, bytes=5_000_000)
 START, END = 1_772_000_000, 1_772_366_400
 SPAN = Window(START, END)
 PART = Slice(START, END, rows=1000, max_cursor=END + 500)
 NEXT = Slice(END, END + 3_600, rows=10)
-CHUNKED = dataclasses.replace(PART, latest_per_key=90, chunks=((START, 0), (START + 3_600, 40)))
+CHUNKED = dataclasses.replace(
+    PART, latest_per_key=90, chunks=(Chunk(START, 0), Chunk(START + 3_600, 40))
+)
 MANY = dataclasses.replace(PART, parts=3)
 DAY = 86_400
 CURSORS = {"TIMESTAMP": "TIMESTAMP", "DATETIME": "DATETIME", "DATE": "DATE", "INTEGER": "INT64"}

@@ -607,11 +607,11 @@ class Chunks:
         if not any(part.chunks for part in slices):
             return
         places = [place for part in slices for place in part.places]
-        lasts = [MAX_PLACE if end is None else end - 1 for _, _, end in places]
+        lasts = [MAX_PLACE if each.end is None else each.end - 1 for each in places]
         self.column = "RANGE_BUCKET(sync_second, @chunk_starts) AS sync_chunk,"
         self.parameters = (
-            Parameter("chunk_starts", "ARRAY<INT64>", [start for start, _, _ in places]),
-            Parameter("chunk_firsts", "ARRAY<INT64>", [first for _, first, _ in places]),
+            Parameter("chunk_starts", "ARRAY<INT64>", [each.start for each in places]),
+            Parameter("chunk_firsts", "ARRAY<INT64>", [each.first for each in places]),
             Parameter("chunk_lasts", "ARRAY<INT64>", lasts),
         )
 

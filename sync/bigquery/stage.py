@@ -26,7 +26,7 @@ from sync.config import BatchSettings
 from sync.model import window as windows
 from sync.model.sql import Query
 from sync.model.stage import StagePlan
-from sync.model.window import BEGINNING, Slice, Window
+from sync.model.window import BEGINNING, Chunk, Slice, Window
 
 # For one statement that reads the whole source. Other queries read a slice and have less.
 STAGE_SECONDS = 1_200.0
@@ -183,7 +183,7 @@ def _to_json(plan: StagePlan) -> str:
 
 def _slice(values: Sequence[Any]) -> Slice:
     part = Slice(*values)
-    return replace(part, chunks=tuple((start, first) for start, first in part.chunks))
+    return replace(part, chunks=tuple(Chunk(*chunk) for chunk in part.chunks))
 
 
 def _from_json(text: str) -> StagePlan:

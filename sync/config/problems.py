@@ -115,9 +115,9 @@ def suggest(
     At most LONGEST_LIST words are listed, each with at most `longest` characters.
     """
     known = list(words)
-    meant = close(word, known)
-    if meant is not None:
-        return f"did you mean {quote(meant, longest)}?"
+    nearest = close(word, known)
+    if nearest is not None:
+        return f"did you mean {quote(nearest, longest)}?"
     listed = ", ".join(cut(name, longest) for name in known[:LONGEST_LIST])
     more = ", …" if len(known) > LONGEST_LIST else ""
     return f"{listing} {listed}{more}"

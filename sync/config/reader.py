@@ -109,9 +109,9 @@ def parse(text: str, where: str = "sync.yaml") -> Settings:
         wrong += _contradictions(settings, wrong)
     if settings is None or wrong or document.problems:
         raise ConfigError(document.report(wrong))
-    settings.aito.stands(Origin(where, document.line, ("aito",)))
+    settings.aito.set_origin(Origin(where, document.line, ("aito",)))
     for number, table in enumerate(settings.tables):
-        table.stands(Origin(where, document.line, ("tables", number)))
+        table.set_origin(Origin(where, document.line, ("tables", number)))
     return settings
 
 

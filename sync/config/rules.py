@@ -369,8 +369,8 @@ def _known_columns(table: TableSettings) -> list[str]:
 def _cycles(settings: Settings) -> Findings:
     """Circles of links.
 
-    Tables whose parents are all done are done. When none is left that can be done, the rest
-    contains a circle.
+    Each round takes out the tables whose parents were all taken out before. When a round finds no
+    such table, the rest contains a circle.
     """
     waiting = {table.name: table for table in settings.tables}
     while waiting:

@@ -46,8 +46,8 @@ LEDGER = rf"^(?:{PROJECT}\.)?{DATASET}$"
 # A `*` at the end reads all tables of that beginning: one a day, as exports of GA4 have them.
 SOURCE = rf"^(?:{PROJECT}\.)?{DATASET}\.{TABLE}\*?$"
 SOURCE_COLUMN = r"""[^!"$()*,./;?@\[\\\]^`{}~\x00-\x1f\x7f]+"""
-# What Aito takes, less what would need escaping somewhere.
 STAR = "*"  # in `columns`: all source columns that are not named
+# What Aito takes as a name, less what would need an escape in SQL, YAML or a URL.
 NAME = r"""[^/".$\s`\\\x00-\x1f\x7f-\x9f]+"""
 PATH_PART = r"[^/\s]+"
 IDENTIFIER = r"[A-Za-z0-9_-]{1,255}"
@@ -380,12 +380,12 @@ class Frozen(BaseModel):
     )
     _origin: Origin = PrivateAttr(default=Origin())
 
-    def stands(self, origin: Origin) -> None:
-        """Tell where these settings stand in a file."""
+    def set_origin(self, origin: Origin) -> None:
+        """Remember where these settings are in a file."""
         self._origin = origin
 
     def at(self, *path: str | int) -> str:
-        """Where a setting of these stands: file, line and its path. Without a file its path."""
+        """Where a setting is: file, line and path. Of settings without a file: its path."""
         return self._origin.at(*path)
 
 

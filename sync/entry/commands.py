@@ -132,7 +132,7 @@ def _run_options(command: str) -> list[Decorator]:
             "--since",
             taken_by=COMPARING_COMMANDS,
             metavar="TIME",
-            help="Go through this range instead: ISO 8601.",
+            help="Process this range instead: ISO 8601.",
         ),
         option(
             "--until",

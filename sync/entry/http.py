@@ -105,8 +105,8 @@ def _not_run(request: flask.Request, error: SyncError) -> flask.Response:
 
 def _log(request: flask.Request, error: SyncError) -> None:
     """Log it too: neither Scheduler nor Pub/Sub shows anybody the answer."""
-    needs_person = error.status == 500
-    severity: Severity = "ERROR" if needs_person else "WARNING"
+    action_required = error.status == 500
+    severity: Severity = "ERROR" if action_required else "WARNING"
     log = EventLog("", traced(request))
     log("run_done", f"not run: {error}", severity, status="failed", http_status=error.status)
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sync.base.words import counted
-from sync.entry import told
+from sync.entry import distinct
 from sync.model.parts import Part
 from sync.model.window import BEGINNING
 
@@ -58,9 +58,9 @@ def _whole_parts(body: Json) -> Iterator[str]:
 def _table(table: Json, action: str) -> str:
     lines = [f"{table['table']}: {_headline(table, action)}"]
     lines += [f"  {line}" for line in _plan_lines(table)]
-    lines += [f"  {_mark(warning)} {warning['message']}" for warning in told.warnings(table)]
+    lines += [f"  {_mark(warning)} {warning['message']}" for warning in distinct.warnings(table)]
     if not table["error"]:  # which names the reasons
-        rejects = told.rejects(table)
+        rejects = distinct.rejects(table)
         lines += [f"  ! {counted(each['rows'], 'row')}: {each['reason']}" for each in rejects]
     if table["error"]:
         lines.append(f"  x {table['error'].removeprefix(table['table'] + ': ')}")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sync.base.words import counted
-from sync.entry import told
+from sync.entry import distinct
 from sync.model.report import COUNTS, RunReport, TableReport
 from sync.pipeline import ResetPlan
 from sync.status.retention import headline
@@ -42,9 +42,9 @@ def _table_lines(table: TableReport) -> Iterable[str]:
     verified = ", verified" if table.verified else ""
     result = table.error or _counts(table.counts()) or "nothing to do"
     yield f"  {table.table}: {table.status}{verified}; {result}"
-    for warning in told.warnings(body):
+    for warning in distinct.warnings(body):
         yield f"    warning: {warning['message']}"
-    for reject in told.rejects(body):
+    for reject in distinct.rejects(body):
         yield f"    {counted(reject['rows'], 'row')} rejected: {reject['reason']}"
 
 
@@ -79,13 +79,13 @@ def _status_lines(table: Facts) -> Iterable[str]:
     last = table["last_run"]
     if last and last["error"]:
         yield f"  {last['error']}"
-    warnings = told.warnings(table)
+    warnings = distinct.warnings(table)
     for warning in warnings:
         yield f"  warning: {warning['message']}"
     for evaluation in table["evaluations"]:
         yield f"  evaluation {evaluation['name']}: {_evaluation_result(evaluation)}"
     yield from _retention_lines(table["retention"])
-    rejected = sum(reject["rows"] for reject in told.rejects(table))
+    rejected = sum(reject["rows"] for reject in distinct.rejects(table))
     if rejected and "rejects" not in {each["code"] for each in warnings}:
         yield f"  {counted(rejected, 'row')} rejected: see `rejects`"
 

@@ -232,7 +232,7 @@ class _Collector:
         )
 
     def _report_study(self, end: EvaluationRecord) -> None:
-        """The end of a study's job. It is no finding, and wakes nobody."""
+        """Report the end of a study's job. It is no finding, so nobody gets a mail."""
         history = spell_duration(end.history_seconds or 0)
         measured = measurement(end)
         message = _summary(measured) if measured else "there were no rows to test on"

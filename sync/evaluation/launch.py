@@ -60,7 +60,7 @@ class Candidate(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluateBody:
     """An evaluate body, and the rows of the table if they were counted for it."""
 
     query: dict[str, Any]
@@ -145,13 +145,13 @@ def _start(
     context: EvaluationContext, candidate: Candidate, schema: TargetSchema
 ) -> EvaluationRecord:
     context.deadline.check(f"evaluation {candidate.settings.name}")
-    asked = _asked(context, candidate, schema)
-    basis = _basis(context, candidate, asked)
-    job_id = context.target.start_evaluation(asked.query)
+    body = _body(context, candidate, schema)
+    basis = _basis(context, candidate, body)
+    job_id = context.target.start_evaluation(body.query)
     record = dataclasses.replace(
         _new_record(context, candidate),
         job_id=job_id,
-        result=json.dumps({"query": asked.query}),
+        result=json.dumps({"query": body.query}),
         basis=basis,
     )
     context.ledger.record_evaluation(record)
@@ -165,22 +165,22 @@ def _start(
     return record
 
 
-def _asked(context: EvaluationContext, candidate: Candidate, schema: TargetSchema) -> Asked:
+def _body(context: EvaluationContext, candidate: Candidate, schema: TargetSchema) -> EvaluateBody:
     """The evaluate body. It predicts about as many rows as `cases` allows."""
     table, settings = candidate.loaded.table, candidate.settings
     if settings.query is not None:
-        return Asked(dict(settings.query))
+        return EvaluateBody(dict(settings.query))
     question.check_columns(table, settings, schema)
     sample = question.sample(table, settings, candidate.loaded.newest)
     rows = context.target.count(table.name, sample.counted)
     query = question.body(table, settings, sample.limited(rows, settings.cases))
-    return Asked(query, rows if sample.counted is None else None)
+    return EvaluateBody(query, rows if sample.counted is None else None)
 
 
-def _basis(context: EvaluationContext, candidate: Candidate, asked: Asked) -> Basis:
+def _basis(context: EvaluationContext, candidate: Candidate, body: EvaluateBody) -> Basis:
     """What could change the result. A question that is not answered leaves its part unknown."""
     table, settings = candidate.loaded.table, candidate.settings
-    rows, engine = asked.table_rows, None
+    rows, engine = body.table_rows, None
     with suppress(SyncError):
         engine = context.target.engine()
         if rows is None:

@@ -62,14 +62,14 @@ def _point(history: int, figures: Mapping[str, Any], result: str) -> Point | Non
         return None
     kept = json.loads(result)
     right, test = kept.get("right"), kept.get("test")
-    is_told = isinstance(right, str) and isinstance(test, str)
+    is_reported = isinstance(right, str) and isinstance(test, str)
     return Point(
         history=history,
         accuracy=accuracy,
         base_accuracy=figures.get("base_accuracy"),
         cases=int(cases),
-        right=int(right, 16) if is_told else None,
-        test=test if is_told else "",
+        right=int(right, 16) if is_reported else None,
+        test=test if is_reported else "",
         train_rows=number(figures.get("train_samples")),
         mean_ms=number(kept.get("meanMs")),
     )

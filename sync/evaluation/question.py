@@ -140,10 +140,10 @@ def body(table: TableSettings, evaluation: EvaluationSettings, rows: Sample) -> 
 
 def task(table: TableSettings, evaluation: EvaluationSettings) -> dict[str, Any]:
     """The part `evaluate` of the body: what is predicted from what."""
-    asked: dict[str, Any] = {"from": table.name, "predict": evaluation.predict}
+    found: dict[str, Any] = {"from": table.name, "predict": evaluation.predict}
     if evaluation.given:
-        asked["where"] = {field: {"$get": field} for field in evaluation.given}
-    return asked
+        found["where"] = {field: {"$get": field} for field in evaluation.given}
+    return found
 
 
 def check_columns(

@@ -170,8 +170,8 @@ def difference(first: Point, second: Point, z: float) -> Difference:
 
 
 def _is_paired(first: Point, second: Point) -> bool:
-    is_told = first.right is not None and second.right is not None
-    return is_told and first.test == second.test and first.cases == second.cases
+    is_reported = first.right is not None and second.right is not None
+    return is_reported and first.test == second.test and first.cases == second.cases
 
 
 def _paired(first: int, second: int, cases: int) -> tuple[float, float]:

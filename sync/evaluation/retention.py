@@ -9,7 +9,7 @@ end. Each of its jobs has these rows:
 
 So a study is continued by any run after a kill at any point. A claim without a job is resolved by
 the target's list of jobs: the job is adopted, or the claim is lost and the job is started. A job
-whose result has expired is asked again once.
+whose result has expired is started again once.
 
 Evaluations of the night come first. A study starts no job while one runs or is due.
 """
@@ -56,7 +56,7 @@ class Wanted:
 def plan(context: EvaluationContext, table: TableSettings, wanted: Wanted) -> Study:
     """Plan a study of a table. Writes nothing. Raises ActionRequired when there is nothing to try.
 
-    The target is asked for its schema, its build, its oldest and newest row, and the test rows.
+    Reads the target's schema and build, its oldest and newest row, and counts the test rows.
     """
     chosen = _chosen(table, wanted)
     target, cursor = context.target, _cursor(table)

@@ -201,15 +201,15 @@ def test_start(span: Span) -> int:
     return span.newest + 1 - min(LONGEST_TEST, max(1, span.seconds // TEST_SHARE))
 
 
-def histories(table: TableSettings, span: Span, asked: Sequence[int] = ()) -> tuple[int, ...]:
-    """The histories to try: those asked for, or the usual ones that the data has.
+def histories(table: TableSettings, span: Span, requested: Sequence[int] = ()) -> tuple[int, ...]:
+    """The histories to try: those requested, or the usual ones that the data has.
 
     The longest one may lack the time of the test rows, as the present `keep` does. Raises
     ActionRequired when the data has fewer than two of them.
     """
     name = table.name
     available = span.seconds + DAY  # the newest row of a daily table is up to a day old
-    too_long = [spell_duration(each) for each in asked if each > available]
+    too_long = [spell_duration(each) for each in requested if each > available]
     if too_long:
         raise ActionRequired(
             f"{name}: Aito holds the rows of {span.seconds / DAY:.1f} days; a history of "
@@ -218,7 +218,7 @@ def histories(table: TableSettings, span: Span, asked: Sequence[int] = ()) -> tu
     ladder = [each for each in LADDER if each <= available and each <= (table.keep or each)]
     if table.keep and LADDER[0] < table.keep < LADDER[-1] and table.keep <= available:
         ladder.append(table.keep)
-    chosen = tuple(sorted(set(asked or ladder)))
+    chosen = tuple(sorted(set(requested or ladder)))
     if len(chosen) < 2:
         raise ActionRequired(
             f"{name}: Aito holds the rows of {span.seconds / DAY:.1f} days; a study compares at "
@@ -247,15 +247,16 @@ def _subject(table: TableSettings, evaluation: EvaluationSettings, definition: s
             pass  # a share of all rows says nothing about which rows are of interest
         case dict(given):
             condition = given
-    asked = task(table, evaluation)
-    return Subject(evaluation.name, evaluation.cases, asked, definition, condition)
+    evaluate = task(table, evaluation)
+    return Subject(evaluation.name, evaluation.cases, evaluate, definition, condition)
 
 
 def _of_query(table: TableSettings, evaluation: EvaluationSettings, definition: str) -> Subject:
     """A whole query: its `evaluate` is sent; `test` and `train` narrow the rows."""
     query = evaluation.query or {}
-    asked = query.get("evaluate")
-    if "testSource" in query or not isinstance(asked, dict) or asked.get("from") != table.name:
+    evaluate = query.get("evaluate")
+    is_own_table = isinstance(evaluate, dict) and evaluate.get("from") == table.name
+    if "testSource" in query or not isinstance(evaluate, dict) or not is_own_table:
         raise ActionRequired(
             f"{table.name}: evaluation {evaluation.name} cannot be studied: its `query` has a "
             "testSource, or asks another table"
@@ -265,4 +266,4 @@ def _of_query(table: TableSettings, evaluation: EvaluationSettings, definition: 
     condition = test if isinstance(test, dict) and not is_share else None
     train = query.get("train")
     train = train if isinstance(train, dict) else None
-    return Subject(evaluation.name, evaluation.cases, asked, definition, condition, train)
+    return Subject(evaluation.name, evaluation.cases, evaluate, definition, condition, train)

@@ -1,6 +1,4 @@
-"""A batch: JSON documents of finished text, sent as they are, and taken apart only when something
-is odd. Pure.
-"""
+"""A batch: finished JSON documents. They are sent as they are, and read only where needed. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SEPARATOR = (
-    ",\n"  # JSON text holds no raw line feed: what BigQuery joined by it can be taken apart by it
-)
-
-
+# JSON text holds no raw line feed. So the documents that BigQuery has joined can be split again.
+SEPARATOR = ",\n"
 DELETES = -1  # in the place of a fault: the row deletes its key
 
 
@@ -21,8 +16,8 @@ DELETES = -1  # in the place of a fault: the row deletes its key
 class Row:
     """One document, read.
 
-    `fault`: index of the reason why it may not be sent (sql.faults), None for a good one, DELETES
-    for one that deletes its key.
+    fault: index of the reason why it may not be sent (SourceTable.reject_reasons); None for a good
+        row, DELETES for one that deletes its key.
     """
 
     document: str
@@ -47,10 +42,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Batch:
-    """`body` is the JSON array of `rows` documents; `newest` the newest cursor among them, epoch
-    seconds.
+    """Documents that are sent together.
 
-    Held as the bytes that are sent: as text, one emoji would make four bytes of each character.
+    body: their JSON array, as the bytes that are sent. As text, one emoji would make four bytes of
+        each character.
+    rows: how many they are. newest: the newest cursor among them, epoch seconds; None: none has
+        one.
     """
 
     body: bytes

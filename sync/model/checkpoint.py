@@ -15,23 +15,24 @@ class Checkpoint:
     action: what is being resumed: `sync` (a refresh) or `reconcile`; None: nothing. `removed`: the
         table left the configuration, and that was reported.
     resume_token: fingerprint of the request and configuration that may resume.
-    covered_until: end of the range that the resumed action, or the load from the stage, has gone
-        through.
+    covered_until: end of the range that the resumed action, or the load from the stage, has
+        processed.
     unsettled_since: start of the range in which a write with an unknown outcome may still be
         applied or doubled; None: nothing is unsettled.
     unsettled_at: when the last such write was sent.
     verify_from: start of what a run has left uncompared, because it was interrupted or because
         rows moved meanwhile. The next run compares from there; None: nothing is left.
-    compared_from: interrupted runs have compared all rows from here to `verify_from`, one after the
-        other. A source that always changes is compared once, then, not without end.
+    compared_from: interrupted runs have compared all rows from here to `verify_from`. They are
+        not compared again, so a comparison ends although the source always changes.
     run_id: the run that wrote this. If that run is the last one of an unfinished table, it has
         recorded here all that the next run must look at.
-    calls_without_progress: calls in a row that ended partial and brought nothing.
+    calls_without_progress: calls in a row that ended partial and made no progress.
     two_steps: an upsert in one step was found to go wrong, so it is not tried again.
     null_reads_false: the target was found to read a null in a Boolean column as false.
     stage: name of the source's stage that a load may read on from; None: there is none.
     staged_from: start of what the load from the stage has sent, and no run has compared. All its
-        writes were answered, so the run that reads on compares counts. Any other compares keys.
+        writes were answered, so a run that reads on from the stage compares counts. Any other run
+        compares keys.
     """
 
     table: str

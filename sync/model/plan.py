@@ -34,26 +34,35 @@ class Changes:
 class Plan:
     """What a run of a table with a cursor is about. Cursors are epoch seconds.
 
-    exists: the target has the table. window: what is read. watermark: newest cursor in the
-    target before the window's end. target_rows: its rows before the window's end.
+    What is read:
+    window: the range. refresh: why it is the whole keep range; None: it is not. is_range: the
+        request names the range.
+    slices: the window in parts. done_until: slices that end by then are done.
     slice_rows, sorted_rows: how many rows a slice holds, and how many the source sorts at once.
     cursorless: rows of the source without a cursor. clock: what else its cursors tell.
-    whole_rows: rows are compared by their whole content, not by key and cursor alone.
-    verify_since: both ends must be equal from here on when the run ends.
-    keys_since: from here on that comparison goes by keys, because counts may hide a difference;
-    None: counts are enough.
-    refresh: why the whole keep range is read; None: it is not. resume_token: by what a later run
-    recognises that it may resume; None: there is nothing to resume. open_rejects: of earlier runs.
-    rekeyed: the target holds rows under keys that were made in another way. definition: fingerprint
-    of what the rows are made of. is_range: only a range that the request names is processed.
-    left_since: start of what earlier runs have left uncompared; None: nothing.
-    compared_from: interrupted runs have compared by turns from here to `keys_since`; None: nothing.
-    passed_over_since: start of the rows that a requested range passes over and no run has loaded;
-    None: there are none.
     key_sample: what was counted twice, to see if its keys are stable; None: nothing was.
-    null_reads_false: the target is known to read a null in a Boolean column as false.
-    stage_token: of a stage that a later run may read on from; None: it may not. stage: the one that
-    this run reads on from. done_until: slices that end by then are done.
+    passed_over_since: start of the rows that a requested range passes over and no run has loaded;
+        None: there are none.
+
+    The target:
+    changes: what must be made in it. exists: it has the table.
+    watermark, target_rows: its newest cursor and its rows, before the window's end.
+    rekeyed: it holds rows under keys that were made in another way.
+    null_reads_false: it is known to read a null in a Boolean column as false.
+    open_rejects: rows that earlier runs have rejected.
+
+    How both ends are compared:
+    whole_rows: by the whole content of rows, not by key and cursor alone.
+    verify_since: both ends must be equal from here on when the run ends.
+    keys_since: from here on the comparison goes by keys, because counts may hide a difference;
+        None: counts are enough.
+    left_since: start of what earlier runs have left uncompared; None: nothing.
+    compared_from: interrupted runs have compared all from here to `keys_since`; None: nothing.
+
+    What a later run must know:
+    definition: fingerprint of what the rows are made of.
+    resume_token: by what a later run recognises that it may resume; None: it may not.
+    stage_token: the same, to read on from the stage. stage: the one that this run reads on from.
     """
 
     source: SourceTable

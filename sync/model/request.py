@@ -13,7 +13,7 @@ class Request:
     """A request. tables None: all.
 
     allow: guards that are lifted for this run: `purge`, `delete`, `empty_source`.
-    since, until: the cursor range to go through instead, epoch seconds, `until` excluded.
+    since, until: the cursor range to process instead, epoch seconds, `until` excluded.
     histories, evaluations: what a retention study tries, seconds and names; empty: the usual ones.
     """
 

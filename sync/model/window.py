@@ -1,9 +1,13 @@
-"""Which rows a run is about, in epoch seconds; every window and slice is half-open: [start, end).
+"""Which rows a run is about.
 
-window: start = the watermark less the lookback, never before now - keep; on an empty table now -
-keep; end = now. slices: the window cut at the edges of histogram buckets into parts of about `rows`
-rows, in time's order, without gaps, so that what Aito holds and the source does not is seen as
-well.
+Times are epoch seconds. Windows and slices are half-open: [start, end).
+
+The window starts at the watermark less the lookback, but never before now - keep. On an empty table
+it starts at now - keep. It ends now.
+
+Slices are the window, cut at the edges of histogram buckets into parts of about `rows` rows. They
+come in time's order and have no gaps between them. So rows that Aito holds and the source does not
+are seen too.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 BEGINNING = -62_135_596_800  # 0001-01-01, the first moment BigQuery knows
 # Large enough that the requests of a slice do not count, small enough to be compared at once.
@@ -108,6 +113,28 @@ class Faults:
     by_reason: Mapping[str, int] = field(default_factory=dict)
 
 
+class Chunk(NamedTuple):
+    """A part of a slice that one worker sorts.
+
+    start: its first cursor. first: how many rows to send come before it in the slice.
+    """
+
+    start: int
+    first: int
+
+
+class ChunkPlaces(NamedTuple):
+    """The places of a chunk's rows in their slice: [first, end), from 0 on.
+
+    start: the chunk's first cursor. end: None for the last chunk, which also takes rows that came
+    after the count.
+    """
+
+    start: int
+    first: int
+    end: int | None
+
+
 @dataclass(frozen=True)
 class Slice:
     """A part of the window that is read, sent and verified as one. Counts as in Bucket."""
@@ -121,12 +148,10 @@ class Slice:
     fingerprint: int = 0
     # rows at or after `end` hold newer versions of keys of this slice when max_cursor >= end
     max_cursor: int = BEGINNING
-    # read in so many shards by a hash of the key: one second may hold more rows than one worker
-    # sorts
+    # It is read in so many shards, by a hash of the key: one second may hold more rows than one
+    # worker sorts.
     parts: int = 1
-    # what one worker sorts: where each chunk starts, and how many rows to send come before it in
-    # the slice. Empty: one worker sorts it all
-    chunks: tuple[tuple[int, int], ...] = ()
+    chunks: tuple[Chunk, ...] = ()  # empty: one worker sorts the whole slice
 
     @property
     def superseded_after(self) -> int | None:
@@ -141,15 +166,12 @@ class Slice:
         return self.latest_per_key + self.deletions + self.keyless
 
     @property
-    def places(self) -> list[tuple[int, int, int | None]]:
-        """Of each chunk: its start, its first place in the slice and the place after its last.
-
-        No end: the last chunk takes what comes.
-        """
-        chunks = self.chunks or ((self.start, 0),)
-        ends = [first for _, first in chunks[1:]]
+    def places(self) -> list[ChunkPlaces]:
+        """The places of each chunk's rows in the slice."""
+        chunks = self.chunks or (Chunk(self.start, 0),)
+        ends = [chunk.first for chunk in chunks[1:]]
         both = itertools.zip_longest(chunks, ends)
-        return [(start, first, end) for (start, first), end in both]
+        return [ChunkPlaces(chunk.start, chunk.first, end) for chunk, end in both]
 
 
 def window(now: int, watermark: int | None, lookback: int, keep: int | None) -> Window:
@@ -194,7 +216,7 @@ def _largest_part(part: Slice) -> float:
         return part.rows / part.parts / SHARD_FILL
     if not part.chunks:
         return part.rows
-    edges = [*(first for _, first in part.chunks), part.kept_rows]
+    edges = [*(chunk.first for chunk in part.chunks), part.kept_rows]
     return max(end - first for first, end in itertools.pairwise(edges))
 
 
@@ -234,7 +256,7 @@ def _grouped(buckets: Sequence[Bucket], rows: int, alone: int) -> list[list[Buck
     return groups
 
 
-def _chunks(start: int, group: Sequence[Bucket], rows: int) -> tuple[tuple[int, int], ...]:
+def _chunks(start: int, group: Sequence[Bucket], rows: int) -> tuple[Chunk, ...]:
     """The chunks of a slice, each of so many rows at most. None where one worker sorts it all."""
     parts = _grouped(group, rows, rows)
     if len(parts) < 2:
@@ -242,7 +264,7 @@ def _chunks(start: int, group: Sequence[Bucket], rows: int) -> tuple[tuple[int, 
     starts = [start, *(part[0].start for part in parts[1:])]
     kept = [sum(b.latest_per_key + b.deletions + b.keyless for b in part) for part in parts]
     firsts = itertools.accumulate(kept[:-1], initial=0)
-    return tuple(zip(starts, firsts, strict=True))
+    return tuple(map(Chunk, starts, firsts))
 
 
 def _joined(start: int, end: int, group: Sequence[Bucket], rows: int) -> Slice:

@@ -198,7 +198,7 @@ def _warn_of_passed_over(run: TableRun, plan: Plan) -> None:
         return
     run.warn(
         "refresh_pending",
-        "only the requested range is gone through; rows before it were not loaded yet, and the "
+        "only the requested range is processed; rows before it were not loaded yet, and the "
         "next `sync` without a range loads them",
     )
 

@@ -35,14 +35,17 @@ def look(run: TableRun, table: str, batch: Batch, *, taken: int) -> Arrived:
     missing: list[str] = []
     for row in rows:
         values = tuple(row.values.get(column) for column in columns)
-        (here if values in stored else missing).append(row.document)
+        if values in stored:
+            here.append(row.document)
+        else:
+            missing.append(row.document)
     return Arrived(here, missing)
 
 
 def _look_by_count(run: TableRun, table: str, batch: Batch, taken: int) -> Arrived:
-    """The same without a key: all rows of the batch or none, else nobody can tell which.
+    """The same for a table without a key, by a count: the target holds all rows or none.
 
-    Nothing but this run writes to the table.
+    Nothing but this run writes to the table. Raises Unavailable when it holds some of them.
     """
     documents = [row.document for row in batch.read()]
     stored = run.target.count(table) - taken

@@ -33,7 +33,7 @@ def planned_calls(run: TableRun, plan: Plan) -> int:
     """About how many requests the sync of a table will send."""
     batches = math.ceil(plan.rows / run.settings.batch.rows)
     made = len(plan.changes.add) + CREATE_CALLS * bool(plan.changes.create)
-    finds = QUIET_CALLS if plan.exists else 1  # what is too old is asked for in any case
+    finds = QUIET_CALLS if plan.exists else 1  # rows that are too old are counted anyway
     sends = _sending_calls(batches, len(plan.slices)) if plan.rows else 0
     return SCHEMA_CALLS + made + finds + sends
 

@@ -1,10 +1,10 @@
-"""Closes rejects: at the end of a run that ended well, it says which earlier ones are over.
+"""Closes rejects at the end of a run that ended well.
 
-It also records again those that only failed runs have met before: from now on they are excused.
+A reject is closed when its row was stored, when its key left the source or the keep range, or when
+a newer reject of its key replaced it. If the run has read the row's cursor range and has not met
+the reject again, it is closed. Outside of that range it is closed if the target holds the key.
 
-A reject is over when its row was taken, when its key left the source or the keep range, or when a
-newer reject of its key replaced it. A run that has read the reject's place and did not meet it
-again knows that. Elsewhere the target is asked whether it holds the key.
+Rejects that only failed runs have met before are recorded again: from now on they are excused.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from sync.pipeline.context import RunContext
 def ask_for_the_rest(context: RunContext, report: RunReport) -> bool:
     """Ask for the rest of partial tables by a message. Returns whether that was possible.
 
-    Not when another table failed or was busy: whoever called calls again then, and that run
-    continues. A message from each of its calls would make the runs more and more.
+    It is not asked for when another table failed or was busy. Then the caller calls again, and that
+    run continues. If each of these calls sent a message too, the number of runs would grow.
     """
     rest = [table.table for table in report.tables if table.status == "partial"]
     others = {table.status for table in report.tables} - {"ok", "partial"}

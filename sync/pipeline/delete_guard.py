@@ -50,8 +50,8 @@ class DeleteGuard:
 def check_shows_rows(run: TableRun, source: SourceTable, since: int) -> None:
     """Raises EmptySource when the source shows no row at all, unless the request allows that.
 
-    It is asked where all rows that were looked for are gone. The source may have been emptied since
-    it was counted. since: where the run's rows begin, epoch seconds.
+    Call it where the source has none of the rows that were looked for: it may have been emptied
+    after it was counted. since: where the run's rows begin, epoch seconds.
     """
     if "empty_source" not in run.request.allow and run.source.is_empty(source, since):
         raise empty_source(run.name, run.target.count(run.name))

@@ -126,7 +126,7 @@ class Loader:
     # -- slices of which the target holds nothing
 
     def _load_new(self, parts: Sequence[Slice]) -> None:
-        """Send slices of which the target holds nothing, the next batches being read meanwhile."""
+        """Send slices of which the target holds nothing. The next batches are read meanwhile."""
         if not parts:
             return
         self._stage_from(parts[0])
@@ -140,7 +140,8 @@ class Loader:
     def _read_new(self, parts: Sequence[Slice]) -> Iterator[tuple[Slice, Batch | None]]:
         """The batches of the slices; None after the last of each.
 
-        The query of a slice begins while the one before is sent: nothing comes for seconds.
+        The query of a slice begins while the slice before is sent: a query takes seconds before it
+        returns the first row.
         """
         for part, found in prefetch(map(self._begin_reading, parts)):
             for batch in found:

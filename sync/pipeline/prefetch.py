@@ -47,8 +47,9 @@ class _Buffer(Generic[T]):
         self._error: BaseException | None = None
 
     def fill(self, items: Iterator[T]) -> None:
-        """Make items while there is room, to their end or the first error, which is the caller's
-        to see.
+        """Make items while there is room, up to their end or the first error.
+
+        `items` raises that error to the caller.
         """
         try:
             while self._wanted() and (more := self._next(items)):

@@ -39,8 +39,8 @@ def needed_changes(
     if difference.problems and made_here and _may_be_remade(run, schema):
         return Changes(create=tuple(wanted), remade=difference.problems)
     if difference.problems:
-        told = [_with_place(run.table, problem) for problem in difference.problems]
-        problems = "\n".join(f"  - {problem}" for problem in told)
+        located = [_with_place(run.table, problem) for problem in difference.problems]
+        problems = "\n".join(f"  - {problem}" for problem in located)
         remedy = REMEDY.format(table=run.name)
         raise SchemaMismatch(f"{run.name}: Aito's table differs:\n{problems}\nRemedy: {remedy}.")
     return Changes(add=difference.missing)

@@ -15,10 +15,10 @@ PURGE_ROWS = 5_000
 
 
 def purge(run: TableRun, *, new_rows: int = 0) -> None:
-    """Purge one table. A dry run only counts. Raises PurgeRefused past
-    purge.max_share, OutOfTime between two requests.
+    """Purge one table. A dry run only counts.
 
-    new_rows: that a dry run would have loaded before.
+    new_rows: rows that a real run would have loaded before.
+    Raises PurgeRefused past purge.max_share, OutOfTime between two requests.
 
     A parent's rows are deleted although children may still link to them: Aito reads such a link
     as absent, and the children are purged first.

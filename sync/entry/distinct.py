@@ -1,4 +1,4 @@
-"""Leaves out what a person would read twice: a reject of which a warning tells already."""
+"""Leaves out what a person would read twice: rejects that a warning reports already."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ Fact = Mapping[str, Any]  # a warning (code, message) or a reject (reason, rows)
 
 
 def rejects(table: Fact) -> list[Fact]:
-    """The rejects of a table that no warning of it tells already."""
+    """The rejects of a table that none of its warnings reports already."""
     warnings = table["warnings"]
-    return [each for each in table["rejects"] if not _is_told(each["reason"], warnings)]
+    return [each for each in table["rejects"] if not _is_reported(each["reason"], warnings)]
 
 
 def warnings(table: Fact) -> list[Fact]:
-    """The warnings of a table, without `rejects` where another warning tells of all its rejects."""
+    """The warnings of a table, without `rejects` if other warnings report all its rejects."""
     found: Sequence[Fact] = table["warnings"]
     if not table["rejects"] or rejects(table):
         return list(found)
     return [each for each in found if each["code"] != "rejects"]
 
 
-def _is_told(reason: str, found: Sequence[Fact]) -> bool:
+def _is_reported(reason: str, found: Sequence[Fact]) -> bool:
     """Whether a warning says why these rows were rejected."""
     messages = {each["code"]: each["message"] for each in found}
     if "rows_without_cursor" in messages and reasons.says_no_cursor(reason):

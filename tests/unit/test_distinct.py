@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sync.base import reasons
-from sync.entry import told
+from sync.entry import distinct
 
 CURSOR = reasons.rows_without_cursor(1, "at")
 KEY = reasons.null_not_allowed("id")
@@ -26,18 +26,18 @@ def table(*rejected: str) -> dict[str, Any]:
 def test_rows_without_cursor_and_key_are_told_once() -> None:
     """Neither their rejects nor the warning about rejects comes beside their own warnings."""
     found = table(CURSOR, KEY)
-    assert told.rejects(found) == []
-    codes = [each["code"] for each in told.warnings(found)]
+    assert distinct.rejects(found) == []
+    codes = [each["code"] for each in distinct.warnings(found)]
     assert codes == ["rows_without_cursor", "rows_without_key"]
 
 
 def test_another_reject_is_told() -> None:
-    """A NULL in another column is told, with the warning that says what to type."""
+    """A NULL in another column is distinct, with the warning that says what to type."""
     found = table(CURSOR, OTHER)
-    assert [each["reason"] for each in told.rejects(found)] == [OTHER]
-    assert [each["code"] for each in told.warnings(found)][-1] == "rejects"
+    assert [each["reason"] for each in distinct.rejects(found)] == [OTHER]
+    assert [each["code"] for each in distinct.warnings(found)][-1] == "rejects"
 
 
 def test_a_warning_without_rejects_stays() -> None:
     """A plan warns of rejects whose reasons it does not know."""
-    assert len(told.warnings(table())) == 3
+    assert len(distinct.warnings(table())) == 3
