@@ -42,7 +42,11 @@ from sync.bigquery import session
 from sync.bigquery.client import RETRY
 from sync.model.request import Request
 
-KINDS = ("STRING", "INT64", "FLOAT64", "BOOL", "DATE", "TIMESTAMP", "NUMERIC", "DATETIME")
+# All scalars that the emulator loads: not BYTES, BIGNUMERIC, GEOGRAPHY and INTERVAL.
+KINDS = (
+    *("STRING", "INT64", "FLOAT64", "BOOL", "DATE"),
+    *("TIMESTAMP", "NUMERIC", "DATETIME", "TIME", "JSON"),
+)
 VALUES: dict[str, Any] = {
     "STRING": "some text",
     "INT64": 12345,
@@ -52,6 +56,8 @@ VALUES: dict[str, Any] = {
     "TIMESTAMP": "2026-03-01T10:00:00Z",
     "NUMERIC": "12.5",
     "DATETIME": "2026-03-01T10:00:00",
+    "TIME": "10:00:00",
+    "JSON": {"a": 1},
 }
 MANY, FEW = 900, 15
 TARGET = 2.0

@@ -77,13 +77,17 @@ def _plain(value: object) -> object:
 
 def matches(part: Slice, index: TargetIndex) -> bool:
     """Whether the target holds exactly the keys and cursors that the source counted."""
-    pairs = [(key, cursor) for key, cursors in index.items() for cursor in cursors]
-    if len(pairs) != part.latest_per_key:
-        return False
-    fingerprint = 0
-    for key, cursor in pairs:
-        fingerprint ^= _hash(f"{key} {cursor}")
-    return fingerprint == part.fingerprint
+    rows = sum(len(cursors) for cursors in index.values())
+    return rows == part.latest_per_key and fingerprint(index) == part.fingerprint
+
+
+def fingerprint(index: TargetIndex) -> int:
+    """The fingerprint of keys and cursors, as the source's count makes it."""
+    found = 0
+    for key, cursors in index.items():
+        for cursor in cursors:
+            found ^= _hash(f"{key} {cursor}")
+    return found
 
 
 def _hash(text: str) -> int:

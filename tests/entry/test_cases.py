@@ -33,8 +33,15 @@ NOON = 1_795_000_000
 MODES = ("append", "merge")
 # Case -> file and test.
 ELSEWHERE = {
+    "01, an emptied source": "entry/test_ok_means_it.py::a_source_that_was_emptied",
+    "01, erosion": "entry/test_ok_over_nights.py::test_erosion_over_nights",
+    "02, folded rows": "entry/test_ok_means_it.py::a_key_that_many_rows_share",
+    "02, more rows a key": "promise/test_composite_key.py::test_a_report_by_page_day_and_device",
     "03, wrong units": "promise/test_clocks.py::test_a_wrong_unit_on_the_first_night",
+    "04, corrected rejects": "entry/test_ok_means_it.py::rejects_that_were_mended",
     "06, query string": "entry/test_triggers.py::test_a_query_string_is_not_ignored",
+    "11, columns": "promise/test_columns_chosen.py::test_columns_that_come_and_go",
+    "11, through the function": "entry/test_ok_means_it.py::a_column_is_added",
     "12, keys made anew": "promise/test_unstable_key.py::test_functions_in_the_text",
     "12, behind views": "promise/test_unstable_key.py::test_a_view_over_views",
     "13, data is ready": "entry/test_triggers.py::test_data_is_ready",

@@ -92,6 +92,22 @@ def test_a_purge_over_its_share(stack: Stack) -> None:
         assert (report.status, report.purged) == ("ok", 40)
 
 
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_other_keys(stack: Stack, mode: str) -> None:
+    """Rows whose keys were changed at the source are foreseen as deleted, and refused if many."""
+    bench = Workbench(stack, f"plan_other_keys_{mode}", mode)
+    bench.put([row(f"k{i:02}", bench.now - 60 - i) for i in range(40)])
+    bench.run_ok()
+    rename = f"UPDATE `{bench.source}` SET id = CONCAT('new', id) WHERE "
+    bench.sql(f"{rename} id < 'k04'")
+    planned, done = planned_and_done(bench)
+    assert (planned.status, planned.deleted) == (done.status, done.deleted) == ("ok", 4)
+    assert [each.code for each in planned.warnings] == ["rows_deleted"]
+    bench.sql(f"{rename} id < 'k20'")
+    for report in planned_and_done(bench):
+        assert (report.status, report.code) == ("failed", "DeleteRefused")
+
+
 def test_deletes_over_their_share(stack: Stack) -> None:
     """Rows that a new condition hides are counted by the plan; one error tells of all refusals."""
     bench = Workbench(stack, "plan_deletes", keep=8 * DAY)
