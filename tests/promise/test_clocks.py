@@ -194,6 +194,22 @@ def test_a_cursor_that_is_the_time_of_reading(stack: Stack, mode: str, before: i
     assert len(bench.aito_rows()) == before
 
 
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_table_that_is_built_anew_each_night(stack: Stack, mode: str) -> None:
+    """All its rows have the time of the last build. Each key stays once, and none is lost."""
+    bench = Workbench(stack, f"clock_anew_{mode}", mode)
+    table = {**cursor_table(bench, "built"), "keep": None}
+    for night in range(3):
+        built = [{"id": f"k{i}", "ts": iso(bench.now - 600)} for i in range(20 + night)]
+        bench.load_source("built", {"id": "STRING", "ts": "TIMESTAMP"}, built, truncate=True)
+        report = bench.run_ok(table)
+        assert (report.verified, report.deleted, report.warnings) == (True, 0, [])
+        held = bench.aito_rows()
+        assert sorted(row["id"] for row in held) == sorted(row["id"] for row in built)
+        assert {row["unix"] for row in held} == {bench.now - 600}
+        bench.now += DAY
+
+
 def test_rows_of_the_future_are_counted(stack: Stack) -> None:
     """Their share is a warning and part of the plan; few of them are ordinary."""
     bench = Workbench(stack, "clock_future")
