@@ -279,7 +279,7 @@ def test_stages_past_their_time_are_dropped(
 @pytest.mark.parametrize("mode", ["append", "replace"])
 def test_killed_at_every_step(stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     """A kill between any two requests loses no row. The next run leaves no stage."""
-    bench = begun(stack, monkeypatch, mode)
+    bench = begun(stack, monkeypatch, mode, f"killed_at_every_step_{mode}")
     before = bench.aito_rows()
     for step in range(1, STEPS):
         bench.start_over(before)
@@ -292,7 +292,7 @@ def test_killed_at_every_step(stack: Stack, monkeypatch: pytest.MonkeyPatch, mod
 
 def test_killed_around_the_stage(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed after the stage is made, or once its name is saved, or in the load."""
-    bench = begun(stack, monkeypatch, "append")
+    bench = begun(stack, monkeypatch, "append", "killed_around_the_stage")
     before = bench.aito_rows()
     bench.start_over(before)
     with KillAfter(request=STEPS) as quiet:
@@ -305,9 +305,9 @@ def test_killed_around_the_stage(stack: Stack, monkeypatch: pytest.MonkeyPatch) 
         recovers(bench, step)
 
 
-def begun(stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str) -> Workbench:
+def begun(stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str, name: str) -> Workbench:
     """A table with one old row in Aito, and many new ones in the source."""
-    bench = Workbench(stack, f"killed_stage_{mode}", mode, settings=batches_of(20), now=NOW)
+    bench = Workbench(stack, name, mode, settings=batches_of(20), now=NOW)
     limit_slices(monkeypatch, 20)
     bench.put([row("old", NOW - 40 * DAY)])
     bench.run_ok()
