@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sync.pipeline.column_changes import column_changes
+from sync.pipeline.definition import changes
 
 BEFORE = "source=1;columns=1;keep=None;types=id:STRING,a%3Bb:STRING,n:INTEGER,old:DATE"
 
@@ -62,3 +63,10 @@ def test_an_older_definition_knows_no_columns() -> None:
     fewer = "source=1;types=id:STRING,n:STRING"
     found = column_changes(BEFORE, fewer, takes_all=False)
     assert [(change.column, change.kind) for change in found] == [("n", "retyped")]
+
+
+def test_members_that_an_earlier_version_did_not_know() -> None:
+    """They are no change of the definition: an update alone reads nothing again."""
+    before, after = "columns=1;keep=None;types=s:RECORD", "columns=1;members=2;keep=None;types="
+    assert changes(before, after) == []
+    assert changes(after, after.replace("members=2", "members=3")) == ["members"]
