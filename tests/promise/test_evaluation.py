@@ -686,7 +686,9 @@ def test_a_column_that_aito_lacks(jobs: Workbench) -> None:
     (row,) = (row for row in jobs.ledger_rows("evaluations") if row["state"] == "failed")
     name = f"{jobs.name}_web"
     for said in (reason(row), jobs.event("evaluation_failed")["message"]):
-        assert f"{name}.colour, {name}.visitor.device (visitor is no link), {name}.smell" in said
+        assert f"evaluate[0].predict: Aito's table {name} has no column 'colour'" in said
+        assert f"{name}.visitor is no link, so 'visitor.device' leads nowhere" in said
+        assert "has no column 'smell'" in said
     assert row["name"] == "bad"
 
 
