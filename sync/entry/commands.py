@@ -468,14 +468,19 @@ def _run(
     if command == "check" and exit_status == answer.EXIT_OK and plan_view.has_mistake(body):
         exit_status = answer.EXIT_WRONG_REQUEST
     if wait and report.status == "ok" and not request.dry_run:
-        app.wait_for_evaluations(call.services, request.tables, ended.sink, ended.stopped)
-        found = _facts(call.services, request.tables)
+        found = _wait(call, request, ended)
         body = {**body, "evaluations": terminal.evaluations(found)}
         text = f"{text}\n{terminal.evaluation_lines(found)}"
         if terminal.any_evaluation_runs(found):
             exit_status = answer.EXIT_CALL_AGAIN
     _print(body if call.as_json else text)
     return exit_status
+
+
+def _wait(call: Call, request: Request, ended: Ended) -> dict[str, Any]:
+    """Wait for the evaluations of the requested tables. Returns what the ledger knows then."""
+    app.wait_for_evaluations(call.services, request.tables, ended.sink, ended.stopped)
+    return _facts(call.services, request.tables)
 
 
 def _request(settings: Settings, fields: Mapping[str, Any]) -> Request:

@@ -66,23 +66,24 @@ class Verifier:
         if plan.verify_since < plan.window.start:
             plan = recount(self._run, plan, plan.verify_since, prune=True)
         by_keys = plan.compare_keys
-        settled = False
+        slices_hold = False
         for attempt in range(MAX_REPAIR_ROUNDS):
             if not by_keys and self._counts_agree(plan):
                 self._run.progress.verified = True
                 return
-            # First within the recent partitions: most often rows only came during the load.
+            # First read recent partitions only: mostly it is rows that came during the load.
             plan = recount(self._run, plan, plan.window.start, prune=attempt == 0)
-            settled = self._repair_slices(plan, by_keys=by_keys)
-            if settled and not self._repairer.waits_for_moved_rows:
+            slices_hold = self._repair_slices(plan, by_keys=by_keys)
+            if slices_hold and not self._repairer.waits_for_moved_rows:
                 self._run.progress.verified = True
                 return
             if self._repairer.waits_for_moved_rows:
                 # The row that the target lacks may be of any age.
                 plan = recount(self._run, plan, oldest(self._run), prune=False)
-            # Counts may hide a difference that keys show, so what was not read is compared again.
+            # Counts may hide a difference that keys show. So the partitions that were not read are
+            # compared by keys in the next round.
             by_keys = by_keys and plan.source.reads_recent_only
-        if settled:
+        if slices_hold:
             # Rows move while they are compared. The next run looks at them once more, by keys.
             self._loaded.verify_from = oldest(self._run)
             self._run.progress.verified = True
@@ -100,8 +101,8 @@ class Verifier:
     def _repair_slices(self, plan: Plan, *, by_keys: bool) -> bool:
         """Repair the slices that differ.
 
-        Returns whether each of them holds then what was read of it. What came to the source after
-        it was read is the next run's.
+        Returns whether the target holds the rows of each that were read. Rows that reach the source
+        after that are left to the next run.
         """
         may_delete = not plan.source.reads_recent_only
         repaired: list[tuple[Slice, int]] = []
@@ -118,9 +119,9 @@ class Verifier:
     def _left_to_compare(self, plan: Plan) -> Sequence[Slice]:
         """The slices to compare by keys: those from `keys_since` on, then those before it.
 
-        If one count of those before it agrees, they are left out. They are also left out if the
-        interrupted runs before this one have compared them: else a source that always changes
-        would be compared without end. What came since is left to the next run.
+        Those before it are left out if one count over all of them agrees. They are also left out if
+        interrupted runs before this one have compared them. Otherwise the comparison would never
+        end when the source always changes. Newer changes are left to the next run.
         """
         since = plan.keys_since or plan.window.start
         before = [part for part in plan.slices if part.end <= since]

@@ -178,9 +178,9 @@ def test_definitions(field: Field, asked: dict[str, Any], expected: dict[str, An
         ),
         (Field("x", "RANGE", True), {}, "RANGE has no counterpart"),
         (
-            Field("x", "RECORD", fields=(Field("y", "RANGE"),)),
+            Field("x", "RECORD", fields=(Field("y", "PROTO"),)),
             {},
-            "y (RANGE) inside it cannot be converted; use `sql:`",
+            "y (PROTO) inside it cannot be converted; use `sql:`",
         ),
         (Field("x", "PROTO"), {}, "BigQuery type PROTO is not known; use `sql:`"),
         (
@@ -213,7 +213,7 @@ def test_refused_conversions(field: Field, asked: dict[str, Any], told: str) -> 
 
 def test_the_scalars_without_an_aito_type() -> None:
     """Each is found, however deep it is inside a column. `init` leaves such a column out."""
-    inner = Field("b", "RECORD", fields=(Field("c", "RANGE"), Field("d", "STRING")))
+    inner = Field("b", "RECORD", fields=(Field("c", "PROTO"), Field("d", "STRING")))
     column = Field("a", "RECORD", repeated=True, fields=(inner, Field("e", "PROTO")))
     assert [each.name for each in unknown_scalars(column)] == ["c", "e"]
     assert unknown_scalars(RECORD) == []
@@ -223,7 +223,7 @@ def test_everything_wrong_is_told_at_once() -> None:
     """One message for all columns."""
     fields = [
         Field("id", "BOOLEAN"),
-        Field("a", "RANGE"),
+        Field("a", "PROTO"),
         Field("b c", "STRING"),
         Field("sync_key", "STRING"),
         Field("ok", "STRING"),
