@@ -259,12 +259,9 @@ class _Steps:
             job_id = context.target.start_evaluation(self._study.body(key))
         except OutcomeUnknown:
             return True  # it may run: a later look asks the target for its jobs
-        except ActionRequired as error:
-            end = ended(context, claim, "failed", str(error))
-            context.ledger.record_evaluation(self._with_calls(end, before))
-            raise
         except SyncError as error:
-            end = ended(context, claim, "lost", str(error))
+            state: EvaluationStateName = "failed" if isinstance(error, ActionRequired) else "lost"
+            end = ended(context, claim, state, str(error))
             context.ledger.record_evaluation(self._with_calls(end, before))
             raise
         started = dataclasses.replace(claim, job_id=job_id)

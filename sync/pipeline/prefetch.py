@@ -67,6 +67,7 @@ class _Buffer(Generic[T]):
 
     @staticmethod
     def _next(items: Iterator[T]) -> tuple[T] | None:
+        """The next item, in a tuple because an item may be None or empty. None at the end."""
         for item in items:
             return (item,)
         return None
