@@ -8,7 +8,7 @@ from typing import Literal
 
 from sync.base.events import Severity
 from sync.model.columns import Column
-from sync.pipeline.definition import is_member, source_types
+from sync.pipeline.definition import has_same_types, is_member, source_types
 from sync.pipeline.table_run import TableRun
 
 
@@ -39,8 +39,10 @@ def column_changes(before: str | None, after: str, *, takes_all: bool) -> list[C
     takes_all: columns that nobody named are columns, too. Otherwise a column comes and goes by the
     configuration alone.
     """
-    old, new = source_types(before or ""), source_types(after)
-    if not old or old == new:
+    if before is None or has_same_types(before, after):
+        return []
+    old, new = source_types(before), source_types(after)
+    if not old:
         return []
     # BigQuery compares names without case.
     spelled = {name.lower(): name for name in new}

@@ -5,12 +5,14 @@ It has a named part for each subject, so that a change can be named too.
 
 from __future__ import annotations
 
+import re
 import zlib
 from urllib.parse import quote, unquote
 
 from sync.config import TableSettings
 from sync.model.ports import SourceTable
 
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]+")
 _KEEP = "keep"
 _TYPES = "types"
 _MEMBERS = "members"  # of structs; an earlier version did not know them
@@ -48,8 +50,13 @@ def is_member(name: str) -> bool:
 
 def _types(source: SourceTable) -> str:
     """The source's columns and their types, so that a change can name them. Not compared."""
-    listed = [f"{quote(name, safe='')}:{kind}" for name, kind in source.source_types.items()]
+    listed = [f"{_quoted(name)}:{kind}" for name, kind in source.source_types.items()]
     return ",".join(listed)
+
+
+def _quoted(name: str) -> str:
+    """A name without what separates the parts of a definition. Most names need no quotes."""
+    return name if PLAIN_NAME.fullmatch(name) else quote(name, safe="")
 
 
 def source_types(text: str) -> dict[str, str]:
@@ -57,6 +64,11 @@ def source_types(text: str) -> dict[str, str]:
     listed = _parts(text).get(_TYPES, "")
     pairs = [each.partition(":") for each in listed.split(",") if each]
     return {unquote(name): kind for name, _, kind in pairs}
+
+
+def has_same_types(before: str, after: str) -> bool:
+    """Whether two definitions list the same columns and types, in the same order."""
+    return _parts(before).get(_TYPES) == _parts(after).get(_TYPES)
 
 
 def _source(table: TableSettings) -> tuple[object, ...]:
