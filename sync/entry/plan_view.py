@@ -126,6 +126,8 @@ def _types(column: Json) -> str:
     parts = [column["type"]]
     if "source_type" in column:
         parts.append(f"from {column['source_type']}")
+    if "cursor" in column:
+        parts.append(f"{column['cursor']} in epoch seconds")
     if "link" in column:
         parts.append(f"links to {column['link']}")
     return ", ".join(parts)

@@ -35,7 +35,7 @@ def estimate(run: TableRun, plan: Plan) -> None:
         "bytes": size,
         "usd": _usd(size),
         "schema": plan.changes.sentences(run.name),
-        "columns": _columns(plan.source, plan.changes),
+        "columns": _with_cursor(run, _columns(plan.source, plan.changes)),
         "cursor": plan.source.cursor_text,
         "refresh": plan.refresh if run.request.action == "sync" else None,
         "aito_calls": planned_calls(run, plan),
@@ -80,6 +80,15 @@ def _columns(source: SourceTable, changes: Changes) -> list[dict[str, str]]:
     """Each column with both types. change: `add` when Aito lacks the column."""
     new = {column.name for column in (*changes.create, *changes.add)}
     return [_column(column, source, column.name in new) for column in source.columns]
+
+
+def _with_cursor(run: TableRun, columns: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The columns; that of the cursor says which source column it is made of."""
+    cursor = run.table.cursor
+    for column in columns:
+        if cursor and column["name"] == cursor.column:
+            column["cursor"] = cursor.source
+    return columns
 
 
 def _column(column: Column, source: SourceTable, is_new: bool) -> dict[str, str]:

@@ -66,6 +66,7 @@ def test_check_then_sync(stack: Stack, environ: dict[str, str]) -> None:
     assert re.search("id +String, from STRING", checked.stdout)
     assert re.search("at +String, from TIMESTAMP", checked.stdout)
     assert "  cursor at, TIMESTAMP\n" in checked.stdout
+    assert re.search("at_unix +Int, at in epoch seconds", checked.stdout)
     assert "+ 3 rows to read" in checked.stdout
     assert "$0.0" in checked.stdout
     assert checked.stdout.endswith("Nothing was written.\n")
