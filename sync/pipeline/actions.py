@@ -49,7 +49,7 @@ class RunState:
         return self.known.get(name, KnownTable(Checkpoint(name)))
 
 
-# A call that is out of time may bring nothing once or twice. So many in a row are no coincidence.
+# A call that is out of time may make no progress once or twice. So many in a row need a person.
 MAX_CALLS_WITHOUT_PROGRESS = 5
 Work = Callable[[TableRun, RunState], None]
 
@@ -318,11 +318,11 @@ def _enter_lost_lease(run: TableRun, plan: Plan, loaded: Loaded) -> None:
 
 
 def _stalled(run: TableRun, checkpoint: Checkpoint, error: SyncError) -> SyncError:
-    """The error of an interrupted run. It needs a person when too many calls brought nothing."""
+    """The error of an interrupted run. It needs a person when too many calls made no progress."""
     calls = checkpoint.calls_without_progress or 0
     if calls < MAX_CALLS_WITHOUT_PROGRESS or not isinstance(error, OutOfTime):
         return error
     return ActionRequired(
-        f"{run.name}: {calls} calls in a row brought nothing, because each was out of time; "
+        f"{run.name}: {calls} calls in a row made no progress, because each was out of time; "
         f"raise time_budget_seconds, which is {run.settings.time_budget_seconds:g}"
     )

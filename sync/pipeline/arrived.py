@@ -55,7 +55,7 @@ def _look_by_count(run: TableRun, table: str, batch: Batch, taken: int) -> Arriv
         return Arrived(documents, [])
     raise Unavailable(
         f"{table}: the outcome of an insert is unknown: {stored} of {batch.rows} rows "
-        "are there, and without a key nobody can tell which; try again"
+        "are there, and without a key it is not known which; try again"
     )
 
 

@@ -164,7 +164,7 @@ def test_calls_that_bring_nothing_end(
         error = str(again.tables[0].error)
     assert (statuses[-1], again.http_status) == (500, 500), "a repeated message begins nothing"
     assert len(stack.pubsub.messages) == len(statuses) - 1
-    assert "calls in a row brought nothing" in error
+    assert "calls in a row made no progress" in error
     assert "raise time_budget_seconds" in error
     bench.run_ok()
 
