@@ -56,7 +56,9 @@ def test_three_among_fifty_thousand(stack: Stack, status: int) -> None:
     )
     assert len(bench.aito_rows()) == 49_997
     assert stack.aito.total() - 50 <= 120 + 10, "fifty batches; ten for schema, counts and the like"
-    assert bench.run_ok().rejected == 1, "the one within the lookback is tried again"
+    # After a 500 the outcome is unknown: the next run compares the whole load, and tries all three.
+    tried_again = 1 if status == 400 else 3
+    assert bench.run_ok().rejected == tried_again, "of those that are read again"
     assert len(bench.rejects()) == 3, "but not recorded again"
 
 
