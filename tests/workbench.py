@@ -34,6 +34,7 @@ from sync.base.clock import Clock
 from sync.bigquery import BigQuerySession, BigQuerySource
 from sync.bigquery.session import label
 from sync.bigquery.table import BigQueryTable
+from sync.ledger.definitions import PARTITIONED_BY
 from sync.model import window
 from sync.model.ports import SourceTable
 from sync.model.report import RunReport, TableReport
@@ -174,7 +175,8 @@ class Workbench:
 
     name: of the own table in Aito.
     dataset: of the source; the ledger is `dataset_ledger`. The default is one name for all tests,
-    because the emulator remembers statements by their text. It is emptied here. Whoever needs
+    because the emulator remembers statements by their text. It is emptied here. The
+    ledger's empty tables stay: a test of how they are made calls `drop_ledger`. Whoever needs
     several workbenches at a time, or one for several tests, names a dataset for each.
     now: epoch seconds; the time of the next run. The real time when it is left out.
     mode, keep (seconds, None for ever), table: settings of the workbench's own table.
@@ -200,8 +202,8 @@ class Workbench:
         self.source_rows: list[Row] = []
         self.events: list[Row] = []  # of the last run
         if self.dataset == DATASET:
-            for used in (self.dataset, self.ledger):
-                self.client.delete_dataset(used, delete_contents=True, not_found_ok=True)
+            self.client.delete_dataset(self.dataset, delete_contents=True, not_found_ok=True)
+            self._empty_ledger()
 
     # -- the source
 
@@ -366,6 +368,22 @@ class Workbench:
     def rejects(self) -> list[Row]:
         """The ledger's rejects of the own table."""
         return self.sql(f"SELECT * FROM `{self.ledger}.rejects` WHERE `table` = '{self.name}'")
+
+    def drop_ledger(self) -> None:
+        """Let the next run make the ledger."""
+        self.client.delete_dataset(self.ledger, delete_contents=True, not_found_ok=True)
+
+    def _empty_ledger(self) -> None:
+        """Delete all rows of the ledger. To make its tables anew costs more than a run."""
+        try:
+            found = {item.table_id for item in self.client.list_tables(self.ledger)}
+        except NotFound:
+            return
+        if found == set(PARTITIONED_BY):
+            deletes = [f"DELETE FROM `{self.ledger}.{kind}` WHERE TRUE" for kind in PARTITIONED_BY]
+            self.sql(";\n".join(deletes))
+        else:
+            self.drop_ledger()
 
     def expire_leases(self) -> None:
         """Let the time pass that the lease of a dead run lasts."""

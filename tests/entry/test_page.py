@@ -127,6 +127,7 @@ def test_a_schedule_that_stopped(bench: Workbench) -> None:
 
 def test_before_the_first_run(bench: Workbench) -> None:
     """Without a ledger the page is friendly and says how to begin; nothing is made by looking."""
+    bench.drop_ledger()
     found = facts(bench, web(bench))
     assert [(t["state"], t["last_run"], t["rows"]) for t in found["tables"]] == [
         ("never", None, [])

@@ -96,6 +96,7 @@ def test_killed_while_reconciling(stack: Stack) -> None:
 def test_killed_during_the_first_load(stack: Stack, step: int) -> None:
     """At first there is neither table nor ledger. A ledger that was half made is completed."""
     bench = Workbench(stack, f"killed_first_{step}", settings=batches_of(25))
+    bench.drop_ledger()
     bench.put(day_one(bench.now))
     with KillAfter(request=step), pytest.raises(Killed):
         bench.run()

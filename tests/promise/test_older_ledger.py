@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+
 from local.stack import Stack
 from tests.workbench import DAY, HOUR, Workbench, row
 
@@ -14,6 +18,13 @@ CREATE TABLE `{ledger}.runs` (run_id STRING NOT NULL, `table` STRING NOT NULL,
 LEASES = """
 CREATE TABLE `{ledger}.leases` (`table` STRING NOT NULL, run_id STRING NOT NULL,
   expires_at TIMESTAMP NOT NULL)"""
+
+
+@pytest.fixture(autouse=True)
+def _own_ledger(bench: Workbench) -> Iterator[None]:
+    """Leave the ledger to no other test."""
+    yield
+    bench.drop_ledger()
 
 
 def with_old_ledger(bench: Workbench, expires_at: str) -> None:

@@ -122,6 +122,7 @@ def test_a_dry_run_writes_nothing_anywhere(bench: Workbench) -> None:
     """No write request to Aito, no table and no row in BigQuery, no ledger: not for new tables,
     not for old ones.
     """
+    bench.drop_ledger()
     load_rows_of_age(bench, 1, 2, 3)
     source = f"{bench.dataset}.rows"
     parent = table("purge_dry", source, columns={"id": {}}, **KEEP)
