@@ -98,7 +98,9 @@ def columns(
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
         remedy = _leaving_out(table, unfit)
-        raise SchemaMismatch(f"{table.name}: the source does not fit Aito:\n{lines}{remedy}")
+        raise SchemaMismatch(
+            f"{table.name}: the configuration's columns do not fit the source:\n{lines}{remedy}"
+        )
     if table.has_composite_key:
         made.append(_composite_key(table, fields))
     if cursor:

@@ -87,7 +87,7 @@ class Describer:
             if not failing:
                 raise
             lines = "\n".join(f"  - {each}" for each in failing)
-            raise ActionRequired(f"{name}: BigQuery refuses the source:\n{lines}") from error
+            raise ActionRequired(f"{name}: BigQuery refuses the configuration:\n{lines}") from error
 
     def _metadata(self, table: TableSettings) -> bigquery.Table | None:
         """The metadata of a `source:`; None for a `query:` and for daily tables."""
@@ -192,5 +192,6 @@ def _not_found(table: TableSettings, error: NotFound) -> NotFound:
         return error
     words = str(error).removeprefix(f"{table.name}: ")
     return NotFound(
-        f"{table.name}: {table.at('query')}: {words}; correct the name in the query, or create it"
+        f"{table.name}: {table.at('query')}: {words}; correct the name in the"
+        " query, create it, or set bigquery.location to where it is"
     )

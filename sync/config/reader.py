@@ -70,16 +70,26 @@ QUOTED = {"literal_error", "greater_than", "greater_than_equal", "less_than_equa
 EXAMPLES = {
     "aito": "{url: https://my-db.aito.app, api_key_secret: aito-api-key}",
     "batch": "{rows: 1000}",
+    "column": "updated_unix",
     "columns": "{id: {}, note: {type: Text}}",
     "cursor": "{source: updated_at, column: updated_unix}",
     "delete": "{max_share: 0.1}",
     "evaluate": "[{name: plan, predict: plan, given: [country]}]",
     "except": "[raw]",
     "given": "[plan, country]",
+    "ledger": "aito_sync",
     "max_bytes_billed": "10737418240, which is 10 GiB",
+    "name": "orders",
+    "predict": "plan",
     "purge": "{max_share: 0.5}",
     "rejects": "{max_share: 0.01}",
+    "source": "shop.orders",
     "tables": "[{name: orders, source: shop.orders, mode: replace}]",
+    "url": "https://my-db.aito.app",
+}
+# What each choice is for, where the name alone does not tell.
+CHOICES = {
+    "mode": "`append` where rows never change, `merge` where they do, `replace` to load all anew",
 }
 COLUMN_EXAMPLE = "{type: Int}"
 # Kinds of error of a single value, whose text tells what was intended.
@@ -227,15 +237,25 @@ def _message(detail: ErrorDetails, place: Place) -> str:
     limits = {name: _number(limit) for name, limit in detail.get("ctx", {}).items()}
     text = MESSAGES[kind].format(**limits)
     if kind == "missing":
-        field = _keys(place).get(str(place[-1]))
-        return f"{text}: {field.description}" if field else text
+        return f"{text}{_missing(place)}"
     if kind.endswith("_type"):
         example = _example(place)
         such_as = f" such as {example}" if example else ""
         return f"{text}{such_as}{_instead(detail)}"
     if kind in QUOTED:
-        return f"{text}, not {shown(detail['input'])}{_as_share(detail)}"
+        choice = CHOICES.get(str(place[-1]))
+        meaning = f": {choice}" if choice and kind == "literal_error" else ""
+        return f"{text}, not {shown(detail['input'])}{_as_share(detail)}{meaning}"
     return text
+
+
+def _missing(place: Place) -> str:
+    """What to add where a key is missing, and what it means."""
+    key = str(place[-1])
+    field = _keys(place).get(key)
+    example = _example(place)
+    added = f"; add `{key}: {example}`" if example else ""
+    return f"{added} ({field.description})" if field else added
 
 
 def _example(place: Place) -> str | None:
@@ -279,8 +299,8 @@ def _unknown_key(place: Place) -> str:
     word = str(place[-1])
     if _looks_secret(word):
         return (
-            "unknown key; keys and passwords do not belong in this file: name the secret in"
-            " aito.api_key_secret"
+            "keys and passwords do not belong in this file: remove it. On the command line set"
+            " AITO_API_KEY; for a deployment name the secret in aito.api_key_secret"
         )
     return f"unknown key {quote(word)}; {suggest(word, _keys(place))}"
 

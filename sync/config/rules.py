@@ -291,8 +291,8 @@ def _analyzers_are_for_text(table: TableSettings, at: Place) -> Findings:
     for name, column in (table.columns or {}).items():
         if column.analyzer is None or column.type == "Text":
             continue
-        instead = f", not {column.type}" if column.type else ""
-        text = f"only a Text column has an analyzer: say `type: Text`{instead}"
+        instead = f" in place of {column.type}" if column.type else ""
+        text = f"only a Text column has an analyzer: remove it, or set `type: Text`{instead}"
         here = (*at, "columns", name, "analyzer")
         yield Problem(here, text, (here, (*at, "columns", name, "type")))
 

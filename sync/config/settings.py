@@ -192,7 +192,10 @@ def _brackets_match(bare: str) -> bool:
 
 def _some_tables(tables: tuple[TableSettings, ...]) -> tuple[TableSettings, ...]:
     if not tables:
-        raise ValueError("must list at least one table: `- name: ..., source: ...`")
+        raise ValueError(
+            "must list at least one table, such as"
+            " [{name: orders, source: shop.orders, mode: replace}]"
+        )
     return tables
 
 
@@ -303,8 +306,8 @@ Source = Annotated[
     str,
     Matches(
         SOURCE,
-        "'dataset.table' or 'project.dataset.table', without backticks, or with one `*` at the end"
-        " for tables of one day each (for anything else use `query`)",
+        "'dataset.table' or 'project.dataset.table' without backticks ('dataset.events_*' for"
+        " tables of one day each)",
     ),
 ]
 SourceColumn = Annotated[

@@ -108,7 +108,8 @@ def _bytes_of(path: str | os.PathLike[str]) -> bytes:
             return file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(
-            f"{path}: there is no such file; SYNC_CONFIG or --config names the configuration file"
+            f"{path}: there is no such file; correct --config or SYNC_CONFIG, or make it with"
+            " `./aito-sync init DATASET -o FILE`"
         ) from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None

@@ -120,7 +120,8 @@ def _making(name: str) -> str:
         place = f" --location={parts[3]}{place}"
     secret = f"{parts[parts.index('secrets') + 1]}{place}"
     return (
-        f"type `gcloud secrets versions add {secret} --data-file=-`, then the key, then Ctrl-D."
+        f'with the key in AITO_API_KEY type `printf %s "$AITO_API_KEY" |'
+        f" gcloud secrets versions add {secret} --data-file=-`."
         f" Where that finds no secret, first `gcloud secrets create {secret}`"
     )
 

@@ -151,8 +151,8 @@ def _right_link(run: TableRun, schema: TargetSchema, table: str, linked: str) ->
         return f"Aito's table {quote(table)} has no such column; {listed}"
     known = dict.fromkeys([*configured, *schema])
     return (
-        f"neither Aito nor the configuration has a table {quote(table)};"
-        f" {suggest(table, known, 'there is')}"
+        f"no table {quote(table)} in Aito or in the configuration;"
+        f" {suggest(table, known, 'there is')}. Correct the name, or add the table to `tables`"
     )
 
 

@@ -253,7 +253,7 @@ TABLE = (
     ),
     Mistake(
         "a link to a table that is not there",
-        ("line 8: tables[0].columns.amount.link", "no", "a table 'nowhere'"),
+        ("line 8: tables[0].columns.amount.link", "no", "no table 'nowhere'"),
         column(amount={"link": "nowhere.id"}),
     ),
     Mistake("tables that link in a circle", ("mistake", "other"), in_circle),
@@ -393,7 +393,7 @@ SERVICES = (
     ),
     Mistake(
         "a file that is not there",
-        ("nowhere.yaml", "--config names the configuration"),
+        ("nowhere.yaml", "correct --config or SYNC_CONFIG"),
         arguments=("--config", "nowhere.yaml"),
     ),
     Mistake(

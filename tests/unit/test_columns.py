@@ -229,7 +229,7 @@ def test_everything_wrong_is_told_at_once() -> None:
         Field("ok", "STRING"),
     ]
     message = refusal(*fields)
-    assert message.splitlines()[0] == "t: the source does not fit Aito:"
+    assert message.splitlines()[0] == "t: the configuration's columns do not fit the source:"
     *told, remedy = message.splitlines()[1:]
     assert [line.split(": ")[1].removeprefix("tables[0].columns.") for line in told] == [
         "a",

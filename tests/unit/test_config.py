@@ -539,12 +539,12 @@ BROKEN = [
     Broken(
         "table without name",
         in_table(name=None, key="id"),
-        ("tables[0].name: is missing: the Aito table",),
+        ("tables[0].name: is missing; add `name: orders` (the Aito table",),
     ),
     Broken(
         "no tables",
         in_file(tables="[]"),
-        ("tables: must list at least one table: `- name: ..., source: ...`",),
+        ("tables: must list at least one table, such as [{name: orders",),
     ),
     Broken(
         "table without anything",
@@ -565,7 +565,7 @@ BROKEN = [
     Broken(
         "number for text",
         in_table(name="5"),
-        ("tables[0].name: must be text, not a number", "quotes"),
+        ("tables[0].name: must be text such as orders, not a number", "quotes"),
     ),
     Broken(
         "nothing for text", in_file(ledger=""), ("ledger: must be text", "nothing stands there")
@@ -941,12 +941,12 @@ BROKEN = [
     Broken(
         "analyzer without type",
         columns("{id: , a: {analyzer: en}}"),
-        ("columns.a.analyzer", "say `type: Text`"),
+        ("columns.a.analyzer", "remove it, or set `type: Text`"),
     ),
     Broken(
         "analyzer of a String",
         columns("{id: , a: {type: String, analyzer: en}}"),
-        ("`type: Text`, not String",),
+        ("`type: Text` in place of String",),
     ),
     Broken(
         "analyzer as a list",
@@ -1217,7 +1217,9 @@ def test_whatever_it_holds_only_config_errors_are_raised(value: object) -> None:
 
 def test_missing_file(tmp_path: Path) -> None:
     """The message names the file and the variable that says where it is."""
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml: there is no such file; SYNC_CONFIG"):
+    with pytest.raises(
+        ConfigError, match=r"nowhere\.yaml: there is no such file; correct --config or SYNC_CONFIG"
+    ):
         config.load(tmp_path / "nowhere.yaml")
 
 
