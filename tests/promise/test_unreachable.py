@@ -214,4 +214,4 @@ def test_no_source(bench: Workbench, call: Caller, source: str, named: str) -> N
     status, message = call()
     assert status == 500
     assert named in message
-    assert re.search("has no table|not found", message)
+    assert re.search("has no table|has no dataset|not found", message)
