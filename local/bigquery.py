@@ -12,6 +12,7 @@ in loaded rows stay text, there is no time travel.
 
 import io
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from google.api_core.client_options import ClientOptions
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
@@ -99,13 +100,18 @@ class BigQuery:
 
     def client(self, project: str | None = None) -> bigquery.Client:
         """A client of the official library that talks to this emulator."""
-        client = bigquery.Client(
-            project=project or self.project,
-            credentials=AnonymousCredentials(),
-            client_options=ClientOptions(api_endpoint=self.url),
-        )
-        client._http.trust_env = False  # no proxy lies between; to look for one is slow
-        return client
+        return client_of(self.url, project or self.project)
+
+
+def client_of(url: str, project: str) -> bigquery.Client:
+    """A client of the official library that talks to the emulator of this address."""
+    client = bigquery.Client(
+        project=project,
+        credentials=AnonymousCredentials(),
+        client_options=ClientOptions(api_endpoint=url),
+    )
+    client._http.trust_env = False  # no proxy lies between; to look for one is slow
+    return client
 
 
 def load(
@@ -167,3 +173,26 @@ def sql(client: bigquery.Client, query: str) -> list[dict[str, Any]]:
 
 def _full(client: bigquery.Client, table: str) -> str:
     return table if table.count(".") == 2 else f"{client.project}.{table}"
+
+
+def main() -> int:
+    """Run the statement that is the argument on the BigQuery of BIGQUERY_EMULATOR_HOST.
+
+    Prints each row as JSON.
+    """
+    host = os.environ.get("BIGQUERY_EMULATOR_HOST")
+    if not host or len(sys.argv) != 2:
+        print('usage: python -m local.bigquery "SELECT ..."; first `source` the file of the demo')
+        return 2
+    try:
+        rows = sql(client_of(host, PROJECT), sys.argv[1])
+    except GoogleAPIError as error:
+        print(f"BigQuery: {getattr(error, 'message', error)}")
+        return 1
+    for row in rows:
+        print(json.dumps(row, default=str, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -89,7 +89,8 @@ def main() -> int:
             own_data.files(options.data)
         return _run(options.data, keep=options.keep)
     except own_data.BadFolder as error:
-        parser.error(str(error))
+        say(f"The demo cannot read your rows: {error}")
+        return 1
     except CommandFailed as error:
         say(f"\nThe demo failed: {error}")
         return 1
@@ -210,6 +211,7 @@ def serve(stack: Stack, config: Path) -> None:
         chapter("Everything keeps running. In another terminal, here")
         say(f"source {write_environment(stack, config)}")
         say("./aito-sync status          # or init, check, sync, reconcile, runs")
+        say('.venv/bin/python -m local.bigquery "SELECT 1"   # SQL, such as CREATE VIEW')
         say(f"\nThe status page: {function.url}/    Ctrl-C ends it.")
         try:
             Event().wait()

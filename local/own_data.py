@@ -1,12 +1,13 @@
 """Loads a folder of one's own rows: each `NAME.ndjson` or `NAME.ndjson.gz` becomes a table.
 
-The type of a column follows from its values. A list or an object becomes JSON text.
+The type of a column follows from its values: lists become arrays, and objects structs. Where the
+values have no common type they become text.
 """
 
 import gzip
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def load(client: Client, folder: Path, dataset: str) -> dict[str, int]:
 def _load(client: Client, table: str, path: Path) -> int:
     rows = read(path)
     fields = schema(rows)
-    loaded = [_as_text(row) for row in rows]
+    loaded = [_fitting(row, fields) for row in rows]
     return bigquery.load(client, table, fields, loaded, truncate=True)
 
 
@@ -79,7 +80,28 @@ def _parsed(line: str, where: str) -> Row:
 def schema(rows: Sequence[Row]) -> list[SchemaField]:
     """A column for every name, of the type that all its values fit."""
     names = dict.fromkeys(name for row in rows for name in row)
-    return [SchemaField(name, kind(row.get(name) for row in rows)) for name in names]
+    return [_field(name, [row.get(name) for row in rows]) for name in names]
+
+
+def _field(name: str, values: Sequence[Any]) -> SchemaField:
+    present = [value for value in values if value is not None]
+    if present and all(isinstance(value, list) for value in present):
+        return _array(name, [element for value in present for element in value])
+    if _are_objects(present):
+        return SchemaField(name, "RECORD", fields=schema(present))
+    return SchemaField(name, kind(present))
+
+
+def _array(name: str, elements: Sequence[Any]) -> SchemaField:
+    """A column of lists. BigQuery has no list in a list, and no null in one."""
+    if any(element is None or isinstance(element, list) for element in elements):
+        return SchemaField(name, "STRING")
+    element = _field(name, elements)
+    return SchemaField(name, element.field_type, "REPEATED", fields=element.fields)
+
+
+def _are_objects(values: Sequence[Any]) -> bool:
+    return bool(values) and all(value and isinstance(value, dict) for value in values)
 
 
 def kind(values: Iterable[Any]) -> str:
@@ -114,9 +136,20 @@ def _kind_of_text(text: str) -> str:
     return "DATETIME" if moment.tzinfo is None else "TIMESTAMP"
 
 
-def _as_text(row: Mapping[str, Any]) -> Row:
-    """The row with lists and objects as JSON text."""
-    return {
-        name: json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
-        for name, value in row.items()
-    }
+def _fitting(row: Row, fields: Sequence[SchemaField]) -> Row:
+    """The row, with JSON text where a column of text meets a list or an object."""
+    return {field.name: _value(row.get(field.name), field) for field in fields}
+
+
+def _value(value: Any, field: SchemaField) -> Any:
+    if field.mode == "REPEATED":
+        return [_value(each, _element(field)) for each in value or []]
+    if field.field_type == "RECORD":
+        return None if value is None else _fitting(value, field.fields)
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return value
+
+
+def _element(field: SchemaField) -> SchemaField:
+    return SchemaField(field.name, field.field_type, fields=field.fields)

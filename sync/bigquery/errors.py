@@ -5,6 +5,7 @@ No message holds a row's value. A text that may hold one is shown without it.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -156,7 +157,11 @@ def dataset_that_may_be_missing(error: BaseException | None) -> str | None:
 
 
 def _no_answer(what: str, error: Exception) -> Unavailable:
-    return Unavailable(f"{what}: BigQuery did not answer ({type(error).__name__}); try again later")
+    stand_in = os.environ.get("BIGQUERY_EMULATOR_HOST")
+    remedy = f"is {stand_in} running, which BIGQUERY_EMULATOR_HOST names?" if stand_in else ""
+    return Unavailable(
+        f"{what}: BigQuery did not answer ({type(error).__name__}); {remedy or 'try again later'}"
+    )
 
 
 def reason_of(error: google_errors.GoogleAPIError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import signal
 import subprocess
@@ -58,13 +59,38 @@ def test_a_folder_that_cannot_be_loaded(
 
 
 def test_own_rows_become_tables(stack: Stack, tmp_path: Path) -> None:
-    """A table for each file, packed or not; a list is JSON text."""
-    (tmp_path / "orders.ndjson").write_text('{"id": 1, "tags": ["a"]}\n\n{"id": 2}\n')
+    """A table for each file, packed or not. Lists and objects are arrays and structs."""
+    orders = [
+        {"id": 1, "tags": ["a"], "buyer": {"name": "Ann", "phones": [1, 2]}, "mixed": ["a", 1]},
+        {"id": 2, "lines": [{"sku": "x"}, {"sku": "y", "n": 2}], "mixed": [["b"]]},
+    ]
+    lines = "\n\n".join(json.dumps(order) for order in orders)
+    (tmp_path / "orders.ndjson").write_text(lines)
     (tmp_path / "users.ndjson.gz").write_bytes(gzip.compress(b'{"id": "u"}'))
     client = stack.bigquery.client()
     assert own_data.load(client, tmp_path, "own_rows") == {"orders": 2, "users": 1}
-    rows = list(client.query("SELECT id, tags FROM own_rows.orders ORDER BY id").result())
-    assert [tuple(row) for row in rows] == [(1, '["a"]'), (2, None)]
+    columns = "id, tags, buyer, mixed, ARRAY(SELECT l.sku FROM UNNEST(lines) AS l) AS skus"
+    query = f"SELECT {columns} FROM own_rows.orders ORDER BY id"
+    assert [dict(row) for row in client.query(query).result()] == [
+        {
+            "id": 1,
+            "tags": ["a"],
+            "buyer": {"name": "Ann", "phones": [1, 2]},
+            "mixed": '["a", 1]',
+            "skus": [],
+        },
+        {"id": 2, "tags": [], "buyer": None, "mixed": '[["b"]]', "skus": ["x", "y"]},
+    ]
+
+
+def test_sql_on_the_kept_stack(stack: Stack) -> None:
+    """`python -m local.bigquery` runs a statement on the BigQuery of a kept demo."""
+    environ = {"BIGQUERY_EMULATOR_HOST": stack.bigquery.url, "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-m", "local.bigquery", "SELECT 1 AS n, 'a' AS text"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, '{"n": 1, "text": "a"}\n')
 
 
 def test_the_line_to_source(bench: Workbench) -> None:
