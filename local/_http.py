@@ -142,8 +142,9 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _peer_gone(self) -> bool:
-        readable, _, _ = select.select([self.connection], [], [], 0)
-        return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
+        waiting = select.poll()  # select() takes no descriptor beyond 1,023
+        waiting.register(self.connection, select.POLLIN)
+        return bool(waiting.poll(0)) and self.connection.recv(1, socket.MSG_PEEK) == b""
 
     def _write(self, response: Response) -> None:
         if response.cut:
