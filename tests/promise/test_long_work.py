@@ -82,7 +82,7 @@ def test_the_comparison_of_a_source_that_always_changes_comes_to_an_end(
     limit_slices(monkeypatch, 5)
     lookback = {"lookback": "30d"}
     bench = Workbench(stack, "always_changes", "merge", table=lookback, settings=batches_of(50))
-    bench.put([row(f"k{i:02}", bench.now - 60 - i * HOUR) for i in range(30)])
+    bench.put([row(f"k{i:02}", bench.now - 60 - i * HOUR) for i in range(15)])
     bench.run_ok()
     bench.hold_lease("killed")
     bench.expire_leases()
@@ -90,7 +90,7 @@ def test_the_comparison_of_a_source_that_always_changes_comes_to_an_end(
 
     def late() -> None:
         number = next(numbers)
-        bench.put([row(f"late{number}", bench.now - 90 - (number * 7 % 30) * HOUR)])
+        bench.put([row(f"late{number}", bench.now - 90 - (number * 7 % 15) * HOUR)])
 
     statuses: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
