@@ -208,7 +208,7 @@ def _compare(shell: Shell) -> bool:
 def serve(stack: Stack, config: Path) -> None:
     """Serve the function and the stand-ins until Ctrl-C."""
     with Function(stack.environ(config)) as function:
-        chapter("Everything keeps running. In another terminal, here")
+        chapter("All keeps running, with the column and without the row. In another terminal, here")
         say(f"source {write_environment(stack, config)}")
         say("./aito-sync status          # or init, check, sync, reconcile, runs")
         say('.venv/bin/python -m local.bigquery "SELECT 1"   # SQL, such as CREATE VIEW')

@@ -337,7 +337,10 @@ def test_names_that_point_to_a_table() -> None:
 
 
 def test_a_first_evaluation() -> None:
-    """A column of few values is predicted from columns whose values repeat."""
+    """A column of few values is predicted from columns whose values repeat.
+
+    An id that is no link is none of them: it tells who, and so repeats the answer.
+    """
     made = proposed(
         unique(),
         time("at"),
@@ -346,6 +349,7 @@ def test_a_first_evaluation() -> None:
         column("shape", distinct=3),
         column("session", distinct=ROWS - 1),
         column("flag", distinct=1),
+        column("customer_id", distinct=50),
     )
     assert made.evaluation
     assert made.evaluation.predict == "status"

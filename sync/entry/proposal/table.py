@@ -288,6 +288,8 @@ class _Table:
         """Whether a column may tell something about another: its values, or its words, repeat."""
         if column.repeated or is_mark(column) or self._is_time_or_key(column):
             return False
+        if column.may_be_key and not self._is_link(column):
+            return False  # such as customer_id: it only repeats what else is known of a customer
         if self._is_text(column):
             return True
         is_value = column.type in ("STRING", "BOOLEAN", "INTEGER")
@@ -296,8 +298,11 @@ class _Table:
 
     def _is_own(self, column: ColumnFacts) -> bool:
         """Whether a column is key, time or link: nothing that is worth predicting."""
-        is_link = (self._facts.source, column.name) in self._links
-        return column.repeated or is_link or is_mark(column) or self._is_time_or_key(column)
+        is_other = column.repeated or self._is_link(column) or is_mark(column)
+        return is_other or self._is_time_or_key(column)
+
+    def _is_link(self, column: ColumnFacts) -> bool:
+        return (self._facts.source, column.name) in self._links
 
     def _is_time_or_key(self, column: ColumnFacts) -> bool:
         is_epoch = column.type == "INTEGER" and unit_of(column, self._now) is not None
