@@ -243,10 +243,19 @@ def _message(detail: ErrorDetails, place: Place) -> str:
         such_as = f" such as {example}" if example else ""
         return f"{text}{such_as}{_instead(detail)}"
     if kind in QUOTED:
-        choice = CHOICES.get(str(place[-1]))
-        meaning = f": {choice}" if choice and kind == "literal_error" else ""
-        return f"{text}, not {shown(detail['input'])}{_as_share(detail)}{meaning}"
+        hint = _choice(detail, place) if kind == "literal_error" else _as_share(detail)
+        return f"{text}, not {shown(detail['input'])}{hint}"
     return text
+
+
+def _choice(detail: ErrorDetails, place: Place) -> str:
+    """Which of the choices was probably meant, or what each is for."""
+    choices = re.findall(r"'([^']+)'", detail["ctx"]["expected"])
+    found = close(str(detail["input"]), choices)
+    if found:
+        return f"; did you mean {quote(found)}?"
+    meaning = CHOICES.get(str(place[-1]))
+    return f": {meaning}" if meaning else ""
 
 
 def _missing(place: Place) -> str:

@@ -83,7 +83,7 @@ def _unique_names(names: list[str], at: Place, what: str) -> Findings:
         if first == number:
             continue
         text = (
-            f"{what} {quote(name)} is there twice, first as {at[-1]}[{first}];"
+            f"{what} {quote(name)} is there twice, as {at[-1]}[{first}] and as {at[-1]}[{number}];"
             " give each a name of its own"
         )
         here = (*at, number, "name")

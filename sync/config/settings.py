@@ -322,7 +322,9 @@ Project = Annotated[str, Matches(rf"^{PROJECT}$", "a project id")]
 Location = Annotated[
     str, Matches(LOCATION, "a BigQuery location: EU, US, or a region such as europe-north1")
 ]
-Topic = Annotated[str, Matches(TOPIC, "projects/P/topics/T")]
+Topic = Annotated[
+    str, Matches(TOPIC, "a topic with its path, such as projects/my-project/topics/my-topic")
+]
 Secret = Annotated[
     str,
     Matches(

@@ -8,6 +8,7 @@ A sign stands before each line of a plan:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -114,11 +115,15 @@ def _schema_lines(estimate: Json) -> Iterator[str]:
     for change in estimate["schema"]:
         yield f"+ {change}"
     new = [column for column in estimate["columns"] if column["change"] == "add"]
-    width = max((len(column["name"]) for column in new), default=0)
-    for column in new[:MAX_COLUMNS]:
+    new.sort(key=lambda column: "cursor" not in column and "link" not in column)
+    shown, rest = new[:MAX_COLUMNS], new[MAX_COLUMNS:]
+    width = max((len(column["name"]) for column in shown), default=0)
+    for column in shown:
         yield f"    {column['name']:<{width}}  {_types(column)}"
-    if len(new) > MAX_COLUMNS:
-        yield f"    and {len(new) - MAX_COLUMNS} more; --json lists all"
+    if rest:
+        kinds = Counter(column["type"] for column in rest)
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        yield f"    and {len(rest)} more ({listed}); --json lists all"
 
 
 def _types(column: Json) -> str:

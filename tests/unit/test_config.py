@@ -768,7 +768,11 @@ BROKEN = [
         in_file(ledger="a.b.c"),
         ("line 2", "ledger", "'dataset' or 'project.dataset'"),
     ),
-    Broken("bad topic", in_file(topic="continue"), ("topic", "projects/P/topics/T")),
+    Broken(
+        "bad topic",
+        in_file(topic="continue"),
+        ("topic", "such as projects/my-project/topics/my-topic"),
+    ),
     Broken(
         "bad project",
         in_file(bigquery="{project: my project}"),
