@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from sync.pipeline import purge
 from tests.workbench import DAY, NOW, Workbench, iso, table
 
 SCHEMA = {"id": "STRING", "ts": "TIMESTAMP", "parent": "STRING"}
@@ -41,6 +44,23 @@ def test_exactly_what_is_older_than_keep(bench: Workbench) -> None:
     assert (report.purged, report.uploaded) == (2, 0)
     assert bench.aito_keys("purge_edge") == ["k1", "k2", "k3", "k4", f"old{EDGE}"]
     assert bench.run_ok(asked).purged == 0
+
+
+def test_slices_of_many_rows(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest go first, in as many requests as there are slices; a second is not parted."""
+    monkeypatch.setattr(purge, "PURGE_ROWS", 4)
+    load_rows_of_age(bench, 1)
+    source = f"{bench.dataset}.rows"
+    most = {"max_share": 1.0}
+    asked = table("purge_slices", source, columns={"id": {}}, purge=most, **KEEP)
+    bench.run_ok(asked)
+    distinct = [EDGE - 100 + number for number in range(5)]
+    same_second = [EDGE - 50] * 6
+    insert_old_rows(bench, "purge_slices", ["id"], *distinct, *same_second)
+    bench.aito.reset_stats()
+    assert bench.run_ok(asked).purged == 11
+    assert bench.aito_keys("purge_slices") == ["k1"]
+    assert bench.aito.total(on="delete") == 2, "four of a second each; then all of the last second"
 
 
 def test_children_first(bench: Workbench) -> None:
