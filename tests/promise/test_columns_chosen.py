@@ -207,6 +207,21 @@ def changes_of(bench: Workbench) -> dict[str, tuple[str, str]]:
     return {event["column"]: (event["change"], event["severity"]) for event in events}
 
 
+def test_columns_of_a_table_that_is_swapped(stack: Stack) -> None:
+    """A new one is said, and all rows have it."""
+    bench = Workbench(stack, "chosen_swapped", "replace")
+    bench.load_source("wide", SCHEMA, rows_of(bench, 4))
+    table = wide_table(bench)
+    del table["cursor"], table["key"]
+    bench.run_ok(table)
+    bench.sql("ALTER TABLE `{d}.wide` ADD COLUMN added STRING")
+    bench.sql("UPDATE `{d}.wide` SET added = 'x' WHERE TRUE")
+    bench.run_ok(table)
+    assert changes_of(bench) == {"added": ("new", "INFO")}
+    assert "the whole table is swapped" in bench.event("column_changed")["message"]
+    assert {row["added"] for row in bench.aito_rows()} == {"x"}
+
+
 @pytest.mark.parametrize("mode", ["append", "merge"])
 def test_columns_that_come_and_go(stack: Stack, mode: str) -> None:
     """Each is said once with what follows, and new values are in old rows, too."""
