@@ -51,6 +51,17 @@ def test_integers_out_of_range(stack: Stack, mode: str) -> None:
     assert counts == {"a": 5, "b": 4}
 
 
+def test_rows_of_a_table_without_a_key(stack: Stack) -> None:
+    """The plan counts them."""
+    bench = Workbench(stack, "plan_keyless", "replace")
+    table = wide(bench, "replace", 0)
+    del table["key"]
+    planned = bench.run_ok(table, dry_run=True)
+    assert planned.estimate
+    assert planned.estimate["rows"] == 40
+    assert bench.run_ok(table).uploaded == 40
+
+
 @pytest.mark.parametrize("mode", ["append", "merge", "replace"])
 def test_too_many_integers_out_of_range(stack: Stack, mode: str) -> None:
     """Both refuse, and each message names all the columns, with rows and what would be right."""
