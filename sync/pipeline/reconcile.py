@@ -30,7 +30,7 @@ def reconcile(run: TableRun, plan: Plan, loaded: Loaded) -> None:
         if not run.request.dry_run:
             Verifier(run, rejects, repairer, loaded).verify_and_repair(plan)
     except OutOfTime:
-        repairer.delete_extra(plan)  # a resumed run does not come back to these slices
+        repairer.delete_extra(plan)  # else the comparison at the end finds them again
         raise
     finally:
         loaded.unsettled_since = delivery.unsettled_since

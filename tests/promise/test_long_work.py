@@ -103,6 +103,14 @@ def test_the_comparison_of_a_source_that_always_changes_comes_to_an_end(
     bench.run_ok()
 
 
+def test_an_interrupted_reconcile_deletes_what_it_found(bench: Workbench) -> None:
+    """The next call goes on behind the slice. The rows are deleted once."""
+    bench.delete_from_source(["k29", "k15"])
+    reports = until_ok(bench, 15, action="reconcile")
+    assert len(reports) > 3
+    assert sum(each.tables[0].deleted for each in reports) == 2
+
+
 def test_a_refresh_survives_other_runs(bench: Workbench) -> None:
     """A plain sync, one that fails, and a reconcile come between the calls of a refresh."""
     for each in bench.source_rows:
