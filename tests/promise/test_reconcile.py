@@ -45,11 +45,13 @@ def test_four_kinds_of_damage(stack: Stack) -> None:
     bench = damaged(stack, "reconcile_four")
     report = bench.run_ok(action="reconcile")
     assert (report.repaired, report.deleted) == (300, 100)
+    assert (report.fetched, report.skipped) == (2000, 1700)
     (run,) = bench.sql(f"SELECT * FROM `{bench.ledger}.runs` WHERE action = 'reconcile'")
     assert (run["repaired"], run["deleted"], run["status"]) == (300, 100, "ok")
     stack.aito.reset_stats()
     again = bench.run_ok(action="reconcile")
     assert (again.repaired, again.deleted, stack.aito.total("writes")) == (0, 0, 0)
+    assert (again.fetched, again.skipped) == (2000, 2000)
 
 
 def test_a_dry_run_only_counts(stack: Stack) -> None:
