@@ -37,6 +37,7 @@ def test_keys_beyond_exact_floats(
     assert bench.aito.schema()[bench.name]["columns"]["id"]["type"] == "Long"
     quiet = bench.run_ok()
     assert (quiet.uploaded, quiet.repaired) == (0, 0)
+    assert quiet.slices_done == quiet.slices_planned
     bench.put([row(LARGE + 20 + n, NOW - 60 - n, "new") for n in range(3)])
     if mode == "merge":
         bench.put([row(key, NOW - 90 - n, "changed") for n, key in enumerate(KEYS[::4])])
