@@ -157,11 +157,10 @@ def dataset_that_may_be_missing(error: BaseException | None) -> str | None:
 
 
 def _no_answer(what: str, error: Exception) -> Unavailable:
-    stand_in = os.environ.get("BIGQUERY_EMULATOR_HOST")
-    remedy = f"is {stand_in} running, which BIGQUERY_EMULATOR_HOST names?" if stand_in else ""
-    return Unavailable(
-        f"{what}: BigQuery did not answer ({type(error).__name__}); {remedy or 'try again later'}"
-    )
+    remedy = "try again later"
+    if stand_in := os.environ.get("BIGQUERY_EMULATOR_HOST"):
+        remedy = f"is {stand_in} running, which BIGQUERY_EMULATOR_HOST names?"
+    return Unavailable(f"{what}: BigQuery did not answer ({type(error).__name__}); {remedy}")
 
 
 def reason_of(error: google_errors.GoogleAPIError) -> str:

@@ -55,17 +55,23 @@ def test_the_closing_comparison_goes_on_where_it_stopped(bench: Workbench) -> No
     assert len(reports) > 3
 
 
-def test_the_closing_comparison_comes_to_an_end_behind_a_long_lookback(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each call reads the whole lookback again, and does not compare all its keys again."""
-    limit_slices(monkeypatch, 5)
+def killed(stack: Stack, name: str, *, rows: int, batch: int) -> Workbench:
+    """A loaded merge table with a long lookback, after a run that died."""
     lookback = {"lookback": "30d"}
-    bench = Workbench(stack, "long_lookback", "merge", table=lookback, settings=batches_of(5))
-    bench.put([row(f"k{i:02}", bench.now - 60 - i * HOUR) for i in range(30)])
+    bench = Workbench(stack, name, "merge", table=lookback, settings=batches_of(batch))
+    bench.put([row(f"k{i:02}", bench.now - 60 - i * HOUR) for i in range(rows)])
     bench.run_ok()
     bench.hold_lease("killed")
     bench.expire_leases()
+    return bench
+
+
+def test_the_closing_comparison_comes_to_an_end_behind_a_long_lookback(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No call compares all keys of the lookback again."""
+    limit_slices(monkeypatch, 5)
+    bench = killed(stack, "long_lookback", rows=30, batch=5)
     newest = max(bench.aito_rows(), key=lambda each: each["unix"])
     bench.aito.double_rows(bench.name, {"id": newest["id"]})
     reports = until_ok(bench, 60)
@@ -80,12 +86,7 @@ def test_the_comparison_of_a_source_that_always_changes_comes_to_an_end(
     Each slice is compared once. What came to a slice after that is the next run's.
     """
     limit_slices(monkeypatch, 5)
-    lookback = {"lookback": "30d"}
-    bench = Workbench(stack, "always_changes", "merge", table=lookback, settings=batches_of(50))
-    bench.put([row(f"k{i:02}", bench.now - 60 - i * HOUR) for i in range(15)])
-    bench.run_ok()
-    bench.hold_lease("killed")
-    bench.expire_leases()
+    bench = killed(stack, "always_changes", rows=15, batch=50)
     numbers = itertools.count()
 
     def late() -> None:
