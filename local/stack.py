@@ -14,11 +14,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, ClassVar, Protocol, Self
 
 import requests
 import yaml
@@ -95,11 +95,52 @@ class Stack:
         }
 
 
+class Process(Protocol):
+    """A process in a group of its own. This is the part of `subprocess.Popen` that is used here."""
+
+    stdout: IO[str] | None
+    stderr: IO[str] | None
+
+    @property
+    def pid(self) -> int:
+        """Its number, which is its group's, too."""
+
+    def poll(self) -> int | None:
+        """The exit status, or None while it runs."""
+
+    def wait(self) -> int:
+        """Wait for its end. -> the exit status."""
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal. One that has ended gets none."""
+
+
+def start_python(
+    module: str, arguments: Sequence[str], environ: Mapping[str, str], cwd: Path
+) -> Process:
+    """Run a module with this Python in a new process. It has a group of its own, so that a signal
+    can reach its children too.
+    """
+    process: Process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        env=dict(environ),
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    return process
+
+
 class Function:
     """The function under functions-framework, as the cloud runs it.
 
     `lines` and `errors` gather stdout and stderr, `logs` the lines of stdout that are JSON.
+    `start_process`: another way to start the process than from nothing.
     """
+
+    start_process: ClassVar[Callable[..., Process]] = staticmethod(start_python)
 
     def __init__(
         self,
@@ -111,7 +152,7 @@ class Function:
     ) -> None:
         self._environ, self._source, self._target = dict(environ), source, target
         self._port = port or _free_port()
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Process | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._readers: list[threading.Thread] = []
         self.url = f"http://127.0.0.1:{self._port}"
@@ -142,14 +183,8 @@ class Function:
             "--port",
             str(self._port),
         ]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "functions_framework", *command],
-            env=self._environ,
-            cwd=self._source.parent,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # a group of its own, so that `kill` reaches the workers too
+        self._process = self.start_process(
+            "functions_framework", command, self._environ, self._source.parent
         )
         self._guard = _guard(self._process.pid)
         self._readers = [
@@ -221,7 +256,7 @@ class Function:
         for reader in self._readers:
             reader.join()
 
-    def _wait(self, process: subprocess.Popen[str]) -> None:
+    def _wait(self, process: Process) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1):

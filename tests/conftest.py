@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.stack import Stack
+from local.stack import Function, Stack, start_python
+from tests import forks
 from tests.workbench import NOW, Workbench
 
 
@@ -18,6 +19,18 @@ def _few_collections() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_functions() -> None:
+    """Fork the functions under test from a process that has imported the program."""
+    Function.start_process = staticmethod(forks.start)
+
+
+@pytest.fixture
+def from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the functions of this test as the cloud does: nothing is imported before."""
+    monkeypatch.setattr(Function, "start_process", staticmethod(start_python))
 
 
 @pytest.fixture(scope="session")

@@ -133,6 +133,7 @@ def test_no_package_is_called_as_ours_is() -> None:
     assert "main" not in provided
 
 
+@pytest.mark.usefixtures("from_nothing")
 def test_the_key_may_come_from_the_environment(stack: Stack, config: Path, write: Any) -> None:
     """AITO_API_KEY is used instead of Secret Manager, which is then not asked."""
     write(table("door_good", "door.rows"))

@@ -55,6 +55,7 @@ def call(function: Function, body: Any = None) -> tuple[int, dict[str, Any], int
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("from_nothing")  # its own memory is measured
 def test_two_hundred_thousand_rows_five_seconds_at_a_time(stack: Stack) -> None:
     """Repeated calls finish a first load; the watermark only grows; memory stays flat; nothing is
     sent twice.
