@@ -11,7 +11,7 @@ Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,9 @@ STORAGE_READY = ("OBJECT_FINALIZE", "finalized")
 TABLE_RESOURCE = re.compile(r"projects/[^/]+/datasets/([^/]+)/tables/([^/]+)")
 # `dataset.table` in SQL. The look-ahead finds overlapping pairs: of `a.b.c` both a.b and b.c.
 DOTTED_PAIR = re.compile(r"(?=(?<![\w-])([\w-]+)\.([\w-]+\*?))")
+INTRADAY = "intraday_"  # before the day, in the names of tables that GA4 replaces by daily ones
+DAY = re.compile("[0-9]{8}")
+DIGITS = re.compile("[0-9]{0,8}")
 JOB_CONFIGS = ("loadConfig", "queryConfig", "tableCopyConfig")
 CREATED_WITH_ROWS = ("JOB", "QUERY")  # why a table was made; by the API it is empty
 OLD_JOB_CONFIGS = ("load", "query", "tableCopy")
@@ -70,8 +73,15 @@ def nothing_to_do(settings: Settings, notice: Notice) -> str | None:
     if notice.dataset == ledger:
         return f"{notice.what}: it wrote to the ledger of this sync; nothing was run"
     found = _readers(settings, notice)
-    if found and not any(table.enabled for table in found):
+    if any(table.enabled for table in found):
+        return None
+    if found:
         return f"{notice.what}: all tables that read it have `enabled: false`; nothing was run"
+    if not _may_read(settings, notice):
+        return (
+            f"{notice.what}: it wrote to {notice.dataset}.{notice.table}, which no table reads; "
+            "nothing was run. `intraday: true` reads events_intraday_YYYYMMDD as well"
+        )
     return None
 
 
@@ -79,10 +89,29 @@ def readers(settings: Settings, notice: Notice) -> list[str] | None:
     """The enabled tables whose `source` or `query` names the table of a notice. None: sync all.
 
     A view may read what is named, without a word of it in the settings. So all tables are synced
-    when none names it.
+    when none names it, but those whose source leaves it out for sure.
     """
     found = [table.name for table in _readers(settings, notice) if table.enabled]
-    return found or None
+    if found:
+        return found
+    enabled = [table for table in settings.tables if table.enabled]
+    able = _may_read(settings, notice)
+    return [table.name for table in able] if len(able) < len(enabled) else None
+
+
+def _may_read(settings: Settings, notice: Notice) -> list[TableSettings]:
+    """The enabled tables that may read the table of a notice, without naming it."""
+    enabled = [table for table in settings.tables if table.enabled]
+    return [table for table in enabled if not _leaves_out(table, notice)]
+
+
+def _leaves_out(table: TableSettings, notice: Notice) -> bool:
+    """Whether daily tables leave out what is named like one of them, such as those of today."""
+    if not table.is_sharded or notice.table is None:
+        return False
+    ((dataset, name),) = _named_tables(table)
+    is_named_so = dataset == notice.dataset and notice.table.startswith(name[:-1])
+    return is_named_so and not _reads(table, notice)
 
 
 def _readers(settings: Settings, notice: Notice) -> list[TableSettings]:
@@ -93,10 +122,25 @@ def _readers(settings: Settings, notice: Notice) -> list[TableSettings]:
 
 
 def _reads(table: TableSettings, notice: Notice) -> bool:
-    return any(_is_named(pair, notice) for pair in _named_tables(table))
+    is_named = any(_is_named(pair, notice) for pair in _named_tables(table))
+    if is_named and table.is_sharded and notice.table is not None:
+        return _is_daily(table, notice.table)
+    return is_named
 
 
-def _named_tables(table: TableSettings) -> Iterable[Pair]:
+def _is_daily(table: TableSettings, name: str) -> bool:
+    """Whether a source of daily tables reads the table of this name, or may, of a template."""
+    ((_, wildcard),) = _named_tables(table)
+    shards = wildcard[:-1]
+    known, is_template, _ = name.partition("{")
+    ending = known[len(shards) :] if known.startswith(shards) else shards[len(known) :]
+    if table.intraday:
+        ending = ending.removeprefix(INTRADAY)
+    # A template stands for a date, whole or in part.
+    return bool(DIGITS.fullmatch(ending)) if is_template else bool(DAY.fullmatch(ending))
+
+
+def _named_tables(table: TableSettings) -> Sequence[Pair]:
     """Dataset and table of everything that may be a table in a source or a query."""
     if table.source is not None:
         _, dataset, name = f".{table.source}".rsplit(".", 2)

@@ -224,6 +224,58 @@ def test_a_request_is_no_notice(content: dict[str, Any]) -> None:
     assert (received.notice, received.fields) == (None, content)
 
 
+DAILY = config.parse("""
+aito: {url: https://my-db.aito.app}
+ledger: my-project.aito_sync
+tables:
+  - {name: daily, source: ga.events_*, key: id, cursor: {source: t, column: u}}
+  - {name: today, source: ga.events_*, intraday: true, key: id, cursor: {source: t, column: u}}
+  - {name: only_today, source: p.ga.events_intraday_*, key: id, cursor: {source: t, column: u}}
+  - {name: own, query: "SELECT * FROM `p.ga.events_*`", mode: replace}
+  - {name: view, source: ga.sessions, key: id, cursor: {source: t, column: u}}
+""")
+DAILY_READERS = {
+    "events_20260101": ["daily", "today", "own"],
+    "events_20260101$20260101": ["daily", "today", "own"],
+    "events_intraday_20260101": ["today", "only_today", "own"],
+    "events_fresh_20260101": ["own"],
+    "events_20260101_backup": ["own"],
+    "events_202601": ["own"],
+    "events_{run_date}": ["daily", "today", "own"],
+    "events_2026{run_time|'%m%d'}": ["daily", "today", "own"],
+    "events_intraday_{run_date}": ["today", "only_today", "own"],
+    "sessions": ["view"],
+}
+
+
+@pytest.mark.parametrize("table", DAILY_READERS)
+def test_daily_tables_are_read_by_their_names(table: str) -> None:
+    """A wildcard reads days, and those of today only where `intraday` says so."""
+    content = job(table_name("ga", table))
+    if "{" in table:
+        params = {"destination_table_name_template": table}
+        content = transfer_run(destinationDatasetId="ga", params=params)
+    notice = message.read({}, json.dumps(content).encode()).notice
+    assert notice is not None
+    assert notices.nothing_to_do(DAILY, notice) is None
+    assert notices.readers(DAILY, notice) == DAILY_READERS[table]
+
+
+def test_what_daily_tables_leave_out_does_not_start_them() -> None:
+    """Where no table names what has changed, those run that may read it by a view."""
+    intraday = notices.Notice("a job", None, "ga", "events_intraday_20260101")
+    other = notices.Notice("a job", None, "ga", "staging")
+    daily, view = DAILY.tables[0], DAILY.tables[-1]
+    both = DAILY.model_copy(update={"tables": (daily, view)})
+    assert notices.readers(both, intraday) == ["view"]
+    assert notices.readers(both, other) is None
+    alone = DAILY.model_copy(update={"tables": (daily,)})
+    reason = notices.nothing_to_do(alone, intraday)
+    assert reason is not None
+    assert "ga.events_intraday_20260101, which no table reads; nothing was run" in reason
+    assert notices.nothing_to_do(alone, other) is None
+
+
 DISABLED = config.parse("""
 aito: {url: https://my-db.aito.app}
 ledger: my-project.aito_sync
