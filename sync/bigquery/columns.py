@@ -283,8 +283,12 @@ def _check_conversion(field: Field, aito_type: str) -> None:
     if types.is_convertible(field, aito_type):
         return
     default = types.default_type(field)
+    example = types.example(field, aito_type)
+    by_sql = "use `sql:`"
+    if example:
+        by_sql = f"write such as sql: {json.dumps(example, ensure_ascii=False)}"
     raise _Unfit(
-        f"{field.sql_type} cannot become {aito_type}; leave `type` out for {default}, or use `sql:`"
+        f"{field.sql_type} cannot become {aito_type}; leave `type` out for {default}, or {by_sql}"
     )
 
 

@@ -141,6 +141,48 @@ def is_convertible(field: Field, aito_type: str) -> bool:
     return aito_type == "Json"
 
 
+# Scalars that are asked to become what they are not -> SQL that makes it of many a value.
+_EXAMPLES: Mapping[str, str] = {
+    **dict.fromkeys(("Int", "Long"), "SAFE_CAST({0} AS INT64)"),
+    "Decimal": "SAFE_CAST({0} AS FLOAT64)",
+    "Boolean": "SAFE_CAST({0} AS BOOL)",
+}
+_CASTS: Mapping[str, tuple[str, ...]] = {
+    "STRING": ("Int", "Long", "Decimal", "Boolean"),
+    "FLOAT": ("Int", "Long"),
+    "NUMERIC": ("Int", "Long"),
+    "BIGNUMERIC": ("Int", "Long"),
+    "BOOLEAN": ("Int", "Long"),
+    "INTEGER": ("Boolean",),
+}
+
+
+def example(field: Field, aito_type: str) -> str | None:
+    """SQL that makes a value of `aito_type` of a column that cannot become that by itself.
+
+    None where the data decides it.
+    """
+    name = quoted(field.name)
+    if field.repeated:
+        return _of_array(field, name, aito_type)
+    if aito_type.endswith("[]") and is_convertible(field, aito_type.removesuffix("[]")):
+        return f"[{name}]"
+    if aito_type in ("String", "Text"):
+        return f"TO_JSON_STRING({name})" if field.type == "RECORD" else None
+    if aito_type in _CASTS.get(field.type, ()):
+        return _EXAMPLES[aito_type].format(name)
+    return None
+
+
+def _of_array(field: Field, name: str, aito_type: str) -> str | None:
+    if aito_type in ("String", "Text"):
+        is_text = field.type == "STRING"
+        return f"ARRAY_TO_STRING({name}, ' ')" if is_text else f"TO_JSON_STRING({name})"
+    if aito_type in ("Int", "Long", "Decimal"):
+        return f"ARRAY_LENGTH({name})"
+    return f"ARRAY_LENGTH({name}) > 0" if aito_type == "Boolean" else None
+
+
 def value(field: Field, expression: str, aito_type: str) -> str:
     """SQL of a column's value as `aito_type`. The pair must be convertible."""
     is_nested = field.repeated or field.type in ("RECORD", "INTEGER")

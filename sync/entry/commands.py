@@ -151,7 +151,7 @@ def _run_options(command: str) -> list[Decorator]:
             taken_by=COMPARING_COMMANDS,
             multiple=True,
             metavar="GUARD",
-            help="Lift a guard for this run: purge, delete or empty_source.",
+            help="Lift guards for this run: purge, delete, empty_source, with commas between them.",
         ),
         option(
             "--wait",

@@ -66,6 +66,7 @@ class Fields(Frozen):
     until: Moment = Field(default=None, description=MOMENT)
 
 
+ALLOW_OPTION = f"one or more of {', '.join(GUARDS)}, with commas between them"
 FIELDS = {name: str(field.description) for name, field in Fields.model_fields.items()}
 
 
@@ -166,6 +167,7 @@ def _wrong_value(name: str, value: object) -> str:
 
 def for_command_line(text: str) -> str:
     """A message of this module, with options in place of fields: `--since` for `'since'`."""
+    text = text.replace(FIELDS["allow"], ALLOW_OPTION)
     return re.sub(r"'([a-z_]+)'", _option, text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -13,7 +14,7 @@ from sync.bigquery.columns import KEY_TYPES, columns
 from sync.bigquery.queries import batches, keys_since, row_count
 from sync.bigquery.stage import whole
 from sync.bigquery.table import BigQueryTable
-from sync.bigquery.types import DEFAULTS, KEY_PART_TYPES, Field, is_convertible
+from sync.bigquery.types import DEFAULTS, KEY_PART_TYPES, Field, example, is_convertible
 from sync.config.settings import ColumnType
 from sync.ledger.definitions import PARTITIONED_BY
 from sync.ledger.definitions import columns as ledger_columns
@@ -183,6 +184,31 @@ def test_a_source_without_cursor_and_key(googlesql: GoogleSql) -> None:
     shard = batches(described, everything, LIMITS, 3)
     for query in (batches(described, None, LIMITS), shard, staged, row_count(described)):
         assert googlesql.prepare(query.text, {PATH: source}, query.parameters)
+
+
+RESULT_TYPES = {"Int": "INT64", "Long": "INT64", "Decimal": "DOUBLE", "Boolean": "BOOL"}
+
+
+def test_the_examples_of_a_refused_type(googlesql: GoogleSql) -> None:
+    """The SQL that a message offers is accepted, and its result can become the type."""
+    source: dict[str, str] = {}
+    expected: dict[str, str] = {}
+    selected = []
+    pairs = itertools.product(TYPES, (False, True), get_args(ColumnType))
+    for number, (kind, repeated, aito_type) in enumerate(pairs):
+        field = Field(f"x{number}", kind, repeated)
+        text = None if is_convertible(field, aito_type) else example(field, aito_type)
+        if text is None:
+            continue
+        source[field.name] = field.sql_type
+        selected.append(f"{text} AS y{number}")
+        kind = "ARRAY" if aito_type.endswith("[]") else RESULT_TYPES.get(aito_type, "STRING")
+        # A whole number can become a Decimal.
+        is_length = repeated and kind == "DOUBLE"
+        expected[f"y{number}"] = "INT64" if is_length else kind
+    found = googlesql.prepare(f"SELECT {', '.join(selected)} FROM `{PATH}`", {PATH: source})
+    assert found == expected
+    assert len(found) > 50
 
 
 def test_the_statements_of_a_stage(googlesql: GoogleSql) -> None:

@@ -326,8 +326,13 @@ SOURCE = (
     ),
     Mistake(
         "an array as a number",
-        ("line 8: tables[0].columns.tags", "String[]"),
+        ("line 8: tables[0].columns.tags", "String[]", 'sql: "ARRAY_LENGTH(`tags`)"'),
         column(tags={"type": "Int"}),
+    ),
+    Mistake(
+        "an array as a text",
+        ("line 8: tables[0].columns.tags", "String[]", """sql: "ARRAY_TO_STRING(`tags`, ' ')\""""),
+        column(tags={"type": "Text"}),
     ),
     Mistake(
         "a query of a dataset that is not there",
@@ -404,7 +409,7 @@ SERVICES = (
     Mistake("a misspelt option", ("--tabels", "--tables"), arguments=("--tabels", "x")),
     Mistake(
         "a guard that is none",
-        ("--allow", "purge", "not 'everything'"),
+        ("--allow", "purge", "with commas between them", "not 'everything'"),
         arguments=("--allow", "everything"),
     ),
 )

@@ -143,7 +143,7 @@ def test_plain_lines_without_a_terminal(inside: Inside, environ: dict[str, str])
             "no table 'cli_tabel' in the configuration; did you mean 'cli_table'?; no table",
         ),
         (("sync", "--since", "yesterday"), 2, "--since must be an ISO 8601 date or time"),
-        (("check", "--allow", "purge,all"), 2, "--allow must be a list of purge, delete"),
+        (("check", "--allow", "purge,all"), 2, "--allow must be one or more of purge, delete"),
         (("reconcile", "--wait"), 2, "'--wait' goes with the commands sync and watch"),
         (("status", "--tables", "cli_tabel"), 2, "did you mean 'cli_table'?"),
         (("check", "cli_tabel"), 2, "did you mean 'cli_table'?"),

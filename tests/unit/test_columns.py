@@ -186,7 +186,8 @@ def test_definitions(field: Field, asked: dict[str, Any], expected: dict[str, An
         (
             Field("x", "STRING"),
             {"type": "Int"},
-            "STRING cannot become Int; leave `type` out for String, or use `sql:`",
+            "STRING cannot become Int; leave `type` out for String,"
+            ' or write such as sql: "SAFE_CAST(`x` AS INT64)"',
         ),
         (Field("x", "BOOLEAN"), {"type": "Int"}, "BOOL cannot become Int"),
         (Field("x", "FLOAT"), {"type": "Long"}, "FLOAT64 cannot become Long"),
