@@ -130,6 +130,8 @@ def queries(of: BigQueryTable) -> dict[str, Query]:
         "distinct rows of everything": sql.distinct_rows(of, None),
         "faults": sql.faults(of, SPAN),
         "faults of everything": sql.faults(of, None),
+        "faults of parts": sql.faults(of, SPAN, [SPAN, Window(END + 1, END + 9)]),
+        "unfit keys": sql.unfit_keys(of, SPAN, [SPAN]),
         "stage": stage_queries.select(of, [PART, NEXT], LIMITS, "{}"),
         "batches of chunks": sql.batches(of, CHUNKED, LIMITS),
         "stage of shards": stage_queries.select(of, [CHUNKED, MANY, NEXT], LIMITS, "{}"),

@@ -36,6 +36,7 @@ HASH = "CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({0})), 1, 15)) AS INT64)"
 # Rows of a key share a shard. Those without a key are spread by their documents.
 SHARD_HASH = HASH.format("IFNULL(sync_key, sync_document)")
 MAX_PLACE = 2**62
+NO_PREDICATES = Predicates()
 KEY_AND_SECOND = "CONCAT(sync_key, ' ', CAST(sync_second AS STRING))"
 
 
@@ -355,23 +356,52 @@ SELECT COUNT(DISTINCT MD5(sync_document)) AS n_rows FROM made WHERE sync_key IS 
     return Query(text, (*inside.parameters, *deletes))
 
 
-def faults(table: BigQueryTable, window: Window | None) -> Query:
+def faults(
+    table: BigQueryTable, window: Window | None, spans: Sequence[Window] | None = None
+) -> Query:
     """Count unfit rows: all of them, and those of each of `table.faults`, in their order.
 
+    spans: parts of the window that do not touch; only the newest rows of a key that lie in one of
+    them count.
     Only the columns that may be unfit are read. A row that deletes its key is not stored.
+    """
+    conditions = [fault.condition for fault in table.faults]
+    counts = [f"COUNTIF({each}) AS fault_{number}" for number, each in enumerate(conditions)]
+    select = f"COUNTIF({_is_unfit(table)}) AS n_rows, {', '.join(counts)}"
+    return _of_latest(table, window, spans, select)
+
+
+def unfit_keys(table: BigQueryTable, window: Window, spans: Sequence[Window] | None) -> Query:
+    """The keys of the unfit rows that `faults` counts. The table must have a key."""
+    is_unfit = Predicates((f"({_is_unfit(table)})", "sync_key IS NOT NULL"))
+    return _of_latest(table, window, spans, "sync_key", is_unfit)
+
+
+def _is_unfit(table: BigQueryTable) -> str:
+    """SQL of whether a row has any of `table.faults`."""
+    return " OR ".join(f"({fault.condition})" for fault in table.faults)
+
+
+def _of_latest(
+    table: BigQueryTable,
+    window: Window | None,
+    spans: Sequence[Window] | None,
+    select: str,
+    condition: Predicates = NO_PREDICATES,
+) -> Query:
+    """A query over the newest row of each key that is not deleted, and the rows without a key.
+
+    window None: of the whole source. spans: see `faults`.
     """
     start = window.start if window else BEGINNING
     inside = partition_since(table, start)
     if window:
         inside = cursor_between(table, window.start, window.end) + inside
-    conditions = [fault.condition for fault in table.faults]
-    counts = [f"COUNTIF({each}) AS fault_{number}" for number, each in enumerate(conditions)]
-    any_of_them = " OR ".join(f"({condition})" for condition in conditions)
     newest_first = "sync_cursor DESC" if table.settings.cursor else "sync_key"
-    stored = ""
+    counted = condition + _in_spans(spans)
     if table.settings.deletes:
         newest_first += ", IF(sync_deleted, 0, 1)"
-        stored = "WHERE NOT sync_deleted OR sync_key IS NULL"
+        counted += Predicates(("(NOT sync_deleted OR sync_key IS NULL)",))
     text = f"""
 WITH sync_picked AS ({_picked(table, _fault_names(table), inside)}),
 sync_timed AS ({_timed(table)}),
@@ -379,9 +409,18 @@ latest AS (
   SELECT * FROM sync_timed WHERE TRUE
   QUALIFY sync_key IS NULL OR ROW_NUMBER() OVER (
     PARTITION BY sync_key ORDER BY {newest_first}) = 1)
-SELECT COUNTIF({any_of_them}) AS n_rows, {", ".join(counts)}
-FROM latest {stored}"""
-    return Query(text, inside.parameters)
+SELECT {select} FROM latest {counted.where}"""
+    return Query(text, (*inside.parameters, *counted.parameters))
+
+
+def _in_spans(spans: Sequence[Window] | None) -> Predicates:
+    """Rows of `sync_timed` that lie in one of the spans, which do not touch. None: all rows."""
+    if spans is None:
+        return NO_PREDICATES
+    edges = [edge for span in spans for edge in (span.start, span.end)]
+    # A span begins at each edge with an even number, and ends at the next one.
+    inside = "MOD(RANGE_BUCKET(sync_second, @span_edges), 2) = 1"
+    return Predicates((inside,), (Parameter("span_edges", "ARRAY<INT64>", edges),))
 
 
 def _fault_names(table: BigQueryTable) -> list[str]:

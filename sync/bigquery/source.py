@@ -145,17 +145,34 @@ class BigQuerySource:
         ((rows,),) = self._rows(table, queries.distinct_rows(table, window), span=span)
         return int(rows)
 
-    def faults(self, source: SourceTable, window: Window | None) -> Faults:
-        """Count the rows that may not be sent. window None: of the whole source."""
+    def faults(
+        self, source: SourceTable, window: Window | None, spans: Sequence[Window] | None = None
+    ) -> Faults:
+        """Count the rows that may not be sent. window None: of the whole source.
+
+        spans: parts of the window that do not touch; only the newest rows of a key that lie in one
+        of them count.
+        """
         table = _own(source)
         if not table.faults:
             return Faults()
         span = Range(window.start, window.end) if window else None
-        (row,) = self._rows(table, queries.faults(table, window), span=span)
+        (row,) = self._rows(table, queries.faults(table, window, spans), span=span)
         rows, *counts = row
         reasons = (fault.reason for fault in table.faults)
         found = {reason: n for reason, n in zip(reasons, counts, strict=True) if n}
         return Faults(rows, found)
+
+    def unfit_keys(
+        self, source: SourceTable, window: Window, spans: Sequence[Window] | None
+    ) -> list[str]:
+        """The keys of the rows that `faults` counts, as text."""
+        table = _own(source)
+        if not table.faults:
+            return []
+        query = queries.unfit_keys(table, window, spans)
+        span = Range(window.start, window.end)
+        return [key for (key,) in self._rows(table, query, span=span)]
 
     def prunes(self, source: SourceTable, window: Window) -> bool:
         """Whether reading the window reads less than reading the whole source.

@@ -207,11 +207,21 @@ class Source(Protocol):
         """
         ...
 
-    def faults(self, source: SourceTable, window: Window | None) -> Faults:
+    def faults(
+        self, source: SourceTable, window: Window | None, spans: Sequence[Window] | None = None
+    ) -> Faults:
         """Count the rows that may not be sent. window None: of the whole source.
 
+        spans: parts of the window that do not touch; only the newest rows of a key that lie in one
+        of them count.
         Rows that are too large are left out, because their documents are not made.
         """
+        ...
+
+    def unfit_keys(
+        self, source: SourceTable, window: Window, spans: Sequence[Window] | None
+    ) -> list[str]:
+        """The keys of the rows that `faults` counts, as text. Rows without a key have none."""
         ...
 
     def prunes(self, source: SourceTable, window: Window) -> bool:

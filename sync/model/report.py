@@ -66,7 +66,8 @@ class TableReport:
     rejected: int = 0
     repaired: int = 0
     deleted: int = 0
-    deleted_by_condition: int = 0  # of `deleted`: those that `deletes` names
+    # Of `deleted`: those that `deletes` names, or whose newest state was rejected.
+    deleted_by_condition: int = 0
     purged: int = 0
     watermark_before: int | None = None
     watermark_after: int | None = None

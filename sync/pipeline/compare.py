@@ -4,23 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sync.base.errors import ActionRequired
-from sync.model.conditions import Between
+from sync.model.columns import MAX_INT, MIN_INT, NUMBER_TYPES, key_type
+from sync.model.conditions import Between, OneOf
+from sync.model.plan import Plan
 from sync.model.window import Slice
 from sync.pipeline.rejects import RejectBook
 from sync.pipeline.table_run import TableRun
 
 TargetIndex = dict[str, list[int]]  # key as text -> cursors of the target's rows with this key
 Hashes = dict[tuple[str, int], bytes]  # key and cursor -> hash of the row's content
+MAX_KEYS = 500  # in one condition
 FINGERPRINT_HEX_DIGITS = 15  # 60 bits, as the source's query takes them
 
 
 def count_rows(run: TableRun, part: Slice) -> int:
     """How many rows the target holds of the slice."""
     return run.target.count(run.name, Between(run.cursor, part.start, part.end))
+
+
+def with_keys(run: TableRun, plan: Plan, keys: Iterable[str]) -> Iterator[OneOf]:
+    """Conditions that together mean these keys, given as text. Keys that do not fit are left out:
+    the target cannot hold them.
+    """
+    values: list[Any] = list(keys)
+    kind = key_type(plan.source, run.key)
+    if kind in NUMBER_TYPES:
+        values = [int(key) for key in values]
+    if kind == "Int":
+        values = [key for key in values if MIN_INT <= key <= MAX_INT]
+    for first in range(0, len(values), MAX_KEYS):
+        yield OneOf(run.key, tuple(values[first : first + MAX_KEYS]))
 
 
 def expected_rows(part: Slice, rejects: RejectBook) -> int:
@@ -73,6 +90,21 @@ def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     return value
+
+
+def index_to_match(run: TableRun, plan: Plan, part: Slice) -> TargetIndex | None:
+    """The index of a slice whose rows are compared by key and cursor. None: they are not."""
+    is_after_watermark = plan.watermark is None or part.start > plan.watermark
+    by_whole_row = plan.whole_rows or part.parts > 1
+    if is_after_watermark or by_whole_row:
+        return None
+    return read_index(run, part)
+
+
+def needs_no_reading(part: Slice, index: TargetIndex | None) -> bool:
+    """Whether a load does not read a slice, because the target holds its keys and cursors."""
+    has_more = part.keyless or part.deletions
+    return index is not None and not has_more and matches(part, index)
 
 
 def matches(part: Slice, index: TargetIndex) -> bool:

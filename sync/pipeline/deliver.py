@@ -253,7 +253,8 @@ class Delivery:
         found = (row.values.get(self._run.key) for row in rows)
         keys = tuple(key for key in found if self._can_be_held(key))
         if keys:
-            self._writer.delete(OneOf(self._run.key, keys))
+            deleted = self._writer.delete(OneOf(self._run.key, keys))
+            self._run.progress.add_outdated(deleted)
 
     def _can_be_held(self, key: object) -> bool:
         """Whether the target's column can hold this key at all."""

@@ -162,9 +162,8 @@ class Loader:
 
     def _load_known(self, part: Slice) -> bool:
         """Send what the target lacks of a slice. Returns whether it held exactly its rows."""
-        index = self._read_index(part)
-        has_more = part.keyless or part.deletions
-        if index is not None and not has_more and compare.matches(part, index):
+        index = compare.index_to_match(self._run, self._plan, part)
+        if compare.needs_no_reading(part, index):
             self._run.progress.fetched += part.rows
             self._run.progress.skipped += part.rows
             self._run.slice_done(part.start, part.end)
@@ -190,13 +189,6 @@ class Loader:
         is_small = part.rows <= self._run.settings.batch.rows
         is_whole = part.parts == 1 and not part.keyless
         return self._plan.whole_rows and is_whole and is_small
-
-    def _read_index(self, part: Slice) -> TargetIndex | None:
-        """Keys and cursors that the target holds, where rows are compared by those."""
-        by_whole_row = self._plan.whole_rows or part.parts > 1
-        if by_whole_row or not self._may_hold_rows(part):
-            return None
-        return compare.read_index(self._run, part)
 
     def _complete(self, part: Slice) -> None:
         # Rows that another row of their key has replaced were read as well.

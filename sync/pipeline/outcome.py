@@ -53,7 +53,7 @@ def table_report(run: TableRun, error: SyncError | None) -> TableReport:
         start=window.start if window else None,
         end=window.end if window else None,
         **progress.counts(),
-        deleted_by_condition=progress.deleted_by_condition,
+        deleted_by_condition=progress.taken_back,
         watermark_before=progress.watermark_before,
         watermark_after=progress.watermark_after,
         slices_planned=progress.slices_planned,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from sync.base import reasons
 from sync.base.errors import ActionRequired, SyncError
-from sync.model.conditions import Between
+from sync.model.conditions import AllOf, Between
 from sync.model.plan import Plan
 from sync.model.window import Faults, Slice, Window
 from sync.pipeline import compare
@@ -50,7 +50,12 @@ def _joined(refusals: Sequence[ActionRequired]) -> SyncError:
 
 
 def _preview_rejects(run: TableRun, plan: Plan) -> None:
+    spans = None
     faults = run.source.faults(plan.source, plan.window)
+    if faults.rows and not plan.whole_rows:
+        # Rows that were restated in place may be unfit, but the run does not read them.
+        spans = _spans_to_read(run, plan)
+        faults = run.source.faults(plan.source, plan.window, spans) if spans else Faults()
     _enter(run, faults)
     if plan.cursorless:
         reason = reasons.rows_without_cursor(plan.cursorless, run.cursor)
@@ -58,6 +63,33 @@ def _preview_rejects(run: TableRun, plan: Plan) -> None:
     new = faults.rows - _excused(run, plan)
     if is_too_many(run.table, new, plan.rows):
         raise too_many(run.table, new, plan.rows, Counter(dict(faults.by_reason)))
+    if faults.rows and plan.target_rows:
+        run.progress.add_outdated(_count_outdated(run, plan, spans))
+
+
+def _count_outdated(run: TableRun, plan: Plan, spans: Sequence[Window] | None) -> int:
+    """How many rows the target holds under the keys of rows that would be rejected."""
+    keys = run.source.unfit_keys(plan.source, plan.window, spans)
+    inside = Between(run.cursor, plan.window.start, plan.window.end)
+    held = 0
+    for some in compare.with_keys(run, plan, keys):
+        # In append a run compares no rows before its window.
+        condition = some if run.table.replaces_by_key else AllOf((some, inside))
+        held += run.target.count(run.name, condition)
+    return held
+
+
+def _spans_to_read(run: TableRun, plan: Plan) -> list[Window]:
+    """The parts of the window that the run would read. Neighbouring slices are one part."""
+    spans: list[Window] = []
+    for part in plan.left:
+        if plan.exists and compare.needs_no_reading(part, compare.index_to_match(run, plan, part)):
+            continue
+        span = Window(part.start, part.end)
+        if spans and spans[-1].end == part.start:
+            span = Window(spans.pop().start, part.end)
+        spans.append(span)
+    return spans
 
 
 def _enter(run: TableRun, faults: Faults) -> None:
@@ -80,7 +112,7 @@ def _preview_deletes(run: TableRun, plan: Plan) -> None:
     if plan.source.reads_recent_only or plan.watermark is None or plan.rekeyed:
         return
     gone = sum(_gone(run, plan, part) for part in plan.slices)
-    run.progress.deleted = gone
+    run.progress.deleted += gone
     DeleteGuard(run).check(gone)
 
 

@@ -67,6 +67,12 @@ class RejectBook:
             self._new += known is None or not known.excused
         self._run.ledger.record_rejects(new)
 
+    def foresee(self, reject: Reject) -> None:
+        """Count a row that a run would reject. Records nothing."""
+        self._run.progress.rejected += 1
+        self._run.progress.reject_reasons[reject.reason] += 1
+        self._ids.add(self.row_id(reject.row))
+
     def recall(self, start: int, end: int) -> None:
         """Count the rejects of earlier runs with a cursor in [start, end) as those of this run.
 

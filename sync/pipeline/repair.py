@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from sync.model import batches
 from sync.model.batches import Row
-from sync.model.columns import NUMBER_TYPES, key_type
-from sync.model.conditions import AllOf, Between, OneOf
+from sync.model.conditions import AllOf, Between
 from sync.model.keys import KeyState
 from sync.model.plan import Plan
 from sync.model.records import RowId
@@ -28,11 +27,12 @@ from sync.pipeline.compare import (
     content_hash,
     read_contents,
     read_index,
+    with_keys,
 )
 from sync.pipeline.delete_guard import DeleteGuard, check_shows_rows
-from sync.pipeline.deliver import DELETE_KEYS, Delivery
+from sync.pipeline.deliver import Delivery
 from sync.pipeline.loaded import Loaded
-from sync.pipeline.rejects import RejectBook
+from sync.pipeline.rejects import Reject, RejectBook
 from sync.pipeline.table_run import TableRun, oldest
 
 
@@ -54,6 +54,7 @@ class Fate(Enum):
     REKEYED = "rekeyed"  # deleted: the same, and keys are made in another way now
     REQUESTED = "requested"  # deleted: the source's last row of its key says so (`deletes`)
     MOVED = "moved"  # deleted: the source has another row of its key, which the target holds
+    OUTDATED = "outdated"  # deleted: the source's newest row of its key is rejected
     WAITS = "waits"  # stays: the target lacks that other row
     LATER = "later"  # stays until the next run: all rows of its key come after the window
 
@@ -86,7 +87,6 @@ class Repairer:
         self._extra: list[ExtraRows] = []
         self._kept: set[tuple[str, int]] = set()  # key and cursor of rows that stay for now
         self._moved: set[tuple[str, int]] = set()  # the same, until the key's other row is here
-        self._key_is_number = False
 
     @property
     def waits_for_moved_rows(self) -> bool:
@@ -110,7 +110,7 @@ class Repairer:
             wrong, upsert = self._differences(rows, index, hashes, plan.columns_read_false)
             if wrong:
                 self._enter_repair(part)
-            self._send(wrong, upsert=upsert)
+            self._send(plan, wrong, upsert=upsert)
             different += len(wrong)
             read += len(rows)
         self._delivery.finish()
@@ -119,7 +119,6 @@ class Repairer:
         if delete and index:
             self._enter_repair(part)
             self._extra += [ExtraRows(part, key, cursors) for key, cursors in index.items()]
-            self._key_is_number = key_type(plan.source, self._run.key) in NUMBER_TYPES
         return SliceRepair(different, read - rejected)
 
     def _enter_repair(self, part: Slice) -> None:
@@ -161,15 +160,29 @@ class Repairer:
             cursors = index.pop(row_id.key or "", None)
             if cursors != [row_id.cursor] or _has_other_content(row, row_id, hashes, read_false):
                 wrong.append(row)
-                self._run.progress.changed += cursors is not None
+                self._enter_held(row, cursors or [])
                 upsert = upsert or cursors is not None
             elif row.fault is None:
                 self._delivery.probe_with(row.document)
         return wrong, upsert
 
-    def _send(self, rows: list[Row], *, upsert: bool) -> None:
-        if rows and not self._run.request.dry_run:
-            self._delivery.send(batches.of([row.text for row in rows]), upsert=upsert)
+    def _enter_held(self, row: Row, cursors: Sequence[int]) -> None:
+        """Enter what becomes of the target's rows under the key of a row that differs."""
+        progress = self._run.progress
+        if row.fault is None:
+            progress.changed += bool(cursors)
+        elif self._run.request.dry_run:  # a run counts what the target has deleted
+            progress.add_outdated(len(cursors))
+
+    def _send(self, plan: Plan, rows: list[Row], *, upsert: bool) -> None:
+        if not self._run.request.dry_run:
+            if rows:
+                self._delivery.send(batches.of([row.text for row in rows]), upsert=upsert)
+            return
+        reasons = plan.source.reject_reasons
+        for row in rows:
+            if row.fault is not None:
+                self._rejects.foresee(Reject(row, reasons[row.fault]))
 
     def delete_extra(self, plan: Plan) -> int:
         """Delete what the repairs found beside the source's rows. Returns how many rows, without
@@ -186,9 +199,11 @@ class Repairer:
         keys = sorted({each.key for each in extra})
         in_source = self._in_source(plan, keys)
         present = [key for key in keys if in_source.get(key) is KeyState.PRESENT]
-        in_target = self._in_target(present)
-        fates = [self._fate(plan, each, in_source, in_target) for each in extra]
+        in_target = self._in_target(plan, present)
+        rejected = self._rejects.keys()
+        fates = [self._fate(plan, each, in_source, in_target, rejected) for each in extra]
         rows: Counter[Fate] = Counter()
+        outdated = 0
         deleted: list[ExtraRows] = []
         for each, fate in zip(extra, fates, strict=True):
             rows[fate] += len(each.cursors)
@@ -196,6 +211,11 @@ class Repairer:
                 self._kept |= each.row_ids
             elif fate is Fate.WAITS:
                 self._moved |= each.row_ids
+            elif fate is Fate.OUTDATED:
+                # The reject may have deleted them already.
+                here = in_target[each.key]
+                outdated += sum(cursor in here for cursor in each.cursors)
+                deleted.append(each)
             else:
                 deleted.append(each)
         lost = max(0, rows[Fate.REKEYED] - plan.rows)
@@ -205,10 +225,11 @@ class Repairer:
             begin = min(plan.window.start, plan.verify_since)
             check_shows_rows(self._run, plan.source.whole(), begin)
         self._guard.check(gone)
-        self._delete_keys(deleted)
+        self._delete_keys(plan, deleted)
         self._guard.add(gone)
         self._run.progress.deleted += gone
         self._run.progress.add_deletions(rows[Fate.REQUESTED])
+        self._run.progress.add_outdated(outdated)
         self._run.progress.repaired += moved
         return gone + moved
 
@@ -218,6 +239,7 @@ class Repairer:
         extra: ExtraRows,
         in_source: Mapping[str, KeyState],
         in_target: Mapping[str, set[int]],
+        rejected: Collection[str],
     ) -> Fate:
         """What becomes of the rows. in_target: the cursors that the target holds of each key."""
         state = in_source.get(extra.key)
@@ -227,14 +249,12 @@ class Repairer:
             return Fate.REQUESTED
         if state is KeyState.LATER:
             return Fate.LATER
+        if extra.key in rejected:
+            return Fate.OUTDATED
         other_rows = in_target[extra.key] - set(extra.cursors)
-        return Fate.WAITS if self._must_wait(extra.key, other_rows) else Fate.MOVED
-
-    def _must_wait(self, key: str, other_rows: set[int]) -> bool:
-        """Whether the old row of a moved key stays, since the target has no other of this key."""
-        rejected = self._rejects.keys()
-        never_comes = self._run.request.dry_run or key in rejected
-        return not other_rows and not never_comes
+        # A dry run sends no other row.
+        must_wait = not other_rows and not self._run.request.dry_run
+        return Fate.WAITS if must_wait else Fate.MOVED
 
     def _in_source(self, plan: Plan, keys: list[str]) -> dict[str, KeyState]:
         """The keys that the source has, each with its state.
@@ -247,11 +267,11 @@ class Repairer:
         whole = plan.source.whole()
         return self._run.source.keys_since(whole, Window(start, plan.window.end), keys)
 
-    def _in_target(self, keys: list[str]) -> dict[str, set[int]]:
+    def _in_target(self, plan: Plan, keys: list[str]) -> dict[str, set[int]]:
         """The cursors of the rows that the target holds under these keys."""
         here: dict[str, set[int]] = {key: set() for key in keys}
         name, key, cursor = self._run.name, self._run.key, self._run.cursor
-        for some in self._conditions(keys):
+        for some in with_keys(self._run, plan, keys):
             for hit in self._run.target.rows(name, some, key, [key, cursor]):
                 here[str(hit[key])].add(hit[cursor])
         return here
@@ -260,33 +280,27 @@ class Repairer:
         """How many rows with a cursor in [start, end) stay although the window lacks them."""
         return sum(start <= cursor < end for _, cursor in self._kept | self._moved)
 
-    def _delete_keys(self, extra: Sequence[ExtraRows]) -> None:
+    def _delete_keys(self, plan: Plan, extra: Sequence[ExtraRows]) -> None:
         if self._run.request.dry_run:
             return
         for part, of_part in itertools.groupby(extra, key=lambda each: each.part):
-            self._delete(part, [each.key for each in of_part])
+            self._delete(plan, part, [each.key for each in of_part])
 
-    def _delete(self, part: Slice, keys: list[str]) -> None:
+    def _delete(self, plan: Plan, part: Slice, keys: list[str]) -> None:
         """Delete rows of one slice alone: in another slice the same key may be right."""
         inside = Between(self._run.cursor, part.start, part.end)
-        for some in self._conditions(keys):
+        for some in with_keys(self._run, plan, keys):
             self._run.lease.check()
             self._run.target.delete(self._run.name, AllOf((some, inside)))
-
-    def _conditions(self, keys: list[str]) -> Iterator[OneOf]:
-        """Conditions that together mean these keys."""
-        values: list[int] | list[str] = keys
-        if self._key_is_number:
-            values = [int(key) for key in keys]
-        for first in range(0, len(values), DELETE_KEYS):
-            yield OneOf(self._run.key, tuple(values[first : first + DELETE_KEYS]))
 
 
 def _has_other_content(
     row: Row, row_id: RowId, hashes: Hashes | None, read_false: Sequence[str]
 ) -> bool:
     """Whether the target's row of this key and cursor differs. No hashes: it is not compared."""
-    if hashes is None or row.fault is not None or row_id.key is None or row_id.cursor is None:
+    if hashes is None or row_id.key is None or row_id.cursor is None:
         return False
+    if row.fault is not None:  # the target holds an earlier state
+        return True
     read = {name: False for name in read_false if row.values.get(name) is None}
     return hashes[row_id.key, row_id.cursor] != content_hash({**row.values, **read})

@@ -14,7 +14,7 @@ from sync.model.records import RunRecord
 from sync.model.report import TableReport
 from sync.pipeline.context import RunContext
 from sync.pipeline.outcome import table_report, unexpected
-from sync.pipeline.table_run import TableRun
+from sync.pipeline.table_run import Progress, TableRun
 
 RECORDED = "`./aito-sync rejects` and the ledger say why; "
 # Fields of an answer that an event leaves out.
@@ -139,7 +139,7 @@ class TableEnds:
 
 def _warn_of_counts(run: TableRun) -> None:
     progress, dry_run = run.progress, run.request.dry_run
-    gone = progress.deleted - progress.deleted_by_condition
+    gone = progress.deleted - progress.taken_back
     if gone:
         run.warn(
             "rows_deleted",
@@ -151,9 +151,18 @@ def _warn_of_counts(run: TableRun) -> None:
     if progress.rejected:
         run.warn(
             "rejects",
-            f"{_rows(progress.rejected, dry_run=dry_run)} rejected; {'' if dry_run else RECORDED}"
+            f"{_rejected(progress, dry_run=dry_run)}; {'' if dry_run else RECORDED}"
             "correct them at the source, or the column in the configuration",
         )
+
+
+def _rejected(progress: Progress, *, dry_run: bool) -> str:
+    """How many rows were rejected, and how many rows left the target with them."""
+    found = f"{_rows(progress.rejected, dry_run=dry_run)} rejected"
+    if progress.outdated:
+        older = _rows(progress.outdated, dry_run=dry_run)
+        found = f"{found}, and {older} deleted from Aito that had other values under these keys"
+    return found
 
 
 def _changed(count: int, *, dry_run: bool) -> str:

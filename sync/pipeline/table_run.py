@@ -30,6 +30,7 @@ class Progress:
     changed: int = 0  # of `repaired`: rows whose key Aito held with other contents
     deleted: int = 0
     deleted_by_condition: int = 0  # of `deleted`: those that `deletes` names
+    outdated: int = 0  # of `deleted`: those whose newest state was rejected
     purged: int = 0
     watermark_before: int | None = None
     watermark_after: int | None = None
@@ -48,6 +49,16 @@ class Progress:
         """Count rows that were deleted because the source says so (`deletes`)."""
         self.deleted += rows
         self.deleted_by_condition += rows
+
+    def add_outdated(self, rows: int) -> None:
+        """Count rows that were deleted because the newest row of their key was rejected."""
+        self.deleted += rows
+        self.outdated += rows
+
+    @property
+    def taken_back(self) -> int:
+        """Deleted rows whose key the source still has: they are no sign of a lost source."""
+        return self.deleted_by_condition + self.outdated
 
     def counts(self) -> dict[str, Any]:
         """The rows, by what became of them."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from tests.workbench import DAY, HOUR, TableReport, Workbench, row
+from tests.workbench import DAY, HOUR, TableReport, Workbench, limit_slices, row
 
 READ_ONLY = {"aito": {"api_key_secret": "read-only"}}
 SOURCE = {"id": "STRING", "at": "TIMESTAMP", "a": "INT64", "b": "INT64"}
@@ -49,6 +49,67 @@ def test_integers_out_of_range(stack: Stack, mode: str) -> None:
     assert [each.code for each in planned.warnings] == ["rejects"]
     counts = {each.reason.split(":")[0]: each.rows for each in planned.rejects}
     assert counts == {"a": 5, "b": 4}
+
+
+def restate(bench: Workbench, keys: str, value: int = 2**40) -> None:
+    """Give the rows of `wide` that meet a condition another value of `a`, in place."""
+    bench.sql(f"UPDATE `{bench.dataset}.wide` SET a = {value} WHERE {keys}")
+
+
+def test_rows_restated_unfit_in_append(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices whose keys and cursors Aito holds are not read: what became unfit there is no reject.
+
+    A slice with a new row is read, and its unfit rows leave Aito. The plan says so before the run.
+    """
+    limit_slices(monkeypatch, 20)
+    bench = Workbench(stack, "plan_restated")
+    table = {**wide(bench, "append", 0), "rejects": {"max_share": 0.5}, "lookback": "1d"}
+    bench.run_ok(table)
+    restate(bench, "id < 'k30'")
+    for report in planned_and_done(bench, table):
+        assert (report.status, report.rejected, report.deleted) == ("ok", 0, 0)
+        assert report.warnings == []
+    bench.sql(
+        f"INSERT INTO `{bench.dataset}.wide`"
+        f" SELECT 'new', `at`, 1, 1 FROM `{bench.dataset}.wide` WHERE id = 'k25'"
+    )
+    planned, done = planned_and_done(bench, table)
+    assert done.slices_planned > 1
+    assert 0 < done.rejected < 30
+    for report in (planned, done):
+        assert (report.rejected, report.deleted) == (done.rejected, done.rejected)
+    assert len(bench.aito_keys()) == 40 + 1 - done.deleted
+    for report in planned_and_done(bench, table):
+        assert (report.rejected, report.deleted) == (done.rejected, 0)
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("action", ["sync", "reconcile"])
+def test_rows_restated_unfit_leave_aito(stack: Stack, mode: str, action: str) -> None:
+    """They count as rejected and as deleted, in the plan as in the run, and not for the guard."""
+    bench = Workbench(stack, f"plan_outdated_{mode}_{action}", mode)
+    table = {**wide(bench, mode, 0), "rejects": {"max_share": 0.5}, "delete": {"max_share": 0}}
+    bench.run_ok(table)
+    restate(bench, "id < 'k12'")
+    how: dict[str, Any] = {"action": action}
+    if action == "reconcile":
+        how["deep"] = True
+    elif mode == "append":
+        how["full_refresh"] = True
+    planned, done = planned_and_done(bench, table, **how)
+    for report in (planned, done):
+        assert (report.status, report.rejected, report.deleted) == ("ok", 12, 12)
+        assert (report.repaired, report.uploaded) == (0, 0)
+        (warning,) = report.warnings
+        assert warning.code == "rejects"
+        assert "12 rows" in warning.message.partition(" rejected, and ")[2]
+    assert len(bench.aito_keys()) == 28
+    (run,) = [each for each in bench.ledger_rows("runs") if each["rejected"]]
+    assert (run["deleted"], run["deleted_by_condition"]) == (12, 12)
+    restate(bench, "id < 'k12'", 7)
+    assert len(bench.aito_keys()) == 28
+    bench.run_ok(table, **how)
+    assert len(bench.aito_keys()) == 40
 
 
 def test_rows_of_a_table_without_a_key(stack: Stack) -> None:

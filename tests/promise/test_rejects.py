@@ -194,7 +194,8 @@ def test_merge_removes_outdated_rows(stack: Stack, flagged: bool) -> None:
     bench.put([row(f"k{i:03}", bench.now - 7200 - i) for i in range(200)])
     assert bench.run().status == "ok"
     bench.put([row("k150", bench.now - 30, "much" if flagged else BAD), row("new", bench.now - 20)])
-    assert bench.run(full_refresh=False).tables[0].rejected == 1
+    report = bench.run().tables[0]
+    assert (report.rejected, report.deleted) == (1, 1)
     held = {r["id"] for r in bench.aito_rows()}
     assert "new" in held
     assert "k150" not in held

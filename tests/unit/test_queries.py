@@ -76,6 +76,7 @@ OUR_PARAMETERS = {
     "chunk_firsts",
     "chunk_lasts",
     "plan",
+    "span_edges",
 }
 
 
