@@ -13,6 +13,7 @@ Nothing else writes rows. Each outcome of a write has its consequence here:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,6 @@ from sync.pipeline.suspects import Suspect, Suspects
 from sync.pipeline.table_run import TableRun
 from sync.pipeline.writer import Writer
 
-ATTEMPTS = 5
 DELETE_KEYS = 500  # keys in the condition of one delete
 
 
@@ -61,7 +61,6 @@ class Delivery:
         self._writer = Writer(run, self._table)
         self._suspects = Suspects(run, self._table, self._writer, rejects, self._reject_suspects)
         self._backoff = Backoff()
-        self._server_errors = 0
         self.deleted = 0  # rows that were deleted because the source says so
 
     @property
@@ -83,7 +82,7 @@ class Delivery:
         if batch.flagged:
             batch = self._without_flagged(batch, upsert=upsert)
         for piece in batches.within(batch, self._max_bytes):
-            self._send_piece(piece, upsert=upsert)
+            self._deliver(piece, Attempt(upsert, self.taken))
 
     def probe_with(self, document: str) -> None:
         """Remember a document that the target holds in exactly this state."""
@@ -125,24 +124,9 @@ class Delivery:
 
     # -- batches
 
-    def _send_piece(self, piece: Batch, *, upsert: bool) -> None:
-        """Deliver a piece, and notice whether a server error remains that no row explains."""
-        errors, at_fault = self._server_errors, self._rows_at_fault()
-        explained = False
-        try:
-            self._deliver(piece, Attempt(upsert, self.taken))
-            explained = self._rows_at_fault() > at_fault
-        finally:
-            if self._server_errors > errors and not explained:
-                self._writer.enter_unsettled(piece.read())
-
-    def _rows_at_fault(self) -> int:
-        """Rows that were rejected or are suspected so far."""
-        return self._run.progress.rejected + len(self._suspects)
-
     def _deliver(self, batch: Batch, how: Attempt) -> None:
         """Send a batch until each of its rows is stored, rejected or suspected."""
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in itertools.count(1):  # as long as there is a pause before the next one
             if not batch.rows:
                 return
             try:
@@ -165,7 +149,6 @@ class Delivery:
         Raises the error when there is no further attempt.
         """
         is_server_error = error.cause is Unknown.SERVER_ERROR
-        self._server_errors += is_server_error
         self._writer.enter_unsettled(batch.read())
         left = self._left(batch, how)
         if not left.rows:
@@ -175,7 +158,7 @@ class Delivery:
         if nothing_taken and is_server_error and attempt >= server_errors_before_halving:
             self._halve(batch, error, how)
             return batches.of([])
-        if attempt == ATTEMPTS or not self._wait(attempt, error):
+        if not self._wait(attempt, error):
             raise error
         # The request may have been applied during the pause.
         return self._left(left, how)
@@ -200,7 +183,7 @@ class Delivery:
         self._suspects.try_again()
 
     def _wait(self, attempt: int, error: OutcomeUnknown) -> bool:
-        """Wait before the next attempt. Returns False when there is no time for it."""
+        """Wait before the next attempt. Returns False when there is none, or no time for it."""
         if not self._backoff.pause(attempt, self._run.deadline):
             return False
         self._run.events(
@@ -216,7 +199,7 @@ class Delivery:
 
     def _handle_refusal(self, batch: Batch, error: Refused, how: Attempt) -> None:
         if error.cause is Refusal.TOO_LARGE:
-            self._max_bytes = max(1, len(batch.body) // 2)
+            self._max_bytes = len(batch.body) // 2
         elif error.cause is not Refusal.ROWS:
             raise Unavailable(
                 f"{self._table}: {error}; the next run looks at the table again"

@@ -48,9 +48,6 @@ class Suspects:
         self._reject = reject
         self._suspects: list[Suspect] = []
 
-    def __len__(self) -> int:
-        return len(self._suspects)
-
     def add(self, suspect: Suspect, *, target_works: bool) -> None:
         """Suspect a row. target_works: the target took another row of the same batch.
 
@@ -74,7 +71,7 @@ class Suspects:
             return
         if self._writer.probe is not None and self._run.table.key_name is not None:
             self._writer.send_probe()
-        elif self._new() and not self._target_works:
+        elif self._new() and not self._writer.taken:
             raise Unavailable(
                 f"{self._table}: Aito answers 500 to {counted(len(self._suspects), 'row')} and "
                 "took no other; try again"
@@ -87,11 +84,6 @@ class Suspects:
         guilty = [suspect for suspect in suspects if not self._is_taken_now(suspect)]
         if guilty:
             self._reject(guilty)
-
-    @property
-    def _target_works(self) -> bool:
-        """Whether rows without a key were taken. There is no probe of such a table."""
-        return self._run.table.key_name is None and self._writer.taken > 0
 
     def _new(self) -> int:
         """How many suspects no earlier run has rejected."""
