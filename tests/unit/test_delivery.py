@@ -441,7 +441,7 @@ def test_flagged_rows() -> None:
     assert memory.target.keys == ["a", "d"]
     assert (memory.rejected, memory.ledger.recorded[0].reason) == (["b"], "too large")
     progress = memory.progress
-    assert (delivery.deleted, progress.deleted, progress.deleted_by_condition) == (1, 1, 1)
+    assert (delivery.deleted, progress.deleted, progress.deleted_by_condition) == (1, 2, 1)
     assert (progress.skipped, progress.uploaded) == (1, 2), "the target held no row of e"
 
 
