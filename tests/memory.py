@@ -23,6 +23,7 @@ from sync.model.plan import Changes, Plan
 from sync.model.ports import Lease, Ledger, Source
 from sync.model.records import OpenReject, RejectRecord
 from sync.model.request import Request
+from sync.model.stage import StagePlan
 from sync.model.window import Bucket, Faults, Histogram, Slice, Window
 from sync.pipeline.compare import fingerprint
 from sync.pipeline.loaded import Loaded
@@ -60,7 +61,7 @@ def batch_of(rows: Sequence[Row], newest: int | None = None) -> Batch:
 def _text(each: Row) -> str:
     values = {name: value for name, value in each.items() if name != "fault"}
     flag = f"{each['fault']}\n" if "fault" in each else ""
-    return flag + json.dumps(values)
+    return flag + json.dumps(values, separators=(",", ":"))
 
 
 class MemoryTarget(PrintingTarget):
@@ -74,6 +75,8 @@ class MemoryTarget(PrintingTarget):
     def __init__(self, lease: MemoryLease) -> None:
         super().__init__()
         self._lease = lease
+        self.read: list[Condition | None] = []  # what was counted and read
+        self.on_read: Callable[[], None] = lambda: None
         self.log: list[tuple[str, Any]] = []
         self.answer: Callable[[str, Any], None] = lambda _kind, _rows: None
 
@@ -86,6 +89,11 @@ class MemoryTarget(PrintingTarget):
     def keys(self) -> list[Any]:
         """The keys that the table holds, sorted."""
         return sorted(each["id"] for each in self.held[NAME])
+
+    def _matching(self, table: str, condition: Condition | None) -> list[Row]:
+        self.read.append(condition)
+        self.on_read()
+        return super()._matching(table, condition)
 
     def insert(self, table: str, batch: Batch) -> None:
         """Store the rows of a batch."""
@@ -194,12 +202,24 @@ class MemorySource:
         self.rows: list[Row] = []
         self.counted: list[tuple[bool, Window]] = []  # whether recent rows only, and the window
         self.on_count: Callable[[], None] = lambda: None
+        self.read: list[Slice | None] = []  # of which batches were read
+        self.asked_if_empty = 0
+        self.unread: set[Any] = set()  # keys that a reading of recent rows leaves out
+        self.stage_name: str | None = None  # None: nothing is staged
+        self.staged: list[StagePlan | None] = []
 
-    def _newest(self, window: Window) -> list[Row]:
+    def _within(self, source: MemoryTable, window: Window) -> list[Row]:
+        """The rows of a window that the reading shows, the oldest first."""
+        unread = self.unread if source.reads_recent_only else ()
+        read = [each for each in self.rows if each["id"] not in unread]
+        found = [each for each in read if window.start <= each["unix"] < window.end]
+        return sorted(found, key=lambda each: each["unix"])
+
+    def _newest(self, source: MemoryTable, window: Window) -> list[Row]:
         """The newest row of each key, in the order of cursor and key."""
         newest: dict[Any, Row] = {}
-        for each in sorted(self.rows, key=lambda each: each["unix"]):
-            if window.start <= each["unix"] < window.end and each["id"] is not None:
+        for each in self._within(source, window):
+            if each["id"] is not None:
                 newest[each["id"]] = each
         return sorted(newest.values(), key=lambda each: (each["unix"], str(each["id"])))
 
@@ -209,8 +229,8 @@ class MemorySource:
         """Count rows and keys by the hour."""
         self.counted.append((source.reads_recent_only, window))
         self.on_count()
-        every = [each for each in self.rows if window.start <= each["unix"] < window.end]
-        newest = self._newest(window)
+        every = self._within(source, window)
+        newest = self._newest(source, window)
         hours = sorted({each["unix"] // HOUR * HOUR for each in every})
         return Histogram(tuple(self._bucket(hour, every, newest) for hour in hours))
 
@@ -229,11 +249,19 @@ class MemorySource:
             deletions=len(last) - len(kept),
         )
 
+    def stage(
+        self, source: MemoryTable, plan: StagePlan | None, limits: BatchSettings
+    ) -> str | None:
+        """Note what would be staged."""
+        self.staged.append(plan)
+        return self.stage_name
+
     def batches(
         self, source: MemoryTable, part: Slice | None, limits: BatchSettings
     ) -> Iterator[Batch]:
         """The newest rows of the keys of a slice."""
-        found = self._newest(Window(-(2**62), NOW))
+        self.read.append(part)
+        found = self._newest(source, Window(-(2**62), NOW))
         if part is not None:
             found = [each for each in found if part.start <= each["unix"] < part.end]
         for first in range(0, len(found), limits.rows):
@@ -246,18 +274,19 @@ class MemorySource:
         """The state of each key that a row has."""
         assert not source.reads_recent_only, "an unread row may still exist"
         states: dict[str, KeyState] = {}
-        for each in self._newest(Window(window.start, 2**62)):
+        for each in self._newest(source, Window(window.start, 2**62)):
             deletes = each.get("fault") == DELETES
             states[str(each["id"])] = KeyState.DELETED if deletes else KeyState.PRESENT
             if each["unix"] >= window.end:
                 states[str(each["id"])] = KeyState.LATER
-        for each in self._newest(window):
+        for each in self._newest(source, window):
             if each.get("fault") != DELETES:
                 states[str(each["id"])] = KeyState.PRESENT
         return {key: states[key] for key in keys if key in states}
 
     def is_empty(self, source: MemoryTable, since: int) -> bool:
         """Whether there is no row at all."""
+        self.asked_if_empty += 1
         return not self.rows
 
     def faults(self, source: MemoryTable, window: Window | None) -> Faults:
@@ -288,6 +317,7 @@ class Memory:
         self.slept: list[float] = []
         self.on_sleep: Callable[[], None] = lambda: None
         self.events: list[Row] = []
+        self.shown: list[int] = []  # progress, in rows
         self.lease = MemoryLease()
         self.ledger = MemoryLedger()
         self.source = MemorySource()
@@ -307,7 +337,7 @@ class Memory:
             target=self.target,
             ledger=cast(Ledger, self.ledger),
             lease=cast(Lease, self.lease),
-            events=EventLog("run", self.events.append),
+            events=EventLog("run", self.events.append, lambda _, rows: self.shown.append(rows)),
             clock=clock,
             deadline=Deadline(clock, 1000.0),
         )

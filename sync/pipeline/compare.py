@@ -11,13 +11,15 @@ from sync.base.errors import ActionRequired
 from sync.model.columns import MAX_INT, MIN_INT, NUMBER_TYPES, key_type
 from sync.model.conditions import Between, OneOf
 from sync.model.plan import Plan
+from sync.model.records import RowId
 from sync.model.window import Slice
 from sync.pipeline.rejects import RejectBook
 from sync.pipeline.table_run import TableRun
 
 TargetIndex = dict[str, list[int]]  # key as text -> cursors of the target's rows with this key
-Hashes = dict[tuple[str, int], bytes]  # key and cursor -> hash of the row's content
+Hashes = dict[RowId, bytes]  # hash of the row's content
 MAX_KEYS = 500  # in one condition
+CONTENT_HASH_BYTES = 16
 FINGERPRINT_HEX_DIGITS = 15  # 60 bits, as the source's query takes them
 
 
@@ -70,15 +72,15 @@ def read_contents(run: TableRun, part: Slice, columns: Sequence[str]) -> tuple[T
     for hit in run.target.rows(run.name, condition, run.key, columns):
         key, cursor = _key_of(run, hit), hit[run.cursor]
         index.setdefault(key, []).append(cursor)
-        hashes[key, cursor] = content_hash(hit)
+        hashes[RowId(key, cursor)] = content_hash(hit)
     return index, hashes
 
 
 def content_hash(values: Mapping[str, object]) -> bytes:
     """A hash of a document. Nulls do not count, and 1.0 is 1."""
     present = {name: _plain(value) for name, value in values.items() if value is not None}
-    text = json.dumps(present, sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+    text = json.dumps(present, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=CONTENT_HASH_BYTES).digest()
 
 
 def _plain(value: object) -> object:

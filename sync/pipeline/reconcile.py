@@ -53,6 +53,5 @@ def _compare_slices(run: TableRun, plan: Plan, repairer: Repairer, loaded: Loade
 
 
 def _equal(run: TableRun, plan: Plan, part: Slice) -> bool:
-    if not plan.exists:
-        return part.latest_per_key == 0
-    return matches(part, read_index(run, part))
+    index = read_index(run, part) if plan.exists else {}
+    return matches(part, index)

@@ -184,9 +184,8 @@ class Repairer:
             if row.fault is not None:
                 self._rejects.foresee(Reject(row, reasons[row.fault]))
 
-    def delete_extra(self, plan: Plan) -> int:
-        """Delete what the repairs found beside the source's rows. Returns how many rows, without
-        those that the source deletes itself.
+    def delete_extra(self, plan: Plan) -> None:
+        """Delete what the repairs found beside the source's rows.
 
         `Fate` lists what may become of a row. Moved rows count as repaired. Rows with a key that
         was made in another way count as repaired too, if the source has as many rows.
@@ -195,17 +194,17 @@ class Repairer:
         extra, self._extra = self._extra, []
         self._moved.clear()
         if not extra:
-            return 0
+            return
         keys = sorted({each.key for each in extra})
         in_source = self._in_source(plan, keys)
         present = [key for key in keys if in_source.get(key) is KeyState.PRESENT]
         in_target = self._in_target(plan, present)
         rejected = self._rejects.keys()
-        fates = [self._fate(plan, each, in_source, in_target, rejected) for each in extra]
         rows: Counter[Fate] = Counter()
         outdated = 0
         deleted: list[ExtraRows] = []
-        for each, fate in zip(extra, fates, strict=True):
+        for each in extra:
+            fate = self._fate(plan, each, in_source, in_target, rejected)
             rows[fate] += len(each.cursors)
             if fate is Fate.LATER:
                 self._kept |= each.row_ids
@@ -231,7 +230,6 @@ class Repairer:
         self._run.progress.add_deletions(rows[Fate.REQUESTED])
         self._run.progress.add_outdated(outdated)
         self._run.progress.repaired += moved
-        return gone + moved
 
     def _fate(
         self,
@@ -303,4 +301,4 @@ def _has_other_content(
     if row.fault is not None:  # the target holds an earlier state
         return True
     read = {name: False for name in read_false if row.values.get(name) is None}
-    return hashes[row_id.key, row_id.cursor] != content_hash({**row.values, **read})
+    return hashes[row_id] != content_hash({**row.values, **read})
