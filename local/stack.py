@@ -32,6 +32,8 @@ ROOT = Path(__file__).parent.parent
 SECRET = "aito-api-key"
 LEDGER = "aito_sync"
 START_SECONDS = 60
+# PyYAML's emitter in C, where it was built with it: five times as fast.
+Dumper: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 PATIENCE_SECONDS = 300  # of `post`; a first load under a debugger takes a while
 
 # Waits until the parent lets go of its stdin, which it does by dying, and then ends the process
@@ -72,10 +74,8 @@ class Stack:
         """
         aito = {"url": self.aito.url, "api_key_secret": SECRET, **settings.pop("aito", {})}
         path = self.folder / name
-        path.write_text(
-            yaml.safe_dump({"aito": aito, "ledger": LEDGER, **settings}, sort_keys=False),
-            encoding="utf-8",
-        )
+        whole = {"aito": aito, "ledger": LEDGER, **settings}
+        path.write_text(yaml.dump(whole, Dumper=Dumper, sort_keys=False), encoding="utf-8")
         return path
 
     @staticmethod

@@ -21,6 +21,9 @@ from typing import Any, NoReturn
 
 import pytest
 
+from local._kept import cache_folder
+from tests.terraform.remembered import Remembered, tools_of
+
 ROOT = Path(__file__).resolve().parents[2]
 OFFLINE = Path(os.environ.get("OFFLINE_CHECK", ROOT.parent / "shared" / "terraform"))
 OFFLINE_VENV = (
@@ -181,7 +184,7 @@ def offline() -> bool:
 
 
 def terraform(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
-    """Run a shell script with terraform in a copied folder."""
+    """Run a shell script with terraform in a copied folder, or play what it did the last time."""
     env = {
         **os.environ,
         "CHECKPOINT_DISABLE": "1",
@@ -191,14 +194,21 @@ def terraform(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     }
     env.pop("TF_CLI_CONFIG_FILE", None)
     env.setdefault("TF_PLUGIN_CACHE_DIR", _plugin_cache())
-    return subprocess.run(
-        [*provider_way(), "sh", "-c", script],
-        cwd=folder,
-        env=env,
-        text=True,
-        capture_output=True,
-        check=False,
-    )
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = [*provider_way(), "sh", "-c", script]
+        return subprocess.run(
+            command, cwd=folder, env=env, text=True, capture_output=True, check=False
+        )
+
+    if offline() and "TF_LOG" not in os.environ:  # a log is not a part of what is kept
+        return _remembered().run(folder, script, run)
+    return run()
+
+
+@functools.cache
+def _remembered() -> Remembered:
+    return Remembered(tools_of(OFFLINE), cache_folder() / "bigquery-to-aito" / "terraform")
 
 
 @functools.cache
