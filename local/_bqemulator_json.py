@@ -11,15 +11,16 @@ from typing import Any
 
 import duckdb
 import pyarrow
-import pyarrow.compute
 
 CALL = re.compile(r"\bTO_JSON_STRING\s*\(", re.IGNORECASE)
-MACRO = """
-CREATE OR REPLACE MACRO local_json_text(value) AS
-  COALESCE(local_quote(CAST(TO_JSON(value) AS VARCHAR), TYPEOF(value)), 'null')"""
-
 # What a text must hold to need a quote: 2^53 has 16 digits, and a value follows one of these signs.
 MAY_NEED_QUOTES = r"(^|[\[:,])-?([0-9]{16}|NaN|Infinity)"
+# DuckDB itself looks at each text. Python sees only those that may need quotes.
+MACROS = f"""
+CREATE OR REPLACE MACRO local_quote_if_needed(json, type) AS
+  CASE WHEN REGEXP_MATCHES(json, '{MAY_NEED_QUOTES}') THEN local_quote(json, type) ELSE json END;
+CREATE OR REPLACE MACRO local_json_text(value) AS
+  COALESCE(local_quote_if_needed(CAST(TO_JSON(value) AS VARCHAR), TYPEOF(value)), 'null')"""
 LARGEST_EXACT = 2**53
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s\[\]{}:,"]+', re.DOTALL)
 DEPTHS = {"{": 1, "[": 1, "}": -1, "]": -1}
@@ -41,19 +42,13 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
     text: Any = "VARCHAR"
     kind: Any = "arrow"
     connection.create_function("local_quote", _quoted, [text, text], text, type=kind)
-    connection.execute(MACRO)
+    connection.execute(MACROS)
 
 
 def _quoted(texts: Any, types: Any) -> Any:
     """Texts as DuckDB writes JSON, with BigQuery's quotes. types: the type of each value."""
-    compute: Any = pyarrow.compute
-    texts, types = texts.combine_chunks(), types.combine_chunks()
-    candidates = compute.match_substring_regex(texts, MAY_NEED_QUOTES)
-    if not compute.any(candidates).as_py():
-        return texts
-    pairs = zip(texts.filter(candidates), types.filter(candidates), strict=True)
-    right = [quoted(text.as_py(), kind.as_py()) for text, kind in pairs]
-    return compute.replace_with_mask(texts, candidates, pyarrow.array(right, pyarrow.string()))
+    pairs = zip(texts.to_pylist(), types.to_pylist(), strict=True)
+    return pyarrow.array([quoted(text, kind) for text, kind in pairs], pyarrow.string())
 
 
 def quoted(text: str, kind: str) -> str:

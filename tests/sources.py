@@ -132,9 +132,9 @@ def queries(of: BigQueryTable) -> dict[str, Query]:
         "faults of everything": sql.faults(of, None),
         "faults of parts": sql.faults(of, SPAN, [SPAN, Window(END + 1, END + 9)]),
         "unfit keys": sql.unfit_keys(of, SPAN, [SPAN]),
-        "stage": stage_queries.select(of, [PART, NEXT], LIMITS, "{}"),
+        "stage": stage_queries.select(of, [PART, NEXT], "{}"),
         "batches of chunks": sql.batches(of, CHUNKED, LIMITS),
-        "stage of shards": stage_queries.select(of, [CHUNKED, MANY, NEXT], LIMITS, "{}"),
+        "stage of shards": stage_queries.select(of, [CHUNKED, MANY, NEXT], "{}"),
     }
 
 

@@ -37,6 +37,7 @@ HASH = "CAST(CONCAT('0x', SUBSTR(TO_HEX(MD5({0})), 1, 15)) AS INT64)"
 SHARD_HASH = HASH.format("IFNULL(sync_key, sync_document)")
 MAX_PLACE = 2**62
 NO_PREDICATES = Predicates()
+DELETED_ROWS = Parameter("deletes", "INT64", DELETES)
 KEY_AND_SECOND = "CONCAT(sync_key, ' ', CAST(sync_second AS STRING))"
 
 
@@ -352,7 +353,7 @@ WITH sync_picked AS ({_picked(table, _document_names(table), inside)}),
 sync_timed AS ({_timed(table)}),
 made AS ({_made(table)})
 SELECT COUNT(DISTINCT MD5(sync_document)) AS n_rows FROM made WHERE sync_key IS NOT NULL"""
-    deletes = (Parameter("deletes", "INT64", DELETES),) if table.settings.deletes else ()
+    deletes = (DELETED_ROWS,) if table.settings.deletes else ()
     return Query(text, (*inside.parameters, *deletes))
 
 
@@ -471,13 +472,11 @@ SELECT * FROM {rows} WHERE TRUE
     PARTITION BY {within} ORDER BY {by_cursor}sync_document DESC) = 1"""
 
 # A row at fault is no document, but `<index of the fault> LF <document>`.
-TEXT = """\
-IF(sync_problem IS NULL, sync_document,
-      CONCAT(CAST(sync_problem AS STRING), '\\n', sync_document)) AS sync_text"""
-_KEPT = f"""\
-SELECT sync_key, sync_second, sync_problem, {{chunk}}
-    {TEXT}
-  FROM chosen {{unless_later}}"""
+_KEPT = """\
+SELECT sync_key, sync_second, sync_problem, {chunk}
+    IF(sync_problem IS NULL, sync_document,
+      CONCAT(CAST(sync_problem AS STRING), '\\n', sync_document)) AS sync_text
+  FROM chosen {unless_later}"""
 
 _NUMBERED = """\
 SELECT sync_second, sync_problem, sync_text,
@@ -492,12 +491,10 @@ SELECT *, DIV(place, @batch_rows) AS by_rows,
   FROM numbered"""
 
 # JSON text holds no raw line feed, thus the array can be taken apart again at `,LF`.
-BATCH = """\
-COUNT(*) AS n_rows, COUNT(sync_problem) AS flagged,
+_BATCHES = """\
+SELECT COUNT(*) AS n_rows, COUNT(sync_problem) AS flagged,
   MAX(IF(sync_problem = @deletes, NULL, sync_second)) AS newest,
-  CONCAT('[', STRING_AGG(sync_text, ',\\n' ORDER BY place), ']') AS documents"""
-_BATCHES = f"""\
-SELECT {BATCH}
+  CONCAT('[', STRING_AGG(sync_text, ',\\n' ORDER BY place), ']') AS documents
 FROM batched GROUP BY by_rows, by_bytes ORDER BY by_rows, by_bytes"""
 
 
@@ -517,19 +514,35 @@ def batches(
         inside = cursor_between(table, part.start, part.end) + inside
     in_shard = _in_shard(part, shard) if part else Predicates()
     later = _LaterKeys(table, part)
-    chunks = Chunks((part,) if part else ())
-    text = f"""
-WITH {later.step}{documents(table, inside, in_shard)},
-chosen AS ({chosen(table, "sized", "sync_key")}),
-kept AS ({_KEPT.format(unless_later=later.condition, chunk=chunks.column)}),
-numbered AS ({_NUMBERED.format(place=chunks.place())}),
-batched AS ({_BATCHED})
-{_BATCHES}"""
+    made = documents(table, inside, in_shard)
+    finished = batches_of_documents(table, part, limits, later.condition)
     parameters = (
         *inside.parameters,
         *later.parameters,
-        *limit_parameters(table, limits),
+        *document_parameters(table),
         *in_shard.parameters,
+        *finished.parameters,
+    )
+    return Query(f"\nWITH {later.step}{made},\n{finished.text}", parameters)
+
+
+def batches_of_documents(
+    table: BigQueryTable, part: Slice | None, limits: BatchSettings, unless_later: str = ""
+) -> Query:
+    """The steps that follow `sized`, which holds the documents of a slice or of a shard of it.
+
+    unless_later: SQL that leaves out keys with a row in a later slice.
+    """
+    chunks = Chunks(part)
+    text = f"""\
+chosen AS ({chosen(table, "sized", "sync_key")}),
+kept AS ({_KEPT.format(unless_later=unless_later, chunk=chunks.column)}),
+numbered AS ({_NUMBERED.format(place=chunks.place)}),
+batched AS ({_BATCHED})
+{_BATCHES}"""
+    parameters = (
+        Parameter("batch_rows", "INT64", limits.rows),
+        Parameter("batch_bytes", "INT64", limits.bytes),
         *chunks.parameters,
     )
     return Query(text, parameters)
@@ -556,14 +569,12 @@ def chosen(table: BigQueryTable, rows: str, within: str) -> str:
     return _CHOSEN.format(rows=rows, within=within, by_cursor=_latest_first(table))
 
 
-def limit_parameters(table: BigQueryTable, limits: BatchSettings) -> tuple[Parameter, ...]:
-    """The parameters that limit batches and documents."""
+def document_parameters(table: BigQueryTable) -> tuple[Parameter, ...]:
+    """The parameters of `documents`, of which `deletes` is needed by all steps that follow."""
     return (
-        Parameter("batch_rows", "INT64", limits.rows),
-        Parameter("batch_bytes", "INT64", limits.bytes),
         Parameter("document_bytes", "INT64", DOCUMENT_BYTES),
         Parameter("too_large", "INT64", len(table.faults)),
-        Parameter("deletes", "INT64", DELETES),
+        DELETED_ROWS,
     )
 
 
@@ -634,35 +645,30 @@ def _in_shard(part: Slice, shard: int) -> Predicates:
 
 
 class Chunks:
-    """Numbers the rows of slices chunk by chunk, so that no worker sorts a whole slice.
+    """Numbers the rows of a slice chunk by chunk, so that no worker sorts a whole slice.
 
     A chunk's first place is known from the count. Rows that came since share its last place, so
-    that the order stays. column: SQL that tells a row's chunk. Empty where no slice has chunks.
+    that the order stays. column: SQL that tells a row's chunk; empty where there are no chunks.
+    place: SQL of a row's place in its slice, from 0 on.
     """
 
-    def __init__(self, slices: Sequence[Slice]) -> None:
+    def __init__(self, part: Slice | None) -> None:
         self.column = ""
         self.parameters: tuple[Parameter, ...] = ()
-        if not any(part.chunks for part in slices):
+        order = "ORDER BY sync_second, sync_key, sync_text"
+        self.place = f"ROW_NUMBER() OVER ({order}) - 1"
+        if part is None or not part.chunks:
             return
-        places = [place for part in slices for place in part.places]
-        lasts = [MAX_PLACE if each.end is None else each.end - 1 for each in places]
+        lasts = [MAX_PLACE if each.end is None else each.end - 1 for each in part.places]
         self.column = "RANGE_BUCKET(sync_second, @chunk_starts) AS sync_chunk,"
+        number = f"ROW_NUMBER() OVER (PARTITION BY sync_chunk {order}) - 1"
+        first, last = (f"@chunk_{name}[ORDINAL(sync_chunk)]" for name in ("firsts", "lasts"))
+        self.place = f"LEAST({number} + {first}, {last})"
         self.parameters = (
-            Parameter("chunk_starts", "ARRAY<INT64>", [each.start for each in places]),
-            Parameter("chunk_firsts", "ARRAY<INT64>", [each.first for each in places]),
+            Parameter("chunk_starts", "ARRAY<INT64>", [each.start for each in part.places]),
+            Parameter("chunk_firsts", "ARRAY<INT64>", [each.first for each in part.places]),
             Parameter("chunk_lasts", "ARRAY<INT64>", lasts),
         )
-
-    def place(self, *partitions: str) -> str:
-        """SQL of a row's place in its slice, from 0 on. partitions: columns that part the rows."""
-        names = [*partitions, *(["sync_chunk"] if self.column else [])]
-        partition = f"PARTITION BY {', '.join(names)} " if names else ""
-        number = f"ROW_NUMBER() OVER ({partition}ORDER BY sync_second, sync_key, sync_text) - 1"
-        if not self.column:
-            return number
-        first, last = (f"@chunk_{name}[ORDINAL(sync_chunk)]" for name in ("firsts", "lasts"))
-        return f"LEAST({number} + {first}, {last})"
 
 
 class _LaterKeys:

@@ -206,9 +206,7 @@ class BigQuerySource:
 
     # -- stage
 
-    def stage(
-        self, source: SourceTable, plan: StagePlan | None, limits: BatchSettings
-    ) -> str | None:
+    def stage(self, source: SourceTable, plan: StagePlan | None) -> str | None:
         """Read the plan's slices in one go, if reading them one by one would take several queries.
 
         plan None: the whole source. Returns the stage's name, None when there is none.
@@ -219,10 +217,10 @@ class BigQuerySource:
         if self._stages is None or not self._is_staged(table, plan.staged):
             return None
         try:
-            self._stage, size = self._stages.create(table, plan, limits)
+            self._stage, size = self._stages.create(table, plan)
         except TooManyBytes as error:
             allowed = self._really_read.allow(table, _range(table, plan.staged), error)
-            self._stage, size = self._stages.create(table, plan, limits, allowed)
+            self._stage, size = self._stages.create(table, plan, allowed)
         self._bytes_processed += size
         return self._stage.name
 
@@ -289,7 +287,7 @@ class BigQuerySource:
     def _reads(self, table: BigQueryTable, part: Slice, limits: BatchSettings) -> Iterator[Query]:
         """The queries that read a slice, from the stage where it is staged."""
         if self._stage and part in self._stage.shards:
-            yield from self._stage.queries(part)
+            yield from self._stage.queries(table, part, limits)
             return
         for shard in range(part.parts):
             yield queries.batches(table, part, limits, shard)
@@ -325,7 +323,7 @@ class BigQuerySource:
         if not slices:
             return count
         if self._is_staged(table, slices):
-            staged = stage_queries.select(table, slices, SMALLEST_BATCHES, "")
+            staged = stage_queries.select(table, slices, "")
             return count + 2 * self._estimated(table, staged)
         sample = _sample(slices)
         load = 0
@@ -350,7 +348,7 @@ class BigQuerySource:
         if slices is None:
             yield queries.batches(table, None, SMALLEST_BATCHES), None
         elif self._is_staged(table, slices):
-            staged = stage_queries.select(table, slices, SMALLEST_BATCHES, "")
+            staged = stage_queries.select(table, slices, "")
             yield staged, _range(table, slices)
         else:
             for part in _sample(slices):

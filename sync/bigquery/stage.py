@@ -1,6 +1,6 @@
-"""Stages: tables of the ledger's dataset that hold a load's finished batches, by slice.
+"""Stages: tables of the ledger's dataset that hold a load's documents, by slice.
 
-One statement reads the source once and writes all batches. Slices are read from there, in order,
+One statement reads the source once and writes all documents. Slices are read from there, in order,
 so that the source is read once whatever its size, and what is loaded is one snapshot. A stage
 expires by itself. The sync drops it when the load has ended.
 
@@ -50,11 +50,11 @@ class Stage:
         """The table's name in its dataset."""
         return self.path.rsplit(".", 1)[-1]
 
-    def queries(self, part: Slice) -> Iterator[Query]:
+    def queries(self, table: BigQueryTable, part: Slice, limits: BatchSettings) -> Iterator[Query]:
         """The queries that read a slice, one for each of its shards."""
         first, count = self.shards[part]
         for shard in range(first, first + count):
-            yield stage_queries.batches(self.path, shard)
+            yield stage_queries.batches(table, self.path, shard, part, limits)
 
 
 class Stages:
@@ -85,7 +85,6 @@ class Stages:
         self,
         table: BigQueryTable,
         plan: StagePlan,
-        limits: BatchSettings,
         max_bytes: int | None = None,
     ) -> tuple[Stage, int]:
         """Read the plan's slices into a new stage. Returns it and the bytes that were processed.
@@ -94,7 +93,7 @@ class Stages:
         """
         name = table.settings.name
         path = f"{self.dataset}.{_prefix(name)}{_suffix(name, self._run_id)}"
-        query = stage_queries.create(table, path, plan.staged, limits, _to_json(plan))
+        query = stage_queries.create(table, path, plan.staged, _to_json(plan))
         size = self._session.create_table(query, name, STAGE_SECONDS, max_bytes)
         return Stage(path, _shards(plan.staged)), size
 
@@ -107,7 +106,7 @@ class Stages:
             found = self._session.read(stage_queries.plan(path), table)
         except NotFound:
             return None
-        plan = _from_json(found[0]["documents"]) if found else None
+        plan = _from_json(found[0]["plan"]) if found else None
         return (Stage(path, _shards(plan.staged)), plan) if plan else None
 
     # -- drop

@@ -1,7 +1,7 @@
 """The text of the statements on stages. Pure.
 
-Every window function is partitioned by the shard first. A shard is a slice, or a part of it where
-one second is too large. Rows are numbered chunk by chunk, so no worker sorts more than a chunk.
+A stage holds documents. A shard is a slice, or a part of it where one second is too large. The
+query that reads a shard makes batches of its documents, while the shard before it is sent.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from collections.abc import Sequence
 
 from sync.bigquery.predicates import Predicates, cursor_between, partition_since
 from sync.bigquery.queries import (
-    BATCH,
+    DELETED_ROWS,
     SHARD_HASH,
-    TEXT,
-    Chunks,
+    batches_of_documents,
     chosen,
+    document_parameters,
     documents,
-    limit_parameters,
 )
 from sync.bigquery.table import BigQueryTable
 from sync.bigquery.types import quoted
@@ -32,41 +31,18 @@ PLAN_SHARD = -1  # where the plan is kept
 
 _CREATE = """\
 CREATE TABLE {path}
-PARTITION BY RANGE_BUCKET(shard, GENERATE_ARRAY({first}, {end}, {step}))
+PARTITION BY RANGE_BUCKET(sync_shard, GENERATE_ARRAY({first}, {end}, {step}))
 OPTIONS (expiration_timestamp = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL {hours} HOUR))
 AS {select}"""
 
-_ACROSS_SHARDS = "sync_key, IF(sync_key IS NULL, sync_shard, NULL)"
-
-_KEPT = f"""\
-SELECT sync_shard, sync_key, sync_second, sync_problem, {{chunk}}
-    {TEXT}
-  FROM {{rows}}"""
-
-_NUMBERED = """\
-SELECT sync_shard, sync_second, sync_problem, sync_text,
-    {place} AS place
-  FROM kept"""
-
-_BATCHED = """\
-SELECT *, DIV(place, @batch_rows) AS by_rows,
-    DIV(SUM(BYTE_LENGTH(sync_text)) OVER (
-      PARTITION BY sync_shard, DIV(place, @batch_rows) ORDER BY place ROWS UNBOUNDED PRECEDING),
-      @batch_bytes) AS by_bytes
-  FROM numbered"""
-
-_BATCHES = f"""\
-SELECT sync_shard AS shard, by_rows, by_bytes, {BATCH}
-FROM batched GROUP BY sync_shard, by_rows, by_bytes
-UNION ALL SELECT {PLAN_SHARD}, 0, 0, 0, 0, NULL, @plan"""
+# Rows without a key are all kept. They stay apart, for a worker that gets all of them at once.
+_ACROSS_SLICES = "sync_key, IF(sync_key IS NULL, sync_shard, NULL)"
 
 
-def create(
-    table: BigQueryTable, path: str, slices: Sequence[Slice], limits: BatchSettings, plan: str
-) -> Query:
+def create(table: BigQueryTable, path: str, slices: Sequence[Slice], plan: str) -> Query:
     """The statement that makes a stage of these slices. plan: the text to keep with it."""
     shards = sum(part.parts for part in slices)
-    rows = select(table, slices, limits, plan)
+    rows = select(table, slices, plan)
     text = _CREATE.format(
         path=quoted(path),
         first=PLAN_SHARD,
@@ -78,33 +54,32 @@ def create(
     return Query(text, rows.parameters)
 
 
-def select(
-    table: BigQueryTable, slices: Sequence[Slice], limits: BatchSettings, plan: str
-) -> Query:
-    """The rows of a stage: finished batches, each with its shard and its place in it."""
+def select(table: BigQueryTable, slices: Sequence[Slice], plan: str) -> Query:
+    """The rows of a stage: documents, each with its shard.
+
+    Where a key may have rows in several slices, only its newest row is staged. Within a slice, the
+    query that reads it chooses.
+    """
     inside = _inside(table, slices)
     shard = _shard(table, slices)
-    within_shard = chosen(table, "sharded", "sync_shard, sync_key")
-    chunks = Chunks(slices)
-    rows = "chosen"
-    across = ""
+    columns = ["sync_shard", "sync_key", "sync_second", "sync_problem", "sync_document"]
+    of_plan = [str(PLAN_SHARD), "NULL", "0", "NULL", "@plan"]
+    if table.settings.cursor:
+        columns.append("sync_cursor")
+        of_plan.append("NULL")
+    rows = "sharded"
     if any(part.superseded_after is not None for part in slices):
-        rows = "latest"
-        across = f"latest AS ({chosen(table, 'chosen', _ACROSS_SHARDS)}),\n"
+        rows = f"({chosen(table, 'sharded', _ACROSS_SLICES)})"
     text = f"""
 WITH {documents(table, inside, Predicates())},
 sliced AS (SELECT *, {_slice(table)} AS sync_slice FROM sized),
-sharded AS (SELECT *, {shard.conditions[0]} AS sync_shard FROM sliced),
-chosen AS ({within_shard}),
-{across}kept AS ({_KEPT.format(rows=rows, chunk=chunks.column)}),
-numbered AS ({_NUMBERED.format(place=chunks.place("sync_shard"))}),
-batched AS ({_BATCHED})
-{_BATCHES}"""
+sharded AS (SELECT *, {shard.conditions[0]} AS sync_shard FROM sliced)
+SELECT {", ".join(columns)} FROM {rows}
+UNION ALL SELECT {", ".join(of_plan)}"""
     parameters = (
         *inside.parameters,
-        *limit_parameters(table, limits),
+        *document_parameters(table),
         *shard.parameters,
-        *chunks.parameters,
         Parameter("plan", "STRING", plan),
     )
     return Query(text, parameters)
@@ -143,15 +118,21 @@ def _shard(table: BigQueryTable, slices: Sequence[Slice]) -> Predicates:
     return Predicates((shard,), parameters)
 
 
-def batches(path: str, shard: int) -> Query:
-    """The finished batches of a shard, in order. The columns are those of queries.batches."""
+def batches(
+    table: BigQueryTable, path: str, shard: int, part: Slice, limits: BatchSettings
+) -> Query:
+    """The finished batches of a shard of a slice, in order. The result is that of
+    queries.batches.
+    """
+    finished = batches_of_documents(table, part, limits)
     text = f"""
-SELECT n_rows, flagged, newest, documents FROM {quoted(path)}
-WHERE shard = @shard ORDER BY by_rows, by_bytes"""
-    return Query(text, (Parameter("shard", "INT64", shard),))
+WITH sized AS (SELECT * FROM {quoted(path)} WHERE sync_shard = @shard),
+{finished.text}"""
+    parameters = (Parameter("shard", "INT64", shard), DELETED_ROWS, *finished.parameters)
+    return Query(text, parameters)
 
 
 def plan(path: str) -> Query:
     """The text that was kept with a stage."""
-    text = f"SELECT documents FROM {quoted(path)} WHERE shard = @shard"
+    text = f"SELECT sync_document AS plan FROM {quoted(path)} WHERE sync_shard = @shard"
     return Query(text, (Parameter("shard", "INT64", PLAN_SHARD),))

@@ -151,9 +151,7 @@ class Source(Protocol):
         """Those of the columns that hold an integer beyond 32 bits, in the whole source."""
         ...
 
-    def stage(
-        self, source: SourceTable, plan: StagePlan | None, limits: BatchSettings
-    ) -> str | None:
+    def stage(self, source: SourceTable, plan: StagePlan | None) -> str | None:
         """Read the plan's slices in one go and keep them, where that is the better way.
 
         `batches` reads them from there afterwards. plan None: the whole source.

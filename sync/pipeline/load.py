@@ -106,7 +106,7 @@ class Loader:
         plan = self._plan
         first = plan.slices.index(part)
         staged = StagePlan(plan.stage_token, plan.window, plan.slices, first, plan.cursorless)
-        name = self._run.source.stage(plan.source, staged, self._run.settings.batch)
+        name = self._run.source.stage(plan.source, staged)
         if name:
             self._loaded.stage = name
             self._loaded.on_stage(name)

@@ -151,7 +151,7 @@ def _fill(run: TableRun, plan: SwapPlan, fresh: str, rejects: RejectBook) -> int
     progress = run.progress
     delivery = Delivery(run, rejects, plan.source, fresh)
     progress.slices_planned = 1
-    run.source.stage(plan.source, None, run.settings.batch)
+    run.source.stage(plan.source, None)
     for batch in prefetch(run.source.batches(plan.source, None, run.settings.batch), batch_bytes):
         run.deadline.check(run.name)
         progress.fetched += batch.rows

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sync.bigquery import queries
+from sync.bigquery import queries, stage_queries
 from sync.bigquery.columns import columns
 from sync.bigquery.table import BigQueryTable
 from sync.bigquery.types import Field
@@ -237,12 +237,27 @@ def run(googlesql: GoogleSql, query: Query) -> list[dict[str, Any]]:
     return googlesql.rows(query.text, query.parameters)
 
 
-def sent(googlesql: GoogleSql, made: World, part: Slice, limits: BatchSettings) -> list[Document]:
-    """The documents of a slice's batches. Each shard comes in cursor order."""
+def from_stage(
+    made: World, parts: Sequence[Slice], part: Slice, limits: BatchSettings
+) -> list[Query]:
+    """The queries that read a slice from a stage of all of these, each with the stage inside."""
+    stage = stage_queries.select(made.table, parts, "{}")
+    first = sum(each.parts for each in parts[: parts.index(part)])
+    found = []
+    for shard in range(first, first + part.parts):
+        read = stage_queries.batches(made.table, "p.l.stage", shard, part, limits)
+        text = read.text.replace("`p.l.stage`", f"({stage.text})")
+        named = {each.name: each for each in (*stage.parameters, *read.parameters)}
+        found.append(Query(text, tuple(named.values())))
+    return found
+
+
+def sent(googlesql: GoogleSql, reads: Sequence[Query], limits: BatchSettings) -> list[Document]:
+    """The documents of a slice's batches. reads: one for each shard, which is in cursor order."""
     documents: list[Document] = []
-    for shard in range(part.parts):
+    for query in reads:
         of_shard: list[Document] = []
-        for row in run(googlesql, queries.batches(made.table, part, limits, shard)):
+        for row in run(googlesql, query):
             batch = Batch(row["documents"].encode(), row["n_rows"], row["newest"], row["flagged"])
             read = batch.read()
             assert len(read) == batch.rows <= limits.rows
@@ -277,11 +292,19 @@ def test_the_chain(googlesql: GoogleSql, seed: int) -> None:
     assert {start: _bucket(values) for start, values in buckets.items()} == model
 
     everything: dict[str, int] = {}
-    for part in slices(window, list(model.values()), 3 * slice_rows, slice_rows)[:5]:
-        if not part.chunks:
-            part = replace(part, parts=rng.choice([1, 3]))
+    parts = [
+        part if part.chunks else replace(part, parts=rng.choice([1, 3]))
+        for part in slices(window, list(model.values()), 3 * slice_rows, slice_rows)
+    ]
+    is_staged = rng.randrange(len(parts[:5])) if parts else None
+    for number, part in enumerate(parts[:5]):
         limits = BatchSettings(rows=rng.choice([1, 3, 1000]), bytes=rng.choice([50, 5_000_000]))
-        documents = sent(googlesql, made, part, limits)
+        shards = range(part.parts)
+        reads = [queries.batches(made.table, part, limits, shard) for shard in shards]
+        documents = sent(googlesql, reads, limits)
+        if number == is_staged:
+            staged = from_stage(made, parts, part, limits)
+            assert sent(googlesql, staged, limits) == documents
         keyed = [each for each in documents if each.key("id") is not None]
         wanted = expected(made, part)
         keys = [each.key("id") for each in keyed]

@@ -20,6 +20,7 @@ from sync.ledger.definitions import PARTITIONED_BY
 from sync.ledger.definitions import columns as ledger_columns
 from sync.model.sql import Parameter, ParameterType
 from tests.sources import (
+    CHUNKED,
     CURSORS,
     DAILY,
     LEDGER_STATEMENTS,
@@ -38,14 +39,15 @@ if TYPE_CHECKING:
 PATH = "my-project-1.shop.pages"
 SQL_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 NESTED = "ARRAY<STRUCT<key STRING, value STRUCT<string_value STRING, int_value INT64>>>"
+BATCHES = ["INT64", "INT64", "INT64", "STRING"]
+STAGE = "p.ledger.stage_1"
+STAGES = ("stage", "stage of shards")
 RESULTS = {
     "histogram": [*["INT64"] * 7, "STRING"],
     "keys since": ["STRING", "BOOL", "BOOL"],
-    "batches": ["INT64", "INT64", "INT64", "STRING"],
-    "batches of a part": ["INT64", "INT64", "INT64", "STRING"],
-    "everything": ["INT64", "INT64", "INT64", "STRING"],
-    "stage": ["INT64"] * 6 + ["STRING"],
-    "stage of shards": ["INT64"] * 6 + ["STRING"],
+    "batches": BATCHES,
+    "batches of a part": BATCHES,
+    "everything": BATCHES,
 }
 RECORD = Field(
     "nested",
@@ -78,6 +80,17 @@ def check(googlesql: GoogleSql, table: BigQueryTable, source: Columns) -> None:
         found = googlesql.prepare(query.text, tables, query.parameters)
         if name in RESULTS:
             assert list(found.values()) == RESULTS[name], name
+        if name in STAGES:
+            check_stage(googlesql, table, found)
+
+
+def check_stage(googlesql: GoogleSql, table: BigQueryTable, stage: Columns) -> None:
+    """A stage with these columns can be read."""
+    assert stage["sync_document"] == "STRING"
+    for part in (PART, CHUNKED):
+        query = stage_queries.batches(table, STAGE, 3, part, LIMITS)
+        found = googlesql.prepare(query.text, {STAGE: stage}, query.parameters)
+        assert list(found.values()) == BATCHES
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -180,7 +193,7 @@ def test_a_source_without_cursor_and_key(googlesql: GoogleSql) -> None:
     described = BigQueryTable(table, table.source, sql_columns=columns(table, fields))
     source = {"a": "STRING", "price(eur)?": "STRING"}
     everything = whole(100_000, 1_000)
-    staged = stage_queries.select(described, [everything], LIMITS, "{}")
+    staged = stage_queries.select(described, [everything], "{}")
     shard = batches(described, everything, LIMITS, 3)
     for query in (batches(described, None, LIMITS), shard, staged, row_count(described)):
         assert googlesql.prepare(query.text, {PATH: source}, query.parameters)
@@ -212,27 +225,21 @@ def test_the_examples_of_a_refused_type(googlesql: GoogleSql) -> None:
 
 
 def test_the_statements_of_a_stage(googlesql: GoogleSql) -> None:
-    """It is made with its partitions and its expiry, and read by the shard."""
-    stage = {
-        "shard": "INT64",
-        "by_rows": "INT64",
-        "by_bytes": "INT64",
-        "n_rows": "INT64",
-        "flagged": "INT64",
-        "newest": "INT64",
-        "documents": "STRING",
-    }
-    path = "p.ledger.stage_1"
+    """It is made with its partitions and its expiry, and tells its plan."""
     table = settings(columns={"id": {}})
     made = columns(table, [Field("id", "STRING")])
     described = BigQueryTable(
         table, table.source, Field("sync_cursor", "TIMESTAMP"), sql_columns=made
     )
-    create = stage_queries.create(described, path, [PART, NEXT], LIMITS, "{}")
+    source = {PATH: {"id": "STRING", "ts": "TIMESTAMP"}}
+    slices = [PART, NEXT]
+    create = stage_queries.create(described, STAGE, slices, "{}")
     assert create.text.startswith("CREATE TABLE `p.ledger.stage_1`\nPARTITION BY RANGE_BUCKET(")
-    googlesql.analyze(create.text, {PATH: {"id": "STRING", "ts": "TIMESTAMP"}}, create.parameters)
-    for query in (stage_queries.batches(path, 3), stage_queries.plan(path)):
-        assert googlesql.prepare(query.text, {path: stage}, query.parameters)
+    googlesql.analyze(create.text, source, create.parameters)
+    staged = stage_queries.select(described, slices, "{}")
+    stage = googlesql.prepare(staged.text, source, staged.parameters)
+    plan = stage_queries.plan(STAGE)
+    assert googlesql.prepare(plan.text, {STAGE: stage}, plan.parameters) == {"plan": "STRING"}
 
 
 LEDGER_PARAMETERS: dict[str, ParameterType] = {
