@@ -16,6 +16,7 @@ from sync.base.events import EventLog
 from sync.config import BatchSettings, parse
 from sync.model import batches
 from sync.model.batches import DELETES, Batch
+from sync.model.checkpoint import Checkpoint
 from sync.model.columns import Column
 from sync.model.conditions import Condition
 from sync.model.keys import KeyState
@@ -24,7 +25,7 @@ from sync.model.ports import Lease, Ledger, Source
 from sync.model.records import OpenReject, RejectRecord
 from sync.model.request import Request
 from sync.model.stage import StagePlan
-from sync.model.window import Bucket, Faults, Histogram, Slice, Window
+from sync.model.window import Bucket, Faults, Histogram, Slice, Totals, Window
 from sync.pipeline.compare import fingerprint
 from sync.pipeline.loaded import Loaded
 from sync.pipeline.rejects import RejectBook
@@ -83,7 +84,7 @@ class MemoryTarget(PrintingTarget):
     @property
     def written(self) -> list[list[Any]]:
         """The keys of each insert and upsert, in order."""
-        return [keys for kind, keys in self.log if kind != "delete"]
+        return [keys for kind, keys in self.log if kind in ("insert", "upsert")]
 
     @property
     def keys(self) -> list[Any]:
@@ -110,6 +111,23 @@ class MemoryTarget(PrintingTarget):
             new = {each["id"] for each in rows}
             self.held[table] = [each for each in self.held[table] if each["id"] not in new]
         self.held[table] += rows
+
+    def create(self, table: str, columns: Sequence[Column]) -> None:
+        """Make an empty table."""
+        assert table not in self.tables
+        super().create(table, columns)
+
+    def drop(self, table: str) -> None:
+        """Remove a table."""
+        self.log.append(("drop", table))
+        super().drop(table)
+
+    def rename(self, table: str, new: str) -> None:
+        """Rename a table over another one."""
+        self._lease.use()
+        self.log.append(("rename", table))
+        self.answer("rename", table)
+        super().rename(table, new)
 
     def delete(self, table: str, condition: Condition) -> int:
         """Delete the rows that match."""
@@ -150,11 +168,16 @@ class MemoryLedger:
     open: list[OpenReject] = field(default_factory=list)
     recorded: list[RejectRecord] = field(default_factory=list)
     deleted: int = 0
+    checkpoints: list[Checkpoint] = field(default_factory=list)
     asked_since: list[datetime] = field(default_factory=list)
 
     def record_rejects(self, records: Sequence[RejectRecord]) -> None:
         """Append rejects."""
         self.recorded += records
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Append a checkpoint."""
+        self.checkpoints.append(checkpoint)
 
     def open_rejects(self, table: str, now: datetime) -> list[OpenReject]:
         """The rejects of earlier runs."""
@@ -199,6 +222,7 @@ class MemorySource:
     """Rows in memory. A row may have a `fault`. One dated from NOW on comes after the window."""
 
     def __init__(self) -> None:
+        self.described = MemoryTable(())
         self.rows: list[Row] = []
         self.counted: list[tuple[bool, Window]] = []  # whether recent rows only, and the window
         self.on_count: Callable[[], None] = lambda: None
@@ -288,6 +312,23 @@ class MemorySource:
         """Whether there is no row at all."""
         self.asked_if_empty += 1
         return not self.rows
+
+    def describe(self, table: object) -> MemoryTable:
+        """The table that the test has named."""
+        return self.described
+
+    def wide_integers(self, source: MemoryTable, integers: Sequence[str]) -> frozenset[str]:
+        """No integer is beyond 32 bits."""
+        return frozenset()
+
+    def totals(self, source: MemoryTable) -> Totals:
+        """Count rows and keys."""
+        keys = [each["id"] for each in self.rows if each["id"] is not None]
+        return Totals(len(self.rows), len(set(keys)), len(self.rows) - len(keys))
+
+    def distinct_rows(self, source: MemoryTable, window: Window | None) -> int:
+        """How many different rows there are."""
+        return len({str(each) for each in self.rows})
 
     def faults(self, source: MemoryTable, window: Window | None) -> Faults:
         """No faults are known."""

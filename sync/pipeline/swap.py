@@ -45,9 +45,9 @@ class SwapPlan:
     source: SourceTable
     old_exists: bool
     fresh_exists: bool
-    open_rejects: int = 0
-    definition: str = ""
-    rekeyed: bool = False
+    open_rejects: int
+    definition: str
+    rekeyed: bool
 
     @property
     def sentence(self) -> str:

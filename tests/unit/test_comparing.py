@@ -301,6 +301,17 @@ def test_the_fingerprint_of_keys_and_cursors() -> None:
     assert comparing.fingerprint({"a": [1, 1]}) == comparing.fingerprint({}) == 0
 
 
+def test_slices_after_the_watermark_are_not_looked_at() -> None:
+    """The target holds nothing of them. It may hold rows of the one that begins with it."""
+    ends = Ends(6, size=2)
+    part = ends.plan().slices[1]
+    asked = []
+    for watermark in (None, part.start - 1, part.start):
+        index = comparing.index_to_match(ends.memory.run, ends.plan(watermark=watermark), part)
+        asked.append((index is not None, len(ends.target.read)))
+    assert asked == [(False, 0), (False, 0), (True, 1)]
+
+
 # -- rows that only the target holds
 
 

@@ -95,6 +95,11 @@ def test_nothing_is_staged_twice() -> None:
     memory.loaded.stage = "earlier"
     loaded(memory)
     assert (memory.source.staged, memory.loaded.stage) == ([], "earlier")
+    changed = filled(6, held=1)
+    plan = loaded(changed, watermark=at(1))
+    (staged,) = changed.source.staged
+    assert staged is not None
+    assert (staged.first, len(plan.slices)) == (0, 3)
     plain = filled(5)
     plain.loaded.on_stage = lambda _: pytest.fail("there is none")
     loaded(plain)
@@ -253,7 +258,7 @@ def test_shards_are_not_in_order(rows: int) -> None:
     again = filled(0, size=3, batch_rows=1)
     again.source.rows = memory.source.rows
     loaded(again, done_until=at(0) + 2)
-    assert len(again.target.written) == rows
+    assert (len(again.target.written), again.progress.repaired) == (rows, 0)
 
 
 # -- slices of which the target may hold rows
