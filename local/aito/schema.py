@@ -145,27 +145,56 @@ def _analyzer(where: str, kind: str, spec: dict[str, Json]) -> Json:
     return None
 
 
-def encode_rows(name: str, table: Table, rows: Sequence[Json]) -> list[list[Any]]:
+def encode_rows(name: str, table: Table, rows: Sequence[Json]) -> list[tuple[Any, ...]]:
     """JSON rows -> SQLite's rows, in the table's order of columns.
 
     Refuses them all when one is wrong.
     """
-    plan = [(key, _CHECKS[column.type], column.nullable) for key, column in table.columns.items()]
     known = table.columns.keys()
-    encoded = []
     for number, row in enumerate(rows):
         if type(row) is not dict or not row.keys() <= known:
-            raise _wrong_row(name, table, number, row)
-        try:
-            encoded.append(
-                [
-                    None if (v := row.get(key)) is None and null else check(v)
-                    for key, check, null in plan
-                ]
-            )
-        except Mismatch:
-            raise _wrong_row(name, table, number, row) from None
-    return encoded
+            raise _first_wrong_row(name, table, rows[: number + 1])
+    try:
+        columns = [
+            _encoded_column(column, [row.get(key) for row in rows])
+            for key, column in table.columns.items()
+        ]
+    except Mismatch:
+        raise _first_wrong_row(name, table, rows) from None
+    return list(zip(*columns, strict=True))
+
+
+def _encoded_column(column: Column, values: list[Json]) -> Sequence[Any]:
+    """The values of one column as SQLite keeps them. Raises Mismatch.
+
+    Values of one plain type are checked all at once: of each, a look costs more than to store it.
+    """
+    kinds = set(map(type, values))
+    if column.nullable:
+        kinds.discard(type(None))
+    if kinds <= {_PLAIN.get(column.type)}:
+        _check_range(column.type, [value for value in values if value is not None])
+        return values
+    check, null = _CHECKS[column.type], column.nullable
+    return [None if value is None and null else check(value) for value in values]
+
+
+def _check_range(kind: str, values: list[Any]) -> None:
+    """Check numbers all at once. Raises Mismatch."""
+    low, high = _RANGES.get(kind, (None, None))
+    if low is None or high is None or not values:
+        return
+    if min(values) < low or max(values) > high or math.isnan(sum(values)):
+        raise Mismatch
+
+
+def _first_wrong_row(name: str, table: Table, rows: Sequence[Json]) -> Refusal:
+    """Find the first row that is wrong, and say what is wrong with it."""
+    for number, row in enumerate(rows):
+        refusal = _wrong_row(name, table, number, row)
+        if refusal:
+            return refusal
+    raise AssertionError("one of the rows must be wrong")
 
 
 def encode_value(column: Column, value: Json) -> Any:
@@ -173,8 +202,8 @@ def encode_value(column: Column, value: Json) -> Any:
     return _CHECKS[column.type](value)
 
 
-def _wrong_row(name: str, table: Table, number: int, row: Json) -> Refusal:
-    """Say which column of which row is wrong. The second look costs nothing until something is."""
+def _wrong_row(name: str, table: Table, number: int, row: Json) -> Refusal | None:
+    """Which column of a row is wrong, and why. None: the row is right."""
     if not isinstance(row, dict):
         return Refusal(400, f"Table `{name}`, entry {number}: an entry must be an object")
     for key in row.keys() - table.columns.keys():
@@ -189,7 +218,7 @@ def _wrong_row(name: str, table: Table, number: int, row: Json) -> Refusal:
         if value is not None and not _fits(column, value):
             said = f"expected {column.type}, got {_kind(value)}"
             return Refusal(400, f"Table `{name}`, entry {number}: column '{key}': {said}")
-    raise AssertionError("a refused row must have a reason")
+    return None
 
 
 def _fits(column: Column, value: Json) -> bool:
@@ -223,8 +252,8 @@ def _string(value: Json) -> str:
     raise Mismatch
 
 
-def _whole(bits: int) -> Callable[[Json], int]:
-    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+def _whole(kind: str) -> Callable[[Json], int]:
+    low, high = _RANGES[kind]
 
     def check(value: Json) -> int:
         if type(value) is int and low <= value <= high:
@@ -235,7 +264,7 @@ def _whole(bits: int) -> Callable[[Json], int]:
 
 
 def _decimal(value: Json) -> float:
-    if type(value) not in (int, float) or abs(value) > 1.7976931348623157e308 or math.isnan(value):
+    if type(value) not in (int, float) or abs(value) > _LARGEST or math.isnan(value):
         raise Mismatch
     return float(value)
 
@@ -249,30 +278,44 @@ def _boolean(value: Json) -> bool:
 def _json(value: Json) -> str:
     if value is None:
         raise Mismatch
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _json_text(value)
 
 
 def _array(check: Callable[[Json], Any]) -> Callable[[Json], str]:
     def check_all(value: Json) -> str:
         if type(value) is not list:
             raise Mismatch
-        return json.dumps(
-            [check(element) for element in value], ensure_ascii=False, separators=(",", ":")
-        )
+        return _json_text([check(element) for element in value])
 
     return check_all
 
 
+_json_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_LARGEST = 1.7976931348623157e308
+_RANGES: dict[str, tuple[float, float]] = {
+    "Int": (-(2**31), 2**31 - 1),
+    "Long": (-(2**63), 2**63 - 1),
+    "Decimal": (-_LARGEST, _LARGEST),
+}
+# Types whose values SQLite keeps as they are.
+_PLAIN = {
+    "String": str,
+    "Text": str,
+    "Boolean": bool,
+    "Int": int,
+    "Long": int,
+    "Decimal": float,
+}
 _CHECKS: dict[str, Callable[[Json], Any]] = {
     "String": _string,
     "Text": _string,
-    "Int": _whole(32),
-    "Long": _whole(64),
+    "Int": _whole("Int"),
+    "Long": _whole("Long"),
     "Decimal": _decimal,
     "Boolean": _boolean,
     "Json": _json,
     "String[]": _array(_string),
-    "Int[]": _array(_whole(32)),
+    "Int[]": _array(_whole("Int")),
     "Decimal[]": _array(_decimal),
     "Boolean[]": _array(_boolean),
 }

@@ -55,13 +55,13 @@ class Store(Tables):
             self._add(table, encoded)
             return len(rows)
 
-    def _encoded(self, name: str, table: Table, rows: Sequence[Json]) -> list[list[Any]]:
+    def _encoded(self, name: str, table: Table, rows: Sequence[Json]) -> list[tuple[Any, ...]]:
         encoded = encode_rows(name, table, rows)
         self._check_objections(name, rows)
         self._check_dangling(name, table, rows)
         return encoded
 
-    def _add(self, table: Table, encoded: list[list[Any]]) -> None:
+    def _add(self, table: Table, encoded: list[tuple[Any, ...]]) -> None:
         marks = ", ".join("?" * len(table.columns))
         with self._atomic():
             self._many(f"INSERT INTO {table.physical} VALUES ({marks})", encoded)
