@@ -16,13 +16,12 @@ import sys
 import threading
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl
 
 import duckdb
-import orjson
 
-from local import _bqemulator_json
+from local import _bqemulator_engine, _bqemulator_json
 from local._bqemulator_memory import remember_texts
+from local._bqemulator_requests import Aside
 
 SPATIAL_MISSING = (
     "BigQuery emulator: DuckDB's `spatial` extension could not be downloaded; "
@@ -32,7 +31,6 @@ SPATIAL_SECONDS = (
     20  # a few MB on a slow line; behind a firewall that drops packets nobody should wait longer
 )
 
-PAGE_ROWS = 10_000  # of a result, where the caller names no number
 UNKNOWN_COLUMN = re.compile(r'Referenced column "?([^"\s]+)"? not found')
 
 
@@ -280,81 +278,13 @@ def _without_schema_of_unions(build: Callable[..., Any]) -> Callable[..., Any]:
     return build_or_leave
 
 
-PAGE = re.compile(r".*/projects/(?P<project>[^/]+)/queries/(?P<job>[^/]+)")
-
-
-def _page(asked: re.Match[str], scope: dict[str, Any]) -> Any:
-    """The page of a result that is asked for, as an application. None: there is no such result.
-
-    Half of all requests are these, and the web framework takes longer than the answer.
-    """
-    from bqemulator.api.routes import jobs
-    from starlette.responses import Response
-
-    api: Any = jobs
-    if asked["job"] not in api.JOB_RESULTS:
-        return None
-    options = dict(parse_qsl(scope["query_string"].decode()))
-    answer = api.get_query_results(
-        asked["project"],
-        asked["job"],
-        None,
-        int(options.get("maxResults", PAGE_ROWS)),
-        int(options.get("startIndex", 0)),
-        options.get("pageToken"),
-    )
-    return Response(orjson.dumps(answer), media_type="application/json")
-
-
-class _Aside:
-    """Serves the pages of results after `pause` seconds, and everything else in an event loop of
-    its own.
-
-    The emulator runs its queries inside its event loop and answers nobody meanwhile; BigQuery does
-    both at once.
-    """
-
-    def __init__(self, app: Callable[..., Any], pause: float) -> None:
-        self._app = app
-        self._pause = pause
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-
-    async def __call__(
-        self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
-    ) -> None:
-        page = PAGE.fullmatch(scope["path"]) if scope.get("method") == "GET" else None
-        if page:
-            await asyncio.sleep(self._pause)
-            await (_page(page, scope) or self._app)(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        asked = [await receive()]
-        while asked[-1].get("more_body"):
-            asked.append(await receive())
-        answer = asyncio.run_coroutine_threadsafe(self._answer(scope, asked), self._loop)
-        for message in await asyncio.wrap_future(answer):
-            await send(message)
-
-    async def _answer(self, scope: dict[str, Any], asked: list[Any]) -> list[Any]:
-        """What the application answers to a whole request.
-
-        Both are passed between the event loops as one: a message of its own for each part takes
-        longer than a small query.
-        """
-        answered: list[Any] = []
-        parts = iter(asked)
-
-        async def receive() -> Any:
-            return next(parts)
-
-        async def send(message: Any) -> None:
-            answered.append(message)
-
-        await self._app(scope, receive, send)
-        return answered
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """An event loop, in C where there is one."""
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 async def _called_here(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
@@ -371,10 +301,12 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     )  # first of all: importing the rest logs already
     from bqemulator import server
     from bqemulator.api import app, middleware
-    from bqemulator.api.routes import datasets, tabledata, tables
+    from bqemulator.api.routes import datasets, jobs, tabledata, tables
     from bqemulator.jobs import executor
     from bqemulator.sql import inner_query, translator
+    from bqemulator.sql.rewriter import timestamp_iso_helpers
     from bqemulator.sql.rules.misc_helpers import RangeBucketRule
+    from bqemulator.storage import engine
     from bqemulator.storage.engine import DuckDBEngine
     from bqemulator.versioning.snapshots import SnapshotManager
     from fastapi import routing
@@ -405,7 +337,17 @@ async def _serve(spatial: Spatial, pause: float) -> None:
         _bqemulator_json.register(engine.connection)
         # BigQuery promises no order without an ORDER BY. DuckDB is quicker without one.
         engine.connection.execute("SET preserve_insertion_order = false")
+        _bqemulator_engine.register(engine.connection)
 
+    patched_engine.execute = _bqemulator_engine.execute
+    patched_storage: Any = engine
+    patched_storage._annotate_with_duckdb_types = _bqemulator_engine.with_types
+    convert_rows = _bqemulator_engine.converter_of_rows()
+    patched_jobs: Any = jobs
+    patched_jobs.arrow_table_to_bq_rows = convert_rows
+    patched_times: Any = timestamp_iso_helpers
+    write_time = patched_times._rewrite_format_timestamp
+    patched_times._rewrite_format_timestamp = _bqemulator_engine.time_of_day_by_duckdb(write_time)
     patched_engine._load_spatial = load_extensions
     patched_snapshots: Any = SnapshotManager
     patched_snapshots.capture = _copying_on_demand(patched_snapshots.capture)
@@ -420,20 +362,19 @@ async def _serve(spatial: Spatial, pause: float) -> None:
         middleware.MetricsMiddleware,
     }
 
-    def create_app(context: Any) -> _Aside:
+    def create_app(context: Any) -> Aside:
         read = patched_tables._rest_to_table_meta
         patched_tables._rest_to_table_meta = _storing_new_columns(read, context)
         emulator_app = app.create_app(context)
         emulator_app.user_middleware = [
             layer for layer in emulator_app.user_middleware if layer.cls not in observers
         ]
-        return _Aside(emulator_app, pause)
+        return Aside(emulator_app, pause, new_event_loop())
 
     patched_server.create_app = create_app
-    for route in tabledata.router.routes:
-        patched_route: Any = route
-        if patched_route.endpoint is tabledata.insert_all:
-            patched_route.endpoint = _refusing_unknown_columns(tabledata.insert_all)
+    # No route needs the change: `Aside` calls it.
+    patched_rows: Any = tabledata
+    patched_rows.insert_all = _refusing_unknown_columns(tabledata.insert_all)
     patched_datasets: Any = datasets
     patched_datasets._rest_to_dataset_meta = _tolerant(datasets._rest_to_dataset_meta)
     settings = Settings(rest_port=0, enable_format_extensions=False, log_level=LogLevel.CRITICAL)
@@ -466,7 +407,8 @@ def main() -> None:
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     spatial = Spatial()
     spatial.start()
-    asyncio.run(_serve(spatial, float(sys.argv[1])))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_serve(spatial, float(sys.argv[1])))
 
 
 if __name__ == "__main__":

@@ -36,11 +36,16 @@ REMEMBERED_TEXTS = 2_000
 TableName = tuple[str, str, str]  # project, or "" for the default one; dataset; table
 
 
-def _remembering(parse: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+def _remember_trees() -> None:
     """Parse each text of BigQuery's once. One of DuckDB's is parsed only once anyway.
 
     Most callers only look at the tree and share it. The others change it and get a copy.
     """
+    import sqlglot
+    from sqlglot.dialects.dialect import Dialect
+
+    parse, parse_one = Dialect.parse, sqlglot.parse_one
+    bigquery = Dialect.get_or_raise("bigquery")
 
     @functools.lru_cache(maxsize=REMEMBERED_TREES)
     def parse_once(dialect: Any, sql: str, options: tuple[tuple[str, Any], ...]) -> list[Any]:
@@ -50,12 +55,20 @@ def _remembering(parse: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
         if type(dialect).__name__ == "DuckDB":
             return parse(dialect, sql, **options)
         statements = parse_once(dialect, sql, tuple(options.items()))
-        caller = sys._getframe(2).f_code.co_name  # frame 1 is sqlglot.parse_one
-        if caller in READERS:
-            return statements
         return [statement and statement.copy() for statement in statements]
 
-    return parse_or_copy
+    def parse_one_or_share(sql: str, read: Any = None, **options: Any) -> Any:
+        caller = sys._getframe(1).f_code.co_name
+        if read == "bigquery" and not options and caller in READERS:
+            statements = parse_once(bigquery, sql, ())
+            if len(statements) == 1 and statements[0] is not None:
+                return statements[0]
+        return parse_one(sql, read=read, **options)
+
+    patched_dialect: Any = Dialect
+    patched_dialect.parse = parse_or_copy
+    patched_sqlglot: Any = sqlglot
+    patched_sqlglot.parse_one = parse_one_or_share
 
 
 def _translator_version() -> bytes:
@@ -187,7 +200,6 @@ def remember_texts() -> None:
     from bqemulator.jobs import executor
     from bqemulator.sql import inner_query
     from bqemulator.sql.translator import SQLTranslator
-    from sqlglot.dialects.dialect import Dialect
 
     kept = Kept(cache_folder() / "bigquery-to-aito" / "emulator")
     remember = functools.lru_cache(REMEMBERED_TEXTS)
@@ -203,5 +215,4 @@ def remember_texts() -> None:
     patched_translator: Any = SQLTranslator
     translate = _translated_on_disk(SQLTranslator.translate, kept)
     patched_translator.translate = _translated_once(translate)
-    patched_dialect: Any = Dialect
-    patched_dialect.parse = _remembering(Dialect.parse)
+    _remember_trees()
