@@ -78,7 +78,7 @@ def test_a_first_load() -> None:
     assert memory.target.log == [("insert", [f"k{n:02}"]) for n in range(5)]
     assert (counts(memory), memory.progress.verified) == ((5, 5, 0), True)
     assert memory.target.read == [Between("unix", START, NOW)]
-    (staged,) = memory.source.staged
+    (staged,) = memory.source.stages
     assert staged is not None
     assert (staged.token, staged.slices, staged.first) == ("token", plan.slices, 0)
     assert (stages, memory.loaded.stage) == (["stage"], "stage")
@@ -94,10 +94,10 @@ def test_nothing_is_staged_twice() -> None:
     memory = filled(5)
     memory.loaded.stage = "earlier"
     loaded(memory)
-    assert (memory.source.staged, memory.loaded.stage) == ([], "earlier")
+    assert (memory.source.stages, memory.loaded.stage) == ([], "earlier")
     changed = filled(6, held=1)
     plan = loaded(changed, watermark=at(1))
-    (staged,) = changed.source.staged
+    (staged,) = changed.source.stages
     assert staged is not None
     assert (staged.first, len(plan.slices)) == (0, 3)
     plain = filled(5)
@@ -270,7 +270,7 @@ def test_slices_that_are_equal_are_not_read() -> None:
     plan = loaded(memory, watermark=at(0))
     assert memory.target.read == [Between("unix", s.start, s.end) for s in plan.slices]
     assert (counts(memory), memory.progress.verified) == ((6, 0, 6), True)
-    assert (memory.source.read, memory.target.log, memory.source.staged) == ([], [], [])
+    assert (memory.source.read, memory.target.log, memory.source.stages) == ([], [], [])
     assert memory.progress.slices_done == 3
 
 
@@ -300,7 +300,7 @@ def test_what_a_known_slice_lacks() -> None:
     assert memory.target.log == [("insert", ["k03"])]
     assert (counts(memory), memory.progress.verified) == ((4, 1, 3), True)
     assert memory.loaded.covered_until == NOW
-    (staged,) = memory.source.staged
+    (staged,) = memory.source.stages
     assert staged is not None
     assert staged.first == 1
     changed = filled(4, held=4)

@@ -145,7 +145,7 @@ def test_a_table_is_swapped() -> None:
     progress = memory.progress
     assert (progress.fetched, progress.uploaded, progress.deleted) == (4, 4, 1)
     assert (progress.verified, progress.slices_planned, progress.slices_done) == (True, 1, 1)
-    assert (memory.source.staged, progress.warnings) == ([None], [])
+    assert (memory.source.stages, progress.warnings) == ([None], [])
     assert memory.shown == []
 
 
