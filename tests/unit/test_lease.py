@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import pytest
 
 from sync.base.clock import Clock
 from sync.base.errors import LeaseLost, Unavailable
+from sync.ledger import lease as lease_module
 from sync.ledger.lease import SPARE_SECONDS, RunLease
 from sync.ledger.leases import Holder, Taken
 
 LONGEST_WRITE = 60
+WAIT = 10  # seconds after which a test gives up; nothing waits for so long
 
 
 class Book:
@@ -21,6 +24,7 @@ class Book:
         self.free = self.held = free
         self.down = False
         self.asked_for = 0
+        self.seconds_left = 12.3
         self.released: list[list[str]] = []
 
     def take(self, tables: Sequence[str], run_id: str, seconds: int) -> Taken:
@@ -36,7 +40,7 @@ class Book:
         self.released.append(list(unfinished))
 
     def holders(self, tables: Sequence[str]) -> dict[str, Holder]:
-        return {"t": Holder("other", 12.3)}
+        return {"t": Holder("other", self.seconds_left)}
 
 
 class Seconds:
@@ -160,3 +164,45 @@ def test_it_counts_from_the_request(renewed: bool) -> None:
     seconds.at = requested + SPARE_SECONDS + 1
     with pytest.raises(LeaseLost):
         lease.check()
+
+
+def test_busy_for_less_than_a_second() -> None:
+    """Whoever is told to wait waits."""
+    book = Book(free=0)
+    book.seconds_left = 0.0
+    lease = RunLease(book, "mine", Seconds().clock, LONGEST_WRITE)
+    assert lease.take(["t"])["t"].retry_after == 1
+
+
+class BusyBook(Book):
+    """A ledger whose renewal takes a while. log: what was done, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[str] = []
+        self.begun = threading.Event()
+        self._end = threading.Event()
+
+    def renew(self, run_id: str, seconds: int) -> int:
+        if not self.begun.is_set():
+            self.begun.set()
+            threading.Timer(0.05, self._end.set).start()
+            self._end.wait(WAIT)
+            self.log.append("renewed")
+        return self.held
+
+    def release(self, run_id: str, unfinished: Sequence[str]) -> None:
+        self.log.append(f"given back but for {unfinished}")
+        raise Unavailable("BigQuery is down")
+
+
+def test_it_is_renewed_while_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given back after the last renewal has ended. If that fails, it expires by itself."""
+    monkeypatch.setattr(lease_module, "RENEW_SECONDS", 0.001)
+    book = BusyBook()
+    lease = taken(book, Seconds())
+    unfinished = {"t", "b", "a"}
+    with lease.kept(unfinished):
+        assert book.begun.wait(WAIT)
+        unfinished.remove("t")
+    assert book.log == ["renewed", "given back but for ['a', 'b']"]

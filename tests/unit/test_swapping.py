@@ -11,6 +11,7 @@ from sync.base.errors import (
     ActionRequired,
     DeleteRefused,
     EmptySource,
+    LeaseLost,
     OutcomeUnknown,
     OutOfTime,
     Refusal,
@@ -199,6 +200,36 @@ def test_a_suspect_is_decided_about_before_the_swap() -> None:
     swapped(memory)
     assert (memory.target.keys, memory.rejected) == (["a"], ["b"])
     assert memory.progress.deleted == 0, "a rejected row is in the source"
+
+
+def test_a_suspect_that_was_rejected_before() -> None:
+    """No row is there to show that the target works. It is rejected again."""
+    memory = replacing("b")
+    known = OpenReject(RowId("b", None), "bad", memory.run.clock.utc(), True)
+    memory.ledger.open = [known]
+
+    def answer(kind: str, rows: Any) -> None:
+        if kind != "rename":
+            raise OutcomeUnknown("500", Unknown.SERVER_ERROR)
+
+    memory.target.answer = answer
+    swapped(memory)
+    assert (memory.progress.rejected, memory.progress.warnings) == (1, [])
+
+
+def test_nothing_is_made_without_the_lease() -> None:
+    """Another run may be at work on the same fresh table."""
+    memory = replacing("a", "b")
+    memory.target.create(FRESH, COLUMNS)
+    plan = plan_of(memory)
+
+    def check() -> None:
+        raise LeaseLost("it ran out")
+
+    memory.lease.check = check  # type: ignore[method-assign]
+    with pytest.raises(LeaseLost):
+        swapped(memory, plan)
+    assert memory.target.log == []
 
 
 def refuse(bad: str) -> Callable[[str, Any], None]:
