@@ -4,10 +4,11 @@ The package `zetasql` brings them as WebAssembly. They judge what the emulator c
 BigQuery would accept a statement, and which values its functions give. They know nothing of
 partition pruning, quotas, names of result columns, GEOGRAPHY and collation.
 
-Compiling the module takes half a minute of CPU, and the engine a minute for all statements of the
-tests. Both the compiled module and the answers are kept in the cache folder of the user, or in the
-one that GOOGLESQL_CACHE names. An answer is kept under all that it depends on: the whole question,
-the tables, and the versions of the engine. What is refused is asked again each time.
+Compiling the module takes 40 seconds of CPU, and the engine as much for all statements of the
+tests. A statement of several steps is judged step by step, since most statements share steps. Both
+the compiled module and the answers are kept in the cache folder of the user, or in the one that
+GOOGLESQL_CACHE names. An answer is kept under all that it depends on: the whole question, the
+tables, and the versions of the engine. What is refused is asked again each time.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from zetasql.wasi._pb2.zetasql.resolved_ast import resolved_node_kind_pb2 as kin
 
 from local._kept import Kept, cache_folder
 from sync.model.sql import Parameter
+from tests.sql_steps import steps, uses
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SCALARS = {
@@ -55,6 +57,7 @@ SCALARS = {
     "JSON": type_pb2.TYPE_JSON,
     "INTERVAL": type_pb2.TYPE_INTERVAL,
 }
+SQL_TYPES = {number: name for name, number in SCALARS.items()}
 # Features of the engine that BigQuery's documentation does not know.
 NOT_IN_BIGQUERY = re.compile(
     "PROTO|UUID|MAP_TYPE|TOKENIZED|MODULES|LATERAL_COLUMN|MATCH_MAKE|MEASURES|ROW_TYPE|BRACED"
@@ -104,9 +107,31 @@ class GoogleSql:
 
         Raises Refused. It prepares, since protobuf limits the depth of an analyzed tree.
         """
+        columns = self._columns(text, tables, parameters)
+        return {c.name: _type_name(c.type) for c in columns}
+
+    def _columns(self, text: str, tables: Tables, parameters: Sequence[Parameter]) -> Any:
+        """The columns of a query's result, as the engine describes them."""
         request = service.PrepareQueryRequest(sql=text, options=self._options(parameters))
         response = self._answer("PrepareQuery", request, tables, service.PrepareQueryResponse)
-        return {c.name: _type_name(c.type) for c in response.prepared.columns}
+        return response.prepared.columns
+
+    def prepare_steps(
+        self, text: str, tables: Tables, parameters: Sequence[Parameter] = ()
+    ) -> dict[str, str]:
+        """The same as `prepare`, each step of a WITH by itself, with stubs of those before it.
+
+        Most steps are the same in many statements, and their answers are kept.
+        """
+        stubs: dict[str, str] = {}
+        for step in steps(text):
+            named = [each for each in parameters if uses(step.body, f"@{each.name}")]
+            read = [stub for name, stub in stubs.items() if uses(step.body, name)]
+            begin = f"WITH {', '.join(read)} " if read else ""
+            reads_table = any(path in step.body for path in tables)
+            columns = self._columns(f"{begin}{step.body}", tables if reads_table else {}, named)
+            stubs[step.name] = _stub(step.name, columns)
+        return {c.name: _type_name(c.type) for c in columns}
 
     def analyze(self, text: str, tables: Tables, parameters: Sequence[Parameter] = ()) -> None:
         """Check a statement that changes a table. Raises Refused."""
@@ -277,6 +302,22 @@ def split(members: str) -> Iterator[str]:
 
 def _type_name(kind: Any) -> str:
     return str(type_pb2.TypeKind.Name(kind.type_kind)).removeprefix("TYPE_")
+
+
+def _stub(name: str, columns: Any) -> str:
+    """A step of a WITH that has these columns."""
+    nulls = [f"CAST(NULL AS {_sql_type(c.type)}) AS `{c.name}`" for c in columns]
+    return f"{name} AS (SELECT {', '.join(nulls)})"
+
+
+def _sql_type(kind: Any) -> str:
+    """The type as SQL writes it."""
+    if kind.type_kind == type_pb2.TYPE_ARRAY:
+        return f"ARRAY<{_sql_type(kind.array_type.element_type)}>"
+    if kind.type_kind == type_pb2.TYPE_STRUCT:
+        members = [f"`{f.field_name}` {_sql_type(f.field_type)}" for f in kind.struct_type.field]
+        return f"STRUCT<{', '.join(members)}>"
+    return SQL_TYPES[kind.type_kind]
 
 
 # -- values

@@ -42,6 +42,19 @@ NESTED = "ARRAY<STRUCT<key STRING, value STRUCT<string_value STRING, int_value I
 BATCHES = ["INT64", "INT64", "INT64", "STRING"]
 STAGE = "p.ledger.stage_1"
 STAGES = ("stage", "stage of shards")
+SOURCE = {
+    "id": "STRING",
+    "from": "STRING",
+    "select": "STRING",
+    "Ünï-çødé'x": "STRING",
+    "note": "STRING",
+    "loaded": "DATE",
+    "customer": "INT64",
+    "tags": "ARRAY<INT64>",
+    "_PARTITIONTIME": "TIMESTAMP",
+    "_TABLE_SUFFIX": "STRING",
+    "event_params": NESTED,
+}
 RESULTS = {
     "histogram": [*["INT64"] * 7, "STRING"],
     "keys since": ["STRING", "BOOL", "BOOL"],
@@ -77,7 +90,7 @@ def check(googlesql: GoogleSql, table: BigQueryTable, source: Columns) -> None:
     tables = {PATH: source, "shop.pages": source, DAILY: source}
     every_query = {**queries(table), "keys since": keys_since(table, SPAN, ["a", "b"])}
     for name, query in every_query.items():
-        found = googlesql.prepare(query.text, tables, query.parameters)
+        found = googlesql.prepare_steps(query.text, tables, query.parameters)
         if name in RESULTS:
             assert list(found.values()) == RESULTS[name], name
         if name in STAGES:
@@ -89,7 +102,7 @@ def check_stage(googlesql: GoogleSql, table: BigQueryTable, stage: Columns) -> N
     assert stage["sync_document"] == "STRING"
     for part in (PART, CHUNKED):
         query = stage_queries.batches(table, STAGE, 3, part, LIMITS)
-        found = googlesql.prepare(query.text, {STAGE: stage}, query.parameters)
+        found = googlesql.prepare_steps(query.text, {STAGE: stage}, query.parameters)
         assert list(found.values()) == BATCHES
 
 
@@ -98,21 +111,35 @@ def test_every_layout_and_cursor(googlesql: GoogleSql, name: str) -> None:
     """Each partitioning with each type of a cursor; a query of the user's own; all columns."""
     table = TABLES[name]
     assert table.cursor
-    source = {
-        "id": "STRING",
-        "from": "STRING",
-        "select": "STRING",
-        "Ünï-çødé'x": "STRING",
-        "note": "STRING",
-        "loaded": "DATE",
-        "customer": "INT64",
-        "tags": "ARRAY<INT64>",
-        "ts": CURSORS[table.cursor.type],
-        "_PARTITIONTIME": "TIMESTAMP",
-        "_TABLE_SUFFIX": "STRING",
-        "event_params": NESTED,
-    }
-    check(googlesql, table, source)
+    check(googlesql, table, {**SOURCE, "ts": CURSORS[table.cursor.type]})
+
+
+@pytest.mark.parametrize("name", ["deleting rows", "daily tables, True"])
+def test_steps_are_judged_as_their_statement(googlesql: GoogleSql, name: str) -> None:
+    """A whole statement gives the columns that its last step gives."""
+    table = TABLES[name]
+    assert table.cursor
+    source = {**SOURCE, "ts": CURSORS[table.cursor.type]}
+    for query in queries(table).values():
+        asked = (query.text, {PATH: source, DAILY: source}, query.parameters)
+        assert googlesql.prepare(*asked) == googlesql.prepare_steps(*asked)
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("WITH a AS (SELECT 1 AS x), b AS (SELECT y FROM a) SELECT * FROM b", "y"),
+        ("WITH a AS (SELECT 1 AS x), b AS (SELECT x FROM a) SELECT LOWER(x) FROM b", "LOWER"),
+        ("WITH a AS (SELECT [STRUCT(1 AS x)] AS y) SELECT e.z FROM a, UNNEST(y) AS e", "z"),
+        ("WITH a AS (SELECT 1 AS x) SELECT x + @n FROM a", "n"),
+        ("WITH a AS (SELECT 1 AS x) SELECT x FROM b", "b"),
+    ],
+)
+def test_a_wrong_step_is_refused(googlesql: GoogleSql, statement: str, reason: str) -> None:
+    """By what the steps before it give, and by the parameters that are declared."""
+    for prepare in (googlesql.prepare, googlesql.prepare_steps):
+        with pytest.raises(Exception, match=rf"\b{reason}\b"):
+            prepare(statement, {})
 
 
 def every_conversion() -> list[tuple[Field, str]]:
