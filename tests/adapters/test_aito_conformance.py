@@ -125,53 +125,70 @@ def test_the_wait_for_an_expiry(aito: Aito) -> None:
     assert names(run(aito, wait=True), Outcome.DIFFERS) == [EXPIRY]
 
 
-SWITCHES = [
-    ({"put_over_rows": "empty"}, "PUT over a table with rows"),
-    ({"drop_missing": "ok"}, "DELETE of a missing table"),
-    ({"columns": "as made"}, "order of columns"),
-    ({"types": "lower"}, "spelling of types"),
-    ({"analyzers": "as sent"}, "spelling of analyzers"),
-    ({"analyzers": "object"}, "spelling of analyzers"),
-    ({"self_links": "this"}, "spelling of links"),
-    ({"nullable_false": "left out"}, "spelling of nullable"),
-    ({"nullable_true": "left out"}, "spelling of nullable"),
-    ({"put_over_column": "empty"}, "PUT over a column"),
-    ({"long_type": False}, "type Long"),
-    ({"collections": ["c"]}, "schema lists tables"),
-    ({"hidden_collections": ["c"]}, "collections of version 2"),
-    ({"new_columns": "with a value"}, "new column"),
-    ({"new_columns": "without a value"}, "new column with a value"),
-    ({"rename_over_linked": False}, "_rename over a linked table"),
-    ({"dangling_links": False}, "dangling link"),
-    ({"refused_rows": "before"}, "rows of a refused batch"),
-    ({"null_booleans": "false"}, "null in a Boolean column"),
-    ({"modify": "inserts first"}, "_modify"),
-    ({"modify": "no delete"}, "_modify"),
-    ({"modify": "wrong row"}, "_modify"),
-    ({"modify": "missing"}, "_modify"),
-    ({"file_upload": True}, "file upload"),
-    ({"insertion_order": True}, "no order"),
-    ({"max_limit": 1000}, "limit 10,000"),
-    ({"refused_limit": 1000}, "limit 10,000"),
-    ({"max_or": 100}, "$or"),
-    ({"job_created": 200}, "answer of a new job"),
-    ({"data_jobs": False}, "writes as jobs"),
-    ({"failed_jobs": "told"}, "failed job"),
-    ({"slow": {"optimize": 0.1}, "gateway_seconds": 0.05}, "optimize"),
+# Differences, and the lines that report them. Those of a group do not hide each other.
+TOGETHER: list[list[tuple[dict[str, Any], str]]] = [
+    [
+        ({"put_over_rows": "empty"}, "PUT over a table with rows"),
+        ({"drop_missing": "ok"}, "DELETE of a missing table"),
+        ({"columns": "as made"}, "order of columns"),
+        ({"types": "lower"}, "spelling of types"),
+        ({"analyzers": "as sent"}, "spelling of analyzers"),
+        ({"self_links": "this"}, "spelling of links"),
+        ({"nullable_false": "left out"}, "spelling of nullable"),
+        ({"put_over_column": "empty"}, "PUT over a column"),
+        ({"long_type": False}, "type Long"),
+        ({"collections": ["c"]}, "schema lists tables"),
+        ({"new_columns": "with a value"}, "new column"),
+        ({"rename_over_linked": False}, "_rename over a linked table"),
+        ({"dangling_links": False}, "dangling link"),
+        ({"refused_rows": "before"}, "rows of a refused batch"),
+        ({"null_booleans": "false"}, "null in a Boolean column"),
+        ({"modify": "inserts first"}, "_modify"),
+        ({"file_upload": True}, "file upload"),
+        ({"insertion_order": True}, "no order"),
+        ({"max_limit": 1000}, "limit 10,000"),
+        ({"max_or": 100}, "$or"),
+        ({"job_created": 200}, "answer of a new job"),
+        ({"data_jobs": False}, "writes as jobs"),
+        ({"failed_jobs": "told"}, "failed job"),
+        ({"slow": {"optimize": 0.1}, "gateway_seconds": 0.05}, "optimize"),
+    ],
+    [
+        ({"analyzers": "object"}, "spelling of analyzers"),
+        ({"nullable_true": "left out"}, "spelling of nullable"),
+        ({"hidden_collections": ["c"]}, "collections of version 2"),
+        ({"new_columns": "without a value"}, "new column with a value"),
+        ({"modify": "no delete"}, "_modify"),
+        ({"refused_limit": 1000}, "limit 10,000"),
+    ],
+    [({"modify": "wrong row"}, "_modify")],
+    [({"modify": "missing"}, "_modify")],
 ]
 
 
-@pytest.mark.parametrize(("switches", "line"), SWITCHES)
+@pytest.mark.parametrize("group", TOGETHER, ids=len)
 def test_each_switch_is_one_line(
-    aito: Aito, monkeypatch: pytest.MonkeyPatch, switches: dict[str, Any], line: str
+    aito: Aito, monkeypatch: pytest.MonkeyPatch, group: list[tuple[dict[str, Any], str]]
 ) -> None:
-    """A stand-in that differs in one thing differs on one line, and the tables are removed."""
+    """A stand-in that differs in many things differs on a line for each, and on no other. The
+    tables are removed.
+    """
     monkeypatch.setattr("sync.aito.checks.tables.MANY", 2000)
-    aito.switches.turn(**switches)
+    for switches, _ in group:
+        aito.switches.turn(**switches)
     results = run(aito)
-    assert names(results, Outcome.DIFFERS) == [line]
+    assert sorted(names(results, Outcome.DIFFERS)) == sorted(line for _, line in group)
     assert names(results, Outcome.UNKNOWN) == [EXPIRY]
     assert set(aito.schema()) - {"c"} == {"mine"}
+
+
+@pytest.mark.slow  # the same one by one: no line is there because of another switch
+@pytest.mark.parametrize("switch", [*TOGETHER[0], *TOGETHER[1]])
+def test_a_switch_alone(
+    aito: Aito, monkeypatch: pytest.MonkeyPatch, switch: tuple[dict[str, Any], str]
+) -> None:
+    """A stand-in that differs in one thing differs on one line."""
+    test_each_switch_is_one_line(aito, monkeypatch, [switch])
 
 
 def test_results_of_another_age(aito: Aito) -> None:
