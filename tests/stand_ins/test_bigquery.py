@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from google.cloud.bigquery import SchemaField
 
 from local import sample
 from local.bigquery import BigQuery, create, load, sql
+from local.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -24,9 +24,12 @@ FIELDS = [SchemaField("id", "STRING"), SchemaField("n", "INT64"), SchemaField("a
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[bigquery.Client]:
-    with BigQuery() as emulator:
-        yield emulator.client()
+def client(_running_stack: Stack) -> bigquery.Client:
+    """A client of the emulator that all tests share, without the datasets of these tests."""
+    client = _running_stack.bigquery.client()
+    for dataset in ("a", "nowhere", sample.DATASET):
+        client.delete_dataset(dataset, delete_contents=True, not_found_ok=True)
+    return client
 
 
 def test_rows_come_back(client: bigquery.Client) -> None:

@@ -128,12 +128,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with Stack() as stack:
-        yield stack
-
-
 def test_the_function_in_the_stacks_environment(stack: Stack, source: Path) -> None:
     """It gets the stack's addresses and nothing of this process's own settings; its log lines are
     gathered.
