@@ -52,9 +52,9 @@ def shell(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProce
     )
 
 
-def test_check_then_sync(stack: Stack, environ: dict[str, str]) -> None:
+def test_check_then_sync(stack: Stack, environ: dict[str, str], inside: Inside) -> None:
     """`check` prints plan and price and writes nothing; `sync --json` loads and prints the
-    contract's answer.
+    contract's answer. The first is a process of its own.
     """
     schema = stack.aito.schema()
     stack.aito.reset_stats()
@@ -74,7 +74,7 @@ def test_check_then_sync(stack: Stack, environ: dict[str, str]) -> None:
     assert stack.aito.total(on="modify") == 1  # asks once whether the key may write
     assert stack.aito.schema() == schema
 
-    done = shell(environ, "sync", "--json")
+    done = inside(environ, "sync", "--json")
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     assert answer["tables"][0]["uploaded"] == 3
