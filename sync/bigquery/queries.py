@@ -520,6 +520,7 @@ def batches(
         *inside.parameters,
         *later.parameters,
         *document_parameters(table),
+        DELETED_ROWS,
         *in_shard.parameters,
         *finished.parameters,
     )
@@ -570,11 +571,10 @@ def chosen(table: BigQueryTable, rows: str, within: str) -> str:
 
 
 def document_parameters(table: BigQueryTable) -> tuple[Parameter, ...]:
-    """The parameters of `documents`, of which `deletes` is needed by all steps that follow."""
+    """The parameters of `documents`, without `deletes`, which all steps that follow need."""
     return (
         Parameter("document_bytes", "INT64", DOCUMENT_BYTES),
         Parameter("too_large", "INT64", len(table.faults)),
-        DELETED_ROWS,
     )
 
 

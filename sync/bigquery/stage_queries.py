@@ -76,9 +76,11 @@ sliced AS (SELECT *, {_slice(table)} AS sync_slice FROM sized),
 sharded AS (SELECT *, {shard.conditions[0]} AS sync_shard FROM sliced)
 SELECT {", ".join(columns)} FROM {rows}
 UNION ALL SELECT {", ".join(of_plan)}"""
+    deletes = (DELETED_ROWS,) if table.settings.deletes else ()
     parameters = (
         *inside.parameters,
         *document_parameters(table),
+        *deletes,
         *shard.parameters,
         Parameter("plan", "STRING", plan),
     )
