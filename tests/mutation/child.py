@@ -66,7 +66,9 @@ def _listen(pipe: int, tests: Mapping[str, float]) -> str | None:
             break
         got = os.read(pipe, 65_536)
         if not got:
-            return test or "no test began"  # the process died in it
+            if not test:
+                raise SystemExit("the process of a fault died before its first test")
+            return test  # the process died in it
         *lines, heard = (heard + got).split(b"\n")
         for line in map(bytes.decode, lines):
             word, _, test = line.partition(" ")
@@ -152,15 +154,20 @@ def _codes(code: CodeType) -> Iterator[tuple[str, CodeType]]:
 
 def _functions(module: ModuleType) -> Iterator[FunctionType]:
     """The functions and methods that are defined in a module."""
-    classes = [each for each in vars(module).values() if inspect.isclass(each)]
-    for owner in (module, *classes):
-        for member in vars(owner).values():
+    own = [each for each in vars(module).values() if _is_of(each, module)]
+    for owner in (module, *filter(inspect.isclass, own)):
+        for member in list(vars(owner).values()):
             found = getattr(member, "fget", None) or getattr(member, "__func__", member)
             function = inspect.unwrap(found) if callable(found) else None
-            if not isinstance(function, FunctionType) or function.__module__ != module.__name__:
+            if not isinstance(function, FunctionType) or not _is_of(function, module):
                 continue
             if function.__code__.co_filename == module.__file__:  # else made by a dataclass
                 yield function
+
+
+def _is_of(member: object, module: ModuleType) -> bool:
+    """Whether something is defined in the module."""
+    return getattr(member, "__module__", None) == module.__name__
 
 
 class Loader(importlib.machinery.SourceFileLoader):

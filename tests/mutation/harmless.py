@@ -34,4 +34,10 @@ HARMLESS: dict[tuple[str, str, str], str] = {
         "digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()"
         " -> digest = hashlib.md5(text.encode(), usedforsecurity=True).hexdigest()",
     ): "only machines that forbid MD5 for security tell them apart",
+    (
+        "sync/ledger/lease.py",
+        "RunLease.kept",
+        "thread = threading.Thread(target=self._renew_regularly, name='lease', daemon=True)"
+        " -> thread = threading.Thread(target=self._renew_regularly, name='lease', daemon=False)",
+    ): "whatever ends the block ends the thread",
 }
