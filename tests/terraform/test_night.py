@@ -24,6 +24,7 @@ from unittest import mock
 import flask
 import pytest
 
+from local.stack import SECRET
 from sync.app import Services
 from sync.entry import http
 from tests.terraform.mails import Line, Mail, entry, mails, matcher
@@ -148,6 +149,7 @@ def _json(line: str) -> dict[str, Any]:
 def operation(bench: Workbench) -> Iterator[Operation]:
     """Two tables, loaded once, at 03:15 of day 0."""
     bench.now = NOW - NOW % DAY + 3 * HOUR + 900
+    bench.settings = {"aito": {"api_key_secret": SECRET}}  # a mail names the secret
     bench.aito.job_seconds, bench.aito.job_result_seconds = 0, 3600
     made = Operation(bench)
     made.call()
