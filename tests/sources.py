@@ -80,6 +80,7 @@ INGESTED = {**COLUMNS, "loaded": {"sql": "_PARTITIONTIME"}}
 INGESTION = Partitioning(None, "DAY", False)
 ON_CURSOR = Partitioning(Field("ts", "TIMESTAMP"), "DAY", True)
 ON_OTHER = Partitioning(Field("loaded", "DATE"), "MONTH", True)
+IN_FOLDERS = Partitioning(Field("note", "STRING"), "DAY", True)  # of files
 ON_RANGE = Partitioning(Field("customer", "INTEGER"), "RANGE", True)
 LAYOUTS: dict[str, Partitioning | None] = {
     "unpartitioned": None,
@@ -131,6 +132,7 @@ def queries(of: BigQueryTable) -> dict[str, Query]:
         "faults": sql.faults(of, SPAN),
         "faults of everything": sql.faults(of, None),
         "faults of parts": sql.faults(of, SPAN, [SPAN, Window(END + 1, END + 9)]),
+        **({"deleted keys": sql.deleted_keys(of, SPAN)} if of.settings.deletes else {}),
         "unfit keys": sql.unfit_keys(of, SPAN, [SPAN]),
         "stage": stage_queries.select(of, [PART, NEXT], "{}"),
         "batches of chunks": sql.batches(of, CHUNKED, LIMITS),
@@ -157,6 +159,7 @@ def every_table() -> Iterator[tuple[str, BigQueryTable]]:
     yield "time of ingestion", described(parts=INGESTION, columns=INGESTED, where=recent)
     clock = {"source": "_PARTITIONTIME", "column": "at"}
     yield "by time of ingestion", described(parts=INGESTION, cursor=clock, where=recent)
+    yield "files in folders", described(parts=IN_FOLDERS)
     yield "query", described(query=COMMENTED)
     star = {"*": {"except": ["note"]}, "id": {}, "page": {"sql": "LOWER(`from`)"}}
     yield "all columns", described(columns=star)

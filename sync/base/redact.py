@@ -45,6 +45,6 @@ def redact(sentence: str, names: frozenset[str]) -> str:
 
 def _shown(word: str, known: frozenset[str]) -> str:
     bare = word.strip(".!?")
-    if bare in known or bare.lower() in WORDS:
+    if bare in known or bare.removesuffix("[]").lower() in WORDS:
         return word
     return _ELLIPSIS

@@ -54,6 +54,23 @@ REMEDIES = {
     "resourcesExceeded": "sync fewer or shorter columns, or a shorter `keep`",
     "responseTooLarge": "lower batch.bytes, or sync shorter columns",
 }
+# What to do about a sentence of BigQuery.
+REMEDIES_OF_SENTENCES = (
+    (
+        re.compile("Views cannot be queried through prefix"),
+        "daily views are no daily tables: read the tables behind them, or write a `query` with"
+        " UNION ALL of the views",
+    ),
+    (
+        re.compile(r"Cannot read field \S+ of type"),
+        "the column has another type in older tables: leave it out by `except`, or give a shorter"
+        " `keep`",
+    ),
+    (
+        re.compile("Cannot query over table .* without a filter over column"),
+        "give such a filter by `where`",
+    ),
+)
 TOO_MANY_BYTES = "bytesBilledLimitExceeded"
 BYTES_REMEDY = "raise bigquery.max_bytes_billed, or sync fewer columns or a shorter `keep`"
 # "Access Denied: BigQuery BigQuery: Permission denied while getting Drive credentials."
@@ -127,6 +144,9 @@ def _translation(what: str, error: google_errors.GoogleAPIError, *, running: boo
         return AccessDenied(text)
     if isinstance(error, (*TRANSIENT, google_errors.RetryError)):
         return _no_answer(what, error)
+    for sentence, remedy in REMEDIES_OF_SENTENCES:
+        if sentence.search(text):
+            return ActionRequired(f"{text}; {remedy}")
     return ActionRequired(text)
 
 

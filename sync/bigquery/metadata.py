@@ -66,7 +66,21 @@ def partitioning(metadata: bigquery.Table) -> Partitioning | None:
     if span:
         column = _column_of(metadata, span.field)
         return Partitioning(column, "RANGE", _requires_filter(metadata))
-    return None
+    return _hive_partitioning(metadata)
+
+
+def _hive_partitioning(metadata: bigquery.Table) -> Partitioning | None:
+    """The partitions of files in folders such as dt=2026-03-01, where BigQuery requires a filter.
+
+    A filter on one of the columns that the folders make will do.
+    """
+    external = metadata.external_data_configuration
+    hive = external.hive_partitioning if external else None
+    if hive is None or not hive.require_partition_filter:
+        return None
+    names = {name.lower() for name in hive.to_api_repr().get("fields", ())}
+    made = [each for each in metadata.schema if each.name.lower() in names]
+    return Partitioning(field_of(made[0]), "DAY", required=True) if made else None
 
 
 def _column_of(metadata: bigquery.Table, name: str) -> Field:

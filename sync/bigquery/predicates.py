@@ -121,6 +121,8 @@ def partition_since(table: BigQueryTable, start: int) -> Predicates:
     column = quoted(parts.column.name) if parts.column else "_PARTITIONTIME"
     kind = parts.column.type if parts.column else "TIMESTAMP"
     condition = f"({column} >= @partition_start OR {column} IS NULL)"
+    if kind == "STRING":  # of files in folders
+        return Predicates((condition,), (Parameter("partition_start", "STRING", ""),))
     since = LEAST_INTEGER if kind == "INTEGER" else _oldest_partition(table, start)
     return Predicates((condition,), (_moment("partition_start", kind, since),))
 

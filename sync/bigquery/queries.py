@@ -378,6 +378,17 @@ def unfit_keys(table: BigQueryTable, window: Window, spans: Sequence[Window] | N
     return _of_latest(table, window, spans, "sync_key", is_unfit)
 
 
+def deleted_keys(table: BigQueryTable, window: Window) -> Query:
+    """The keys whose last row of the window deletes them. The table must have `deletes`."""
+    inside = cursor_between(table, window.start, window.end) + partition_since(table, window.start)
+    text = f"""
+WITH sync_picked AS ({_picked(table, table.settings.key_parts, inside)}),
+sync_timed AS ({_timed(table)})
+SELECT sync_key FROM sync_timed WHERE sync_key IS NOT NULL GROUP BY sync_key
+HAVING {_ends_deleted(table, "TRUE")}"""
+    return Query(text, inside.parameters)
+
+
 def _is_unfit(table: BigQueryTable) -> str:
     """SQL of whether a row has any of `table.faults`."""
     return " OR ".join(f"({fault.condition})" for fault in table.faults)

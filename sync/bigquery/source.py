@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -173,6 +174,14 @@ class BigQuerySource:
         query = queries.unfit_keys(table, window, spans)
         span = Range(window.start, window.end)
         return [key for (key,) in self._rows(table, query, span=span)]
+
+    def deleted_keys(self, source: SourceTable, window: Window, most: int) -> list[str]:
+        """Keys whose last row of the window deletes them, as text. At most so many of them."""
+        table = _own(source)
+        rows = self._rows(
+            table, queries.deleted_keys(table, window), span=Range(window.start, window.end)
+        )
+        return [key for (key,) in itertools.islice(rows, most)]
 
     def prunes(self, source: SourceTable, window: Window) -> bool:
         """Whether reading the window reads less than reading the whole source.

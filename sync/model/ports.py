@@ -222,6 +222,10 @@ class Source(Protocol):
         """The keys of the rows that `faults` counts, as text. Rows without a key have none."""
         ...
 
+    def deleted_keys(self, source: SourceTable, window: Window, most: int) -> list[str]:
+        """Keys whose last row of the window deletes them, as text. At most so many of them."""
+        ...
+
     def prunes(self, source: SourceTable, window: Window) -> bool:
         """Whether reading the window reads less than reading the whole source."""
         ...

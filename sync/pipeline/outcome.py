@@ -72,7 +72,7 @@ def table_report(run: TableRun, error: SyncError | None) -> TableReport:
 
 def _reject_counts(table: TableSettings, progress: Progress) -> list[RejectCount]:
     """The most frequent reasons, without values."""
-    names = names_of(table)
+    names = names_of(table) | progress.names
     counts: Counter[str] = Counter()
     for reason, rows in progress.reject_reasons.items():
         counts[redact(reason, names)] += rows

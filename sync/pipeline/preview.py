@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from sync.base import reasons
 from sync.base.errors import ActionRequired, SyncError
-from sync.model.conditions import AllOf, Between
+from sync.model.conditions import AllOf, Between, Condition
 from sync.model.plan import Plan
 from sync.model.window import Faults, Slice, Window
 from sync.pipeline import compare
@@ -18,6 +18,8 @@ from sync.pipeline.rejects import is_too_many, too_many
 from sync.pipeline.swap import SwapPlan, count_keys, rows_gone
 from sync.pipeline.table_run import TableRun, oldest
 
+MOST_KEYS = 5_000  # that are looked up in the target
+
 
 def preview_sync(run: TableRun, plan: Plan) -> None:
     """Enter the rows that a sync would reject, delete and purge. Raises what would stop it."""
@@ -26,7 +28,11 @@ def preview_sync(run: TableRun, plan: Plan) -> None:
         lambda: _preview_rejects(run, plan),
     ]
     if plan.exists:
-        steps += [lambda: _preview_deletes(run, plan), lambda: _preview_purge(run, plan)]
+        steps += [
+            lambda: _preview_deleted_keys(run, plan),
+            lambda: _preview_deletes(run, plan),
+            lambda: _preview_purge(run, plan),
+        ]
     _take_all(steps)
 
 
@@ -70,11 +76,20 @@ def _preview_rejects(run: TableRun, plan: Plan) -> None:
 def _count_outdated(run: TableRun, plan: Plan, spans: Sequence[Window] | None) -> int:
     """How many rows the target holds under the keys of rows that would be rejected."""
     keys = run.source.unfit_keys(plan.source, plan.window, spans)
-    inside = Between(run.cursor, plan.window.start, plan.window.end)
+    # In append a run compares no rows before its window.
+    inside = None if run.table.replaces_by_key else plan.window
+    return _count_held(run, plan, keys, inside)
+
+
+def _count_held(
+    run: TableRun, plan: Plan, keys: Sequence[str], inside: Window | None = None
+) -> int:
+    """How many rows the target holds under these keys. inside: with a cursor in this range."""
     held = 0
     for some in compare.with_keys(run, plan, keys):
-        # In append a run compares no rows before its window.
-        condition = some if run.table.replaces_by_key else AllOf((some, inside))
+        condition: Condition = some
+        if inside is not None:
+            condition = AllOf((some, Between(run.cursor, inside.start, inside.end)))
         held += run.target.count(run.name, condition)
     return held
 
@@ -105,6 +120,18 @@ def _excused(run: TableRun, plan: Plan) -> int:
     found = run.ledger.open_rejects(run.name, run.clock.utc())
     cursors = [each.row_id.cursor for each in found if each.excused]
     return sum(cursor is not None and start <= cursor < end for cursor in cursors)
+
+
+def _preview_deleted_keys(run: TableRun, plan: Plan) -> None:
+    """Count the rows of the target that the setting `deletes` would delete."""
+    deletions = sum(part.deletions for part in plan.left)
+    if not deletions or not plan.target_rows:
+        return
+    keys = run.source.deleted_keys(plan.source, plan.window, MOST_KEYS)
+    held = _count_held(run, plan, keys)
+    if len(keys) == MOST_KEYS:  # the others are held as often
+        held = held * deletions // len(keys)
+    run.progress.add_deletions(held)
 
 
 def _preview_deletes(run: TableRun, plan: Plan) -> None:

@@ -51,6 +51,7 @@ class RejectBook:
         self._ids: set[RowId] = set()
         self._recorded: set[RowId] = set()  # of these: recorded in this run
         self._names = frozenset([run.name, *(column.name for column in source.columns)])
+        run.progress.names |= self._names
 
     def add(self, rejects: Sequence[Reject]) -> None:
         """Record rejects in the ledger, each once over all runs, and again with a new reason."""

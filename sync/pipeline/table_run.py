@@ -39,6 +39,7 @@ class Progress:
     verified: bool = False
     seconds: float = 0.0
     aito_calls: int = 0
+    names: set[str] = field(default_factory=set)  # of columns, which a reason may show
     reject_reasons: Counter[str] = field(default_factory=Counter)
     warnings: list[TableWarning] = field(default_factory=list)
     evaluations: list[dict[str, str]] = field(default_factory=list)

@@ -91,6 +91,8 @@ def test_sentences_of_names_alone(message: str) -> None:
         raise error(exceptions.BadRequest, message, "invalidQuery")
     assert message in str(found.value)
     assert ("set `drive: true`" in str(found.value)) == ("spreadsheet" in message)
+    assert ("leave it out by `except`" in str(found.value)) == ("read field" in message)
+    assert ("`query` with UNION ALL" in str(found.value)) == ("through prefix" in message)
 
 
 @pytest.mark.parametrize(

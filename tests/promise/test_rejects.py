@@ -76,6 +76,16 @@ def test_the_cost_of_finding_them(stack: Stack, size: int, bad: int) -> None:
 INT_KEYS = {"*": {}, "id": {"type": "Int"}}  # otherwise the data would ask for Long
 
 
+def test_a_reason_names_the_column(stack: Stack) -> None:
+    """Columns that the configuration does not name are shown, and types of arrays, but no value."""
+    bench = Workbench(stack, "rejects_named", table={"rejects": {"max_share": 1}})
+    bench.put([row("k1", bench.now - 9), row("k2", bench.now - 8)])
+    text = "column 'value': expected Int[], got 'v'"
+    stack.aito.refuse(lambda document: text if document["id"] == "k2" else None)
+    (reject,) = bench.run_ok().rejects
+    assert reject.reason.endswith("column 'value': expected Int[], got '…'")
+
+
 def test_too_many(stack: Stack) -> None:
     """Two per cent are past rejects.max_share: the table fails, says so, and is not purged;
     mended, it goes on.
