@@ -22,6 +22,7 @@ from sync.bigquery.types import Field
 from sync.model.sql import Parameter, Query
 from sync.model.window import BEGINNING, UNIT_NAMES, Slice
 from tests.sources import (
+    CHUNKED,
     COMMENTED,
     CURSORS,
     DAILY,
@@ -438,6 +439,25 @@ def test_tables_without_a_cursor() -> None:
         )
         assert len(compared(tree(sql.batches(of, None, LIMITS)))) == predicates
         assert len(compared(tree(sql.shape(of)))) == predicates
+
+
+def test_the_newest_row_of_a_key_is_judged() -> None:
+    """By its cursor. Without one no row of a key is newer than another."""
+    one = "PARTITION BY sync_key ORDER BY {0}) = 1"
+    assert one.format("sync_cursor DESC") in sql.faults(described(), SPAN).text
+    table = settings(mode="replace", cursor=None)
+    fields = [Field("id", "STRING")]
+    whole = BigQueryTable(table, table.source, None, None, sql_columns=columns(table, fields))
+    assert one.format("sync_key") in sql.faults(whole, None).text
+
+
+def test_places_of_chunks() -> None:
+    """A chunk ends before the next one begins. The last has no end: rows may have come since."""
+    found = {each.name: each.value for each in sql.Chunks(CHUNKED).parameters}
+    firsts = found["chunk_firsts"]
+    assert found["chunk_starts"] == [part.start for part in CHUNKED.places]
+    assert found["chunk_lasts"] == [*(first - 1 for first in firsts[1:]), sql.MAX_PLACE]
+    assert sql.Chunks(PART).parameters == sql.Chunks(None).parameters == ()
 
 
 def test_arrays_keep_their_order() -> None:

@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.model import window
-from sync.model.window import BEGINNING, HOUR, SLICE_ROWS, Bucket, Slice, Window
+from sync.model.window import (
+    BEGINNING,
+    HOUR,
+    SLICE_ROWS,
+    Bucket,
+    ClockFacts,
+    Faults,
+    Histogram,
+    Slice,
+    Window,
+)
 
 NOW = 1_772_366_400
 DAY = 86_400
@@ -209,3 +219,13 @@ def test_large_rows_make_short_slices(document_bytes: float, rows: int) -> None:
     assert window.slice_rows(document_bytes) == min(
         SLICE_ROWS, max(1, int(2.5e9 // max(1, document_bytes)))
     )
+
+
+def test_what_was_not_counted_is_nothing() -> None:
+    """An edge of time alone makes a slice, which is read as a whole."""
+    part = Slice(0, 10)
+    assert (part.rows, part.latest_per_key, part.keyless, part.deletions) == (0, 0, 0, 0)
+    assert (part.fingerprint, part.parts, part.superseded_after) == (0, 1, None)
+    counted = Slice(0, 10, latest_per_key=4, keyless=1, deletions=2)
+    assert (part.kept_rows, counted.kept_rows) == (0, 7)
+    assert (Histogram(()).cursorless, ClockFacts().ahead, Faults().rows) == (0, 0, 0)
