@@ -24,7 +24,8 @@ Files = dict[str, bytes]
 
 # A failure of the machine, and not of the deployment. Another run may end otherwise.
 OUTER_FAILURE = re.compile(
-    r"plugin|timeout|timed out|deadline|connection|registry|no space|killed|memory|Traceback",
+    r"plugin|timeout while|i/o timeout|timed out|deadline exceeded|connection (refused|reset)"
+    r"|available provider packages|no space left|killed|cannot allocate|Traceback",
     re.I,
 )
 
