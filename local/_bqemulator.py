@@ -31,6 +31,9 @@ SPATIAL_SECONDS = (
     20  # a few MB on a slow line; behind a firewall that drops packets nobody should wait longer
 )
 
+BYTES_MACRO = """
+CREATE OR REPLACE MACRO local_bytes(value) AS
+  CASE TYPEOF(value) WHEN 'BLOB' THEN value::BLOB ELSE ENCODE(value::VARCHAR) END"""
 UNKNOWN_COLUMN = re.compile(r'Referenced column "?([^"\s]+)"? not found')
 
 
@@ -118,6 +121,17 @@ def _keeping_case(qualify: Callable[..., Any]) -> Callable[..., Any]:
         return qualify(tree, **options)
 
     return qualified
+
+
+def _encoding_texts(write_cast: Callable[..., str]) -> Callable[..., str]:
+    """A CAST of a text to BYTES gives its UTF-8; DuckDB refuses all that is not ASCII."""
+
+    def write(generator: Any, cast: Any, *rest: Any, **options: Any) -> str:
+        if cast.to.is_type("varbinary", "binary"):
+            return str(generator.func("LOCAL_BYTES", cast.this))
+        return write_cast(generator, cast, *rest, **options)
+
+    return write
 
 
 def _naming_unknown_columns(translate: Callable[..., Any]) -> Callable[..., Any]:
@@ -311,6 +325,7 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     from bqemulator.versioning.snapshots import SnapshotManager
     from fastapi import routing
     from fastapi.dependencies import utils
+    from sqlglot.dialects.duckdb import DuckDB
 
     remember_texts()
     modules: list[Any] = [routing, utils]
@@ -321,6 +336,8 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     patched_translator.translate = _bqemulator_json.write_json_like_bigquery(translate)
     patched_rules: Any = translator
     patched_rules.qualify = _keeping_case(patched_rules.qualify)
+    patched_generator: Any = DuckDB.Generator
+    patched_generator.cast_sql = _encoding_texts(patched_generator.cast_sql)
     patched_query: Any = inner_query
     patched_query.expand_wildcard_tables = _union_of_shards(patched_query.expand_wildcard_tables)
     build = patched_query.build_catalog_schema
@@ -335,6 +352,7 @@ async def _serve(spatial: Spatial, pause: float) -> None:
     def load_extensions(engine: Any) -> None:
         spatial.load_into(engine.connection)
         _bqemulator_json.register(engine.connection)
+        engine.connection.execute(BYTES_MACRO)
         # BigQuery promises no order without an ORDER BY. DuckDB is quicker without one.
         engine.connection.execute("SET preserve_insertion_order = false")
         _bqemulator_engine.register(engine.connection)

@@ -505,7 +505,7 @@ SELECT *, DIV(place, @batch_rows) AS by_rows,
 _BATCHES = """\
 SELECT COUNT(*) AS n_rows, COUNT(sync_problem) AS flagged,
   MAX(IF(sync_problem = @deletes, NULL, sync_second)) AS newest,
-  CONCAT('[', STRING_AGG(sync_text, ',\\n' ORDER BY place), ']') AS documents
+  CAST(CONCAT('[', STRING_AGG(sync_text, ',\\n' ORDER BY place), ']') AS BYTES) AS documents
 FROM batched GROUP BY by_rows, by_bytes ORDER BY by_rows, by_bytes"""
 
 

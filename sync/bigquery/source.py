@@ -291,7 +291,7 @@ class BigQuerySource:
             for number, (count, flagged, newest, documents) in enumerate(rows):
                 if number % TRIM_EVERY == 0:
                     trim_heap()
-                yield Batch(documents.encode(), count, newest, flagged)
+                yield Batch(documents, count, newest, flagged)
 
     def _reads(self, table: BigQueryTable, part: Slice, limits: BatchSettings) -> Iterator[Query]:
         """The queries that read a slice, from the stage where it is staged."""
