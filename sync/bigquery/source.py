@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
+import pybase64
+
 from sync.base.errors import SyncError, TooManyBytes
 from sync.bigquery import facts, queries, stage_queries
 from sync.bigquery.describe import SMALLEST_BATCHES, Describer
@@ -291,7 +293,7 @@ class BigQuerySource:
             for number, (count, flagged, newest, documents) in enumerate(rows):
                 if number % TRIM_EVERY == 0:
                     trim_heap()
-                yield Batch(documents, count, newest, flagged)
+                yield Batch(pybase64.b64decode(documents), count, newest, flagged)
 
     def _reads(self, table: BigQueryTable, part: Slice, limits: BatchSettings) -> Iterator[Query]:
         """The queries that read a slice, from the stage where it is staged."""

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 from sync.bigquery.predicates import Predicates, cursor_between, partition_since
 from sync.bigquery.queries import (
-    DELETED_ROWS,
     SHARD_HASH,
     batches_of_documents,
     chosen,
     document_parameters,
     documents,
+    parameter_of_deletes,
 )
 from sync.bigquery.table import BigQueryTable
 from sync.bigquery.types import quoted
@@ -76,11 +76,10 @@ sliced AS (SELECT *, {_slice(table)} AS sync_slice FROM sized),
 sharded AS (SELECT *, {shard.conditions[0]} AS sync_shard FROM sliced)
 SELECT {", ".join(columns)} FROM {rows}
 UNION ALL SELECT {", ".join(of_plan)}"""
-    deletes = (DELETED_ROWS,) if table.settings.deletes else ()
     parameters = (
         *inside.parameters,
         *document_parameters(table),
-        *deletes,
+        *parameter_of_deletes(table),
         *shard.parameters,
         Parameter("plan", "STRING", plan),
     )
@@ -130,7 +129,7 @@ def batches(
     text = f"""
 WITH sized AS (SELECT * FROM {quoted(path)} WHERE sync_shard = @shard),
 {finished.text}"""
-    parameters = (Parameter("shard", "INT64", shard), DELETED_ROWS, *finished.parameters)
+    parameters = (Parameter("shard", "INT64", shard), *finished.parameters)
     return Query(text, parameters)
 
 

@@ -14,8 +14,8 @@ from sync.config import TableSettings
 from sync.model import window
 from sync.model.columns import WIDER, Column
 
-# The largest document that can be sent: Aito refuses requests over 10 MB. With all its quotes
-# escaped it also fits a page of BigQuery's answers, which are at most 20 MB.
+# The largest document that can be sent: Aito refuses requests over 10 MB. In base64 it also fits a
+# page of BigQuery's answers, which are at most 20 MB.
 DOCUMENT_BYTES = 9_500_000
 TOO_LARGE = reasons.row_too_large(DOCUMENT_BYTES)
 CURSOR_UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000}  # in a second

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -258,7 +259,7 @@ def sent(googlesql: GoogleSql, reads: Sequence[Query], limits: BatchSettings) ->
     for query in reads:
         of_shard: list[Document] = []
         for row in run(googlesql, query):
-            batch = Batch(row["documents"].encode(), row["n_rows"], row["newest"], row["flagged"])
+            batch = Batch(b64decode(row["documents"]), row["n_rows"], row["newest"], row["flagged"])
             read = batch.read()
             assert len(read) == batch.rows <= limits.rows
             assert sum(each.fault is not None for each in read) == batch.flagged

@@ -196,7 +196,7 @@ def read(
     parameters = [limit if each.name == limit.name else each for each in query.parameters]
     found = googlesql.rows(query.text, parameters, zone)
     batches = [
-        Batch(row["documents"].encode(), row["n_rows"], row["newest"], row["flagged"])
+        Batch(base64.b64decode(row["documents"]), row["n_rows"], row["newest"], row["flagged"])
         for row in found
     ]
     assert [len(batch.documents()) for batch in batches] == [batch.rows for batch in batches]

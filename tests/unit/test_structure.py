@@ -34,6 +34,7 @@ FOREIGN = {
     "certifi": {"aito"},
     "urllib3": {"aito"},
     "orjson": {"bigquery"},
+    "pybase64": {"bigquery"},
     "google_crc32c": {"gcp"},
     "pydantic": {"config", "entry"},
     "pydantic_core": {"config", "entry"},
