@@ -40,4 +40,10 @@ HARMLESS: dict[tuple[str, str, str], str] = {
         "thread = threading.Thread(target=self._renew_regularly, name='lease', daemon=True)"
         " -> thread = threading.Thread(target=self._renew_regularly, name='lease', daemon=False)",
     ): "whatever ends the block ends the thread",
+    (
+        "sync/bigquery/queries.py",
+        "",
+        "table: BigQueryTable, part: Slice | None, limits: BatchSettings, shard: int=0"
+        " -> table: BigQueryTable, part: Slice | None, limits: BatchSettings, shard: int=1",
+    ): "whoever reads a slice of several shards names the shard",
 }

@@ -12,6 +12,7 @@ A round depends on the seed and its number alone. `--only N` plays that one agai
 from __future__ import annotations
 
 import argparse
+import gc
 import random
 import sys
 import threading
@@ -253,6 +254,7 @@ def play(
             some = numbers[first : first + ROUNDS_A_PROCESS]
             chaos.rounds([number for number in some if number % PROCESS_EVERY == 0])
             chaos.rounds_here([number for number in some if number % PROCESS_EVERY])
+            gc.collect()  # BigQuery's clients keep their sockets in cycles of references
             tell(f"{min(first + ROUNDS_A_PROCESS, len(numbers))} rounds: {chaos}")
     finally:
         stack.aito.refuse(None)

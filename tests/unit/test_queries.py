@@ -17,10 +17,11 @@ from sqlglot import exp
 from sync.bigquery import metadata
 from sync.bigquery import queries as sql
 from sync.bigquery.columns import columns
+from sync.bigquery.predicates import partition_since
 from sync.bigquery.table import BigQueryTable, Partitioning
 from sync.bigquery.types import Field
 from sync.model.sql import Parameter, Query
-from sync.model.window import BEGINNING, UNIT_NAMES, Slice
+from sync.model.window import BEGINNING, UNIT_NAMES, Slice, Window
 from tests.sources import (
     CHUNKED,
     COMMENTED,
@@ -449,6 +450,43 @@ def test_the_newest_row_of_a_key_is_judged() -> None:
     fields = [Field("id", "STRING")]
     whole = BigQueryTable(table, table.source, None, None, sql_columns=columns(table, fields))
     assert one.format("sync_key") in sql.faults(whole, None).text
+
+
+def test_only_columns_that_may_be_unfit_are_judged() -> None:
+    """A text always fits. The key is read, as the newest row of each counts."""
+    table = settings(columns={"id": {}, "text": {}, "number": {"type": "Int"}})
+    fields = [Field("id", "STRING"), Field("text", "STRING"), Field("number", "INTEGER")]
+    made = columns(table, fields)
+    of = BigQueryTable(table, table.source, Field("sync_cursor", "TIMESTAMP"), sql_columns=made)
+    text = sql.faults(of, SPAN).text
+    assert [name in text for name in ("`id`", "`text`", "`number`")] == [True, False, True]
+
+
+def test_where_keys_are_looked_for() -> None:
+    """In all partitions, since a row may be as old as any. Of daily tables in those since then."""
+    daily = TABLES["daily tables, False"]
+    for of, start in ((described(parts=ON_OTHER), BEGINNING), (daily, START)):
+        query = sql.keys_since(of, Window(START, END), ["a"])
+        expected = partition_since(of, start)
+        assert all(condition in query.text for condition in expected.conditions)
+        assert set(expected.parameters) <= set(query.parameters[:-1])
+        assert [each.name for each in query.parameters[-2:]] == ["window_end", "keys"]
+
+
+def test_the_parts_of_a_table() -> None:
+    """Each is named by its setting, and is the first thing that its query selects."""
+    for of, origin in (
+        (described(), "source"),
+        (described(where="a > 1"), "where"),
+        (TABLES["query"], "query"),
+    ):
+        named = list(sql.parts(of))
+        assert [name for name, _ in named][:2] == [origin, "cursor.source"]
+        assert named[0][1].text.startswith("SELECT 1 ")
+        assert "deletes" not in dict(named)
+    assert "deletes" in dict(sql.parts(TABLES["deleting rows"]))
+    whole = BigQueryTable(settings(mode="replace", cursor=None), "d.t", None, None)
+    assert "cursor.source" not in dict(sql.parts(whole))
 
 
 def test_places_of_chunks() -> None:
