@@ -19,7 +19,7 @@ from sync.bigquery import queries as sql
 from sync.bigquery.columns import columns
 from sync.bigquery.predicates import partition_since
 from sync.bigquery.table import BigQueryTable, Partitioning
-from sync.bigquery.types import Field
+from sync.bigquery.types import Field, exact_integer
 from sync.model.sql import Parameter, Query
 from sync.model.window import BEGINNING, UNIT_NAMES, Slice, Window
 from tests.sources import (
@@ -33,6 +33,7 @@ from tests.sources import (
     LAYOUTS,
     LEDGER_STATEMENTS,
     LIMITS,
+    MANY,
     ON_CURSOR,
     ON_OTHER,
     ON_RANGE,
@@ -459,7 +460,8 @@ def test_only_columns_that_may_be_unfit_are_judged() -> None:
     made = columns(table, fields)
     of = BigQueryTable(table, table.source, Field("sync_cursor", "TIMESTAMP"), sql_columns=made)
     text = sql.faults(of, SPAN).text
-    assert [name in text for name in ("`id`", "`text`", "`number`")] == [True, False, True]
+    assert "SELECT `id`, `number`, " in text
+    assert "`text`" not in text
 
 
 def test_where_keys_are_looked_for() -> None:
@@ -471,6 +473,59 @@ def test_where_keys_are_looked_for() -> None:
         assert all(condition in query.text for condition in expected.conditions)
         assert set(expected.parameters) <= set(query.parameters[:-1])
         assert [each.name for each in query.parameters[-2:]] == ["window_end", "keys"]
+
+
+def test_a_row_that_deletes_its_key_has_no_other_fault() -> None:
+    """Only its key is needed, and must be there."""
+    first = "CASE WHEN sync_deleted AND sync_key IS NOT NULL THEN @deletes WHEN "
+    assert first in sql.batches(TABLES["deleting rows"], PART, LIMITS).text
+    assert "sync_deleted" not in sql.batches(described(), PART, LIMITS).text
+
+
+def test_the_range_of_a_query() -> None:
+    """The cursor's, and the partitions since then. Without a range everything is read."""
+    of = described(parts=ON_OTHER)
+    in_range = [
+        (sql.distinct_rows(of, SPAN), SPAN.start),
+        (sql.batches(of, PART, LIMITS), PART.start),
+    ]
+    for query, start in in_range:
+        assert {"start", "end"} <= {each.name for each in query.parameters}
+        assert set(partition_since(of, start).parameters) <= set(query.parameters)
+    for query in (sql.distinct_rows(of, None), sql.batches(of, None, LIMITS)):
+        assert not {"start", "end"} & {each.name for each in query.parameters}
+        assert set(partition_since(of, BEGINNING).parameters) <= set(query.parameters)
+
+
+def test_whether_the_last_row_deletes_its_key() -> None:
+    """It is looked at only where rows can."""
+    deleting = TABLES["deleting rows"]
+    assert "sync_deleted, sync_cursor, NULL" in sql.histogram(deleting, SPAN, END, 9).text
+    assert "FALSE AS is_deleted" in sql.histogram(described(), SPAN, END, 9).text
+    assert "FALSE AS is_deleted" in sql.keys_since(described(), SPAN, ["a"]).text
+
+
+@pytest.mark.parametrize(("kind", "text"), [("STRING", True), ("INTEGER", False)])
+def test_the_document_of_a_row_that_is_too_large(kind: str, text: bool) -> None:
+    """It tells which row it is: its key in the key's type, and its cursor."""
+    table = settings(columns={"id": {}})
+    made = columns(table, [Field("id", kind)])
+    cursor = Field("sync_cursor", "TIMESTAMP")
+    of = BigQueryTable(table, table.source, cursor, sql_columns=made)
+    query = sql.batches(of, PART, LIMITS).text
+    key = "sync_key" if text else exact_integer("sync_key")
+    members = f"document_bytes, {key} AS `id`, sync_second AS `at`))"
+    assert members in query
+
+
+def test_shards_of_a_slice() -> None:
+    """A slice of one has none."""
+    for count in (1, 2, 3):
+        part = dataclasses.replace(MANY, parts=count)
+        query = sql.batches(described(), part, LIMITS, shard=1)
+        found = {each.name: each.value for each in query.parameters}
+        shards = (found.get("parts"), found.get("part"))
+        assert shards == ((None, None) if count == 1 else (count, 1))
 
 
 def test_the_parts_of_a_table() -> None:
