@@ -8,7 +8,7 @@ from typing import Literal
 
 from sync.base.events import Severity
 from sync.model.columns import Column
-from sync.pipeline.definition import has_same_types, is_member, source_types
+from sync.pipeline.definition import has_same_types, is_member, source_types, value_kind
 from sync.pipeline.table_run import TableRun
 
 
@@ -138,4 +138,8 @@ def _follows(
         return (
             f"Aito has it as {held[name].type}, so the run is refused: declare a `type`, or reset"
         )
+    if name in wanted:
+        kinds = {value_kind(each, wanted[name].type) for each in (change.before, change.after)}
+        if len(kinds) > 1:
+            return "all rows are read again, because its values are written in another way"
     return "nothing follows"

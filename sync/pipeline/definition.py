@@ -16,7 +16,9 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]+")
 _KEEP = "keep"
 _TYPES = "types"
 _MEMBERS = "members"  # of structs; an earlier version did not know them
-OF_COLUMNS = {"columns", _MEMBERS}  # the parts that change with the source's columns
+_VALUES = "values"  # how values are made of the source's types; the same is true of it
+OF_COLUMNS = {"columns", _MEMBERS, _VALUES}  # the parts that change with the source's columns
+NUMBERS = ("INTEGER", "FLOAT", "NUMERIC", "BIGNUMERIC")  # equal numbers are one value in Aito
 
 
 def definition(table: TableSettings, source: SourceTable) -> str:
@@ -37,10 +39,22 @@ def definition(table: TableSettings, source: SourceTable) -> str:
     members = sorted(each for each in source.source_types.items() if is_member(each[0]))
     if members:
         parts[_MEMBERS] = members
+    made = {column.name: column.type for column in source.columns}
+    types = source.source_types.items()
+    parts[_VALUES] = sorted(
+        (name, value_kind(kind, made[name])) for name, kind in types if name in made
+    )
     fingerprints = [
         f"{name}={zlib.crc32(repr(value).encode()):08x}" for name, value in parts.items()
     ]
     return ";".join([*fingerprints, f"{_KEEP}={table.keep}", f"{_TYPES}={_types(source)}"])
+
+
+def value_kind(source_type: str, aito_type: str) -> str:
+    """What a value is made of. Where this changes, equal values of the source become other ones."""
+    scalar = source_type.removeprefix("ARRAY<").removesuffix(">")
+    is_number = aito_type.removesuffix("[]") in ("Int", "Long", "Decimal")
+    return "number" if is_number and scalar in NUMBERS else source_type
 
 
 def is_member(name: str) -> bool:
@@ -101,10 +115,11 @@ def changes(before: str, after: str) -> list[str]:
     """The subjects that differ so that rows must be read again. A shorter `keep` is none."""
     old, new = _parts(before), _parts(after)
     left_out = {_KEEP, _TYPES}
-    if _MEMBERS not in old or _MEMBERS not in new:
-        left_out.add(_MEMBERS)
+    left_out |= {name for name in (_MEMBERS, _VALUES) if name not in old or name not in new}
     names = [name for name in new | old if name not in left_out]
     changed = [name for name in names if old.get(name) != new.get(name)]
+    if _VALUES in changed and "columns" in changed:
+        changed.remove(_VALUES)  # columns that came and went have values, too
     if _reaches_further(old.get(_KEEP, "None"), new[_KEEP]):
         changed.append(_KEEP)
     return changed

@@ -301,6 +301,33 @@ def test_a_column_of_another_type(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("mode", ["append", "merge"])
+def test_values_that_are_written_otherwise(stack: Stack, mode: str) -> None:
+    """A TIMESTAMP that is a DATETIME now has another text: rows of all of `keep` get it."""
+    bench = Workbench(stack, f"chosen_rewritten_{mode}")
+    at = ", ".join(f"('{key}', {age})" for key, age in (("a", 20 * DAY), ("b", 60)))
+    made = (
+        "CREATE OR REPLACE TABLE `{d}.wide` AS SELECT id,"
+        f" KIND(TIMESTAMP_SECONDS({bench.now} - age)) AS ts"
+        f" FROM UNNEST(ARRAY<STRUCT<id STRING, age INT64>>[{at}])"
+    )
+    bench.load_source("kept", {"id": "STRING"}, [])  # makes the dataset
+    bench.sql(made.replace("KIND", ""))
+    asked = wide_table(bench, mode=mode)
+    bench.run_ok(asked)
+    assert {each["ts"][-1] for each in bench.aito_rows()} == {"Z"}
+    bench.sql(made.replace("KIND", "DATETIME"))
+    planned = bench.run_ok(asked, dry_run=True)
+    assert planned.estimate is not None
+    assert planned.estimate["rows"] == 2
+    bench.run_ok(asked)
+    assert changes_of(bench) == {"ts": ("retyped", "WARNING")}
+    assert "all rows are read again" in bench.event("column_changed")["message"]
+    assert [each["ts"][-1] for each in bench.aito_rows()].count("Z") == 0
+    quiet = bench.run_ok(asked)
+    assert (quiet.uploaded, changes_of(bench)) == (0, {})
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
 def test_names_in_another_case(stack: Stack, mode: str) -> None:
     """BigQuery compares names without case; Aito's columns are named as the source's, and the key
     as the configuration has it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sync.pipeline.column_changes import column_changes
-from sync.pipeline.definition import changes
+from sync.pipeline.definition import changes, value_kind
 
 BEFORE = "source=1;columns=1;keep=None;types=id:STRING,a%3Bb:STRING,n:INTEGER,old:DATE"
 
@@ -65,8 +65,26 @@ def test_an_older_definition_knows_no_columns() -> None:
     assert [(change.column, change.kind) for change in found] == [("n", "retyped")]
 
 
+@pytest.mark.parametrize(
+    ("aito_type", "before", "after", "is_same"),
+    [
+        ("Decimal", "INTEGER", "NUMERIC", True),
+        ("Int[]", "ARRAY<INTEGER>", "ARRAY<INTEGER>", True),
+        ("Decimal[]", "ARRAY<FLOAT>", "ARRAY<NUMERIC>", True),
+        ("Long", "INTEGER", "TIMESTAMP", False),
+        ("String", "INTEGER", "NUMERIC", False),
+        ("String", "TIMESTAMP", "DATETIME", False),
+    ],
+)
+def test_what_values_are_made_of(aito_type: str, before: str, after: str, is_same: bool) -> None:
+    """Equal numbers are one value; texts and times depend on the source's type."""
+    assert (value_kind(before, aito_type) == value_kind(after, aito_type)) is is_same
+
+
 def test_members_that_an_earlier_version_did_not_know() -> None:
     """They are no change of the definition: an update alone reads nothing again."""
     before, after = "columns=1;keep=None;types=s:RECORD", "columns=1;members=2;keep=None;types="
     assert changes(before, after) == []
     assert changes(after, after.replace("members=2", "members=3")) == ["members"]
+    assert changes(after, f"values=4;{after}") == []
+    assert changes(f"values=3;{after}", f"values=4;{after}") == ["values"]
