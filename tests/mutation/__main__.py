@@ -39,6 +39,7 @@ TESTS = (
     "tests/unit/test_delete_guard.py",
     "tests/unit/test_delivery.py",
     "tests/unit/test_lease.py",
+    "tests/unit/test_leases.py",
     "tests/unit/test_loading.py",
     "tests/unit/test_purging.py",
     "tests/unit/test_queries.py",
@@ -46,9 +47,6 @@ TESTS = (
     "tests/unit/test_swapping.py",
     "tests/unit/test_window.py",
     "tests/adapters/test_bigquery_source.py",
-    "tests/adapters/test_ledger_queries.py",
-    "tests/adapters/test_googlesql_chain.py",
-    "tests/promise",
 )
 RESULTS = ROOT / "build" / "mutation.results"
 UNIT = "tests/unit/"  # these tests need no server

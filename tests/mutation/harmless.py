@@ -46,4 +46,16 @@ HARMLESS: dict[tuple[str, str, str], str] = {
         "table: BigQueryTable, part: Slice | None, limits: BatchSettings, shard: int=0"
         " -> table: BigQueryTable, part: Slice | None, limits: BatchSettings, shard: int=1",
     ): "whoever reads a slice of several shards names the shard",
+    (
+        "sync/model/window.py",
+        "slice_rows",
+        "return max(1, min(SLICE_ROWS, int(SLICE_BYTES / max(document_bytes, 1))))"
+        " -> return max(1, min(SLICE_ROWS, int(SLICE_BYTES / max(document_bytes, 2))))",
+    ): "documents of one or two bytes make slices of the most rows",
+    (
+        "sync/model/window.py",
+        "sorted_rows",
+        "return max(1, min(SLICE_ROWS, int(SORTED_BYTES / max(document_bytes, 1))))"
+        " -> return max(1, min(SLICE_ROWS, int(SORTED_BYTES / max(document_bytes, 2))))",
+    ): "the same",
 }

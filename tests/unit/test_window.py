@@ -226,6 +226,14 @@ def test_what_was_not_counted_is_nothing() -> None:
     part = Slice(0, 10)
     assert (part.rows, part.latest_per_key, part.keyless, part.deletions) == (0, 0, 0, 0)
     assert (part.fingerprint, part.parts, part.superseded_after) == (0, 1, None)
+    assert part.places == [(0, 0, None)]
     counted = Slice(0, 10, latest_per_key=4, keyless=1, deletions=2)
     assert (part.kept_rows, counted.kept_rows) == (0, 7)
     assert (Histogram(()).cursorless, ClockFacts().ahead, Faults().rows) == (0, 0, 0)
+
+
+def test_parts_of_few_rows() -> None:
+    """A worker that sorts one row at a time gets one. No slices have no bytes."""
+    assert (window.shards(5, 1), window.shards(1, 1)) == (5, 1)
+    assert window.partition_bytes([Slice(0, 1, rows=10)], 3.0) == 30
+    assert window.partition_bytes([], 3.0) == 0
