@@ -237,3 +237,18 @@ def test_parts_of_few_rows() -> None:
     assert (window.shards(5, 1), window.shards(1, 1)) == (5, 1)
     assert window.partition_bytes([Slice(0, 1, rows=10)], 3.0) == 30
     assert window.partition_bytes([], 3.0) == 0
+    assert window.partition_bytes([Slice(0, 1, rows=10, parts=2)], 1.0) == 10 / 2 / 0.8
+
+
+def hours(*rows: int) -> list[Bucket]:
+    """A bucket an hour. Of five rows two are the newest, two have no key, one deletes its key."""
+    of_five = [(n, count, 2, 2, 0, 0, 1) for n, count in enumerate(rows)]
+    return [Bucket(HOUR * n, *more) for n, *more in of_five]
+
+
+def test_hours_that_one_worker_sorts() -> None:
+    """They share a slice, each a chunk. Larger ones are slices of their own."""
+    (together,) = window.slices(Window(0, 2 * HOUR), hours(5, 5), 100, 5)
+    assert together.chunks == ((0, 0), (HOUR, 5))
+    apart = window.slices(Window(0, 3 * HOUR), hours(1, 6, 1), 100, 5)
+    assert [part.start for part in apart] == [0, HOUR, 2 * HOUR]
