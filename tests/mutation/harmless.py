@@ -58,4 +58,16 @@ HARMLESS: dict[tuple[str, str, str], str] = {
         "return max(1, min(SLICE_ROWS, int(SORTED_BYTES / max(document_bytes, 1))))"
         " -> return max(1, min(SLICE_ROWS, int(SORTED_BYTES / max(document_bytes, 2))))",
     ): "the same",
+    (
+        "sync/model/window.py",
+        "slices",
+        "return [_joined(start, end, group, most) for (start, end), group in zip(spans, groups, "
+        "strict=True)] -> return [_joined(start, end, group, most) for (start, end), group in "
+        "zip(spans, groups, strict=False)]",
+    ): "there are as many spans as groups",
+    (
+        "sync/model/window.py",
+        "_grouped",
+        "held = 0 -> held = 1",
+    ): "the first bucket begins a group, which sets it",
 }
