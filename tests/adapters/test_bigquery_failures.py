@@ -147,21 +147,21 @@ def test_bigquerys_own_words(
 
 
 @pytest.mark.parametrize(
-    ("words", "remedy"),
+    ("words", "rest"),
     [
         ("Unrecognized name: x at [1:8]", ""),
         (
             "Cannot query over table 'd.t' without a filter over column(s) 'ts'",
-            "; give such a filter by `where`",
+            f"{JOB}; give such a filter by `where`",
         ),
     ],
 )
-def test_a_fault_of_the_text_is_told(session_on: Make, words: str, remedy: str) -> None:
+def test_a_fault_of_the_text_is_told(session_on: Make, words: str, rest: str) -> None:
     """A failure that may quote a row is hidden. A dry run says what is wrong with the text."""
     failure = (400, "invalidQuery", words)
     with pytest.raises(ActionRequired) as found:
         session_on(Failing(failure, dry=failure)).read(QUERY, "t")
-    assert str(found.value) == f"t: {words}{JOB}{remedy}"
+    assert str(found.value) == f"t: {words}{rest}"
 
 
 @pytest.mark.parametrize("dry", [None, (400, "invalidQuery", "Bad int64 value: canary")])
