@@ -126,9 +126,9 @@ MUTANTS = (
     ),
     Mutant(
         "an index of a second that is read in parts",
-        "sync/pipeline/load.py",
-        "self._plan.whole_rows or part.parts > 1",
-        "self._plan.whole_rows",
+        "sync/pipeline/compare.py",
+        "plan.whole_rows or part.parts > 1",
+        "plan.whole_rows",
         f"{GUARDS}::test_a_heavy_second_is_not_held_in_memory",
     ),
     Mutant(
