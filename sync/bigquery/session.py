@@ -37,6 +37,9 @@ from sync.model.sql import Parameter, Query
 # A statement that waits behind others of its table passes within seconds.
 CHANGE_ATTEMPTS = 4
 CHANGE_PAUSE_SECONDS = 0.5  # doubles with each attempt
+# Of a page. Where a number is named, the client waits for the result and gets its first page by
+# one request. BigQuery ends a page at 10 MB, whatever the number.
+PAGE_ROWS = 50_000
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class BigQuerySession:
         self,
         query: Query,
         what: str,
-        page_size: int | None = None,
+        page_size: int = PAGE_ROWS,
         max_bytes: int | None = None,
     ) -> RowIterator:
         """Run a query and wait for its end. Pages of `page_size` rows are fetched when needed.

@@ -14,7 +14,7 @@ from sync.bigquery import facts, queries, stage_queries
 from sync.bigquery.describe import SMALLEST_BATCHES, Describer
 from sync.bigquery.predicates import is_partitioned_by_cursor
 from sync.bigquery.really_read import Range, ReallyRead
-from sync.bigquery.session import BigQuerySession
+from sync.bigquery.session import PAGE_ROWS, BigQuerySession
 from sync.bigquery.stage import Stage, Stages, whole
 from sync.bigquery.table import BigQueryTable
 from sync.bigquery.wire import trim_heap
@@ -307,7 +307,7 @@ class BigQuerySource:
         self,
         table: BigQueryTable,
         query: Query,
-        page_size: int | None = None,
+        page_size: int = PAGE_ROWS,
         span: Range | None = None,
     ) -> Iterator[tuple[Any, ...]]:
         """The result's rows, page by page. span: the range that the query reads, if it is known."""

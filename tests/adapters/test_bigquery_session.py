@@ -153,6 +153,41 @@ class Recorded:
         return Response(status, json.dumps(body).encode())
 
 
+class Running:
+    """Answers a query as BigQuery does: it still runs when it has been started."""
+
+    def __init__(self) -> None:
+        self.results = 0
+
+    def __call__(self, request: Request) -> Response:
+        """The job, or its result."""
+        job = {"projectId": "local-project", "jobId": "job", "location": "EU"}
+        body: dict[str, Any] = {"jobReference": job}
+        if "/queries/" in request.path:
+            self.results += 1
+            fields = [{"name": "n", "type": "INTEGER", "mode": "NULLABLE"}]
+            body |= {"jobComplete": True, "schema": {"fields": fields}, "totalRows": "1"}
+            if "maxResults=0" not in request.path:
+                body["rows"] = [{"f": [{"v": "7"}]}]
+        else:
+            body["status"] = {"state": "DONE" if self.results else "RUNNING"}
+            body["configuration"] = {"jobType": "QUERY", "query": {"query": "SELECT 7 AS n"}}
+        return Response(200, json.dumps(body).encode())
+
+
+def test_the_first_page_comes_with_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request that waits for the end of a query brings a small result with it."""
+    bigquery = Running()
+    server = Server(bigquery)
+    server.start()
+    try:
+        read = session_at(server.url, monkeypatch).read(Query("SELECT 7 AS n"), WHAT)
+    finally:
+        server.stop()
+    assert read == [{"n": 7}]
+    assert bigquery.results == 1
+
+
 @pytest.fixture
 def forbidding(monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQuerySession]:
     """A session whose account may read, and create nothing."""
