@@ -6,12 +6,12 @@ parameter has the column's own type, thus nothing is converted row by row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sync.bigquery.table import BigQueryTable
-from sync.bigquery.types import epoch_seconds, quoted
+from sync.bigquery.types import epoch_seconds, moment, quoted
 from sync.model.sql import Parameter, ParameterType
 from sync.model.window import BEGINNING
 
@@ -47,6 +47,25 @@ def cursor_column(table: BigQueryTable) -> str:
     """The cursor's source column, quoted. The table must have a cursor."""
     assert table.settings.cursor
     return quoted(table.settings.cursor.source)
+
+
+def cursor_moment(table: BigQueryTable) -> str:
+    """SQL by which rows are put in order of time: the newest of a key is the greatest.
+
+    In a zone with summer time a clock that is put forward skips an hour. A DATETIME of that hour is
+    a later moment than some that are greater, thus the moment counts there.
+    """
+    column = cursor_column(table)
+    if table.cursor is None or table.cursor_zone == "UTC":
+        return column
+    return moment(table.cursor, column, table.cursor_zone)
+
+
+def moment_second(table: BigQueryTable, expression: str) -> str:
+    """SQL of the cursor in whole epoch seconds. expression: of a value of `cursor_moment`."""
+    if table.cursor is None or table.cursor_zone == "UTC":
+        return cursor_second(table, expression)
+    return epoch_seconds(replace(table.cursor, type="TIMESTAMP"), expression)
 
 
 def cursor_second(table: BigQueryTable, expression: str) -> str:

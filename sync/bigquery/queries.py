@@ -19,9 +19,11 @@ from sync.bigquery.predicates import (
     cursor_between,
     cursor_column,
     cursor_is_not_null,
+    cursor_moment,
     cursor_second,
     cursor_since,
     is_partitioned_by_cursor,
+    moment_second,
     partition_since,
 )
 from sync.bigquery.table import DOCUMENT_BYTES, BigQueryTable
@@ -78,7 +80,7 @@ def _extra_columns(table: BigQueryTable) -> list[str]:
     """The cursor, and whether the row deletes its key, where the configuration names them."""
     columns = []
     if table.settings.cursor:
-        columns.append(f"{cursor_column(table)} AS sync_cursor")
+        columns.append(f"{cursor_moment(table)} AS sync_cursor")
     if table.settings.deletes:
         columns.append(f"IFNULL({_deletes(table)}, FALSE) AS sync_deleted")
     return columns
@@ -96,7 +98,7 @@ def _timed(table: BigQueryTable) -> str:
 
 def _second(table: BigQueryTable) -> str:
     """SQL of the cursor in whole epoch seconds."""
-    return "0" if table.cursor is None else cursor_second(table, "sync_cursor")
+    return "0" if table.cursor is None else moment_second(table, "sync_cursor")
 
 
 def _where(table: BigQueryTable, predicates: Predicates) -> str:

@@ -226,13 +226,16 @@ def epoch_seconds(field: Field, expression: str, zone: str = "UTC") -> str:
 
     zone: where a DATETIME or DATE is at home.
     """
-    sql = _SECONDS[field.type]
-    if zone != "UTC" and field.type in _ZONED:
-        # The first and the last day of the calendar would leave it in another zone.
-        first, last = (f"{field.type} '{day}'" for day in ("0001-01-02", "9999-12-30"))
-        expression = f"LEAST(GREATEST({expression}, {first}), {last})"
-        sql = sql.replace("'UTC'", f"'{zone}'")
-    return sql.format(expression)
+    if zone == "UTC" or field.type not in _ZONED:
+        return _SECONDS[field.type].format(expression)
+    return _SECONDS["TIMESTAMP"].format(moment(field, expression, zone))
+
+
+def moment(field: Field, expression: str, zone: str) -> str:
+    """SQL of the TIMESTAMP that a DATETIME or DATE is in a zone."""
+    # The first and the last day of the calendar would leave it in another zone.
+    first, last = (f"{field.type} '{day}'" for day in ("0001-01-02", "9999-12-30"))
+    return f"TIMESTAMP(LEAST(GREATEST({expression}, {first}), {last}), '{zone}')"
 
 
 def key_text(field: Field, expression: str, aito_type: str) -> str:

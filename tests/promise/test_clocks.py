@@ -13,6 +13,8 @@ from tests.workbench import DAY, HOUR, Row, Workbench, civil, iso, limit_slices
 
 SUMMER_TIME_ENDS = 1_792_891_200  # 2026-10-25T01:20:00Z: clocks in Helsinki show 03:20 twice
 
+SUMMER_TIME_BEGINS = 1_774_746_000  # 2026-03-29T01:00:00Z: clocks in Helsinki skip from 03:00
+
 
 def cursor_table(bench: Workbench, source: str, kind: str = "ts", **cursor: str) -> Row:
     """A table whose cursor is the column `ts`."""
@@ -50,6 +52,35 @@ def test_a_datetime_at_home_in_a_zone(
     bench.now += DAY
     assert bench.run_ok(table).uploaded == len(known) - len(wanted)
     assert len(bench.aito_rows()) == 60
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_the_hour_that_summer_time_skips(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """A DATETIME of that hour is a later moment than greater ones: it is the newest of its key."""
+    limit_slices(monkeypatch, 2)
+    bench = Workbench(stack, f"clock_skipped_{mode}", mode, now=SUMMER_TIME_BEGINS + 2 * HOUR)
+    schema = {"id": "STRING", "ts": "DATETIME", "v": "STRING", "gone": "BOOL"}
+    before, skipped, after = (f"2026-03-29T{clock}:00" for clock in ("02:50", "03:30", "04:10"))
+    rows: list[Row] = [
+        {"id": "a", "ts": skipped, "v": "newest", "gone": False},
+        {"id": "a", "ts": after, "v": "older", "gone": False},
+        {"id": "b", "ts": skipped, "gone": True},
+        {"id": "b", "ts": after, "v": "deleted", "gone": False},
+        {"id": "c", "ts": before, "gone": True},
+        {"id": "c", "ts": after, "v": "newest", "gone": False},
+    ]
+    bench.load_source("skipped", schema, rows)
+    table = cursor_table(bench, "skipped", zone="Europe/Helsinki") | {"deletes": "gone"}
+    table["columns"] = {"id": None, "v": None}
+    for _ in range(2):
+        assert bench.run_ok(table).verified
+        held = [(each["id"], each["v"], each["unix"]) for each in bench.aito_rows()]
+        assert sorted(held) == [
+            ("a", "newest", SUMMER_TIME_BEGINS + 1800),
+            ("c", "newest", SUMMER_TIME_BEGINS + 600),
+        ]
 
 
 def test_a_date_at_home_in_a_zone(stack: Stack) -> None:
