@@ -14,10 +14,11 @@ def where(condition: Condition) -> dict[str, Any]:
     Two bounds on one column are two conditions of an `$and`: every known build takes that form.
     """
     match condition:
-        case Between(column, start, end):
-            return {"$and": [{column: {"$gte": _int(start)}}, {column: {"$lt": _int(end)}}]}
-        case Before(column, end):
-            return {column: {"$lt": _int(end)}}
+        case Between(column, start, end, wide):
+            bounds = {"$gte": _bound(start, wide=wide)}, {"$lt": _bound(end, wide=wide)}
+            return {"$and": [{column: bound} for bound in bounds]}
+        case Before(column, end, wide):
+            return {column: {"$lt": _bound(end, wide=wide)}}
         case Native(query):
             return dict(query)
         case OneOf(column, values):
@@ -28,6 +29,6 @@ def where(condition: Condition) -> dict[str, Any]:
             return {"$or": [where(inner) for inner in conditions]}
 
 
-def _int(seconds: int) -> int:
-    """A bound that an Int column can be compared with: the beginning of time is none."""
-    return min(max(seconds, MIN_INT), MAX_INT)
+def _bound(seconds: int, *, wide: bool) -> int:
+    """A bound that a column can be compared with. For an Int the beginning of time is none."""
+    return seconds if wide else min(max(seconds, MIN_INT), MAX_INT)

@@ -9,19 +9,24 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Between:
-    """Rows whose `column` lies in [start, end). Both bounds are epoch seconds."""
+    """Rows whose `column` lies in [start, end). Both bounds are epoch seconds.
+
+    wide: whether the column holds integers beyond 32 bits.
+    """
 
     column: str
     start: int
     end: int
+    wide: bool = False
 
 
 @dataclass(frozen=True)
 class Before:
-    """Rows whose `column` is less than `end`, epoch seconds."""
+    """Rows whose `column` is less than `end`, epoch seconds. wide: as of Between."""
 
     column: str
     end: int
+    wide: bool = False
 
 
 @dataclass(frozen=True)

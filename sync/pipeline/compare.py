@@ -9,7 +9,7 @@ from typing import Any
 
 from sync.base.errors import ActionRequired
 from sync.model.columns import MAX_INT, MIN_INT, NUMBER_TYPES, key_type
-from sync.model.conditions import Between, OneOf
+from sync.model.conditions import OneOf
 from sync.model.plan import Plan
 from sync.model.records import RowId
 from sync.model.window import Slice
@@ -25,7 +25,7 @@ FINGERPRINT_HEX_DIGITS = 15  # 60 bits, as the source's query takes them
 
 def count_rows(run: TableRun, part: Slice) -> int:
     """How many rows the target holds of the slice."""
-    return run.target.count(run.name, Between(run.cursor, part.start, part.end))
+    return run.target.count(run.name, run.cursor_between(part.start, part.end))
 
 
 def with_keys(run: TableRun, plan: Plan, keys: Iterable[str]) -> Iterator[OneOf]:
@@ -50,7 +50,7 @@ def expected_rows(part: Slice, rejects: RejectBook) -> int:
 def read_index(run: TableRun, part: Slice) -> TargetIndex:
     """Keys and cursors of the rows that the target holds of the slice."""
     index: TargetIndex = {}
-    condition = Between(run.cursor, part.start, part.end)
+    condition = run.cursor_between(part.start, part.end)
     for hit in run.target.rows(run.name, condition, run.key, [run.key, run.cursor]):
         index.setdefault(_key_of(run, hit), []).append(hit[run.cursor])
     return index
@@ -68,7 +68,7 @@ def read_contents(run: TableRun, part: Slice, columns: Sequence[str]) -> tuple[T
     """The index of a slice, and the hash of each row's content by its key and cursor."""
     index: TargetIndex = {}
     hashes: Hashes = {}
-    condition = Between(run.cursor, part.start, part.end)
+    condition = run.cursor_between(part.start, part.end)
     for hit in run.target.rows(run.name, condition, run.key, columns):
         key, cursor = _key_of(run, hit), hit[run.cursor]
         index.setdefault(key, []).append(cursor)

@@ -7,7 +7,7 @@ from enum import Enum
 
 from sync.base.errors import Refused
 from sync.model.batches import Batch, Row
-from sync.model.conditions import AnyOf, Between, Condition, OneOf
+from sync.model.conditions import AnyOf, Condition, OneOf
 from sync.model.plan import Plan
 from sync.model.window import Slice
 from sync.pipeline.compare import TargetIndex
@@ -46,7 +46,7 @@ class Held:
 
     def of_slice(self, part: Slice, found: Sequence[Batch]) -> HeldRows:
         """The target's rows of a slice, and those under its keys, which may have any cursor."""
-        span = Between(self._run.cursor, part.start, part.end)
+        span = self._run.cursor_between(part.start, part.end)
         good = [row for batch in found for row in batch.read() if row.fault is None]
         if not good or not self._run.table.replaces_by_key:
             return self._read(span)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from sync.base import reasons
 from sync.base.errors import ActionRequired, SyncError
-from sync.model.conditions import AllOf, Between, Condition
+from sync.model.conditions import AllOf, Condition
 from sync.model.plan import Plan
 from sync.model.window import Faults, Slice, Window
 from sync.pipeline import compare
@@ -89,7 +89,7 @@ def _count_held(
     for some in compare.with_keys(run, plan, keys):
         condition: Condition = some
         if inside is not None:
-            condition = AllOf((some, Between(run.cursor, inside.start, inside.end)))
+            condition = AllOf((some, run.cursor_between(inside.start, inside.end)))
         held += run.target.count(run.name, condition)
     return held
 
@@ -164,7 +164,7 @@ def _gone(run: TableRun, plan: Plan, part: Slice) -> int:
 def _preview_purge(run: TableRun, plan: Plan) -> None:
     """The new rows count too: a purge comes after the load."""
     window = plan.window
-    held = run.target.count(run.name, Between(run.cursor, window.start, window.end))
+    held = run.target.count(run.name, run.cursor_between(window.start, window.end))
     latest = sum(part.latest_per_key for part in plan.slices)
     purge(run, new_rows=max(0, latest - held))
 

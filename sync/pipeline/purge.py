@@ -6,7 +6,6 @@ The oldest rows go first, so many in a request that it ends within its time limi
 from __future__ import annotations
 
 from sync.base.errors import PurgeRefused
-from sync.model.conditions import Before
 from sync.pipeline.table_run import TableRun
 
 # Rows in one request. No source says how fast Aito deletes; it stores at least 200 rows a second,
@@ -25,7 +24,7 @@ def purge(run: TableRun, *, new_rows: int = 0) -> None:
     """
     if run.table.keep is None:
         return
-    old_rows = Before(run.cursor, run.now - run.table.keep)
+    old_rows = run.cursor_before(run.now - run.table.keep)
     old = run.target.count(run.name, old_rows)
     if not old:
         return
@@ -38,7 +37,7 @@ def purge(run: TableRun, *, new_rows: int = 0) -> None:
     while left > 0:
         end = old_rows.end if left <= PURGE_ROWS else _end_of_slice(run, old_rows.end)
         run.lease.check()
-        deleted = run.target.delete(run.name, Before(run.cursor, end))
+        deleted = run.target.delete(run.name, run.cursor_before(end))
         run.progress.purged += deleted
         left = left - deleted if deleted else 0
         if left > 0:

@@ -16,7 +16,7 @@ from enum import Enum
 
 from sync.model import batches
 from sync.model.batches import Row
-from sync.model.conditions import AllOf, Between
+from sync.model.conditions import AllOf
 from sync.model.keys import KeyState
 from sync.model.plan import Plan
 from sync.model.records import RowId
@@ -286,7 +286,7 @@ class Repairer:
 
     def _delete(self, plan: Plan, part: Slice, keys: list[str]) -> None:
         """Delete rows of one slice alone: in another slice the same key may be right."""
-        inside = Between(self._run.cursor, part.start, part.end)
+        inside = self._run.cursor_between(part.start, part.end)
         for some in with_keys(self._run, plan, keys):
             self._run.lease.check()
             self._run.target.delete(self._run.name, AllOf((some, inside)))

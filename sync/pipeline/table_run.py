@@ -11,6 +11,7 @@ from sync.base.events import EventLog
 from sync.base.summary import without_numbers
 from sync.config import Settings, TableSettings
 from sync.model import window as windows
+from sync.model.conditions import Before, Between
 from sync.model.ports import Lease, Ledger, Source, Target
 from sync.model.report import COUNTS, TableWarning, WarningCode
 from sync.model.request import Request
@@ -100,6 +101,19 @@ class TableRun:
         """The column that holds the cursor in epoch seconds."""
         assert self.table.cursor
         return self.table.cursor.column
+
+    def cursor_between(self, start: int, end: int) -> Between:
+        """The target's rows whose cursor lies in [start, end), epoch seconds."""
+        return Between(self.cursor, start, end, self._has_wide_cursor)
+
+    def cursor_before(self, end: int) -> Before:
+        """The target's rows whose cursor is before `end`, epoch seconds."""
+        return Before(self.cursor, end, self._has_wide_cursor)
+
+    @property
+    def _has_wide_cursor(self) -> bool:
+        declared = self.table.named.get(self.cursor)
+        return declared is not None and declared.type == "Long"
 
     def warn(self, code: WarningCode, message: str) -> None:
         """Add a warning to the report, and log it."""

@@ -99,6 +99,25 @@ def test_a_date_at_home_in_a_zone(stack: Stack) -> None:
     }
 
 
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_moments_beyond_32_bits(stack: Stack, mode: str) -> None:
+    """A cursor's column of type Long holds any moment, such as the year 1 for an unknown time."""
+    bench = Workbench(stack, f"clock_beyond_{mode}", mode, now=SUMMER_TIME_ENDS)
+    moments = ["0001-01-01T00:00:00Z", "1900-01-01T00:00:00Z", iso(bench.now - DAY)]
+    rows = [{"id": moment, "ts": moment} for moment in moments]
+    bench.load_source("beyond", {"id": "STRING", "ts": "TIMESTAMP"}, rows)
+    columns = {"*": None, "unix": {"type": "Long"}}
+    table = cursor_table(bench, "beyond") | {"columns": columns}
+    del table["keep"]
+    assert bench.run_ok(table).uploaded == 3
+    for action in ("sync", "reconcile"):
+        report = bench.run_ok(table, action=action)
+        assert (report.verified, report.uploaded, report.repaired) == (True, 0, 0)
+    assert len(bench.aito_rows()) == 3
+    bench.run_ok(table | {"keep": "30d", "purge": {"max_share": 1}})
+    assert bench.aito_keys() == moments[2:]
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "cursor", "says"),
     [
