@@ -1,6 +1,7 @@
-"""Starts bqemulator the way this stack needs it: `python -m local._bqemulator <pause>`.
+"""Starts bqemulator the way this stack needs it: `python -m local._bqemulator <pause> <threads>`.
 
 pause: seconds that each page of a result is kept back, as by a network.
+threads: of DuckDB; 0 for as many as there are cores.
 Prints one line on stdout, `ready <port>`, once the REST port answers, and ends when its stdin
 closes: that happens when the parent stops it and when the parent dies, however it dies, on every
 operating system.
@@ -306,7 +307,7 @@ async def _called_here(call: Callable[..., Any], *arguments: Any, **named: Any) 
     return call(*arguments, **named)
 
 
-async def _serve(spatial: Spatial, pause: float) -> None:
+async def _serve(spatial: Spatial, pause: float, threads: int) -> None:
     from bqemulator.config import LogFormat, LogLevel, Settings
     from bqemulator.observability.logging_ import configure_logging
 
@@ -355,6 +356,8 @@ async def _serve(spatial: Spatial, pause: float) -> None:
         engine.connection.execute(BYTES_MACRO)
         # BigQuery promises no order without an ORDER BY. DuckDB is quicker without one.
         engine.connection.execute("SET preserve_insertion_order = false")
+        if threads:
+            engine.connection.execute(f"SET threads = {threads}")
         _bqemulator_engine.register(engine.connection)
 
     patched_engine.execute = _bqemulator_engine.execute
@@ -426,7 +429,7 @@ def main() -> None:
     spatial = Spatial()
     spatial.start()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(spatial, float(sys.argv[1])))
+        runner.run(_serve(spatial, float(sys.argv[1]), int(sys.argv[2])))
 
 
 if __name__ == "__main__":

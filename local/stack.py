@@ -44,9 +44,10 @@ _GUARD = 'read _; kill -s KILL -- "-$1"'
 class Stack:
     """BigQuery, Aito, Secret Manager and Pub/Sub, each a real server on a free loopback port."""
 
-    def __init__(self, project: str = PROJECT) -> None:
+    def __init__(self, project: str = PROJECT, threads: int = 0) -> None:
+        """threads: see `BigQuery`."""
         self.project = project
-        self.bigquery = BigQuery(project)
+        self.bigquery = BigQuery(project, threads=threads)
         self.aito = Aito()
         self.secrets = SecretManager({f"projects/{project}/secrets/{SECRET}": self.aito.api_key})
         self.pubsub = PubSub()

@@ -35,7 +35,7 @@ def from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def _running_stack() -> Iterator[Stack]:
-    with Stack() as running:
+    with Stack(threads=1) as running:
         yield running
 
 
