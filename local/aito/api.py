@@ -271,6 +271,9 @@ def _names(body: dict[str, Json], key: str) -> tuple[str, str, bool]:
 
 
 def _insert_batch(api: Api, asked: Asked) -> Result:
+    stored = _insert_quickly(api, asked)
+    if stored is not None:
+        return _inserted(stored)
     rows = asked.json()
     if not isinstance(rows, list):
         raise Refusal(400, "The request content was malformed: expected an array of entries")
@@ -298,6 +301,16 @@ def _insert(api: Api, table: str, rows: list[Json]) -> Result:
         stored = api.store.insert(table, rows)
     except Refusal as refusal:
         raise Refusal(api.refusal_status, refusal.message) from None
+    return _inserted(stored)
+
+
+def _insert_quickly(api: Api, asked: Asked) -> int | None:
+    """Store a batch whose rows are all right. None: it needs a closer look."""
+    (table,) = asked.names
+    return api.store.insert_text(table, asked.call.body) if api.store.has(table) else None
+
+
+def _inserted(stored: int) -> Result:
     return Result(200, {"entries": stored, "status": "ok"}, stored)
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 Json = Any  # what json.loads gives
 
 _NAME = re.compile(r'[^/".$\s]+')
@@ -64,7 +66,7 @@ class Column:
         """From SQLite's value to JSON's; None where they are the same."""
         if self.type == "Boolean":
             return bool
-        return json.loads if _is_document(self.type) else None
+        return json.loads if is_document(self.type) else None
 
 
 @dataclass
@@ -181,7 +183,7 @@ def _encoded_column(column: Column, values: list[Json]) -> Sequence[Any]:
 
 def _check_range(kind: str, values: list[Any]) -> None:
     """Check numbers all at once. Raises Mismatch."""
-    low, high = _RANGES.get(kind, (None, None))
+    low, high = RANGES.get(kind, (None, None))
     if low is None or high is None or not values:
         return
     if min(values) < low or max(values) > high or math.isnan(sum(values)):
@@ -242,7 +244,8 @@ def _kind(value: Json) -> str:
     return f"{shown} of {value.bit_length() + 1} bits" if type(value) is int else shown
 
 
-def _is_document(kind: str) -> bool:
+def is_document(kind: str) -> bool:
+    """Whether SQLite keeps values of a type as a text of JSON."""
     return kind == "Json" or kind.endswith("[]")
 
 
@@ -253,7 +256,7 @@ def _string(value: Json) -> str:
 
 
 def _whole(kind: str) -> Callable[[Json], int]:
-    low, high = _RANGES[kind]
+    low, high = RANGES[kind]
 
     def check(value: Json) -> int:
         if type(value) is int and low <= value <= high:
@@ -278,21 +281,29 @@ def _boolean(value: Json) -> bool:
 def _json(value: Json) -> str:
     if value is None:
         raise Mismatch
-    return _json_text(value)
+    return json_text(value)
+
+
+def json_text(value: Json) -> str:
+    """JSON as SQLite keeps it."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # an integer beyond 64 bits, or half of a surrogate pair
+        return _any_json_text(value)
 
 
 def _array(check: Callable[[Json], Any]) -> Callable[[Json], str]:
     def check_all(value: Json) -> str:
         if type(value) is not list:
             raise Mismatch
-        return _json_text([check(element) for element in value])
+        return json_text([check(element) for element in value])
 
     return check_all
 
 
-_json_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_any_json_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _LARGEST = 1.7976931348623157e308
-_RANGES: dict[str, tuple[float, float]] = {
+RANGES: dict[str, tuple[float, float]] = {
     "Int": (-(2**31), 2**31 - 1),
     "Long": (-(2**63), 2**63 - 1),
     "Decimal": (-_LARGEST, _LARGEST),

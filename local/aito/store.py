@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from local.aito.parse import parse_rows
 from local.aito.query import TRUE, Field, Scope, Sql, order, selected
 from local.aito.schema import Column, Json, Refusal, Table, encode_rows
 from local.aito.tables import Document, Tables
@@ -55,13 +56,25 @@ class Store(Tables):
             self._add(table, encoded)
             return len(rows)
 
+    def insert_text(self, name: str, body: bytes) -> int | None:
+        """Add the rows of a JSON text. -> how many. None: `insert` must look at each of them."""
+        with self._lock:
+            table = self.table(name)
+            if self.objection or any(column.link for column in table.columns.values()):
+                return None
+            rows = parse_rows(table, body)
+            if rows is None:
+                return None
+            self._add(table, rows)
+            return len(rows)
+
     def _encoded(self, name: str, table: Table, rows: Sequence[Json]) -> list[tuple[Any, ...]]:
         encoded = encode_rows(name, table, rows)
         self._check_objections(name, rows)
         self._check_dangling(name, table, rows)
         return encoded
 
-    def _add(self, table: Table, encoded: list[tuple[Any, ...]]) -> None:
+    def _add(self, table: Table, encoded: Sequence[Sequence[Any]]) -> None:
         marks = ", ".join("?" * len(table.columns))
         with self._atomic():
             self._many(f"INSERT INTO {table.physical} VALUES ({marks})", encoded)

@@ -292,7 +292,7 @@ class Tables:
         with _storable():
             return self._db.execute(statement, values)
 
-    def _many(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+    def _many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         with _storable():
             self._db.executemany(statement, rows)
 
