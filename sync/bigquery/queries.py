@@ -676,7 +676,8 @@ class Chunks:
     def __init__(self, part: Slice | None) -> None:
         self.column = ""
         self.parameters: tuple[Parameter, ...] = ()
-        order = "ORDER BY sync_second, sync_key, sync_text"
+        # A key comes once. Only rows without one are told apart by their text.
+        order = "ORDER BY sync_second, sync_key, IF(sync_key IS NULL, sync_text, NULL)"
         self.place = f"ROW_NUMBER() OVER ({order}) - 1"
         if part is None or not part.chunks:
             return

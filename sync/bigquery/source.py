@@ -35,8 +35,8 @@ from sync.model.window import (
     Window,
 )
 
-# Batches in a page. A batch may be 5 MB, and four times as much while it is text with an emoji.
-PAGE_BATCHES = 1
+# Of documents in a page. BigQuery ends a page at 10 MB, and memory holds a few copies of one.
+PAGE_BYTES = 4_000_000
 WHOLE_SHARE = 0.9  # of the bytes of everything: a run that has read so much has read all
 MAX_KEYS = 50_000  # in one query: BigQuery takes requests of 10 MB
 ESTIMATED_SLICES = 8  # slices that are estimated by a dry run; the others cost as much
@@ -288,8 +288,9 @@ class BigQuerySource:
         table = _own(source)
         part = part or self._whole(table)
         span = _range(table, (part,))
+        in_page = _batches_in_page(table, limits)
         for query in self._reads(table, part, limits):
-            rows = self._rows(table, query, PAGE_BATCHES, span)
+            rows = self._rows(table, query, in_page, span)
             for number, (count, flagged, newest, documents) in enumerate(rows):
                 if number % TRIM_EVERY == 0:
                     trim_heap()
@@ -376,6 +377,12 @@ class BigQuerySource:
 
     def _estimated(self, table: BigQueryTable, query: Query) -> int:
         return self._session.dry_run(query, table.settings.name).bytes_processed
+
+
+def _batches_in_page(table: BigQueryTable, limits: BatchSettings) -> int:
+    """How many batches a page holds. A request for a page takes as long as sending a batch."""
+    batch_bytes = min(limits.bytes, limits.rows * table.document_bytes)
+    return max(1, int(PAGE_BYTES / batch_bytes))
 
 
 def _sample(slices: Sequence[Slice]) -> Sequence[Slice]:

@@ -10,7 +10,7 @@ from sync.model import window as windows
 from sync.model.checkpoint import Checkpoint
 from sync.model.plan import Plan
 from sync.model.ports import SourceTable
-from sync.model.window import Window
+from sync.model.window import BEGINNING, Window
 from sync.pipeline import definition
 from sync.pipeline.clock import check_clock, rows_ahead
 from sync.pipeline.column_changes import column_changes, report_column_changes
@@ -103,7 +103,7 @@ def _counted(run: TableRun, plan: Plan, refresh: Refresh | None, situation: Situ
 
     The count decides the types that nobody declares, too.
     """
-    known_until = run.now if refresh or plan.watermark is None else plan.watermark
+    known_until = _known_until(run, plan, refresh)
     integers = undecided(plan.source, plan.changes)
     counted = run.source.histogram(
         plan.source, plan.window, known_until, plan.sorted_rows, integers
@@ -124,6 +124,16 @@ def _counted(run: TableRun, plan: Plan, refresh: Refresh | None, situation: Situ
             check_keys(run, plan.source, sample, counted.buckets, plan.sorted_rows)
         plan = replace(plan, key_sample=sample)
     return plan
+
+
+def _known_until(run: TableRun, plan: Plan, refresh: Refresh | None) -> int:
+    """Until when the count makes fingerprints of keys: they are compared with the target's.
+
+    Those of all rows show a key that changes between two readings.
+    """
+    if plan.watermark is None:
+        return run.now if plan.source.keys_may_change else BEGINNING
+    return run.now if refresh else plan.watermark
 
 
 def _with_wide(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from google.auth.transport.requests import AuthorizedSession
 from google.cloud.bigquery import SchemaField
 
 from local import bigquery
@@ -159,6 +160,26 @@ def test_batches_hold_one_row_per_key_in_order(shop: Shop) -> None:
         (1, NOON - HOUR // 2, 1),
     ]
     assert table.reject_reasons[0] == "id: NULL in a column that is not nullable"
+
+
+def test_a_page_holds_several_small_batches(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten batches of a hundred bytes come in one page; of large documents each has its own."""
+    answers = []
+    send: Any = AuthorizedSession.request
+
+    def counted(session: Any, method: str, url: str, *rest: Any, **named: Any) -> Any:
+        answers.append(url)
+        return send(session, method, url, *rest, **named)
+
+    shop.load({"id": f"k{n:02}", "ts": "2026-03-01T10:00:00Z", "n": n} for n in range(20))
+    table = shop.describe(columns={"id": {}, "n": {}})
+    monkeypatch.setattr(AuthorizedSession, "request", counted)
+    assert len(shop.documents(table, Slice(NOON - DAY, NOON))) == 10
+    assert len([url for url in answers if "/queries/" in url]) == 1
+    answers.clear()
+    monkeypatch.setattr("sync.bigquery.source.PAGE_BYTES", 1)
+    assert len(shop.documents(table, Slice(NOON - DAY, NOON))) == 10
+    assert len([url for url in answers if "/queries/" in url]) >= 10
 
 
 def test_a_slice_leaves_out_keys_that_a_later_one_holds(shop: Shop) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from sync.bigquery import BigQuerySource
+from sync.model.ports import SourceTable
 from tests.workbench import HOUR, Workbench, iso, table
 
 SCHEMA = {"name": "STRING", "ts": "TIMESTAMP"}
@@ -141,3 +143,26 @@ def test_stable_keys_are_counted_once_more_at_first(bench: Workbench) -> None:
     swapped = query(bench, "swapped", "SELECT GENERATE_UUID() AS id, * FROM {t}", mode="replace")
     del swapped["cursor"]
     assert bench.run_ok(swapped).uploaded == 30
+
+
+def test_only_keys_that_may_change_are_hashed(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first count of a plain table makes no fingerprint of its keys: nobody compares it."""
+    put(bench, 3)
+    found: list[tuple[bool, int]] = []
+    histogram = BigQuerySource.histogram
+
+    def counted(source: BigQuerySource, described: SourceTable, *rest: Any) -> Any:
+        counts = histogram(source, described, *rest)
+        found.append((described.keys_may_change, counts.buckets[0].fingerprint))
+        return counts
+
+    monkeypatch.setattr(BigQuerySource, "histogram", counted)
+    bench.run_ok(table("plain", f"{bench.dataset}.things", key="name"))
+    bench.run_ok(query(bench, "asked", "SELECT * FROM {t}", key="name"))
+    first, second = (
+        [one for may_change, one in found if may_change is each] for each in (False, True)
+    )
+    assert first[0] == 0
+    assert second[0] != 0
