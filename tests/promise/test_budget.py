@@ -191,7 +191,7 @@ def test_a_run_over_everything_resumes(
     limit_page(monkeypatch, 100)  # rows in a slice that is compared by keys
     settings = batches_of(50)
     bench = Workbench(stack, f"budget_{'deep' if 'deep' in asked else 'full'}", settings=settings)
-    bench.put([row(f"k{i:04}", bench.now - 40 * HOUR + 400 * (i // 3)) for i in range(900)])
+    bench.put([row(f"k{i:04}", bench.now - 40 * HOUR + 400 * (i // 3)) for i in range(300)])
     bench.run_ok()
     damaged = bench.aito_rows()[:40] + bench.aito_rows()[-40:]
     stack.aito.delete_rows(bench.name, {"id": {"$or": [each["id"] for each in damaged]}})

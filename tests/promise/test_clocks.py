@@ -9,6 +9,7 @@ import pytest
 
 from local.stack import Stack
 from sync.model.window import UNIT_NAMES
+from tests.variations import slow
 from tests.workbench import DAY, HOUR, Row, Workbench, civil, iso, limit_slices
 
 SUMMER_TIME_ENDS = 1_792_891_200  # 2026-10-25T01:20:00Z: clocks in Helsinki show 03:20 twice
@@ -31,7 +32,7 @@ def cursor_table(bench: Workbench, source: str, kind: str = "ts", **cursor: str)
 # -- zones
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge")])
 def test_a_datetime_at_home_in_a_zone(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
@@ -54,7 +55,7 @@ def test_a_datetime_at_home_in_a_zone(
     assert len(bench.aito_rows()) == 60
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_the_hour_that_summer_time_skips(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
@@ -99,7 +100,7 @@ def test_a_date_at_home_in_a_zone(stack: Stack) -> None:
     }
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge")])
 def test_moments_beyond_32_bits(stack: Stack, mode: str) -> None:
     """A cursor's column of type Long holds any moment, such as the year 1 for an unknown time."""
     bench = Workbench(stack, f"clock_beyond_{mode}", mode, now=SUMMER_TIME_ENDS)
@@ -149,7 +150,7 @@ def test_a_cursor_that_is_none(
 UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000}
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 @pytest.mark.parametrize(
     ("said", "held", "keep"), [("s", "ms", "90d"), ("s", "us", None), ("ms", "s", None)]
 )
@@ -196,7 +197,7 @@ def test_numbers_without_a_unit(
     assert bench.run_ok({**table, "source": None, "query": query}).uploaded == 20
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_a_unit_that_changes(stack: Stack, mode: str) -> None:
     """Numbers of another unit from the second night on are said each night, and mend by SQL."""
     bench = Workbench(stack, f"clock_change_{mode}", mode)
@@ -225,7 +226,7 @@ def test_few_numbers_of_old_times(stack: Stack) -> None:
 # -- the future
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge")])
 @pytest.mark.parametrize("before", [0, 20])
 def test_a_cursor_that_is_the_time_of_reading(stack: Stack, mode: str, before: int) -> None:
     """CURRENT_TIMESTAMP() as the cursor is refused, also where Aito has rows; these stay."""
@@ -244,7 +245,7 @@ def test_a_cursor_that_is_the_time_of_reading(stack: Stack, mode: str, before: i
     assert len(bench.aito_rows()) == before
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_a_table_that_is_built_anew_each_night(stack: Stack, mode: str) -> None:
     """All its rows have the time of the last build. Each key stays once, and none is lost."""
     bench = Workbench(stack, f"clock_anew_{mode}", mode)

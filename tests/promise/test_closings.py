@@ -8,6 +8,7 @@ import pytest
 
 from local.stack import Stack
 from tests.faults import BAD, refuse_bad_rows
+from tests.variations import slow
 from tests.workbench import DAY, HOUR, Workbench, facts, row
 
 LOOSE = {"rejects": {"max_share": 1}}
@@ -50,7 +51,7 @@ def mend(bench: Workbench, key: str, value: str = "good") -> None:
         each["value"] = value if each["id"] == key else each["value"]
 
 
-@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append", "replace")])
 def test_a_row_that_was_mended(stack: Stack, mode: str) -> None:
     """It is closed by the run that takes it, and recorded once."""
     bench = Workbench(stack, f"closed_mended_{mode}", mode, table=LOOSE)
@@ -81,7 +82,7 @@ def test_a_newer_row_of_the_key(stack: Stack) -> None:
     assert [each["key"] for each in bench.rejects() if each["closed_at"]] == ["k5"]
 
 
-@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+@pytest.mark.parametrize("mode", ["append", "replace", *slow("merge")])
 def test_a_row_that_is_gone(stack: Stack, mode: str) -> None:
     """Its key left the source: the run that reads its place closes it."""
     bench = Workbench(stack, f"closed_gone_{mode}", mode, table=LOOSE)

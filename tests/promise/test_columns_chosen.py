@@ -8,6 +8,7 @@ from google.cloud.bigquery import SchemaField
 
 from local import bigquery as local_bigquery
 from local.stack import Stack
+from tests.variations import slow
 from tests.workbench import DAY, Row, Workbench, iso, table
 
 SCHEMA = {
@@ -48,7 +49,7 @@ def wide_table(bench: Workbench, **more: object) -> Row:
     }
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge")])
 def test_all_columns_with_overrides(stack: Stack, mode: str) -> None:
     """`"*"` takes what is not named, less its `except`."""
     bench = Workbench(stack, f"chosen_star_{mode}", mode)
@@ -107,7 +108,7 @@ def test_a_left_out_column_that_is_gone(stack: Stack) -> None:
 BIG = 2**40
 
 
-@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+@pytest.mark.parametrize("mode", ["append", "replace", *slow("merge")])
 def test_integers_beyond_32_bits_become_long(stack: Stack, mode: str) -> None:
     """A table is made with Long where the data needs it, on the first night and for good."""
     bench = Workbench(stack, f"chosen_long_{mode}", mode)
@@ -133,7 +134,7 @@ def test_integers_beyond_32_bits_become_long(stack: Stack, mode: str) -> None:
     assert {row["added"] for row in bench.aito_rows()} == {BIG}
 
 
-@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+@pytest.mark.parametrize("mode", ["merge", "replace", *slow("append")])
 def test_arrays_of_integers_beyond_32_bits(stack: Stack, mode: str) -> None:
     """They become texts where the data needs it, since Aito has no array of Long."""
     bench = Workbench(stack, f"chosen_arrays_{mode}", mode)
@@ -222,7 +223,7 @@ def test_columns_of_a_table_that_is_swapped(stack: Stack) -> None:
     assert {row["added"] for row in bench.aito_rows()} == {"x"}
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_columns_that_come_and_go(stack: Stack, mode: str) -> None:
     """Each is said once with what follows, and new values are in old rows, too."""
     bench = Workbench(stack, f"chosen_changes_{mode}", mode)
@@ -246,7 +247,7 @@ def test_columns_that_come_and_go(stack: Stack, mode: str) -> None:
     assert {row["page"] for row in bench.aito_rows()} == {f"/P{i}" for i in range(20)}
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge")])
 def test_members_of_structs_that_come_and_go(stack: Stack, mode: str) -> None:
     """They are columns inside a column: each is said once, and new values are in old rows."""
     bench = Workbench(stack, f"chosen_members_{mode}", mode)
@@ -300,7 +301,7 @@ def test_a_column_of_another_type(stack: Stack) -> None:
         assert changes_of(bench) == {"n": ("retyped", "WARNING")}
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_values_that_are_written_otherwise(stack: Stack, mode: str) -> None:
     """A TIMESTAMP that is a DATETIME now has another text: rows of all of `keep` get it."""
     bench = Workbench(stack, f"chosen_rewritten_{mode}")
@@ -327,7 +328,7 @@ def test_values_that_are_written_otherwise(stack: Stack, mode: str) -> None:
     assert (quiet.uploaded, changes_of(bench)) == (0, {})
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge")])
 def test_names_in_another_case(stack: Stack, mode: str) -> None:
     """BigQuery compares names without case; Aito's columns are named as the source's, and the key
     as the configuration has it.
@@ -350,7 +351,7 @@ def test_names_in_another_case(stack: Stack, mode: str) -> None:
     assert bench.run_ok(asked).uploaded == 0
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_a_source_that_spells_its_columns_anew(stack: Stack, mode: str) -> None:
     """A change of case alone is no change: Aito's columns stay, and new rows fill them."""
     bench = Workbench(stack, f"chosen_spelling_{mode}", mode)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.variations import slow
 from tests.workbench import HOUR, Workbench, iso, table
 
 SCHEMA = {"page": "STRING", "day": "DATE", "device": "STRING", "clicks": "INT64", "ts": "TIMESTAMP"}
@@ -139,7 +140,7 @@ def test_equal_rows_fold(bench: Workbench) -> None:
     assert "the same page and day and device" in warning.message
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge")])
 def test_a_part_that_was_added(bench: Workbench, mode: str) -> None:
     """The next sync makes all keys anew, and the rows under the old keys go."""
     name = f"composite_added_{mode}"

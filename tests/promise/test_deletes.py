@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.variations import slow
 from tests.workbench import DAY, HOUR, Workbench, iso, limit_slices, table
 
 SCHEMA = {"id": "STRING", "operation": "STRING", "value": "STRING", "ts": "TIMESTAMP"}
@@ -46,7 +47,7 @@ def settle(bench: Workbench, asked: dict[str, Any]) -> None:
     assert (deep.uploaded, deep.deleted, deep.repaired) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge")])
 def test_a_log_of_changes(bench: Workbench, mode: str) -> None:
     """Rows go the night that the log says so, however old they are, and once."""
     name = f"deletes_{mode}"
@@ -84,7 +85,7 @@ def test_a_log_of_changes(bench: Workbench, mode: str) -> None:
     assert held(bench, name).keys() == wanted
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_a_delete_that_comes_before_its_row(bench: Workbench, mode: str) -> None:
     """The row reaches BigQuery a night later, but it is older: it stays away."""
     name = f"deletes_before_{mode}"
@@ -101,7 +102,7 @@ def test_a_delete_that_comes_before_its_row(bench: Workbench, mode: str) -> None
     settle(bench, asked)
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge")])
 def test_order_within_a_second(bench: Workbench, mode: str) -> None:
     """Fractions count. At the same moment the deletion is the last."""
     name = f"deletes_second_{mode}"
@@ -121,7 +122,7 @@ def test_order_within_a_second(bench: Workbench, mode: str) -> None:
     settle(bench, asked)
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_many_deletions_are_no_loss(bench: Workbench, mode: str) -> None:
     """They are not what delete.max_share guards, also not in the week that follows."""
     name = f"deletes_many_{mode}"
@@ -163,7 +164,7 @@ def test_reconcile_deletes_what_a_sync_has_not(bench: Workbench) -> None:
     assert held(bench, "deletes_reconcile").keys() == {f"k{i:02}" for i in range(5, 20)}
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge")])
 def test_a_condition_that_is_added(bench: Workbench, mode: str) -> None:
     """All rows are read again, and those of deleted keys go. Without it they come back."""
     name = f"deletes_added_{mode}"
@@ -185,7 +186,7 @@ def test_a_condition_that_is_added(bench: Workbench, mode: str) -> None:
     assert len(held(bench, name)) == 30
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_several_slices_a_cut_and_a_refresh(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from local.stack import Function
+from tests.variations import slow
 from tests.workbench import DAY, Clock, Workbench, iso, table
 
 PAGES = {
@@ -451,7 +452,7 @@ def test_a_job_that_fails(jobs: Workbench) -> None:
     assert "internal server error" in reason(failing(jobs, "failed"))
 
 
-@pytest.mark.parametrize("what", ["html", "garbage", "truncated", "refused"])
+@pytest.mark.parametrize("what", ["garbage", "refused", *slow("html", "truncated")])
 def test_a_result_that_is_none(launched: Workbench, what: str) -> None:
     """HTML, garbage, half an answer or a refusal in the result's place: `failed`, never a crash."""
     launched.aito.fail(what, on="job.result")
@@ -461,12 +462,9 @@ def test_a_result_that_is_none(launched: Workbench, what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "on"),
     [
-        ("bad_gateway", "job.status"),
-        ("bad_gateway", "job.result"),
-        ("unavailable", "job.result"),
-        ("cut", "job.result"),
-        ("quota", "job.status"),
-        ("garbage", "job.status"),
+        *(("bad_gateway", "job.result"), ("cut", "job.result"), ("garbage", "job.status")),
+        *slow(("bad_gateway", "job.status"), ("unavailable", "job.result")),
+        *slow(("quota", "job.status")),
     ],
 )
 def test_an_outage_leaves_it_open(launched: Workbench, what: str, on: str) -> None:
@@ -658,7 +656,7 @@ def test_cases_limit_an_evaluation(jobs: Workbench, test: dict[str, Any]) -> Non
     assert 40 <= jobs.event("evaluation_finished")["test_samples"] <= 60
 
 
-@pytest.mark.parametrize("what", ["error", "html", "cut", "refused", "quota"])
+@pytest.mark.parametrize("what", ["error", "cut", "quota", *slow("html", "refused")])
 def test_a_launch_that_fails(jobs: Workbench, what: str) -> None:
     """The table is ok, the failure is reported, and the next sync starts the evaluation.
 

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from local.stack import Stack
+from tests.variations import slow
 from tests.workbench import HOUR, Workbench, batches_of, row
 
 KEYS = [f"k{i:02}" for i in range(40)]
@@ -83,7 +84,7 @@ def test_a_table_that_was_made_anew(loaded: Workbench) -> None:
     assert loaded.aito_keys() == KEYS
 
 
-@pytest.mark.parametrize("what", ["cut", "error"])
+@pytest.mark.parametrize("what", ["cut", *slow("error")])
 def test_a_write_that_lands_two_runs_later(loaded: Workbench, what: str) -> None:
     """A lost insert is applied after the next run was ok. The run after that finds the doubles.
 

@@ -11,6 +11,7 @@ import pytest
 
 from local.stack import Stack
 from tests.faults import KillAfter, Killed
+from tests.variations import slow
 from tests.workbench import DAY, HOUR, Row, Workbench, batches_of, row
 
 ROWS = 60
@@ -35,10 +36,13 @@ def day_two(now: float, mode: str) -> list[Row]:
     return rows
 
 
-def killed_after_each_step(bench: Workbench, **asked: Any) -> int:
-    """Kill the run after its n-th step, for every n. -> how many steps it has."""
+def killed_after_each_step(bench: Workbench, each: int = 1, **asked: Any) -> int:
+    """Kill the run after its n-th step, for every n, or for each second or third one.
+
+    -> how many steps it has.
+    """
     before = bench.aito_rows()
-    for step in range(1, STEPS):
+    for step in range(1, STEPS, each):
         bench.start_over(before)
         with KillAfter(request=step) as kill:
             try:
@@ -57,14 +61,14 @@ def killed_after_each_step(bench: Workbench, **asked: Any) -> int:
     raise AssertionError(f"the run takes over {STEPS} steps")
 
 
-@pytest.mark.parametrize("mode", ["append", pytest.param("merge", marks=pytest.mark.slow)])
-def test_killed_while_loading(stack: Stack, mode: str) -> None:
+@pytest.mark.parametrize(("mode", "each"), [("append", 3), *slow(("append", 1), ("merge", 1))])
+def test_killed_while_loading(stack: Stack, mode: str, each: int) -> None:
     """Killed between any two requests of a night's run, no row is lost or doubled."""
     bench = Workbench(stack, f"killed_{mode}", mode, settings=batches_of(25))
     bench.put(day_one(bench.now))
     bench.run_ok()
     bench.put(day_two(bench.now, mode))
-    assert killed_after_each_step(bench) > 10
+    assert killed_after_each_step(bench, each) > 10
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.variations import slow
 from tests.workbench import DAY, HOUR, NOW, Workbench, batches_of, civil, iso, limit_slices, table
 
 SCHEMA = {"id": "STRING", "ts": "TIMESTAMP", "n": "INT64"}
@@ -164,7 +165,7 @@ def test_doubled_keys(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None
     assert bench.run_ok(asked).uploaded == 0
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_the_newest_row_of_a_key_not_the_largest(bench: Workbench, mode: str) -> None:
     """Of two rows of a key in one slice the later counts, to the microsecond, whatever their
     documents' texts are.

@@ -9,6 +9,7 @@ import pytest
 
 from local.stack import Stack
 from tests.faults import before_every_query
+from tests.variations import slow
 from tests.workbench import DAY, HOUR, RunReport, Workbench, batches_of, limit_slices, row
 
 ROWS = 60
@@ -55,12 +56,14 @@ def change(bench: Workbench, kind: str, number: int) -> None:
         update(bench, key, bench.now - 8 * DAY - number, f"updated {number}")
 
 
-KINDS = ("late", "deleted", "after the window", "to the end", "backwards")
-
-
 @pytest.mark.parametrize("action", ["sync", pytest.param("reconcile", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    ("mode", "kind"), [("append", "late"), ("append", "deleted"), *(("merge", k) for k in KINDS)]
+    ("mode", "kind"),
+    [
+        *(("append", "late"), ("merge", "deleted"), ("merge", "after the window")),
+        *slow(("append", "deleted"), ("merge", "late"), ("merge", "to the end")),
+        *slow(("merge", "backwards")),
+    ],
 )
 def test_a_change_before_every_query(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str, kind: str, action: Any

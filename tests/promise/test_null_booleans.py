@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
+from tests.variations import slow
 from tests.workbench import Workbench, iso, table
 
 SCHEMA = {"id": "STRING", "ts": "TIMESTAMP", "flag": "BOOL", "text": "STRING", "data": "JSON"}
@@ -50,8 +51,13 @@ def held(bench: Workbench, configured: dict[str, Any]) -> dict[str, dict[str, An
     }
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
-@pytest.mark.parametrize("reads", ["left out", "false"])
+@pytest.mark.parametrize(
+    ("mode", "reads"),
+    [
+        *(("append", "left out"), ("merge", "false")),
+        *slow(("append", "false"), ("merge", "left out")),
+    ],
+)
 def test_values_come_back(
     switched: Stack, bench: Workbench, monkeypatch: pytest.MonkeyPatch, reads: Any, mode: str
 ) -> None:

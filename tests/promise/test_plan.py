@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
+from tests.variations import slow
 from tests.workbench import DAY, HOUR, TableReport, Workbench, limit_slices, row
 
 READ_ONLY = {"aito": {"api_key_secret": "read-only"}}
@@ -40,7 +41,7 @@ def planned_and_done(bench: Workbench, *tables: Any, **request: Any) -> list[Tab
     return [planned, done]
 
 
-@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge", "replace")])
 def test_integers_out_of_range(stack: Stack, mode: str) -> None:
     """The plan counts the rows and names every column at fault, as the run does."""
     bench = Workbench(stack, f"plan_numbers_{mode}", mode)
@@ -81,8 +82,13 @@ def test_rows_restated_unfit_in_append(stack: Stack, monkeypatch: pytest.MonkeyP
     assert len(bench.aito_keys()) == 40 + 1 - done.deleted
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
-@pytest.mark.parametrize("action", ["sync", "reconcile"])
+@pytest.mark.parametrize(
+    ("mode", "action"),
+    [
+        *(("append", "sync"), ("merge", "reconcile")),
+        *slow(("append", "reconcile"), ("merge", "sync")),
+    ],
+)
 def test_rows_restated_unfit_leave_aito(stack: Stack, mode: str, action: str) -> None:
     """They count as rejected and as deleted, in the plan as in the run, and not for the guard."""
     bench = Workbench(stack, f"plan_outdated_{mode}_{action}", mode)
@@ -121,7 +127,7 @@ def test_rows_of_a_table_without_a_key(stack: Stack) -> None:
     assert bench.run_ok(table).uploaded == 40
 
 
-@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append", "replace")])
 def test_too_many_integers_out_of_range(stack: Stack, mode: str) -> None:
     """Both refuse, and each message names all the columns, with rows and what would be right."""
     bench = Workbench(stack, f"plan_wrong_{mode}", mode)
@@ -133,7 +139,7 @@ def test_too_many_integers_out_of_range(stack: Stack, mode: str) -> None:
     assert "(39 rows)" in (planned.error or "")
 
 
-@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+@pytest.mark.parametrize("mode", ["replace", *slow("append", "merge")])
 def test_keys(stack: Stack, mode: str) -> None:
     """Rows without a key and rows that share one are counted by both; `fetched` is rows read."""
     bench = Workbench(stack, f"plan_keys_{mode}", mode, table={"rejects": {"max_share": 1}})
@@ -162,7 +168,7 @@ def test_a_purge_over_its_share(stack: Stack) -> None:
         assert (report.status, report.purged) == ("ok", 40)
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge")])
 def test_other_keys(stack: Stack, mode: str) -> None:
     """Rows whose keys were changed at the source are foreseen as deleted, and refused if many."""
     bench = Workbench(stack, f"plan_other_keys_{mode}", mode)
@@ -199,7 +205,7 @@ def test_deletes_over_their_share(stack: Stack) -> None:
         assert "rows_deleted" in [each.code for each in report.warnings]
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_rows_that_the_source_deletes(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:

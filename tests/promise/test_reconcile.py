@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
+from tests.variations import slow
 from tests.workbench import (
     DAY,
     HOUR,
@@ -243,7 +244,7 @@ def test_an_answer_that_comes_late(stack: Stack) -> None:
     assert report.repaired == 50
 
 
-@pytest.mark.parametrize("times", [2, 3, 4])
+@pytest.mark.parametrize("times", [3, *slow(2, 4)])
 def test_a_row_that_is_there_several_times(stack: Stack, times: int) -> None:
     """An odd number of equal rows has the fingerprint of one: they are counted as well, in a night
     with nothing new.

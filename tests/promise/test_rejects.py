@@ -12,6 +12,7 @@ from google.cloud import bigquery
 
 from local.stack import Stack
 from tests.faults import BAD, refuse_bad_rows
+from tests.variations import slow
 from tests.workbench import (
     DAY,
     HOUR,
@@ -310,7 +311,7 @@ def test_known_rejects_count_against_max_share_again(stack: Stack) -> None:
     assert len(keys) == len(set(keys))
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_rejects_that_a_good_run_has_met_stop_no_table(stack: Stack, mode: str) -> None:
     """Whatever came first: here a run that they stopped. Afterwards the share is as before."""
     strict, loose = {"max_share": 0.1}, {"max_share": 0.5}

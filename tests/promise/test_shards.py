@@ -13,6 +13,7 @@ from google.cloud.bigquery import SchemaField, Table
 
 from local import bigquery
 from local.stack import Stack
+from tests.variations import slow
 from tests.workbench import DAY, NOW, Row, Workbench, hear_statements, iso, table
 
 PARAMS = [
@@ -130,9 +131,10 @@ def held(bench: Workbench) -> dict[str, Row]:
     return by_key
 
 
-# Ten nights take the emulator half a minute: one mode is enough for each push.
-@pytest.mark.parametrize("mode", [pytest.param("append", marks=pytest.mark.slow), "merge"])
-def test_ten_days_of_an_export(stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+@pytest.mark.parametrize(("mode", "nights"), [("merge", 5), *slow(("merge", 10), ("append", 10))])
+def test_days_of_an_export(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str, nights: int
+) -> None:
     """Both ends are equal after each night; only tables of window and lookback are read.
 
     Each night a day is complete, events of the three days before come late, and one in a hundred of
@@ -141,7 +143,7 @@ def test_ten_days_of_an_export(stack: Stack, monkeypatch: pytest.MonkeyPatch, mo
     bench = Workbench(stack, f"shards_{mode}", mode, now=NOW)
     export, statements = Export(bench), list[str]()
     hear_statements(monkeypatch, statements.append)
-    for night in range(10):
+    for night in range(nights):
         bench.now += DAY
         statements.clear()
         yesterday = day_of(bench.now - DAY)

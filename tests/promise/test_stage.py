@@ -12,6 +12,7 @@ from local import bigquery
 from local.stack import Stack
 from tests.faults import KillAfter, Killed
 from tests.statements import Heard, columns_of, tables_of, tree
+from tests.variations import slow
 from tests.workbench import (
     DAY,
     HOUR,
@@ -26,7 +27,6 @@ from tests.workbench import (
 )
 
 ROWS = 60
-PLAIN = ("partitioned", "unpartitioned")
 STEPS = 80  # more than any run here takes
 
 
@@ -56,7 +56,7 @@ def put(bench: Workbench, layout: str) -> None:
 
 @pytest.mark.parametrize(
     "layout",
-    ["view", "query", "merge", *(pytest.param(each, marks=pytest.mark.slow) for each in PLAIN)],
+    ["view", "merge", *slow("query", "partitioned", "unpartitioned")],
 )
 def test_two_statements_read_the_source(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch, layout: str

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from local.stack import Stack
+from tests.variations import slow
 from tests.workbench import (
     DAY,
     HOUR,
@@ -40,7 +41,7 @@ def stop_after(calls: int) -> Callable[[], bool]:
 # -- a changed configuration
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_a_column_added_to_the_configuration(stack: Stack, mode: str) -> None:
     """The next sync reads all rows again and fills the column of the old ones."""
     bench = Workbench(stack, f"surprise_column_{mode}", mode, table={"columns": dict(PLAIN)})
@@ -71,27 +72,25 @@ def test_an_expression_that_changed(stack: Stack) -> None:
     assert len(bench.aito_rows()) == 60
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"lookback": "2h"},
-        {"evaluate": [{"name": "guess", "predict": "value"}]},
-        {"purge": {"max_share": 1}, "delete": {"max_share": 1}},
-        {"rejects": {"max_share": 1, "keep_document": False}},
-        {"columns": {"*": None}},
-    ],
-)
-def test_settings_that_make_no_other_rows(bench: Workbench, change: dict[str, object]) -> None:
+def test_settings_that_make_no_other_rows(bench: Workbench) -> None:
     """They are no refresh, and neither is another way to write the same columns."""
     columns = {**PLAIN, "value": None}
     bench.table = {"columns": columns}
     bench.put(hourly(bench, 20))
     bench.run_ok()
-    bench.table = {"columns": columns, **change}
-    planned = bench.run_ok(dry_run=True).estimate
-    assert planned
-    assert planned["refresh"] is None
-    assert planned["rows"] < 20
+    changes: list[dict[str, object]] = [
+        {"lookback": "2h"},
+        {"evaluate": [{"name": "guess", "predict": "value"}]},
+        {"purge": {"max_share": 1}, "delete": {"max_share": 1}},
+        {"rejects": {"max_share": 1, "keep_document": False}},
+        {"columns": {"*": None}},
+    ]
+    for change in changes:
+        bench.table = {"columns": columns, **change}
+        planned = bench.run_ok(dry_run=True).estimate
+        assert planned, change
+        assert planned["refresh"] is None, change
+        assert planned["rows"] < 20, change
 
 
 @pytest.mark.parametrize(
@@ -123,7 +122,7 @@ def test_settings_that_make_other_rows(
     assert bench.event("table_planned")["refresh"] is None
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge")])
 def test_a_cursor_in_another_zone(stack: Stack, mode: str) -> None:
     """The cursor of every row is made anew, and none is lost or doubled."""
     bench = Workbench(stack, f"surprise_zone_{mode}", mode)
@@ -139,7 +138,7 @@ def test_a_cursor_in_another_zone(stack: Stack, mode: str) -> None:
     assert sorted(after) == sorted((key, unix - 9 * HOUR) for key, unix in before.items())
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_a_change_that_makes_rows_unfit(stack: Stack, mode: str) -> None:
     """Rows that do not fit their new form are rejected and leave Aito; the others are changed."""
     number = {"sql": "LENGTH(value)", "type": "Int"}
@@ -239,7 +238,7 @@ def test_a_key_that_many_rows_share(stack: Stack) -> None:
     assert "keys_collapsed" in run["warnings"]
 
 
-@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge", "replace")])
 def test_rows_that_are_equal(stack: Stack, mode: str) -> None:
     """Rows that were delivered twice are no loss, however many they are."""
     bench = Workbench(stack, f"surprise_equal_{mode}", mode)
@@ -263,7 +262,7 @@ def test_nothing_has_ever_been_loaded(stack: Stack) -> None:
     assert bench.event("freshness")["empty"] is True
 
 
-@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append", "replace")])
 def test_an_ordinary_week_has_no_warning(stack: Stack, mode: str) -> None:
     """Ties, late rows, rows that come twice, a purge and, in `merge`, newer rows of some keys are
     nothing to warn of, in the plan, the sync, and the reconcile at the end of the week.
@@ -321,8 +320,13 @@ def test_a_condition_beside_the_source(stack: Stack) -> None:
 # -- rows that are gone from the source
 
 
-@pytest.mark.parametrize("request_of", ["sync", "reconcile"])
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize(
+    ("mode", "request_of"),
+    [
+        *(("append", "sync"), ("merge", "reconcile")),
+        *slow(("merge", "sync"), ("append", "reconcile")),
+    ],
+)
 def test_a_source_that_was_emptied(stack: Stack, mode: str, request_of: str) -> None:
     """It deletes nothing and fails with words; the request may allow it once."""
     name = f"surprise_emptied_{mode}_{request_of}"
@@ -354,8 +358,13 @@ def test_an_emptied_source_of_a_swap(stack: Stack) -> None:
     assert bench.aito_rows() == []
 
 
-@pytest.mark.parametrize("action", ["sync", "reconcile"])
-@pytest.mark.parametrize("mode", ["append", "merge", "replace"])
+@pytest.mark.parametrize(
+    ("mode", "action"),
+    [
+        *(("append", "reconcile"), ("merge", "sync"), ("replace", "sync")),
+        *slow(("append", "sync"), ("merge", "reconcile"), ("replace", "reconcile")),
+    ],
+)
 def test_a_source_that_is_emptied_during_the_run(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str, action: str
 ) -> None:
@@ -375,7 +384,7 @@ def test_a_source_that_is_emptied_during_the_run(
     assert len(bench.aito_rows()) == 5
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge")])
 def test_a_source_that_hides_most_rows(stack: Stack, mode: str) -> None:
     """As a row access policy does: whatever looks at the hidden rows refuses to delete them."""
     bench = Workbench(stack, f"surprise_hides_{mode}", mode)
@@ -390,7 +399,7 @@ def test_a_source_that_hides_most_rows(stack: Stack, mode: str) -> None:
     assert len(bench.aito_rows()) == 100
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_keys_that_become_null(stack: Stack, mode: str) -> None:
     """A few are counted, warned of and rejected; many are refused by the plan and by the run."""
     table_config = {"lookback": "9d", "rejects": {"max_share": 1}}
@@ -407,7 +416,7 @@ def test_keys_that_become_null(stack: Stack, mode: str) -> None:
         assert (table.code, len(bench.aito_rows())) == ("DeleteRefused", 37)
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["append", *slow("merge")])
 def test_a_view_over_a_dropped_table(stack: Stack, mode: str) -> None:
     """Each action fails with the name of the table that is missing, and Aito keeps its rows."""
     bench = Workbench(stack, f"surprise_view_{mode}", mode)
@@ -509,8 +518,10 @@ def test_a_requested_range(stack: Stack) -> None:
     assert bench.run_ok().watermark_after == before
 
 
-@pytest.mark.parametrize("action", ["sync", "reconcile"])
-@pytest.mark.parametrize("loaded_before", [0, 50])
+@pytest.mark.parametrize(
+    ("action", "loaded_before"),
+    [*(("sync", 0), ("reconcile", 50)), *slow(("sync", 50), ("reconcile", 0))],
+)
 def test_a_range_that_passes_rows_over(stack: Stack, action: str, loaded_before: int) -> None:
     """Rows between the watermark and the range are named by a warning, and the next sync loads
     them, although the newest row of the range is the watermark then.
@@ -532,7 +543,7 @@ def test_a_range_that_passes_rows_over(stack: Stack, action: str, loaded_before:
 # -- late writes
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_a_write_that_is_applied_after_the_run(stack: Stack, mode: str) -> None:
     """An insert without an answer is applied after the run has ended: the next run removes it."""
     bench = Workbench(stack, f"surprise_late_{mode}", mode)

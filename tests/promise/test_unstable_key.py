@@ -8,6 +8,7 @@ import pytest
 
 from sync.bigquery import BigQuerySource
 from sync.model.ports import SourceTable
+from tests.variations import slow
 from tests.workbench import HOUR, Workbench, iso, table
 
 SCHEMA = {"name": "STRING", "ts": "TIMESTAMP"}
@@ -36,7 +37,7 @@ def refusal(bench: Workbench, asked: dict[str, Any]) -> str:
     return str(found.error)
 
 
-@pytest.mark.parametrize("mode", ["append", "merge"])
+@pytest.mark.parametrize("mode", ["merge", *slow("append")])
 def test_functions_in_the_text(bench: Workbench, mode: str) -> None:
     """In a query, a view, or the SQL of a column: the message names the key and the function."""
     put(bench, 30)

@@ -27,7 +27,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     max_leaves=4,
 )
 DOCUMENTS = st.lists(st.dictionaries(TEXTS, VALUES, max_size=3), max_size=8)
-BRIEF = settings(max_examples=60, deadline=None)
+BRIEF = settings(max_examples=30, deadline=None)
 
 
 def written(values: list[dict[str, Any]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from pathlib import Path
 
@@ -55,9 +56,10 @@ def layer(path: Path) -> str:
     return parts[0] if len(parts) > 1 else path.stem
 
 
-def imported(path: Path) -> set[str]:
+@functools.cache
+def imported(path: Path) -> frozenset[str]:
     """Every module that a file imports, also inside functions and under TYPE_CHECKING."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
@@ -66,7 +68,7 @@ def imported(path: Path) -> set[str]:
             assert node.module
             bare = node.module in ("sync", "local")
             found |= {f"{node.module}.{a.name}" for a in node.names} if bare else {node.module}
-    return found
+    return frozenset(found)
 
 
 def layers_imported(path: Path) -> set[str]:
