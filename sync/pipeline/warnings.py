@@ -15,7 +15,8 @@ from sync.pipeline.table_run import TableRun
 
 NOTICEABLE_BYTES = 2**30  # a run that reads less costs under a cent, whatever it reads
 COLLAPSED_SHARE = 0.1  # of the rows may share their keys with others, and is not worth a warning
-COLLAPSED_ROWS = 10  # neither are so few rows
+COLLAPSED_ROWS = 10  # neither are fewer rows, unless they are half of all
+FEW_COLLAPSED_ROWS = 2  # a row that was written twice within a night is nothing to tell
 
 
 def warn_of_plan(run: TableRun, plan: Plan) -> None:
@@ -71,7 +72,9 @@ def warn_of_keys(run: TableRun, source: SourceTable, window: Window | None, tota
 
 
 def _is_noticeable(folded: int, totals: Totals) -> bool:
-    return folded >= COLLAPSED_ROWS and folded > COLLAPSED_SHARE * totals.rows
+    if folded >= COLLAPSED_ROWS:
+        return folded > COLLAPSED_SHARE * totals.rows
+    return folded >= FEW_COLLAPSED_ROWS and 2 * folded >= totals.rows
 
 
 def _without_key(run: TableRun, rows: int) -> str:

@@ -238,6 +238,16 @@ def test_a_key_that_many_rows_share(stack: Stack) -> None:
     assert "keys_collapsed" in run["warnings"]
 
 
+def test_a_key_that_a_few_rows_share(stack: Stack) -> None:
+    """Of six rows three replace others: that is said. A single row that came twice is not."""
+    bench = Workbench(stack, "surprise_few")
+    bench.put([row(f"page{i % 3}", bench.now - 2 * HOUR * i - 60, f"{i}") for i in range(6)])
+    assert [warning.code for warning in bench.run_ok().warnings] == ["keys_collapsed"]
+    bench.now += 2 * DAY
+    bench.put([row("twice", bench.now - 60 - i, f"device{i}") for i in range(2)])
+    assert not bench.run_ok().warnings
+
+
 @pytest.mark.parametrize("mode", ["append", *slow("merge", "replace")])
 def test_rows_that_are_equal(stack: Stack, mode: str) -> None:
     """Rows that were delivered twice are no loss, however many they are."""
