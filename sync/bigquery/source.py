@@ -35,8 +35,8 @@ from sync.model.window import (
     Window,
 )
 
-# Of documents in a page. BigQuery ends a page at 10 MB, and memory holds a few copies of one.
-PAGE_BYTES = 4_000_000
+# Of documents in a page: memory holds several copies of one.
+PAGE_BYTES = 1_500_000
 WHOLE_SHARE = 0.9  # of the bytes of everything: a run that has read so much has read all
 MAX_KEYS = 50_000  # in one query: BigQuery takes requests of 10 MB
 ESTIMATED_SLICES = 8  # slices that are estimated by a dry run; the others cost as much
