@@ -46,6 +46,8 @@ LEDGER = rf"^(?:{PROJECT}\.)?{DATASET}$"
 # A `*` at the end reads all tables of that beginning: one a day, as exports of GA4 have them.
 SOURCE = rf"^(?:{PROJECT}\.)?{DATASET}\.{TABLE}\*?$"
 SOURCE_COLUMN = r"""[^!"$()*,./;?@\[\\\]^`{}~\x00-\x1f\x7f]+"""
+# A query or a view may give a column a name that BigQuery allows no table.
+LEFT_OUT = r"""[^`\\\x00-\x1f\x7f]+"""
 STAR = "*"  # in `columns`: all source columns that are not named
 # What Aito takes as a name, less what would need an escape in SQL, YAML or a URL.
 NAME = r"""[^/".$\s`\\\x00-\x1f\x7f-\x9f]+"""
@@ -317,6 +319,9 @@ SourceColumn = Annotated[
         "the name of one column of the source (for an expression use `query`)",
     ),
 ]
+LeftOut = Annotated[
+    str, Matches(rf"^{LEFT_OUT}$", "the name of one column of the source, without backticks")
+]
 Ledger = Annotated[str, Matches(LEDGER, "'dataset' or 'project.dataset'")]
 Project = Annotated[str, Matches(rf"^{PROJECT}$", "a project id")]
 Location = Annotated[
@@ -480,8 +485,8 @@ class ColumnSettings(Frozen):
         default=None, description="whether the value may be absent; default derived from the source"
     )
     left_out: Annotated[
-        tuple[SourceColumn, ...],
-        BeforeValidator(_tuple_of_list, json_schema_input_type=tuple[SourceColumn, ...]),
+        tuple[LeftOut, ...],
+        BeforeValidator(_tuple_of_list, json_schema_input_type=tuple[LeftOut, ...]),
     ] = Field(
         default=(),
         alias="except",

@@ -95,6 +95,18 @@ def test_a_misspelt_column_beside_the_star(stack: Stack, columns: Row, says: str
         assert says in (report.error or "")
 
 
+def test_the_remedy_for_names_that_aito_refuses(stack: Stack) -> None:
+    """What the refusal says to write is taken by the configuration, and the rest is loaded."""
+    bench = Workbench(stack, "chosen_odd_names")
+    bench.load_source("wide", SCHEMA, rows_of(bench, 2))
+    bench.sql("CREATE TABLE {d}.odd AS SELECT *, 1 AS `$price`, 2 AS `Row ID` FROM {d}.wide")
+    asked = wide_table(bench, source=f"{bench.dataset}.odd")
+    error = bench.run(asked, dry_run=True).tables[0].error or ""
+    _, _, remedy = error.partition("write  ")
+    bench.run_ok({**asked, **yaml.safe_load(remedy)})
+    assert bench.aito.schema()[bench.name]["columns"].keys() == {*SCHEMA, "unix"}
+
+
 def test_a_left_out_column_that_is_gone(stack: Stack) -> None:
     """It may be gone from the source."""
     bench = Workbench(stack, "chosen_gone")
