@@ -1,7 +1,8 @@
 """`ok` means it, from outside: what would surprise weeks later is done, warned of, or refused.
 
-Each case is a table of the configuration, in each mode that it applies to. All of them are played
-at once, because a run over many tables costs little more than a run over few:
+Each case is a table of the configuration. All of them are played at once, because a run over many
+tables costs little more than a run over few. `make test` plays each case in one mode with a cursor,
+and in mode replace where it applies; `make test-slow` plays it in all its modes.
 
     command  sync with the first configuration
              the sources and the configuration change
@@ -31,6 +32,7 @@ from local import bigquery
 from local.stack import Function, Stack
 from sync.entry import commands
 from tests.entry.conftest import own_handlers
+from tests.variations import slow
 from tests.workbench import FAST, HOUR, iso
 
 Settings = dict[str, Any]
@@ -127,7 +129,18 @@ CASES: dict[str, Case] = {
 }
 Check = Callable[["Story", str, str], None]
 CHECKS: dict[str, Check] = {}
-EACH = [(name, mode) for name, case in CASES.items() for mode in case.modes]
+Each = list[tuple[str, str]]  # case and mode
+ALL: Each = [(name, mode) for name, case in CASES.items() for mode in case.modes]
+
+
+def with_one_cursor() -> Each:
+    """Append and merge in turns, and replace."""
+    turns = {name: WITH_CURSOR[number % 2] for number, name in enumerate(CASES)}
+    return [
+        (name, mode)
+        for name, mode in ALL
+        if mode in ("replace", turns[name]) or CASES[name].modes == (mode,)
+    ]
 
 
 def of(name: str) -> Callable[[Check], Check]:
@@ -156,16 +169,16 @@ def configured(name: str, mode: str, settings: Settings) -> Settings:
     return made
 
 
-def first_tables() -> list[Settings]:
+def first_tables(each: Each) -> list[Settings]:
     """The first configuration."""
-    return [configured(name, mode, CASES[name].before) for name, mode in EACH]
+    return [configured(name, mode, CASES[name].before) for name, mode in each]
 
 
-def second_tables() -> list[Settings]:
+def second_tables(each: Each) -> list[Settings]:
     """The changed one."""
     return [
         configured(name, mode, {**CASES[name].before, **after})
-        for name, mode in EACH
+        for name, mode in each
         if (after := CASES[name].after) is not None
     ]
 
@@ -208,22 +221,25 @@ def by_table(answer: dict[str, Any]) -> dict[str, Any]:
     return {each["table"]: each for each in answer["tables"]}
 
 
-def play(stack: Stack) -> Story:
+def play(stack: Stack, each: Each) -> Story:
     """Take all steps once."""
+    for name, mode in each:
+        if table_name(name, mode) in stack.aito.schema():
+            stack.aito.drop_table(table_name(name, mode))
     client = stack.bigquery.client()
     for used in (DATASET, LEDGER):
         client.delete_dataset(used, delete_contents=True, not_found_ok=True)
     for name, case in CASES.items():
         bigquery.load(client, f"{DATASET}.{name}", SCHEMA, case.rows)
     files: dict[str, Any] = {"name": "means.yaml", "ledger": LEDGER, "aito": FAST}
-    environ = stack.environ(stack.configure(tables=first_tables(), **files))
+    environ = stack.environ(stack.configure(tables=first_tables(each), **files))
     first = json.loads(command(environ, "sync", "--json"))
     for name, case in CASES.items():
         if case.change:
             bigquery.sql(client, case.change.format(source=f"{DATASET}.{name}"))
-    stack.configure(tables=second_tables(), **files)
+    stack.configure(tables=second_tables(each), **files)
     checked = json.loads(command(environ, "check", "--json"))
-    refusing = [table_name(*each) for each in EACH if each[0] in ("where", "emptied")]
+    refusing = [table_name(name, mode) for name, mode in each if name in ("where", "emptied")]
     with Function(environ) as function:
         second = function.post({})[1]
         reconciled = function.post({"action": "reconcile", "tables": refusing})[1]
@@ -272,7 +288,7 @@ def a_key_that_many_rows_share(story: Story, name: str, mode: str) -> None:
     """The warning has rows, keys and share, and no value, whoever asks."""
     for answer in (story.first, story.checked, story.second):
         report = answer[table_name(name, mode)]
-        assert (report["status"], codes(report)) == ("ok", ["keys_collapsed"])
+        assert (report["status"], codes(report)) == ("ok", ["keys_collapsed"]), report["error"]
         assert "60 rows of the source have only 6 keys; 54 rows (90%)" in said(report)
         assert "order" not in said(report)
     assert story.first[table_name(name, mode)]["fetched"] == 60
@@ -410,9 +426,10 @@ def a_table_left_the_configuration(story: Story, name: str, mode: str) -> None:
     )
 
 
-def test_ok_means_it(stack: Stack, subtests: pytest.Subtests) -> None:
+@pytest.mark.parametrize("each", [with_one_cursor(), *slow(ALL)], ids=["one cursor", "all modes"])
+def test_ok_means_it(stack: Stack, subtests: pytest.Subtests, each: Each) -> None:
     """Each case does in each of its modes what its function says. One run shows them all."""
-    story = play(stack)
-    for name, mode in EACH:
+    story = play(stack, each)
+    for name, mode in each:
         with subtests.test(name, mode=mode):
             CHECKS[name](story, name, mode)
