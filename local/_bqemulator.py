@@ -126,9 +126,10 @@ def _keeping_case(qualify: Callable[..., Any]) -> Callable[..., Any]:
 
 def _encoding_texts(write_cast: Callable[..., str]) -> Callable[..., str]:
     """A CAST of a text to BYTES gives its UTF-8; DuckDB refuses all that is not ASCII."""
+    from sqlglot.expressions import DType
 
     def write(generator: Any, cast: Any, *rest: Any, **options: Any) -> str:
-        if cast.to.is_type("varbinary", "binary"):
+        if cast.to.this in (DType.VARBINARY, DType.BINARY):
             return str(generator.func("LOCAL_BYTES", cast.this))
         return write_cast(generator, cast, *rest, **options)
 
@@ -326,6 +327,7 @@ async def _serve(spatial: Spatial, pause: float, threads: int) -> None:
     from bqemulator.versioning.snapshots import SnapshotManager
     from fastapi import routing
     from fastapi.dependencies import utils
+    from sqlglot import exp
     from sqlglot.dialects.duckdb import DuckDB
 
     remember_texts()
@@ -339,6 +341,10 @@ async def _serve(spatial: Spatial, pause: float, threads: int) -> None:
     patched_rules.qualify = _keeping_case(patched_rules.qualify)
     patched_generator: Any = DuckDB.Generator
     patched_generator.cast_sql = _encoding_texts(patched_generator.cast_sql)
+    write_call = patched_generator.anonymous_sql
+    patched_generator.anonymous_sql = _bqemulator_json.binding_twice_at_most(write_call)
+    transforms = patched_generator.TRANSFORMS
+    transforms[exp.Date] = _bqemulator_engine.date_by_duckdb(transforms[exp.Date])
     patched_query: Any = inner_query
     patched_query.expand_wildcard_tables = _union_of_shards(patched_query.expand_wildcard_tables)
     build = patched_query.build_catalog_schema

@@ -12,9 +12,12 @@ REMEMBERED_STATEMENTS = 500
 READ_AND_WRITE = {"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE_INTO"}
 # A format that DuckDB fills in as Python does.
 TIME_OF_DAY = re.compile(r"(?:[^%]|%[HMSf])*")
-MACRO = """
-CREATE OR REPLACE MACRO local_time_text(format, moment) AS
-  STRFTIME(CAST(moment AS TIMESTAMPTZ) AT TIME ZONE 'UTC', format)"""
+# In UTC no calendar is needed. AT TIME ZONE asks DuckDB's for each value.
+MACROS = """
+CREATE OR REPLACE MACRO local_utc(moment) AS
+  MAKE_TIMESTAMP(EPOCH_US(CAST(moment AS TIMESTAMPTZ)));
+CREATE OR REPLACE MACRO local_time_text(format, moment) AS STRFTIME(local_utc(moment), format);
+CREATE OR REPLACE MACRO local_date(moment) AS CAST(local_utc(moment) AS DATE)"""
 # BigQuery's texts of values that Arrow's Python values already have, by DuckDB's type.
 TEXTS: dict[str, Callable[[Any], str]] = {
     "VARCHAR": str,
@@ -27,7 +30,7 @@ TEXTS: dict[str, Callable[[Any], str]] = {
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the functions of this module known to DuckDB."""
-    connection.execute(MACRO)
+    connection.execute(MACROS)
 
 
 @functools.lru_cache(REMEMBERED_STATEMENTS)
@@ -75,6 +78,18 @@ def time_of_day_by_duckdb(rewrite: Callable[..., Any]) -> Callable[..., Any]:
         return exp.Anonymous(this="local_time_text", expressions=[format_, moment])
 
     return rewrite_or_call
+
+
+def date_by_duckdb(write: Callable[..., str]) -> Callable[..., str]:
+    """Let DATE(moment, 'UTC') do without time zones, which take four fifths of its time."""
+
+    def write_date(generator: Any, date: Any) -> str:
+        zone = date.args.get("zone")
+        if zone is None or not zone.is_string or zone.name != "UTC":
+            return write(generator, date)
+        return str(generator.func("LOCAL_DATE", date.this))
+
+    return write_date
 
 
 def converter_of_rows() -> Callable[..., list[dict[str, Any]]]:

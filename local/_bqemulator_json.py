@@ -20,7 +20,13 @@ MACROS = f"""
 CREATE OR REPLACE MACRO local_quote_if_needed(json, type) AS
   CASE WHEN REGEXP_MATCHES(json, '{MAY_NEED_QUOTES}') THEN local_quote(json, type) ELSE json END;
 CREATE OR REPLACE MACRO local_json_text(value) AS
-  COALESCE(local_quote_if_needed(CAST(TO_JSON(value) AS VARCHAR), TYPEOF(value)), 'null')"""
+  COALESCE(local_quote_if_needed(CAST(TO_JSON(value) AS VARCHAR), TYPEOF(value)), 'null');
+CREATE OR REPLACE MACRO local_json_text_of_many(value) AS
+  COALESCE(LIST_TRANSFORM([{{'json': CAST(TO_JSON(value) AS VARCHAR), 'type': TYPEOF(value)}}],
+    LAMBDA made : local_quote_if_needed(made.json, made.type))[1], 'null')"""
+# A macro writes out its argument wherever it names it, and DuckDB binds each of these. From so many
+# members on, to bind a struct four times takes longer than to copy each text into a list.
+MANY_MEMBERS = 50
 LARGEST_EXACT = 2**53
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s\[\]{}:,"]+', re.DOTALL)
 DEPTHS = {"{": 1, "[": 1, "}": -1, "]": -1}
@@ -35,6 +41,20 @@ def write_json_like_bigquery(translate: Callable[..., Any]) -> Callable[..., Any
         return translate(translator, CALL.sub("local_json_text(", sql), **options)
 
     return translate_calls
+
+
+def binding_twice_at_most(write_call: Callable[..., str]) -> Callable[..., str]:
+    """Let a struct of many members be bound twice only: for its text and for its type."""
+    from sqlglot import exp
+
+    def write(generator: Any, call: Any, *rest: Any, **options: Any) -> str:
+        value = call.expressions[0] if call.expressions else None
+        many = isinstance(value, exp.Struct) and len(value.expressions) >= MANY_MEMBERS
+        if many and call.name.lower() == "local_json_text":
+            return str(generator.func("LOCAL_JSON_TEXT_OF_MANY", value))
+        return write_call(generator, call, *rest, **options)
+
+    return write
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:

@@ -71,6 +71,23 @@ def _remember_trees() -> None:
     patched_sqlglot.parse_one = parse_one_or_share
 
 
+def _remember_types() -> None:
+    """Parse the name of a type once, where a type is compared with it: thousands of times in one
+    wide statement.
+    """
+    from sqlglot.expressions import DataType
+
+    compare = DataType.is_type
+    parsed = functools.lru_cache(functools.partial(DataType.build, copy=False, udt=True))
+
+    def is_type(kind: Any, *names: Any, **options: Any) -> bool:
+        known = (parsed(name) if isinstance(name, str) else name for name in names)
+        return bool(compare(kind, *known, **options))
+
+    patched_type: Any = DataType
+    patched_type.is_type = is_type
+
+
 def _translator_version() -> bytes:
     """What a translation depends on beside its text: the packages, and what is changed in them."""
     packages = [f"{name} {version(name)}" for name in ("bqemulator", "sqlglot")]
@@ -216,3 +233,4 @@ def remember_texts() -> None:
     translate = _translated_on_disk(SQLTranslator.translate, kept)
     patched_translator.translate = _translated_once(translate)
     _remember_trees()
+    _remember_types()

@@ -82,6 +82,13 @@ class BigQuery:
             self._process = None
             self.__dict__.pop("url", None)
 
+    @property
+    def pid(self) -> int:
+        """The process that was started."""
+        if self._process is None:
+            raise RuntimeError("the BigQuery emulator is not started")
+        return self._process.pid
+
     @cached_property
     def url(self) -> str:
         """The value for BIGQUERY_EMULATOR_HOST, such as `http://127.0.0.1:40123`."""

@@ -6,10 +6,10 @@ strict as `encode_rows`, and does not say what is wrong: what it does not take g
 """
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
-from local.aito.schema import RANGES, Json, Table, is_document, json_text
+from local.aito.schema import RANGES, Column, Json, is_document, json_text
 
 try:
     import msgspec
@@ -29,12 +29,12 @@ Row = list[Any]
 Form = tuple[tuple[str, str, bool], ...]  # of each column: name, type, whether it is nullable
 
 
-def parse_rows(table: Table, body: bytes) -> list[Row] | None:
-    """SQLite's rows from the JSON text of a batch, in the table's order of columns.
+def parse_rows(columns: Mapping[str, Column], body: bytes) -> list[Row] | None:
+    """SQLite's rows from the JSON text of a batch, in the order of columns.
 
     None: `encode_rows` must look at the batch.
     """
-    form = ((name, each.type, each.nullable) for name, each in table.columns.items())
+    form = ((name, each.type, each.nullable) for name, each in columns.items())
     return _parser(tuple(form))(body)
 
 
@@ -44,8 +44,11 @@ def _parser(form: Form) -> Callable[[bytes], list[Row] | None]:
     if msgspec is None:
         return lambda _: None
     decoder = msgspec.json.Decoder(list[_row_type(form)])  # type: ignore[misc]
-    # The place of each column that is kept as a text of JSON, and whether it is nullable.
-    documents = [(n, null) for n, (_, kind, null) in enumerate(form) if is_document(kind)]
+    kept = [
+        (place, _keep(kind), nullable)
+        for place, (_, kind, nullable) in enumerate(form)
+        if kind == "Boolean" or is_document(kind)
+    ]
 
     def parse(body: bytes) -> list[Row] | None:
         try:
@@ -53,7 +56,7 @@ def _parser(form: Form) -> Callable[[bytes], list[Row] | None]:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         rows = [list(msgspec.structs.astuple(row)) for row in decoded]
-        return rows if _write_documents(rows, documents) else None
+        return rows if _changed(rows, kept) else None
 
     return parse
 
@@ -82,13 +85,21 @@ def _type(kind: str) -> Any:
     return Annotated[int, msgspec.Meta(ge=int(low), le=int(high))]
 
 
-def _write_documents(rows: Iterable[Row], documents: list[tuple[int, bool]]) -> bool:
-    """Write the JSON text of documents. -> False: one is null that must not be."""
+def _keep(kind: str) -> Callable[[Json], Any]:
+    """From JSON's value to SQLite's. Python's sqlite3 takes ten times as long for True as for 1."""
+    return int if kind == "Boolean" else json_text
+
+
+def _changed(rows: Iterable[Row], kept: list[tuple[int, Callable[[Json], Any], bool]]) -> bool:
+    """Change the values that SQLite keeps in another form. -> False: one is null that must not be.
+
+    kept: of each column its place, how a value is kept, and whether it is nullable.
+    """
     for row in rows:
-        for place, nullable in documents:
-            value: Json = row[place]
+        for place, keep, nullable in kept:
+            value = row[place]
             if value is not None:
-                row[place] = json_text(value)
+                row[place] = keep(value)
             elif not nullable:
                 return False
     return True

@@ -58,15 +58,21 @@ class Store(Tables):
 
     def insert_text(self, name: str, body: bytes) -> int | None:
         """Add the rows of a JSON text. -> how many. None: `insert` must look at each of them."""
+        table, columns = self._now(name)
+        if self.objection or any(column.link for column in columns.values()):
+            return None
+        rows = parse_rows(columns, body)
         with self._lock:
-            table = self.table(name)
-            if self.objection or any(column.link for column in table.columns.values()):
-                return None
-            rows = parse_rows(table, body)
-            if rows is None:
+            if rows is None or self._now(name) != (table, columns):
                 return None
             self._add(table, rows)
             return len(rows)
+
+    def _now(self, name: str) -> tuple[Table, dict[str, Column]]:
+        """A table, and its columns at this moment."""
+        with self._lock:
+            table = self.table(name)
+            return table, dict(table.columns)
 
     def _encoded(self, name: str, table: Table, rows: Sequence[Json]) -> list[tuple[Any, ...]]:
         encoded = encode_rows(name, table, rows)

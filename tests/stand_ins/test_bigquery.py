@@ -1,5 +1,6 @@
 """The BigQuery emulator starts, takes rows, answers queries, and leaves with its parent."""
 
+import json
 import os
 import signal
 import subprocess
@@ -107,6 +108,15 @@ def test_json_text_is_as_bigquery_writes_it(client: bigquery.Client) -> None:
     (found,) = sql(client, f"SELECT {', '.join(columns)}")
     texts = {value: found[f"c{n}"].replace(" ", "") for n, value in enumerate(JSON_TEXTS)}
     assert texts == JSON_TEXTS
+
+
+def test_json_text_of_many_members(client: bigquery.Client) -> None:
+    """A struct of hundreds of members is written by another macro, and becomes the same text."""
+    values: dict[str, object] = {f"STRUCT({n} AS n)": {"n": n} for n in range(300)}
+    values |= {str(LARGE): str(LARGE), "CAST('nan' AS FLOAT64)": "NaN", "CAST(NULL AS INT64)": None}
+    members = ", ".join(f"{value} AS m{n}" for n, value in enumerate(values))
+    (found,) = sql(client, f"SELECT TO_JSON_STRING(STRUCT({members})) AS text")
+    assert list(json.loads(found["text"]).values()) == list(values.values())
 
 
 def test_dataset_without_location(client: bigquery.Client) -> None:
