@@ -63,9 +63,12 @@ def read(
 
 
 def _is_cloud_event(headers: Mapping[str, str]) -> bool:
+    """Raises BadRequest for several events in one request."""
     names = {name.lower(): value for name, value in headers.items()}
-    structured = names.get("content-type", "").startswith("application/cloudevents")
-    return structured or "ce-specversion" in names
+    kind = names.get("content-type", "").lower()
+    if kind.startswith("application/cloudevents-batch"):
+        raise BadRequest("a batch of CloudEvents is not taken; send each event in its own request")
+    return kind.startswith("application/cloudevents") or "ce-specversion" in names
 
 
 def _cloud_event(headers: Mapping[str, str], body: bytes) -> CloudEvent:

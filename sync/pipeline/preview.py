@@ -139,8 +139,8 @@ def _preview_deletes(run: TableRun, plan: Plan) -> None:
     if plan.source.reads_recent_only or plan.watermark is None or plan.rekeyed:
         return
     gone = sum(_gone(run, plan, part) for part in plan.slices)
-    run.progress.deleted += gone
     DeleteGuard(run).check(gone)
+    run.progress.deleted += gone
 
 
 def _gone(run: TableRun, plan: Plan, part: Slice) -> int:

@@ -193,6 +193,7 @@ def test_deletes_over_their_share(stack: Stack) -> None:
     for report in planned_and_done(bench):
         assert (report.status, report.code) == ("failed", "DeleteRefused")
         assert "60 of 160 rows are gone from the source" in (report.error or "")
+        assert (report.deleted, len(report.warnings)) == (0, 0), "nothing is deleted then"
     bench.keep = 2 * DAY
     (planned,) = bench.run(dry_run=True).tables
     assert planned.code == "PurgeRefused", "the rows that are gone are older than keep"

@@ -153,6 +153,11 @@ BROKEN: dict[str, tuple[Any, Mapping[str, str], list[str]]] = {
         STRUCTURED,
         ["the CloudEvent cannot be read", "send specversion"],
     ),
+    "several events in one": (
+        [EVENT, EVENT],
+        {"Content-Type": "application/cloudevents-batch+json; charset=utf-8"},
+        ["a batch of CloudEvents is not taken", "each event in its own request"],
+    ),
     "an event that is no JSON": (b"{", STRUCTURED, ["the CloudEvent cannot be read"]),
     "an event with a list": ({**EVENT, "data": []}, STRUCTURED, ["CloudEvent's data", "not list"]),
     "an event with a zero": ({**EVENT, "data": 0}, STRUCTURED, ["CloudEvent's data", "not int"]),
