@@ -30,6 +30,10 @@ TYPES = (
 )
 _TYPES = {name.lower(): name for name in TYPES}
 STANDARD = "standard"  # the analyzer of a Text column that names none
+RELAXED = (
+    "not nullable in Aito and nullable here; `nullable: false` keeps it, and rows without a value"
+    " are rejected then"
+)
 # The codes of languages that Aito documents, and the long names that it reads back.
 # https://aito.ai/docs/api/#schema-alias-analyzer
 LANGUAGES = {
@@ -227,7 +231,7 @@ def _differences(table: str, wanted: Column, held: Column) -> Iterable[str]:
     if link != held.link:
         yield f"{name}: link is {held.link or 'none'} in Aito and {link or 'none'} here"
     if wanted.nullable and not held.nullable:
-        yield f"{name}: not nullable in Aito and nullable here"
+        yield f"{name}: {RELAXED}"
     if _analyzers_differ(wanted, held):
         there = held.analyzer or STANDARD
         yield f"{name}: analyzer is {there} in Aito and {wanted.analyzer} here"

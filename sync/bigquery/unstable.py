@@ -29,8 +29,6 @@ ALIAS = re.compile(r"(?:\bAS\s+|\)\s*)(\w+)(?=\s*(?:,|\)|\bFROM\b|$))", re.I)
 SELECT = re.compile(r"\bSELECT\b", re.I)
 OF_TABLE = re.compile(r"\b(FROM|JOIN)\b|^\s*\(\s*SELECT\b", re.I)
 PARTITIONED = re.compile(r"\s*(?:\w+\s+)?PARTITION\s+BY\b", re.I)
-ORDERED = re.compile(r"\bORDER\s+BY\b", re.I)
-NEED_ORDER = ("ROW_NUMBER", "NTILE")  # the other functions give rows of no order the same number
 IDENTIFIER = re.compile(r"\w+")
 DERIVED = "a value that is made anew at each reading"
 # After AS in a CAST.
@@ -78,10 +76,8 @@ def unstable_function(expression: str, text: str = "", names: set[str] | None = 
     if found:
         return f"{found[1].upper()}()"
     for number in NUMBERING.finditer(expression):
-        window = _window(number, expression, text)
-        fault = None if window is None else _fault_of_numbers(number[1].upper(), window)
-        if fault:
-            return fault
+        if not _is_partitioned(number, expression, text):
+            return f"{number[1].upper()}() over all rows"
     used = {name.lower() for name in IDENTIFIER.findall(expression)}
     return DERIVED if used & (names or set()) else ""
 
@@ -139,28 +135,12 @@ def _outside_brackets(expression: str) -> str:
     return ("(SELECT " if is_query else "") + "".join(kept)
 
 
-def _fault_of_numbers(function: str, window: str) -> str:
-    """Why numbers of rows change; empty for those of a group in an order, such as order lines."""
-    if not PARTITIONED.match(window):
-        return f"{function}() over all rows"
-    if function in NEED_ORDER and not ORDERED.search(window):
-        return f"{function}() without ORDER BY"
-    return ""
-
-
-def _window(number: re.Match[str], expression: str, text: str) -> str | None:
-    """What the brackets of a window hold. None: where it is defined is not understood."""
-    if number[2] == "(":
-        return _in_brackets(expression[number.end() :])
-    defined = re.search(rf"\b{re.escape(number[2])}\s+AS\s*\(", text, re.I)
-    return _in_brackets(text[defined.end() :]) if defined else None
-
-
-def _in_brackets(text: str) -> str:
-    """The text up to the bracket that closes the one in front of it."""
-    depth = 1
-    for place, character in enumerate(text):
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if depth == 0:
-            return text[:place]
-    return text
+def _is_partitioned(number: re.Match[str], expression: str, text: str) -> bool:
+    """Whether rows are numbered within groups, such as the lines of an order."""
+    window = expression[number.end() :]
+    if number[2] != "(":
+        defined = re.search(rf"\b{re.escape(number[2])}\s+AS\s*\(", text, re.I)
+        if defined is None:
+            return True  # not understood
+        window = text[defined.end() :]
+    return PARTITIONED.match(window) is not None

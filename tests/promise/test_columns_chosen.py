@@ -107,6 +107,27 @@ def test_the_remedy_for_names_that_aito_refuses(stack: Stack) -> None:
     assert bench.aito.schema()[bench.name]["columns"].keys() == {*SCHEMA, "unix"}
 
 
+def test_a_column_that_is_no_longer_required(stack: Stack) -> None:
+    """It is refused with the setting that keeps it as it was; then rows without a value go."""
+    bench = Workbench(stack, "chosen_relaxed")
+    fields = [
+        SchemaField("id", "STRING"),
+        SchemaField("ts", "TIMESTAMP"),
+        SchemaField("visits", "INT64", mode="REQUIRED"),
+    ]
+    source, moment = f"{bench.dataset}.wide", iso(bench.now - 60)
+    local_bigquery.load(bench.client, source, fields, [{"id": "a", "ts": moment, "visits": 1}])
+    bench.run_ok(wide_table(bench))
+    bench.sql("CREATE OR REPLACE TABLE {d}.wide AS SELECT * FROM {d}.wide")
+    bench.sql(f"INSERT INTO {{d}}.wide VALUES ('b', TIMESTAMP '{moment}', NULL)")
+    for dry_run in (True, False):
+        (report,) = bench.run(wide_table(bench), dry_run=dry_run).tables
+        assert "`nullable: false` keeps it" in (report.error or "")
+    columns = {"*": None, "visits": {"nullable": False}}
+    report = bench.run_ok(wide_table(bench, columns=columns))
+    assert (report.rejected, bench.aito_keys()) == (1, ["a"])
+
+
 def test_a_left_out_column_that_is_gone(stack: Stack) -> None:
     """It may be gone from the source."""
     bench = Workbench(stack, "chosen_gone")
