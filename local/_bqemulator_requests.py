@@ -25,6 +25,7 @@ PAGE = re.compile(rf"{PROJECT}/queries/([^/]+)")
 JOBS = re.compile(rf"{PROJECT}/jobs")
 INSERT = re.compile(rf"{TABLE}/insertAll")
 ONE_TABLE = re.compile(TABLE)
+EMPTY = re.compile(rf"{PROJECT}/datasets/([^/]+)/empty")  # of this stack alone; see `_empty`
 CONTENT_TYPE = (b"content-type", b"application/json")
 
 
@@ -120,6 +121,8 @@ class Aside:
             return tabledata.insert_all(project, dataset, table, _request(body), context)
         if method == "GET" and (asked := ONE_TABLE.fullmatch(path)):
             return _later(tables.get_table, *asked.groups(), context)
+        if method == "POST" and (asked := EMPTY.fullmatch(path)):
+            return _later(_empty, *asked.groups(), context)
         return None
 
     async def _answer_of_framework(self, scope: Scope, asked: list[Message]) -> list[Message]:
@@ -149,6 +152,19 @@ class Aside:
 
 async def _later(call: Callable[..., Any], *arguments: Any) -> Any:
     return call(*arguments)
+
+
+def _empty(project: str, dataset: str, context: Any) -> dict[str, Any]:
+    """Delete all rows of a dataset's tables. -> their names. BigQuery takes a statement for each,
+    and a test cannot begin before.
+    """
+    from bqemulator.storage.sql_identifiers import quoted_table_ref
+
+    tables = context.catalog.list_tables(project, dataset)
+    for table in tables:
+        context.engine.execute(f"DELETE FROM {quoted_table_ref(project, dataset, table.table_id)}")
+        context.catalog.update_table(table.model_copy(update={"num_rows": 0}))
+    return {"tables": [table.table_id for table in tables]}
 
 
 def _request(body: bytes) -> Any:

@@ -180,6 +180,16 @@ def sql(client: bigquery.Client, query: str) -> list[dict[str, Any]]:
     ]
 
 
+def empty(client: bigquery.Client, dataset: str) -> set[str]:
+    """Delete all rows of a dataset's tables by one request, which only this emulator knows.
+
+    -> the names of the tables; none where the dataset is missing.
+    """
+    path = f"/projects/{client.project}/datasets/{dataset}/empty"
+    answer = client._connection.api_request(method="POST", path=path, timeout=CALL_SECONDS)
+    return set(answer["tables"])
+
+
 def _full(client: bigquery.Client, table: str) -> str:
     return table if table.count(".") == 2 else f"{client.project}.{table}"
 

@@ -384,14 +384,7 @@ class Workbench:
 
     def _empty_ledger(self) -> None:
         """Delete all rows of the ledger. To make its tables anew costs more than a run."""
-        try:
-            found = {item.table_id for item in self.client.list_tables(self.ledger)}
-        except NotFound:
-            return
-        if found == set(PARTITIONED_BY):
-            deletes = [f"DELETE FROM `{self.ledger}.{kind}` WHERE TRUE" for kind in PARTITIONED_BY]
-            self.sql(";\n".join(deletes))
-        else:
+        if bigquery.empty(self.client, self.ledger) != set(PARTITIONED_BY):
             self.drop_ledger()
 
     def expire_leases(self) -> None:

@@ -16,7 +16,7 @@ from google.cloud import bigquery
 from google.cloud.bigquery import SchemaField
 
 from local import sample
-from local.bigquery import BigQuery, create, load, sql
+from local.bigquery import BigQuery, create, empty, load, sql
 from local.stack import Stack
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +74,18 @@ def test_the_same_text_after_the_table_changed(client: bigquery.Client) -> None:
         [{"mean": 3.5, "top": 4}],
         [{"mean": None, "top": "b"}],
     ]
+
+
+def test_a_dataset_is_emptied_at_once(client: bigquery.Client) -> None:
+    """Its tables stay, without rows. Other datasets keep theirs; a missing one has no tables."""
+    fields = [SchemaField("x", "INT64")]
+    for table in ("emptied.one", "emptied.two", "kept.one"):
+        load(client, table, fields, [{"x": 1}])
+    assert empty(client, "emptied") == {"one", "two"}
+    assert empty(client, "nowhere") == set()
+    counted = [sql(client, f"SELECT x FROM {table}") for table in ("emptied.one", "kept.one")]
+    assert counted == [[], [{"x": 1}]]
+    assert client.get_table("emptied.two").num_rows == 0
 
 
 def test_the_same_text_with_other_parameters(client: bigquery.Client) -> None:
