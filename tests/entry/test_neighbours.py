@@ -26,6 +26,7 @@ TODAY, YESTERDAY = (f"{NOW - timedelta(days=age):%Y%m%d}" for age in (0, 1))
 ODD_NAMES = ("select", "Grün", "a-b", "from", "element", "place", "100%", "a'b", "日本")
 ODD: Row = dict.fromkeys(ODD_NAMES, "[1, 2]")
 CURSOR = {"source": "ts", "column": "at"}
+YEAR_1 = "TIMESTAMP '0001-01-01 00:00:00+00'"  # stands for an unknown time in some exports
 
 
 def at(seconds: int) -> str:
@@ -135,6 +136,15 @@ NEIGHBOURS = {
             "cursor": {"source": "Seen At", "column": "at"},
             "columns": {"id": {"sql": "`Row ID`"}},
         },
+    ),
+    "moments_beyond_32_bits": Neighbour(
+        "beyond",
+        (create("beyond", row("a") | {"ts": YEAR_1}, row("b")),),
+        ["a", "b"],
+        (f"INSERT INTO {DATASET}.beyond (id, ts) VALUES ('c', {at(30)})",),
+        ["a", "b", "c"],
+        settings={"columns": {"*": None, "at": {"type": "Long"}}},
+        columns={"at": -62_135_596_800},
     ),
     "numeric_key": Neighbour(
         "numeric",
