@@ -9,12 +9,9 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
-from local.aito.schema import RANGES, Column, Json, is_document, json_text
+import msgspec
 
-try:
-    import msgspec
-except ImportError:  # an environment that was made before this module
-    msgspec = None  # type: ignore[assignment]
+from local.aito.schema import RANGES, Column, Json, is_document, json_text
 
 REMEMBERED_SCHEMAS = 200
 TYPES: dict[str, Any] = {
@@ -41,8 +38,6 @@ def parse_rows(columns: Mapping[str, Column], body: bytes) -> list[Row] | None:
 @functools.lru_cache(REMEMBERED_SCHEMAS)
 def _parser(form: Form) -> Callable[[bytes], list[Row] | None]:
     """The parser for tables with these columns."""
-    if msgspec is None:
-        return lambda _: None
     decoder = msgspec.json.Decoder(list[_row_type(form)])  # type: ignore[misc]
     kept = [
         (place, _keep(kind), nullable)
