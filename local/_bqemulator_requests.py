@@ -23,6 +23,7 @@ PROJECT = r"/bigquery/v2/projects/([^/]+)"
 TABLE = rf"{PROJECT}/datasets/([^/]+)/tables/([^/]+)"
 PAGE = re.compile(rf"{PROJECT}/queries/([^/]+)")
 JOBS = re.compile(rf"{PROJECT}/jobs")
+QUERIES = re.compile(rf"{PROJECT}/queries")
 INSERT = re.compile(rf"{TABLE}/insertAll")
 ONE_TABLE = re.compile(TABLE)
 EMPTY = re.compile(rf"{PROJECT}/datasets/([^/]+)/empty")  # of this stack alone; see `_empty`
@@ -116,6 +117,9 @@ class Aside:
         if method == "POST" and (asked := JOBS.fullmatch(path)):
             caller = resolve_caller_from_headers(Headers(scope=scope))
             return jobs.insert_job(asked[1], _request(body), context, caller)
+        if method == "POST" and (asked := QUERIES.fullmatch(path)):
+            caller = resolve_caller_from_headers(Headers(scope=scope))
+            return jobs.query(asked[1], _request(body), context, caller)
         if method == "POST" and (asked := INSERT.fullmatch(path)):
             project, dataset, table = asked.groups()
             return tabledata.insert_all(project, dataset, table, _request(body), context)
