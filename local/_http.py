@@ -136,10 +136,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _request(self) -> Request:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        size = len(self.requestline) + 2 + len(bytes(self.headers)) + len(body)
-        return Request(
-            self.command, self.path, dict(self.headers.items()), body, size, self._peer_gone
-        )
+        headers = dict(self.headers.items())
+        head = [self.requestline, *(f"{name}: {value}" for name, value in headers.items()), ""]
+        size = len("\r\n".join(head)) + 2 + len(body)
+        return Request(self.command, self.path, headers, body, size, self._peer_gone)
 
     def _peer_gone(self) -> bool:
         waiting = select.poll()  # select() takes no descriptor beyond 1,023

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from local.stack import Function, Stack, start_python
-from tests import forks
-from tests.workbench import NOW, Workbench
+if TYPE_CHECKING:  # the process that only hands out tests imports nothing of the program
+    from local.stack import Stack
+    from tests.workbench import Workbench
 
 gc.disable()  # nothing is dropped while tests are collected; a tenth of that time
 
@@ -35,17 +36,24 @@ def _few_collections() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _forked_functions() -> None:
     """Fork the functions under test from a process that has imported the program."""
+    from local.stack import Function
+    from tests import forks
+
     Function.start_process = staticmethod(forks.start)
 
 
 @pytest.fixture
 def from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start the functions of this test as the cloud does: nothing is imported before."""
+    from local.stack import Function, start_python
+
     monkeypatch.setattr(Function, "start_process", staticmethod(start_python))
 
 
 @pytest.fixture(scope="session")
 def _running_stack() -> Iterator[Stack]:
+    from local.stack import Stack
+
     with Stack(threads=1) as running:
         yield running
 
@@ -61,6 +69,8 @@ def stack(_running_stack: Stack) -> Iterator[Stack]:
 @pytest.fixture
 def bench(stack: Stack, request: pytest.FixtureRequest) -> Workbench:
     """A workbench on the stack, named after the test. Its clock stands at NOW."""
+    from tests.workbench import NOW, Workbench
+
     return Workbench(stack, re.sub(r"\W+", "_", request.node.name), now=NOW)
 
 
