@@ -37,8 +37,9 @@ _OVERLAP = """\
 In each round the sink takes so long for a batch, its parsing included, that sending takes about as
 long as reading just did. At no distance the emulator, the sink and the function fight for this
 machine's cores; at a distance, as between services that are elsewhere, they mostly wait for each
-other. There are so many rows that start, plan and first query, which nothing can overlap, are a
-small part.
+other. There are so many rows that start and plan, which nothing can overlap, are a small part. The
+stage is part of reading, and it must be whole before its first row can be sent: it is what the
+ratio mostly shows.
 """
 _HOW = """\
 ## How it is measured
@@ -53,8 +54,8 @@ _HOW = """\
   one POST, stop. It reads its key from a Secret Manager stand-in, takes the lease, plans, loads,
   verifies against Aito's counts and writes its ledger. The ceiling of requests a second is out of
   the way: the other ways have none.
-- Reading alone is the function's own plan and queries without any sending; sending alone posts one
-  finished batch over and over. All ways send 1,000 rows a request.
+- Reading alone is the function's own plan, stage and queries without any sending; sending alone
+  posts one finished batch over and over. All ways send 1,000 rows a request.
 """
 
 
