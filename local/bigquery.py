@@ -34,7 +34,7 @@ READY_SECONDS = 60  # four seconds on an idle laptop; a loaded CI machine gets i
 CALL_SECONDS = 60  # the client's own habit is to repeat a refused connection for ten minutes
 # Of glibc: freed memory is used again, where to give it back takes a tenth of a small statement.
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
-MOST_ROWS = 1_000_000  # that `sql` returns
+MOST_ROWS = 1_000_000  # that `sql` returns; it raises when there are more
 
 Row = Mapping[str, Any]
 
@@ -190,6 +190,8 @@ def sql(client: bigquery.Client, query: str) -> list[dict[str, Any]]:
     )
     if answer.get("errors"):
         raise _error_result_to_exception(answer["errors"][0])
+    if answer.get("pageToken"):
+        raise ValueError(f"a result of more than {MOST_ROWS:,} rows: add a LIMIT, or count them")
     fields = [bigquery.SchemaField.from_api_repr(field) for field in answer["schema"]["fields"]]
     rows = _rows_from_json(answer["rows"], fields)
     return [dict(row) for row in rows]

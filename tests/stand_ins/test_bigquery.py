@@ -131,6 +131,16 @@ def test_json_text_of_many_members(client: bigquery.Client) -> None:
     assert list(json.loads(found["text"]).values()) == list(values.values())
 
 
+def test_a_part_of_a_result_is_no_result(
+    client: bigquery.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sql` takes one page. It raises when there are more rows, and drops none in silence."""
+    monkeypatch.setattr("local.bigquery.MOST_ROWS", 2)
+    assert len(sql(client, "SELECT * FROM UNNEST([1, 2]) AS n")) == 2
+    with pytest.raises(ValueError, match="more than 2 rows"):
+        sql(client, "SELECT * FROM UNNEST([1, 2, 3]) AS n")
+
+
 def test_dataset_without_location(client: bigquery.Client) -> None:
     """A null where the default is meant is no error."""
     dataset = bigquery.Dataset(f"{client.project}.nowhere")
