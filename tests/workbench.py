@@ -182,6 +182,8 @@ class Workbench:
     mode, keep (seconds, None for ever), table: settings of the workbench's own table.
     numbered: whether its keys are INT64 and not STRING.
     settings: of the configuration, beside its tables.
+    first: whether no run has had a lease of its tables. Else they are as an earlier run left them,
+    as in most nights: without them a run sends three statements more, a tenth of its time.
     """
 
     stack: Stack
@@ -194,6 +196,7 @@ class Workbench:
     settings: Row | None = None
     dataset: str = DATASET
     shared_ledger: str | None = None
+    first: bool = False
 
     def __post_init__(self) -> None:
         self.now = self.now or int(datetime.now(UTC).timestamp())
@@ -201,6 +204,8 @@ class Workbench:
         self.aito: Aito = self.stack.aito
         self.source_rows: list[Row] = []
         self.events: list[Row] = []  # of the last run
+        self._leased: set[str] = set()
+        self._emptied = ""  # the ledger that was emptied here
         if self.dataset == DATASET:
             self.client.delete_dataset(self.dataset, delete_contents=True, not_found_ok=True)
             self._empty_ledger()
@@ -318,6 +323,8 @@ class Workbench:
             self.events.append(event)
             on_event(event)
 
+        if self.ledger == self._emptied and not self.first:
+            self._give_leases_back({each["name"] for each in tables} or {self.name})
         with mock.patch.dict("os.environ", self.environment_here(*tables, **(settings or {}))):
             return run(self._services(clock), Request(**request), hear, stopped)
 
@@ -380,12 +387,25 @@ class Workbench:
 
     def drop_ledger(self) -> None:
         """Let the next run make the ledger."""
+        self._emptied = ""
         self.client.delete_dataset(self.ledger, delete_contents=True, not_found_ok=True)
 
     def _empty_ledger(self) -> None:
         """Delete all rows of the ledger. To make its tables anew costs more than a run."""
-        if bigquery.empty(self.client, self.ledger) != set(PARTITIONED_BY):
+        if bigquery.empty(self.client, self.ledger) == set(PARTITIONED_BY):
+            self._emptied = self.ledger
+        else:
             self.drop_ledger()
+
+    def _give_leases_back(self, tables: set[str]) -> None:
+        """Let the leases of tables that had none be as an earlier run left them."""
+        leases = [
+            {"table": name, "run_id": "before", "expires_at": iso(0), "state": "done"}
+            for name in tables - self._leased
+        ]
+        if leases:
+            self.client.insert_rows_json(f"{self.ledger}.leases", leases)
+        self._leased |= tables
 
     def expire_leases(self) -> None:
         """Let the time pass that the lease of a dead run lasts."""

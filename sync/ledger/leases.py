@@ -26,9 +26,9 @@ UPDATE {{leases}} SET run_id = @run_id, expires_at = {_EXPIRES}, state = 'held'
 WHERE `table` IN UNNEST(@tables) AND `table` NOT IN ({_HELD_TABLES})"""
 TAKE_DONE = f"{_TAKE} AND {_STATE} = 'done' AND `table` NOT IN ({_DOUBLE_TABLES})"
 TAKE_OTHERS = _TAKE
-UNFINISHED = f"""
-SELECT DISTINCT `table`, run_id FROM {{leases}}
-WHERE `table` IN UNNEST(@tables) AND `table` NOT IN ({_HELD_TABLES}) AND {_STATE} != 'done'"""
+FREE = f"""
+SELECT DISTINCT `table`, run_id, {_STATE} AS state FROM {{leases}}
+WHERE `table` IN UNNEST(@tables) AND `table` NOT IN ({_HELD_TABLES})"""
 TAKE_FIRST = f"""
 INSERT INTO {{leases}} (`table`, run_id, expires_at, state)
 SELECT name, @run_id, {_EXPIRES}, 'held'
@@ -54,7 +54,7 @@ FROM {leases} WHERE `table` IN UNNEST(@tables) AND expires_at > CURRENT_TIMESTAM
 STATEMENTS = (
     TAKE_DONE,
     TAKE_OTHERS,
-    UNFINISHED,
+    FREE,
     TAKE_FIRST,
     TAKE_BACK,
     DROP_DOUBLES,
@@ -96,14 +96,17 @@ class LeaseTable:
         parameters = (*_named(tables, run_id), Parameter("seconds", "INT64", seconds))
         if self._take_done(parameters) == len(tables):
             return Taken(frozenset(tables))
-        unfinished = self._tables.read(UNFINISHED, parameters[:1])
-        self._tables.change(TAKE_OTHERS, parameters)
+        free = self._tables.read(FREE, parameters[:1])
+        if free:
+            self._tables.change(TAKE_OTHERS, parameters)
         self._take_first(parameters)
-        if any(row["n_rows"] > 1 for row in self._mine(parameters)):
+        held = self._mine(parameters)
+        if any(rows > 1 for rows in held.values()):
             self._tables.change(DROP_DOUBLES, parameters[1:2])
             self._take_first(parameters)
-        mine = frozenset(row["table"] for row in self._mine(parameters))
-        return Taken(mine, _left_by(row for row in unfinished if row["table"] in mine))
+            held = self._mine(parameters)
+        left = [row for row in free if row["state"] != "done" and row["table"] in held]
+        return Taken(frozenset(held), _left_by(left))
 
     def _take_done(self, parameters: Sequence[Parameter]) -> int:
         """Take what was given back in good order. Returns how many leases."""
@@ -122,8 +125,9 @@ class LeaseTable:
         if self._tables.change(TAKE_FIRST, parameters):
             self._tables.change(TAKE_BACK, parameters[:2])
 
-    def _mine(self, parameters: Sequence[Parameter]) -> list[dict[str, Any]]:
-        return self._tables.read(MINE, parameters[:2])
+    def _mine(self, parameters: Sequence[Parameter]) -> dict[str, int]:
+        """The rows of each table that name this run. More than one after a race for the first."""
+        return {row["table"]: row["n_rows"] for row in self._tables.read(MINE, parameters[:2])}
 
     def renew(self, run_id: str, seconds: int) -> int:
         """Prolong the leases of a run. Returns how many rows it still holds."""

@@ -47,7 +47,7 @@ def test_two_very_first_runs(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> N
     """BigQuery does not serialise INSERTs. Of two runs that insert a lease at the same time, one
     sees the other's row, and deletes its own.
     """
-    bench = Workbench(stack, "lease_first")
+    bench = Workbench(stack, "lease_first", first=True)
     bench.put([row("a", bench.now - 5)])
     after_first_query(
         monkeypatch,
