@@ -30,18 +30,12 @@ served AS (
   SELECT `table`, MAX(started_at) AS last_run,
     MAX(IF(status = 'ok' AND action = 'sync', started_at, NULL)) AS ok_at,
     MAX(IF(status != 'partial' OR window_start IS NOT NULL, started_at, NULL)) AS served_at
-  FROM {{runs}} GROUP BY `table`),
-names AS (
-  SELECT `table` AS name FROM latest UNION DISTINCT SELECT `table` FROM rejected
-  UNION DISTINCT SELECT `table` FROM served)
-SELECT name AS `table`, {COLUMNS},
+  FROM {{runs}} GROUP BY `table`)
+SELECT `table`, {COLUMNS},
   IFNULL(open_rejects, 0) AS open_rejects, served_at, ok_at,
   IFNULL(last_run > IFNULL(served_at, TIMESTAMP_SECONDS(0)), FALSE) AS is_waiting
-FROM names
-LEFT JOIN latest ON latest.`table` = name
-LEFT JOIN rejected ON rejected.`table` = name
-LEFT JOIN served ON served.`table` = name
-ORDER BY name"""
+FROM latest FULL JOIN rejected USING (`table`) FULL JOIN served USING (`table`)
+ORDER BY `table`"""
 OF_TABLE = ("open_rejects", "served_at", "ok_at", "is_waiting")
 
 
