@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
+from tests.variations import slow
 from tests.workbench import DAY, HOUR, NOW, Row, Workbench, iso, row, table
 
 SOURCE = {"id": "STRING", "ts": "TIMESTAMP", "n": "INT64"}
@@ -25,11 +26,19 @@ def kept(bench: Workbench) -> Row:
 
 
 def test_an_empty_table_of_a_failed_run_is_made_anew(bench: Workbench) -> None:
-    """The first run made the table and refused every row. Then the type is mended."""
+    """The first run made the table and refused every row. Then the type is mended.
+
+    Where others link to the table, Aito would not drop it: the differences are reported.
+    """
     bench.load_source("numbers", SOURCE, ROWS)
     (failed,) = bench.run(numbers(bench, "Int")).tables
     assert (failed.status, failed.code) == ("failed", "TooManyRejects")
     assert bench.aito.rows(bench.name) == []
+    child = {"parent": {"type": "String", "nullable": True, "link": f"{bench.name}.id"}}
+    bench.aito.create_table(f"{bench.name}_child", child)
+    (failed,) = bench.run(numbers(bench, "Long")).tables
+    assert failed.code == "SchemaMismatch"
+    bench.aito.drop_table(f"{bench.name}_child")
     (planned,) = bench.run(numbers(bench, "Long"), dry_run=True).tables
     assert planned.estimate
     assert planned.estimate["schema"] == [
@@ -38,22 +47,7 @@ def test_an_empty_table_of_a_failed_run_is_made_anew(bench: Workbench) -> None:
     ]
     assert bench.aito.schema()[bench.name]["columns"]["n"]["type"] == "Int"
     assert bench.run_ok(numbers(bench, "Long")).uploaded == 30
-
-
-def test_an_empty_table_that_others_link_to_is_not_made_anew(bench: Workbench) -> None:
-    """Aito would not drop it: the differences are reported."""
-    bench.load_source("numbers", SOURCE, ROWS)
-    bench.run(numbers(bench, "Int"))
-    child = {"parent": {"type": "String", "nullable": True, "link": f"{bench.name}.id"}}
-    bench.aito.create_table(f"{bench.name}_child", child)
-    (failed,) = bench.run(numbers(bench, "Long")).tables
-    assert failed.code == "SchemaMismatch"
-
-
-def test_a_table_with_rows_is_never_made_anew(bench: Workbench) -> None:
-    """Another type of an existing column is refused with the command that helps."""
-    bench.load_source("numbers", SOURCE, ROWS)
-    bench.run_ok(numbers(bench, "Long"))
+    # A table with rows is never made anew: another type is refused with the command that helps.
     (failed,) = bench.run(numbers(bench, "String")).tables
     assert failed.code == "SchemaMismatch"
     assert f"`./aito-sync reset {bench.name}`" in (failed.error or "")
@@ -61,7 +55,11 @@ def test_a_table_with_rows_is_never_made_anew(bench: Workbench) -> None:
 
 
 def test_a_table_is_taken_out_of_the_configuration(bench: Workbench) -> None:
-    """It is reported once, with what stays in Aito: in the answer and in the log."""
+    """It is reported once, with what stays in Aito: in the answer and in the log.
+
+    When it comes back, its rows were made by another definition: it is a refresh. When it goes
+    again, it is reported again.
+    """
     bench.load_source("numbers", SOURCE, ROWS)
     bench.run_ok(kept(bench), numbers(bench, "Long"))
     for dry_run in (True, False):
@@ -75,6 +73,13 @@ def test_a_table_is_taken_out_of_the_configuration(bench: Workbench) -> None:
     assert report.status == "ok"
     assert "warnings" not in bench.run(kept(bench)).to_json()
     assert len(bench.aito.rows(bench.name)) == 30
+    doubled = numbers(bench, "Long")
+    doubled["columns"]["n"] = {"sql": "n * 2", "type": "Long"}
+    report = bench.run(kept(bench), doubled)
+    assert (report.status, report.tables[-1].uploaded, report.warnings) == ("ok", 30, [])
+    assert {held["n"] % 2 for held in bench.aito.rows(bench.name)} == {0}
+    told = [[each.code for each in bench.run(kept(bench)).warnings] for _ in range(2)]
+    assert told == [["table_removed"], []]
 
 
 @pytest.mark.parametrize("mode", ["append", "replace"])
@@ -96,80 +101,46 @@ def test_a_renamed_table(bench: Workbench, mode: str) -> None:
     assert (report.status, report.tables[0].uploaded) == ("ok", 30)
 
 
-def test_a_table_that_comes_back(bench: Workbench) -> None:
-    """Its rows were made by another definition: it is a refresh."""
-    bench.load_source("numbers", SOURCE, ROWS)
-    bench.run_ok(kept(bench), numbers(bench, "Long"))
-    bench.run_ok(kept(bench))
-    doubled = numbers(bench, "Long")
-    doubled["columns"]["n"] = {"sql": "n * 2", "type": "Long"}
-    report = bench.run_ok(kept(bench), doubled)
-    assert report.uploaded == 30
-    assert {held["n"] % 2 for held in bench.aito.rows(bench.name)} == {0}
-
-
-def test_a_table_that_came_back_and_goes_again(bench: Workbench) -> None:
-    """It is reported again."""
-    bench.load_source("numbers", SOURCE, ROWS)
-    both = kept(bench), numbers(bench, "Long")
-    told = []
-    for tables in (both, both[:1], both, both[:1], both[:1]):
-        report = bench.run(*tables)
-        told.append([warning.code for warning in report.warnings])
-    assert told == [[], ["table_removed"], [], ["table_removed"], []]
-
-
-def test_a_keep_that_is_shortened_and_then_longer_again(stack: Stack) -> None:
-    """The rows that were purged in between come back."""
-    bench = Workbench(stack, "state_keep", keep=15 * DAY)
+def test_a_keep_that_changes(stack: Stack) -> None:
+    """A shorter one only purges, and is no refresh. A longer one loads the rows that are older than
+    the former one, also those that were purged in between.
+    """
+    bench = Workbench(stack, "state_keep", keep=10 * DAY)
     bench.put([row(f"k{i:03}", bench.now - 60 - i * 6 * HOUR) for i in range(15 * 4)])
     bench.run_ok()
-    bench.keep = 10 * DAY
-    assert bench.run_ok().purged == 5 * 4
+    assert len(bench.aito_rows()) == 10 * 4
+    bench.keep = 15 * DAY
+    bench.run_ok()
+    assert len(bench.aito_rows()) == 15 * 4
+    bench.keep = 12 * DAY
+    report = bench.run_ok()
+    assert (report.purged, report.uploaded) == (3 * 4, 0)
+    assert report.fetched < 6
     bench.keep = 15 * DAY
     bench.run_ok()
     assert len(bench.aito_rows()) == 15 * 4
 
 
-def test_a_keep_that_is_shortened_by_much(stack: Stack) -> None:
-    """The purge is refused with numbers and the words that allow it once."""
-    bench = Workbench(stack, "state_purge", keep=15 * DAY)
-    bench.put([row(f"k{i:03}", bench.now - 60 - i * 6 * HOUR) for i in range(15 * 4)])
-    bench.run_ok()
-    bench.keep = 5 * DAY
-    (failed,) = bench.run().tables
-    assert (failed.status, failed.code) == ("failed", "PurgeRefused")
-    assert "40 of 60 rows are older than keep" in (failed.error or "")
-    assert "--allow purge" in (failed.error or "")
-    assert bench.run_ok(allow=frozenset(["purge"])).purged == 40
-
-
 def test_a_reconcile_before_the_refresh(bench: Workbench) -> None:
-    """It compares keys and not content, so it says that the refresh is still to come."""
-    bench.load_source("numbers", SOURCE, ROWS)
-    bench.run_ok(numbers(bench, "Long"))
-    doubled = numbers(bench, "Long")
-    doubled["columns"]["n"] = {"sql": "n * 2", "type": "Long"}
-    (table,) = bench.run(doubled, action="reconcile").tables
-    assert [warning.code for warning in table.warnings] == ["refresh_pending"]
-    assert "the configuration changed: columns" in table.warnings[0].message
-    assert bench.run_ok(doubled).warnings == []
-    assert bench.run_ok(doubled, action="reconcile").warnings == []
+    """It compares keys and not content, so it says that the refresh is still to come.
 
-
-def test_a_change_that_is_taken_back(bench: Workbench) -> None:
-    """Rows were loaded by another definition before its refresh: they are made anew."""
+    A change that is taken back is a refresh, too, when rows were loaded by another definition.
+    """
     bench.load_source("numbers", SOURCE, ROWS)
     bench.run_ok(numbers(bench, "Long"))
     doubled = numbers(bench, "Long")
     doubled["columns"]["n"] = {"sql": "n * 2", "type": "Long"}
     late = {"id": "late", "ts": iso(NOW - 500), "n": 2**40 + 1}
     bench.load_source("numbers", SOURCE, [late])
-    bench.run(doubled, action="reconcile")
+    (table,) = bench.run(doubled, action="reconcile").tables
+    assert [warning.code for warning in table.warnings] == ["refresh_pending"]
+    assert "the configuration changed: columns" in table.warnings[0].message
     bench.run_ok(numbers(bench, "Long"))
     assert {held["n"] for held in bench.aito.rows(bench.name)} == {
         each["n"] for each in [*ROWS, late]
     }
+    assert bench.run_ok(doubled).warnings == []
+    assert bench.run_ok(doubled, action="reconcile").warnings == []
 
 
 def rekeyed(bench: Workbench, key: str, **more: object) -> Row:
@@ -182,7 +153,7 @@ def rekeyed(bench: Workbench, key: str, **more: object) -> Row:
     return {**named, "key": key, **more}
 
 
-@pytest.mark.parametrize("request_of", [{}, {"full_refresh": True}])
+@pytest.mark.parametrize("request_of", [{}, *slow({"full_refresh": True})])
 def test_another_key(bench: Workbench, request_of: Any) -> None:
     """Rows that the source has are recognised under it. The others are gone, and guarded."""
     bench.load_source("numbers", SOURCE, ROWS)

@@ -12,6 +12,7 @@ from tests.variations import slow
 from tests.workbench import (
     DAY,
     HOUR,
+    Row,
     Workbench,
     civil,
     hear_counts,
@@ -42,82 +43,78 @@ def stop_after(calls: int) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize("mode", ["merge", *slow("append")])
-def test_a_column_added_to_the_configuration(stack: Stack, mode: str) -> None:
-    """The next sync reads all rows again and fills the column of the old ones."""
-    bench = Workbench(stack, f"surprise_column_{mode}", mode, table={"columns": dict(PLAIN)})
-    bench.put(hourly(bench, 100))
+def test_columns_that_were_changed_or_added(stack: Stack, mode: str) -> None:
+    """The next sync reads all rows again. Other SQL of a column makes other values of all rows, and
+    a column that was added is filled in the old rows.
+    """
+    columns: Row = {**PLAIN, "v": {"sql": "value", "type": "String"}}
+    bench = Workbench(stack, f"surprise_column_{mode}", mode, table={"columns": columns})
+    bench.put(hourly(bench, 60))
     assert bench.run().status == "ok"
-    columns = {**PLAIN, "loud": {"sql": "UPPER(value)", "type": "String", "nullable": True}}
+    columns = {**PLAIN, "v": {"sql": "CONCAT(value, '!')", "type": "String"}}
+    bench.table = {"columns": columns}
+    assert bench.run().status == "ok"
+    assert [held["v"] for held in bench.aito_rows()] == ["v!"] * 60
+    columns = {**columns, "loud": {"sql": "UPPER(value)", "type": "String", "nullable": True}}
     bench.table = {"columns": columns}
     planned = bench.run(dry_run=True).tables[0]
     assert planned.estimate
-    assert planned.estimate["rows"] == 100
+    assert planned.estimate["rows"] == 60
     assert planned.estimate["refresh"] == "the configuration changed: columns"
     assert bench.run().status == "ok"
-    assert [held["loud"] for held in bench.aito_rows()] == ["V"] * 100
+    assert [held["loud"] for held in bench.aito_rows()] == ["V"] * 60
     again = bench.run()
     assert (again.status, again.tables[0].uploaded) == ("ok", 0)
-    assert again.tables[0].fetched < 100, "the refresh is over"
-
-
-def test_an_expression_that_changed(stack: Stack) -> None:
-    """Other SQL of a column makes other rows of all that are there."""
-    columns = {**PLAIN, "v": {"sql": "value", "type": "String"}}
-    bench = Workbench(stack, "surprise_sql", table={"columns": columns})
-    bench.put(hourly(bench, 60))
-    assert bench.run().status == "ok"
-    bench.table = {"columns": {**PLAIN, "v": {"sql": "CONCAT(value, '!')", "type": "String"}}}
-    assert bench.run().status == "ok"
-    assert {held["v"] for held in bench.aito_rows()} == {"v!"}
-    assert len(bench.aito_rows()) == 60
+    assert again.tables[0].fetched < 60, "the refresh is over"
 
 
 def test_settings_that_make_no_other_rows(bench: Workbench) -> None:
     """They are no refresh, and neither is another way to write the same columns."""
+    bench.table = {"columns": {**PLAIN, "value": None}}
+    bench.put(hourly(bench, 20))
+    bench.run_ok()
+    bench.table = {
+        "lookback": "2h",
+        "evaluate": [{"name": "guess", "predict": "value"}],
+        "purge": {"max_share": 1},
+        "delete": {"max_share": 1},
+        "rejects": {"max_share": 1, "keep_document": False},
+        "columns": {"*": None},
+    }
+    planned = bench.run_ok(dry_run=True).estimate
+    assert planned
+    assert planned["refresh"] is None
+    assert planned["rows"] < 20
+
+
+def test_settings_that_make_other_rows(bench: Workbench) -> None:
+    """Each is a refresh, also after a range or a reconcile that came before it.
+
+    A refresh that is over is no reason of the next one.
+    """
     columns = {**PLAIN, "value": None}
     bench.table = {"columns": columns}
     bench.put(hourly(bench, 20))
     bench.run_ok()
-    changes: list[dict[str, object]] = [
-        {"lookback": "2h"},
-        {"evaluate": [{"name": "guess", "predict": "value"}]},
-        {"purge": {"max_share": 1}, "delete": {"max_share": 1}},
-        {"rejects": {"max_share": 1, "keep_document": False}},
-        {"columns": {"*": None}},
+    since = {"since": bench.now - 9 * HOUR}
+    reconcile = {"action": "reconcile"}
+    sql_of_value = {"columns": {**PLAIN, "value": {"sql": "id"}}}
+    lost = "the source's columns changed: value is lost"
+    changed: list[tuple[Row, str, Row]] = [
+        ({"where": "TRUE"}, "the configuration changed: source", since),
+        ({"deletes": "value = 'x'"}, "the configuration changed: deletes", reconcile),
+        ({"columns": {"*": {"except": ["value"]}}}, lost, since),
+        (sql_of_value, "the configuration changed: columns", reconcile),
+        ({"mode": "merge"}, "the configuration changed: mode", since),
     ]
-    for change in changes:
-        bench.table = {"columns": columns, **change}
-        planned = bench.run_ok(dry_run=True).estimate
-        assert planned, change
-        assert planned["refresh"] is None, change
-        assert planned["rows"] < 20, change
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"where": "TRUE"}, "the configuration changed: source"),
-        ({"deletes": "value = 'x'"}, "the configuration changed: deletes"),
-        ({"columns": {"*": {"except": ["value"]}}}, "the source's columns changed: value is lost"),
-        ({"columns": {**PLAIN, "value": {"sql": "id"}}}, "the configuration changed: columns"),
-        ({"mode": "merge"}, "the configuration changed: mode"),
-    ],
-)
-def test_settings_that_make_other_rows(
-    bench: Workbench, change: dict[str, object], reason: str
-) -> None:
-    """Each is a refresh, also after a range or a reconcile that came before it."""
-    columns = {**PLAIN, "value": None}
-    bench.table = {"columns": columns}
-    bench.put(hourly(bench, 20))
-    bench.run_ok()
-    bench.table = {"columns": columns, **change}
-    for request in ({"since": bench.now - 9 * HOUR}, {"action": "reconcile"}):
+    for change, reason, request in changed:
+        bench.table |= change
         bench.run(**request)
-        assert codes(bench) == ["refresh_pending"]
-        assert reason.rpartition(": ")[2].partition(" ")[0] in str(bench.events)
-    assert bench.run().tables[0].fetched == 20
-    assert codes(bench) == []
+        assert codes(bench) == ["refresh_pending"], change
+        assert reason.rpartition(": ")[2].partition(" ")[0] in str(bench.events), change
+        assert bench.run().tables[0].fetched == 20, change
+        assert codes(bench) == [], change
+        assert bench.event("table_planned")["refresh"] == reason, change
     bench.run()
     assert bench.event("table_planned")["refresh"] is None
 
@@ -157,44 +154,28 @@ def test_a_change_that_makes_rows_unfit(stack: Stack, mode: str) -> None:
 
 
 def test_a_keep_that_is_raised_during_a_refresh(stack: Stack) -> None:
-    """The refresh begins anew and goes through the longer range; a later change back is another."""
-    bench = Workbench(stack, "surprise_raised", keep=3 * DAY, settings={"batch": {"rows": 10}})
-    bench.put(hourly(bench, 6 * 24))
+    """The refresh begins anew and goes through the longer range; a later change back is another.
+
+    A refresh that does not fit the budget goes on where it stopped, and ends.
+    """
+    bench = Workbench(stack, "surprise_raised", keep=3 * DAY, settings={"batch": {"rows": 2}})
+    bench.put([row(f"k{i:02}", bench.now - 60 - i * 4 * HOUR) for i in range(36)])
     bench.run_ok()
     old = {**PLAIN, "value": None}
     bench.table = {"columns": {**PLAIN, "value": {"sql": "CONCAT(value, '!')", "type": "String"}}}
     assert bench.run(stopped=stop_after(4)).status == "partial"
     bench.keep = 6 * DAY
-    bench.run(stopped=stop_after(4))
+    assert bench.run(stopped=stop_after(4)).status == "partial"
     for _ in range(20):
-        if bench.run(stopped=stop_after(60)).status == "ok":
+        report = bench.run(stopped=stop_after(12))
+        if report.status == "ok":
             break
-    assert [held["value"] for held in bench.aito_rows()] == ["v!"] * 6 * 24
+        assert report.status == "partial", report.tables[0].error
+    assert report.status == "ok"
+    assert [held["value"] for held in bench.aito_rows()] == ["v!"] * 36
     bench.table = {"columns": old}
     bench.run_ok()
     assert {held["value"] for held in bench.aito_rows()} == {"v"}
-
-
-def test_a_longer_keep(stack: Stack) -> None:
-    """Rows that are older than the former `keep` are loaded, so that the promise holds again."""
-    bench = Workbench(stack, "surprise_keep", keep=5 * DAY)
-    bench.put(hourly(bench, 15 * 24))
-    bench.run_ok()
-    assert len(bench.aito_rows()) == 5 * 24
-    bench.keep = 15 * DAY
-    bench.run_ok()
-    assert len(bench.aito_rows()) == 15 * 24
-
-
-def test_a_shorter_keep_is_no_refresh(stack: Stack) -> None:
-    """It only purges."""
-    bench = Workbench(stack, "surprise_shorter", keep=15 * DAY)
-    bench.put(hourly(bench, 10 * 24))
-    bench.run_ok()
-    bench.keep = 8 * DAY
-    report = bench.run_ok()
-    assert (report.purged, report.uploaded) == (2 * 24, 0)
-    assert report.fetched < 24
 
 
 def test_a_ledger_without_definitions(stack: Stack) -> None:
@@ -207,42 +188,21 @@ def test_a_ledger_without_definitions(stack: Stack) -> None:
     assert len(bench.ledger_rows("checkpoints")) == 1
 
 
-def test_a_refresh_of_several_runs(stack: Stack) -> None:
-    """A refresh that does not fit the budget goes on where it stopped, and ends."""
-    bench = Workbench(stack, "surprise_long", settings={"batch": {"rows": 10}})
-    bench.put(hourly(bench, 60))
-    bench.run_ok()
-    bench.table = {"columns": {**PLAIN, "value": {"sql": "CONCAT(value, '!')", "type": "String"}}}
-    for _ in range(20):
-        report = bench.run(stopped=stop_after(12))
-        if report.status == "ok":
-            break
-        assert report.status == "partial", report.tables[0].error
-    assert report.status == "ok"
-    assert {held["value"] for held in bench.aito_rows()} == {"v!"}
-
-
 # -- keys, cursors and empty tables
 
 
-def test_a_key_that_many_rows_share(stack: Stack) -> None:
-    """500 rows with 60 keys end ok, and the warning has the numbers."""
+def test_a_key_that_rows_share(stack: Stack) -> None:
+    """Of six rows three replace others: that is said with numbers. A single row that came twice is
+    not.
+    """
     bench = Workbench(stack, "surprise_key")
-    bench.put([row(f"customer{i % 60}", bench.now - 60 - i * 60, f"order{i}") for i in range(500)])
-    (table,) = bench.run().tables
-    assert table.status == "ok"
-    (warning,) = [each for each in table.warnings if each.code == "keys_collapsed"]
-    assert "500 rows of the source have only 60 keys; 440 rows (88%)" in warning.message
-    assert "customer" not in warning.message
+    bench.put([row(f"page{i % 3}", bench.now - 2 * HOUR * i - 60, f"{i}") for i in range(6)])
+    (warning,) = bench.run_ok().warnings
+    assert warning.code == "keys_collapsed"
+    assert "6 rows of the source have only 3 keys; 3 rows (50%)" in warning.message
+    assert "page" not in warning.message
     (run,) = bench.ledger_rows("runs")
     assert "keys_collapsed" in run["warnings"]
-
-
-def test_a_key_that_a_few_rows_share(stack: Stack) -> None:
-    """Of six rows three replace others: that is said. A single row that came twice is not."""
-    bench = Workbench(stack, "surprise_few")
-    bench.put([row(f"page{i % 3}", bench.now - 2 * HOUR * i - 60, f"{i}") for i in range(6)])
-    assert [warning.code for warning in bench.run_ok().warnings] == ["keys_collapsed"]
     bench.now += 2 * DAY
     bench.put([row("twice", bench.now - 60 - i, f"device{i}") for i in range(2)])
     assert not bench.run_ok().warnings
@@ -273,19 +233,19 @@ def test_nothing_has_ever_been_loaded(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("mode", ["merge", *slow("append", "replace")])
-def test_an_ordinary_week_has_no_warning(stack: Stack, mode: str) -> None:
+def test_ordinary_nights_have_no_warning(stack: Stack, mode: str) -> None:
     """Ties, late rows, rows that come twice, a purge and, in `merge`, newer rows of some keys are
-    nothing to warn of, in the plan, the sync, and the reconcile at the end of the week.
+    nothing to warn of, in the plan, the sync, and the reconcile after them.
     """
     bench = Workbench(stack, f"surprise_ordinary_{mode}", mode, keep=6 * DAY)
     bench.put(hourly(bench, 5 * 24))
-    for night in range(7):
+    for night in range(4):
         bench.now += DAY
         fresh = [row(f"n{night}-{i}", bench.now - 60 - i // 2 * 600) for i in range(60)]
         late = [row(f"late{night}", bench.now - DAY - 600)]
         newer = [row(f"k{i:03}", bench.now - 90, f"{night}") for i in range(4)]
         bench.put([*fresh, *late, *fresh, *(newer if mode == "merge" else [])])
-        if night == 3:
+        if night == 2:
             bench.run_ok(dry_run=True)
             assert codes(bench) == []
         bench.run_ok()
@@ -294,7 +254,7 @@ def test_an_ordinary_week_has_no_warning(stack: Stack, mode: str) -> None:
     assert codes(bench) == []
 
 
-@pytest.mark.parametrize(("unit", "scale"), [("s", 1), ("ms", 1000), ("us", 1_000_000)])
+@pytest.mark.parametrize(("unit", "scale"), [("us", 1_000_000), *slow(("s", 1), ("ms", 1000))])
 def test_the_unit_of_a_cursor(stack: Stack, unit: str, scale: int) -> None:
     """An INT64 cursor in the unit that the configuration names is read as seconds."""
     bench = Workbench(stack, f"surprise_unit_{unit}")
@@ -338,33 +298,20 @@ def test_a_condition_beside_the_source(stack: Stack) -> None:
     ],
 )
 def test_a_source_that_was_emptied(stack: Stack, mode: str, request_of: str) -> None:
-    """It deletes nothing and fails with words; the request may allow it once."""
+    """It deletes nothing and fails with words, in the plan, too; the request may allow it once."""
     name = f"surprise_emptied_{mode}_{request_of}"
     bench = Workbench(stack, name, mode, table={"lookback": "10d"})
-    bench.put(hourly(bench, 300))
+    bench.put(hourly(bench, 30))
     bench.run_ok()
     bench.sql(f"DELETE FROM `{bench.source}` WHERE TRUE")
     bench.source_rows.clear()
-    (table,) = bench.run(action=request_of).tables
-    assert (table.status, table.http_status) == ("failed", 500)
-    assert "the source shows no rows, and Aito holds 300" in (table.error or "")
-    assert len(bench.aito_rows()) == 300
+    for dry_run in (True, False):
+        (table,) = bench.run(action=request_of, dry_run=dry_run).tables
+        assert (table.status, table.http_status) == ("failed", 500)
+        assert "the source shows no rows, and Aito holds 30" in (table.error or "")
+    assert len(bench.aito_rows()) == 30
     allowed = frozenset(["empty_source", "delete"])
     bench.run(action="reconcile", allow=allowed)
-    assert bench.aito_rows() == []
-
-
-def test_an_emptied_source_of_a_swap(stack: Stack) -> None:
-    """An empty table is not swapped in."""
-    bench = Workbench(stack, "surprise_swap", "replace")
-    bench.put(hourly(bench, 20))
-    bench.run_ok()
-    bench.sql(f"DELETE FROM `{bench.source}` WHERE TRUE")
-    bench.source_rows.clear()
-    (table,) = bench.run().tables
-    assert "the source shows no rows, and Aito holds 20" in (table.error or "")
-    assert len(bench.aito_rows()) == 20
-    bench.run_ok(allow=frozenset(["empty_source"]))
     assert bench.aito_rows() == []
 
 
@@ -443,7 +390,10 @@ def test_a_view_over_a_dropped_table(stack: Stack, mode: str) -> None:
 
 
 def test_a_swap_that_shrinks(stack: Stack) -> None:
-    """Rows that a swap loses are counted and warned of, in the plan too; `delete` may refuse it."""
+    """Rows that a swap loses are counted and warned of, in the plan too; `delete` may refuse it.
+
+    An empty table is not swapped in. The request may allow it once.
+    """
     bench = Workbench(stack, "surprise_shrinks", "replace")
     bench.put(hourly(bench, 100))
     bench.run_ok()
@@ -458,32 +408,23 @@ def test_a_swap_that_shrinks(stack: Stack) -> None:
         (table,) = bench.run(dry_run=dry_run).tables
         assert (table.status, table.deleted, codes(bench)) == ("ok", 95, ["rows_deleted"])
     assert len(bench.aito_rows()) == 5
-
-
-def test_a_condition_added_to_the_query(stack: Stack) -> None:
-    """Rows that a new condition hides are not deleted without a word: it is refused."""
-    bench = Workbench(stack, "surprise_where", table={"source": None})
-    bench.put([row(f"k{i:03}", bench.now - 60 - i * 60, f"{i % 10}") for i in range(200)])
-    select = f"SELECT * FROM `{bench.source}`"
-    bench.table = {"source": None, "query": select}
-    bench.run_ok()
-    bench.table = {"source": None, "query": f"{select} WHERE value > '2'"}
-    for action in ("sync", "reconcile"):
-        (table,) = bench.run(action=action).tables
-        assert table.status == "failed"
-        assert "60 of 200 rows are gone from the source within a week" in (table.error or "")
-    dry = bench.run(action="reconcile", dry_run=True).tables[0]
-    assert dry.status == "failed", "a dry run says what the run would meet"
-    assert len(bench.aito_rows()) == 200
-    report = bench.run(allow=frozenset(["delete"])).tables[0]
-    assert (report.status, report.deleted, report.repaired) == ("ok", 60, 0)
-    assert "rows_deleted" in codes(bench)
+    bench.sql(f"DELETE FROM `{bench.source}` WHERE TRUE")
+    bench.source_rows.clear()
+    for dry_run in (True, False):
+        (table,) = bench.run(dry_run=dry_run).tables
+        assert "the source shows no rows, and Aito holds 5" in (table.error or "")
+    assert len(bench.aito_rows()) == 5
+    bench.run_ok(allow=frozenset(["empty_source"]))
+    assert bench.aito_rows() == []
 
 
 def test_erosion_over_several_nights_adds_up(stack: Stack) -> None:
-    """Each night loses little, and the week is what is guarded."""
+    """Each night loses little, and the week is what is guarded.
+
+    Rows gone from the source are counted apart from repairs, in the answer, the ledger and the log.
+    """
     bench = Workbench(stack, "surprise_erosion")
-    bench.put(hourly(bench, 400))
+    bench.put([row(f"k{i:03}", bench.now - 60 - i * 600) for i in range(400)])
     bench.run_ok()
     deleted = 0
     for night in range(6):
@@ -493,22 +434,14 @@ def test_erosion_over_several_nights_adds_up(stack: Stack) -> None:
         deleted += table.deleted
         if table.status == "failed":
             break
+        assert (table.deleted, table.repaired) == (15, 0)
+        assert bench.event("table_done")["deleted"] == 15
     assert table.status == "failed"
     assert 15 <= deleted <= 40
     assert len(bench.aito_rows()) == 400 - deleted
-
-
-def test_deleted_is_not_repaired(stack: Stack) -> None:
-    """Rows gone from the source are counted apart, in the answer, the ledger and the log."""
-    bench = Workbench(stack, "surprise_deleted")
-    bench.put(hourly(bench, 200))
-    bench.run_ok()
-    bench.delete_from_source(["k005", "k100"])
-    report = bench.run_ok(action="reconcile")
-    assert (report.deleted, report.repaired) == (2, 0)
-    (run,) = [each for each in bench.ledger_rows("runs") if each["action"] == "reconcile"]
-    assert (run["deleted"], run["repaired"]) == (2, 0)
-    assert bench.event("table_done")["deleted"] == 2
+    runs = [each for each in bench.ledger_rows("runs") if each["action"] == "reconcile"]
+    first = min(runs, key=lambda each: each["started_at"])
+    assert (first["deleted"], first["repaired"]) == (15, 0)
 
 
 # -- a range of time
@@ -581,27 +514,32 @@ def unsettled_since(bench: Workbench) -> int | None:
 # -- what a night costs, and what Aito predicts
 
 
-@pytest.mark.parametrize("partitioned", [False, True])
-def test_a_source_that_is_read_whole(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, *, partitioned: bool
-) -> None:
+def test_a_source_that_is_read_whole(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table that is not partitioned by its cursor is warned of, in the plan and in each run."""
-    bench = Workbench(stack, f"surprise_whole_{partitioned}".lower())
+    bench = Workbench(stack, "surprise_whole")
     schema = {"id": "STRING", "at": "TIMESTAMP"}
     rows = [{"id": f"k{i}", "at": row("", bench.now - 60 - i * HOUR)["at"]} for i in range(50)]
-    by_day = {"partition_by": "at"} if partitioned else {}
-    bench.load_source("whole", schema, rows, **by_day)
+    bench.load_source("whole", schema, rows)
+    bench.load_source("by_day", schema, rows, partition_by="at")
     cursor = {"source": "at", "column": "unix"}
-    config = {"name": bench.name, "source": f"{bench.dataset}.whole", "key": "id", "cursor": cursor}
+    tables = [
+        {"name": source, "source": f"{bench.dataset}.{source}", "key": "id", "cursor": cursor}
+        for source in ("whole", "by_day")
+    ]
+
+    def warned() -> list[tuple[str, str]]:
+        told = [event for event in bench.events if event["event"] == "table_warning"]
+        return [(event["table"], event["code"]) for event in told]
+
     limit_noticeable_bytes(monkeypatch, 0)
-    bench.run_ok(config)
-    assert codes(bench) == [], "the first load reads everything"
-    for dry_run in (True, False):
-        bench.run_ok(config, dry_run=dry_run)
-        assert codes(bench) == ([] if partitioned else ["not_incremental"])
+    bench.run_ok(*tables)
+    assert warned() == [], "the first load reads everything"
+    for request in ({"tables": ("whole",), "dry_run": True}, {}):
+        bench.run_ok(*tables, **request)
+        assert warned() == [("whole", "not_incremental")]
     limit_noticeable_bytes(monkeypatch, 2**30)
-    bench.run_ok(config)
-    assert codes(bench) == [], "a small table is not worth a word"
+    bench.run_ok(*tables, tables=("whole",))
+    assert warned() == [], "a small table is not worth a word"
 
 
 def test_an_evaluation_that_says_something(stack: Stack) -> None:
