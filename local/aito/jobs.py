@@ -17,6 +17,7 @@ from local.aito.schema import Json, Refusal
 from local.aito.switches import Switches
 
 Outcome = tuple[int, Json]  # HTTP status and body
+CALL_SECONDS = 60.0  # real seconds that a call may take
 RESULT_SECONDS = 900.0  # recorded: a result expires so long after its job has ended
 
 
@@ -84,6 +85,16 @@ class Jobs:
         lost = len(self._jobs)
         self._jobs.clear()
         return lost
+
+    def advance(self, seconds: float) -> None:
+        """Let the clock run ahead. Calls that have the time to end by then end first.
+
+        They run in real time. Else the result of one could expire before there is one.
+        """
+        self.ahead += seconds
+        for job in list(self._jobs.values()):
+            if self._now() >= self._end(job):
+                job.done.wait(CALL_SECONDS)
 
     def fail_next(self, times: int = 1) -> None:
         """Let the next jobs end in an error."""

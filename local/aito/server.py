@@ -156,8 +156,11 @@ class Aito:
         self._api.jobs.result_seconds = seconds
 
     def advance(self, seconds: float) -> None:
-        """Let the clock of jobs run ahead: results expire 900 s after their job's end."""
-        self._api.jobs.ahead += seconds
+        """Let the clock of jobs run ahead: results expire 900 s after their job's end.
+
+        Jobs that end by then have their result.
+        """
+        self._api.jobs.advance(seconds)
 
     # -- misbehaviour
 

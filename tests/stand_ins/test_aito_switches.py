@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from local.aito.jobs import Jobs
 from local.aito.server import KEY, Aito
 
 EVALUATION = {
@@ -294,6 +296,22 @@ def test_results_are_gone_after_900_seconds(aito: Aito, call: Caller) -> None:
     assert call("GET", path)[1] == ended
     aito.switches.expired_jobs = "job"
     assert call("GET", path)[0] == 404
+
+
+def test_time_waits_for_a_call() -> None:
+    """A call that has the time to end has ended when the clock was let ahead, however slow it is.
+
+    One that has not is not waited for.
+    """
+    jobs, may_end = Jobs(), threading.Event()
+    jobs.seconds = 100
+    job = jobs.start("_evaluate", lambda: (200, may_end.wait(60)))
+    jobs.advance(50)
+    assert "finishedAt" not in jobs.status(job["id"])
+    threading.Timer(0.02, may_end.set).start()
+    jobs.advance(60)
+    assert "finishedAt" in jobs.status(job["id"])
+    assert jobs.result(job["id"]) == (200, True)
 
 
 def test_jobs_are_listed(aito: Aito, call: Caller) -> None:
