@@ -17,10 +17,16 @@ def page() -> str:
     return PAGE.read_text()
 
 
+@pytest.fixture(scope="module")
+def source(_running_stack: Stack) -> None:
+    """The small source, which no mistake changes."""
+    load_source(_running_stack)
+
+
+@pytest.mark.usefixtures("source")
 @pytest.mark.parametrize("mistake", ALL, ids=lambda mistake: mistake.what)
 def test_a_mistake(stack: Stack, page: str, tmp_path: Path, mistake: Mistake) -> None:
     """`check` says it, `sync` refuses it too, and nobody sees a traceback."""
-    load_source(stack)
     status, printed = answer(stack, mistake, "check", tmp_path)
     assert status != 0, printed
     missing = [words for words in mistake.says if words not in printed]
