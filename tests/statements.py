@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -38,8 +39,9 @@ class Heard:
         return [each for each in parsed if source in tables_of(each)]
 
 
+@lru_cache
 def tree(text: str) -> exp.Expr:
-    """A statement as BigQuery reads it."""
+    """A statement as BigQuery reads it. Its tree is shared: do not change it."""
     (parsed,) = sqlglot.parse(text, read="bigquery")
     assert parsed is not None
     return parsed

@@ -12,6 +12,7 @@ Aito must hold, from the rows that were put in and not by the code under test
 from __future__ import annotations
 
 import json
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -29,6 +30,7 @@ from google.cloud.bigquery import Client, SchemaField
 from local import bigquery
 from local.aito.server import Aito
 from local.stack import Stack
+from sync import app
 from sync.app import Services, facts, run, wait_for_evaluations, wait_for_study
 from sync.base.clock import Clock
 from sync.bigquery import BigQuerySession, BigQuerySource
@@ -59,6 +61,7 @@ DAY = 86_400
 NOW = 1_772_366_400  # 2026-03-01T12:00:00Z
 DATASET = "bench"
 QUICK = Retry(timeout=10)  # the client's default repeats an emulator's error for ten minutes
+NEW_RUN_ID = app._new_run_id
 FAST = {"requests_per_second": 100_000, "timeout_seconds": 5}
 IN_AN_HOUR = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)"
 LONG_AGO = "TIMESTAMP '2000-01-01 00:00:00+00'"
@@ -125,6 +128,11 @@ def limit_noticeable_bytes(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
 def limit_renewal(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let a run renew its leases each time so many seconds have passed."""
     monkeypatch.setattr("sync.ledger.lease.RENEW_SECONDS", seconds)
+
+
+def limit_calls_without_progress(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
+    """Let a table fail after so many calls in a row that made no progress."""
+    monkeypatch.setattr("sync.pipeline.actions.MAX_CALLS_WITHOUT_PROGRESS", calls)
 
 
 def limit_insert(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
@@ -205,6 +213,7 @@ class Workbench:
         self.source_rows: list[Row] = []
         self.events: list[Row] = []  # of the last run
         self._leased: set[str] = set()
+        self._runs = 0
         self._emptied = ""  # the ledger that was emptied here
         if self.dataset == DATASET:
             self.client.delete_dataset(self.dataset, delete_contents=True, not_found_ok=True)
@@ -325,8 +334,20 @@ class Workbench:
 
         if self.ledger == self._emptied and not self.first:
             self._give_leases_back({each["name"] for each in tables} or {self.name})
-        with mock.patch.dict("os.environ", self.environment_here(*tables, **(settings or {}))):
+        with (
+            mock.patch.dict("os.environ", self.environment_here(*tables, **(settings or {}))),
+            mock.patch.object(app, "_new_run_id", self._new_run_id),
+        ):
             return run(self._services(clock), Request(**request), hear, stopped)
+
+    def _new_run_id(self, now: float) -> str:
+        """The sync's own id, but numbered and not random.
+
+        The id is part of a stage's name. The emulator remembers statements by their text.
+        """
+        self._runs += 1
+        own = zlib.crc32(self.name.encode()) & 0xFFFF
+        return f"{NEW_RUN_ID(now)[:-6]}{own:04x}{self._runs:02x}"
 
     def run_ok(self, *tables: Row, **options: Any) -> TableReport:
         """One run that must end ok. -> the report of its last table.

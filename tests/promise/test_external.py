@@ -13,12 +13,12 @@ import requests
 
 from local.stack import Stack
 from tests.statements import Heard, fail_jobs
+from tests.variations import slow
 from tests.workbench import DAY, Row, Workbench, iso, table
 
 EXTERNAL = {"type": "EXTERNAL", "numRows": "0", "numBytes": "0"}
 VIEWS = "Views cannot be queried through prefix. First view p:d.logs_20260301."
 FIELD = "Cannot read field 'v' of type INT64 as STRING Field: v"
-MODES = ("append", "merge")
 
 
 def folders(*fields: str, required: bool = True) -> Row:
@@ -72,17 +72,22 @@ OTHERS = {
 }
 
 
-def test_tables_of_other_kinds(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("merged", [("text", "sheet"), *slow((tuple(OTHERS),))])
+def test_tables_of_other_kinds(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, merged: tuple[str, ...]
+) -> None:
     """They are planned and loaded over two nights, with the filter that BigQuery asks for.
 
-    A run over many tables costs less than a run for each.
+    A run over many tables costs less than a run for each. Mode `merge` has statements of its own.
+    merged: the kinds that are loaded in this mode, too.
     """
     bench = Workbench(stack, "external")
     tables = []
     for kind, (changes, _) in OTHERS.items():
         load(bench, kind, "ab", bench.now - 2 * DAY)
         described_as(monkeypatch, kind, changes)
-        for mode in MODES:
+        modes = ("append", "merge") if kind in merged else ("append",)
+        for mode in modes:
             tables.append(table(f"external_{kind}_{mode}", f"{bench.dataset}.{kind}", mode=mode))
     heard = Heard(monkeypatch)
     assert bench.run(*tables, dry_run=True).status == "ok"
