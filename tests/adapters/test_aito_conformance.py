@@ -21,8 +21,10 @@ from sync.aito.probe import MAX_CALLS, PREFIX
 from sync.aito.version import build
 from sync.base.clock import Clock, Deadline
 from sync.base.errors import AccessDenied, ActionRequired
+from tests.variations import slow
 
 EXPIRY = "expiry"  # the one check that waits 15 minutes
+FEW, MANY = 2_000, 10_000  # rows in the checks of long answers; MANY: as in the command
 
 
 class FixedKey:
@@ -67,6 +69,12 @@ class Time:
         )
 
 
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer rows in the checks of long answers."""
+    monkeypatch.setattr("sync.aito.checks.tables.MANY", FEW)
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Aito]:
     """One stand-in for all tests."""
@@ -106,8 +114,9 @@ def names(results: list[CheckResult], outcome: Outcome) -> list[str]:
     return [result.check.name for result in results if result.outcome is outcome]
 
 
-def test_the_stand_in_passes(aito: Aito) -> None:
+def test_the_stand_in_passes(aito: Aito, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every check but the one that waits. Nothing is left, and nothing else is touched."""
+    monkeypatch.setattr("sync.aito.checks.tables.MANY", MANY)
     results = run(aito)
     assert names(results, Outcome.DIFFERS) == []
     assert names(results, Outcome.UNKNOWN) == [EXPIRY]
@@ -167,13 +176,10 @@ TOGETHER: list[list[tuple[dict[str, Any], str]]] = [
 
 
 @pytest.mark.parametrize("group", TOGETHER, ids=len)
-def test_each_switch_is_one_line(
-    aito: Aito, monkeypatch: pytest.MonkeyPatch, group: list[tuple[dict[str, Any], str]]
-) -> None:
+def test_each_switch_is_one_line(aito: Aito, group: list[tuple[dict[str, Any], str]]) -> None:
     """A stand-in that differs in many things differs on a line for each, and on no other. The
     tables are removed.
     """
-    monkeypatch.setattr("sync.aito.checks.tables.MANY", 2000)
     for switches, _ in group:
         aito.switches.turn(**switches)
     results = run(aito)
@@ -184,11 +190,9 @@ def test_each_switch_is_one_line(
 
 @pytest.mark.slow  # the same one by one: no line is there because of another switch
 @pytest.mark.parametrize("switch", [*TOGETHER[0], *TOGETHER[1]])
-def test_a_switch_alone(
-    aito: Aito, monkeypatch: pytest.MonkeyPatch, switch: tuple[dict[str, Any], str]
-) -> None:
+def test_a_switch_alone(aito: Aito, switch: tuple[dict[str, Any], str]) -> None:
     """A stand-in that differs in one thing differs on one line."""
-    test_each_switch_is_one_line(aito, monkeypatch, [switch])
+    test_each_switch_is_one_line(aito, [switch])
 
 
 def test_results_of_another_age(aito: Aito) -> None:
@@ -270,7 +274,7 @@ def test_an_interrupted_run_cleans_up(aito: Aito) -> None:
     assert set(aito.schema()) == {"mine"}
 
 
-@pytest.mark.parametrize("killed_after", [15, 60, 110])
+@pytest.mark.parametrize("killed_after", [60, *slow(15, 110)])
 def test_a_killed_run_is_cleaned_up_by_the_next_call(aito: Aito, killed_after: int) -> None:
     """As SIGKILL does: nothing is removed. The next call does it, once an hour is over."""
     client = transport(aito)
