@@ -12,11 +12,11 @@ SEED = 20261130
 ONCE_FAILED = [(20261126, 71), (20261130, 54)]
 
 
-def test_four_rounds(stack: Stack) -> None:
+def test_two_rounds(stack: Stack) -> None:
     """Random data, faults, kills and overlaps: whenever the function answers 200, both ends are
     equal.
     """
-    played = chaos.play(stack, SEED, range(4))
+    played = chaos.play(stack, SEED, range(2))
     assert played.statuses[200] >= 1
     assert played.calls_here >= 3
 

@@ -71,7 +71,7 @@ def test_another_run_takes_the_lease_in_the_middle(
     """
     limit_renewal(monkeypatch, 0.02)
     bench = Workbench(stack, "lease_stolen", settings=batches_of(20))
-    bench.put([row(f"k{i:03}", bench.now - 900 + i) for i in range(400)])
+    bench.put([row(f"k{i:03}", bench.now - 900 + i) for i in range(120)])
     stack.aito.fail("slow", on="insert", times=None, seconds=0.25)
     stack.aito.refuse(
         lambda document: bench.hold_lease("thief") if document["id"] == "k040" else None
@@ -126,7 +126,7 @@ def test_lost_while_a_write_is_repeated(stack: Stack) -> None:
     bench.run_until_ok(1)
 
 
-@pytest.mark.parametrize("rounds", [8, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(50, marks=pytest.mark.slow)])
 def test_two_processes_triggered_together(stack: Stack, rounds: int) -> None:
     """No doubles; one is told 409, or they take turns."""
     bench = Workbench(stack, f"lease_two_{rounds}", keep=None)

@@ -10,15 +10,15 @@ import pytest
 from local.stack import Stack
 from tests.faults import before_every_query
 from tests.variations import slow
-from tests.workbench import DAY, HOUR, RunReport, Workbench, batches_of, limit_slices, row
+from tests.workbench import DAY, HOUR, NOW, RunReport, Workbench, batches_of, limit_slices, row
 
-ROWS = 60
+ROWS = 40
 
 
 def moving(stack: Stack, name: str, mode: str, **table: Any) -> Workbench:
-    """A loaded table of a row an hour, which is read in several slices and batches."""
+    """A loaded table of a row an hour, which is read in several batches."""
     settings = {"lookback": "9d", "delete": {"max_share": 1.0}, **table}
-    bench = Workbench(stack, name, mode, settings=batches_of(10), table=settings)
+    bench = Workbench(stack, name, mode, settings=batches_of(10), table=settings, now=NOW)
     bench.put([row(f"k{i:02}", bench.now - 60 - i * HOUR) for i in range(ROWS)])
     bench.run_ok()
     return bench
@@ -72,9 +72,9 @@ def test_a_change_before_every_query(
 
     After the next quiet run both ends are equal.
     """
-    limit_slices(monkeypatch, 15)
     name = f"moving_{mode}_{kind}_{action}".replace(" ", "_")
     bench = moving(stack, name, mode)
+    limit_slices(monkeypatch, 15)
     numbers = itertools.count()
     lost: set[str] = set()
 

@@ -131,7 +131,7 @@ def held(bench: Workbench) -> dict[str, Row]:
     return by_key
 
 
-@pytest.mark.parametrize(("mode", "nights"), [("merge", 5), *slow(("merge", 10), ("append", 10))])
+@pytest.mark.parametrize(("mode", "nights"), [("merge", 4), *slow(("merge", 10), ("append", 10))])
 def test_days_of_an_export(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str, nights: int
 ) -> None:
@@ -180,14 +180,15 @@ def assert_only_named(bench: Workbench, statements: list[str], start: int | None
             assert last == day_of(bench.now + DAY)
 
 
+@pytest.mark.parametrize("many", [50, *slow(400)])
 def test_the_number_of_tables_changes_no_statement(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
-    """A night of an export of 10 days and of 400 reads the same tables, thus the same bytes."""
+    """A night of an export of 10 days and of many reads the same tables, thus the same bytes."""
     bench = Workbench(stack, "shards_many", "merge", now=NOW)
     columns = {"key": {"sql": KEYS["merge"]}, "event_name": None}
     table, fields = table_of(bench, columns=columns), EVENTS[:4]
-    days = [day_of(bench.now - age * DAY) for age in range(400)]
+    days = [day_of(bench.now - age * DAY) for age in range(many)]
     for age, day in enumerate(days[:10]):
         row = event(day, bench.now - age * DAY - 3600, age)
         del row["event_params"]
