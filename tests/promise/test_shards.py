@@ -248,7 +248,7 @@ def test_tables_of_other_names(stack: Stack, mode: str) -> None:
     assert report.http_status == 500
 
 
-@pytest.mark.parametrize("suffixes", [("2026022813", "2026022814"), ("202601", "202602")])
+@pytest.mark.parametrize("suffixes", [("2026022813", "2026022814"), *slow((("202601", "202602"),))])
 def test_tables_of_an_hour_or_a_month(stack: Stack, suffixes: tuple[str, ...]) -> None:
     """They are refused with the query that reads them, which can be pasted."""
     bench = Workbench(stack, f"shards_of_{len(suffixes[0])}", now=NOW)
