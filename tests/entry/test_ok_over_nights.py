@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from local import bigquery
-from local.stack import Function, Stack
+from local.stack import Function
 from tests.entry.test_ok_means_it import (
     MODES,
     SCHEMA,
@@ -16,36 +16,34 @@ from tests.entry.test_ok_means_it import (
     hourly,
     said,
 )
-from tests.workbench import FAST
+from tests.workbench import Workbench
 
 PLAIN = {"id": None, "value": None}
 CURSOR = {"source": "at", "column": "unix"}
 
 
-def configure(stack: Stack, name: str, *tables: dict[str, Any]) -> dict[str, str]:
+def configure(bench: Workbench, *tables: dict[str, Any]) -> dict[str, str]:
     """Write a configuration of these tables. Returns the environment of the program."""
-    files: dict[str, Any] = {"name": f"{name}.yaml", "ledger": f"{name}_ledger", "aito": FAST}
-    plain = [{"key": "id", "columns": PLAIN, "cursor": CURSOR, **table} for table in tables]
-    return stack.environ(stack.configure(tables=plain, **files))
+    plain = {"key": "id", "source": bench.source, "columns": PLAIN, "cursor": CURSOR}
+    return bench.environment(*({**plain, **table} for table in tables))
 
 
-def test_erosion_over_nights(stack: Stack) -> None:
+def test_erosion_over_nights(bench: Workbench) -> None:
     """Each night a few rows leave the source. Once a week of nights is over the share, it stops."""
     names = ["erosion_append", "erosion_merge"]
-    client = stack.bigquery.client()
-    bigquery.load(client, "erosion.rows", SCHEMA, hourly(100))
-    table = {"source": "erosion.rows", "lookback": "30d"}
+    bigquery.load(bench.client, bench.source, SCHEMA, hourly(100))
+    table = {"lookback": "30d"}
     tables = [{**table, "name": f"erosion_{mode}", "mode": mode} for mode in WITH_CURSOR]
-    environ = configure(stack, "erosion", *tables)
+    environ = configure(bench, *tables)
     nights = []
     with Function(environ) as function:
         function.post({})
         for night in range(3):
             gone = ", ".join(f"'k{4 * night + i:03}'" for i in range(4))
-            bigquery.sql(client, f"DELETE FROM `erosion.rows` WHERE id IN ({gone})")
+            bench.sql(f"DELETE FROM `{bench.source}` WHERE id IN ({gone})")
             nights.append(by_table(function.post({})[1]))
     planned = by_table(json.loads(command(environ, "check", "--json")))
-    before = [stack.aito.count(name) for name in names]
+    before = [bench.aito.count(name) for name in names]
     allowed = by_table(json.loads(command(environ, "sync", "--allow", "delete", "--json")))
     for name in names:
         reports = [night[name] for night in nights]
@@ -57,18 +55,17 @@ def test_erosion_over_nights(stack: Stack) -> None:
         assert "delete.max_share" in said(reports[-1])
         assert "--allow delete" in said(planned[name])
         assert (allowed[name]["status"], allowed[name]["deleted"]) == ("ok", 4)
-        assert stack.aito.count(name) == 88
+        assert bench.aito.count(name) == 88
     assert before == [92, 92]
 
 
-def test_a_table_under_another_name(stack: Stack) -> None:
+def test_a_table_under_another_name(bench: Workbench) -> None:
     """It is said that it is a new one, and what stays in Aito; once."""
-    bigquery.load(stack.bigquery.client(), "renamed.rows", SCHEMA, hourly(5))
-    table = {"source": "renamed.rows"}
-    old = [{**table, "name": f"old_{mode}", "mode": mode} for mode in WITH_CURSOR]
-    new = [{**table, "name": f"new_{mode}", "mode": mode} for mode in WITH_CURSOR]
-    command(configure(stack, "renamed", *old), "sync")
-    environ = configure(stack, "renamed", *new)
+    bigquery.load(bench.client, bench.source, SCHEMA, hourly(5))
+    old = [{"name": f"old_{mode}", "mode": mode} for mode in WITH_CURSOR]
+    new = [{"name": f"new_{mode}", "mode": mode} for mode in WITH_CURSOR]
+    command(configure(bench, *old), "sync")
+    environ = configure(bench, *new)
     planned = json.loads(command(environ, "check", "--json"))
     with Function(environ) as function:
         first, second = (function.post({})[1] for _ in range(2))
@@ -83,20 +80,19 @@ def test_a_table_under_another_name(stack: Stack) -> None:
         assert told == {}
     assert second.get("warnings", []) == []
     for mode in WITH_CURSOR:
-        assert (stack.aito.count(f"old_{mode}"), stack.aito.count(f"new_{mode}")) == (5, 5)
+        assert (bench.aito.count(f"old_{mode}"), bench.aito.count(f"new_{mode}")) == (5, 5)
 
 
-def test_a_key_that_may_only_read(stack: Stack) -> None:
+def test_a_key_that_may_only_read(bench: Workbench) -> None:
     """What `sync` refuses, the plan refuses, and nothing is written. In each mode."""
     names = [f"read_only_{mode}" for mode in MODES]
-    bigquery.load(stack.bigquery.client(), "read_only.rows", SCHEMA, hourly(5))
+    bigquery.load(bench.client, bench.source, SCHEMA, hourly(5))
     tables: list[dict[str, Any]] = [
-        {"name": name, "source": "read_only.rows", "mode": mode}
-        for name, mode in zip(names, MODES, strict=True)
+        {"name": name, "mode": mode} for name, mode in zip(names, MODES, strict=True)
     ]
     tables[-1]["cursor"] = None
-    configured = configure(stack, "read_only", *tables)
-    environ = {**configured, "AITO_API_KEY": stack.aito.read_only_key}
+    configured = configure(bench, *tables)
+    environ = {**configured, "AITO_API_KEY": bench.aito.read_only_key}
     printed = command(environ, "check")
     with Function(environ) as function:
         planned = function.post({"dry_run": True})[1]
@@ -108,19 +104,19 @@ def test_a_key_that_may_only_read(stack: Stack) -> None:
             table = by_table(answer)[name]
             assert table["status"] == "failed"
             assert "read-write key" in said(table)
-    assert not stack.aito.schema().keys() & set(names)
+    assert not bench.aito.schema().keys() & set(names)
 
 
-def test_a_key_that_differs_in_each_reading(stack: Stack) -> None:
+def test_a_key_that_differs_in_each_reading(bench: Workbench) -> None:
     """It is recognised before the first row is stored, by the plan and by the run."""
     names = [f"unstable_{mode}" for mode in WITH_CURSOR]
-    bigquery.load(stack.bigquery.client(), "unstable.rows", SCHEMA, hourly(20))
-    query = "SELECT GENERATE_UUID() AS id, `at`, value FROM `unstable.rows`"
+    bigquery.load(bench.client, bench.source, SCHEMA, hourly(20))
+    query = f"SELECT GENERATE_UUID() AS id, `at`, value FROM `{bench.source}`"
     tables = [
-        {"name": name, "query": query, "mode": mode}
+        {"name": name, "source": None, "query": query, "mode": mode}
         for name, mode in zip(names, WITH_CURSOR, strict=True)
     ]
-    environ = configure(stack, "unstable", *tables)
+    environ = configure(bench, *tables)
     planned = by_table(json.loads(command(environ, "check", "--json")))
     with Function(environ) as function:
         status, answer = function.post({})
@@ -129,4 +125,4 @@ def test_a_key_that_differs_in_each_reading(stack: Stack) -> None:
         for report in (planned[name], by_table(answer)[name]):
             assert report["status"] == "failed"
             assert "GENERATE_UUID()" in said(report)
-        assert stack.aito.schema().get(name) is None or stack.aito.count(name) == 0
+        assert bench.aito.schema().get(name) is None or bench.aito.count(name) == 0
