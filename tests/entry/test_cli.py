@@ -20,24 +20,28 @@ from local import bigquery
 from local.stack import Stack
 from sync.entry import commands
 from tests.entry.conftest import Inside
+from tests.workbench import DATASET, Workbench
 
 NOBODY = "http://127.0.0.1:1"  # nobody listens there
 ROOT = Path(__file__).parents[2]
 SCHEMA = [SchemaField("id", "STRING"), SchemaField("at", "TIMESTAMP")]
 TABLE = {
     "name": "cli_table",
-    "source": "cli.rows",
+    "source": f"{DATASET}.rows",
     "key": "id",
     "cursor": {"source": "at", "column": "at_unix"},
 }
 
 
 @pytest.fixture
-def environ(stack: Stack) -> dict[str, str]:
+def environ(bench: Workbench) -> dict[str, str]:
     """A source of three rows and a configuration for it."""
     rows = [{"id": str(i), "at": f"2024-01-0{i + 1}T00:00:00Z"} for i in range(3)]
-    bigquery.load(stack.bigquery.client(), "cli.rows", SCHEMA, rows, truncate=True)
-    return stack.environ(stack.configure(name="cli.yaml", tables=[TABLE], ledger="cli_ledger"))
+    bigquery.load(bench.client, bench.source, SCHEMA, rows)
+    if "cli_table" in bench.aito.schema():
+        bench.aito.drop_table("cli_table")
+    path = bench.stack.configure(name="cli.yaml", tables=[TABLE], ledger=bench.ledger)
+    return bench.stack.environ(path)
 
 
 def shell(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -228,19 +232,19 @@ def test_the_file_may_be_named(inside: Inside, environ: dict[str, str], tmp_path
         assert "cli_table:" in done.stdout
 
 
-def test_what_the_ledger_knows(inside: Inside, stack: Stack) -> None:
+def test_what_the_ledger_knows(inside: Inside, bench: Workbench) -> None:
     """`status`, `runs` and `rejects` show the facts of the page, as text and as JSON."""
     fields = [*SCHEMA, SchemaField("number", "INT64")]
     rows = [
         {"id": str(i), "at": f"2024-01-0{i + 1}T00:00:00Z", "number": 2**40 if i == 1 else i}
         for i in range(3)
     ]
-    bigquery.load(stack.bigquery.client(), "cli_facts.rows", fields, rows, truncate=True)
+    bigquery.load(bench.client, bench.source, fields, rows)
     columns = {"id": {}, "number": {"type": "Int"}}
-    table = {**TABLE, "name": "cli_facts", "source": "cli_facts.rows", "columns": columns}
+    table = {**TABLE, "name": "cli_facts", "columns": columns}
     table["rejects"] = {"max_share": 1}
-    path = stack.configure(name="cli_facts.yaml", tables=[table], ledger="cli_facts_ledger")
-    environ = stack.environ(path)
+    path = bench.stack.configure(name="cli_facts.yaml", tables=[table], ledger=bench.ledger)
+    environ = bench.stack.environ(path)
     assert "no run yet" in inside(environ, "runs").stdout
     assert inside(environ, "sync").returncode == 0
 
@@ -272,14 +276,19 @@ def test_failure_ends_with_one(stack: Stack, inside: Inside, environ: dict[str, 
 EVALUATIONS = [{"name": name, "predict": "kind", "given": ["id"]} for name in ("kind", "again")]
 
 
-def test_waiting_for_evaluations(stack: Stack, inside: Inside) -> None:
-    """`sync --wait` ends when the evaluations that it started have ended, and prints them."""
+def with_evaluations(bench: Workbench, name: str) -> dict[str, str]:
+    """A source of 25 rows, and a table of it with two evaluations. -> the environment."""
     fields = [*SCHEMA, SchemaField("kind", "STRING")]
     rows = [{"id": str(i), "at": f"2024-01-{i + 1:02}T00:00:00Z", "kind": "x"} for i in range(25)]
-    bigquery.load(stack.bigquery.client(), "cli_wait.rows", fields, rows, truncate=True)
-    table = {**TABLE, "name": "cli_wait", "source": "cli_wait.rows", "evaluate": EVALUATIONS}
-    path = stack.configure(name="cli_wait.yaml", tables=[table], ledger="cli_wait_ledger")
-    done = inside(stack.environ(path), "sync", "--wait", "--json")
+    bigquery.load(bench.client, bench.source, fields, rows)
+    table = {**TABLE, "name": name, "evaluate": EVALUATIONS}
+    path = bench.stack.configure(name=f"{name}.yaml", tables=[table], ledger=bench.ledger)
+    return bench.stack.environ(path)
+
+
+def test_waiting_for_evaluations(bench: Workbench, inside: Inside) -> None:
+    """`sync --wait` ends when the evaluations that it started have ended, and prints them."""
+    done = inside(with_evaluations(bench, "cli_wait"), "sync", "--wait", "--json")
     assert done.returncode == 0, done.stderr
     evaluations = json.loads(done.stdout)["evaluations"]
     assert [each["name"] for each in evaluations] == ["kind", "again"]
@@ -288,39 +297,32 @@ def test_waiting_for_evaluations(stack: Stack, inside: Inside) -> None:
         assert each["latest"]["accuracy"] == 1.0
 
 
-def test_watch_waits_too(stack: Stack, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_waits_too(bench: Workbench, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     """`watch --wait` collects and starts what is open or due. What still runs ends with 3."""
-    fields = [*SCHEMA, SchemaField("kind", "STRING")]
-    rows = [{"id": str(i), "at": f"2024-01-{i + 1:02}T00:00:00Z", "kind": "x"} for i in range(25)]
-    bigquery.load(stack.bigquery.client(), "cli_watch.rows", fields, rows, truncate=True)
-    table = {**TABLE, "name": "cli_watch", "source": "cli_watch.rows", "evaluate": EVALUATIONS}
-    path = stack.configure(name="cli_watch.yaml", tables=[table], ledger="cli_watch_ledger")
-    environ = stack.environ(path)
-    stack.aito.job_seconds = 3600
+    environ = with_evaluations(bench, "cli_watch")
+    bench.aito.job_seconds = 3600
     assert inside(environ, "sync").returncode == 0
     with monkeypatch.context() as patch:
         patch.setattr("sync.app.WAIT_SECONDS", 0.1)
         waited = inside(environ, "watch", "--wait")
-    stack.aito.job_seconds = 0
+    bench.aito.job_seconds = 0
     assert waited.returncode == 3
     assert "evaluation kind: running" in waited.stdout
-    stack.aito.advance(3600)
+    bench.aito.advance(3600)
     done = inside(environ, "watch", "--wait")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("accuracy 1.000") == 2
 
 
-def test_retention(stack: Stack, inside: Inside, environ: dict[str, str]) -> None:
+def test_retention(bench: Workbench, inside: Inside, environ: dict[str, str]) -> None:
     """A table without `evaluate` is a wrong request; with it a dry run shows the price."""
     refused = inside(environ, "retention", "cli_table")
     assert refused.returncode == 2
     assert "a study needs `cursor` and `evaluate`" in refused.stderr
     evaluation = {"name": "id", "predict": "id", "given": ["at"], "cases": 50}
-    configured = stack.environ(
-        stack.configure(
-            name="cli.yaml", tables=[{**TABLE, "evaluate": [evaluation]}], ledger="cli_ledger"
-        )
-    )
+    asked = {**TABLE, "evaluate": [evaluation]}
+    path = bench.stack.configure(name="cli.yaml", tables=[asked], ledger=bench.ledger)
+    configured = bench.stack.environ(path)
     assert inside(configured, "sync").returncode == 0
     planned = inside(
         configured, "retention", "cli_table", "--keep", "1d", "--keep", "2d", "--dry-run"
