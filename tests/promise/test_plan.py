@@ -152,11 +152,26 @@ def test_keys(stack: Stack, mode: str) -> None:
     assert (planned.estimate["rows"], done.fetched, done.uploaded) == (53, 53, 25)
 
 
-def test_a_purge_over_its_share(stack: Stack) -> None:
-    """A shorter `keep` is refused by the plan as by the run, with the words that allow it once."""
-    bench = Workbench(stack, "plan_purge", keep=15 * DAY)
+def test_a_keep_that_changes(stack: Stack) -> None:
+    """A shorter one only purges, and is no refresh. A longer one loads the rows that are older than
+    the former one, also those that were purged in between.
+
+    A much shorter one is refused by the plan as by the run, with the words that allow it once.
+    """
+    bench = Workbench(stack, "plan_keep", keep=10 * DAY)
     bench.put([row(f"k{i:03}", bench.now - 60 - i * 6 * HOUR) for i in range(15 * 4)])
     bench.run_ok()
+    assert len(bench.aito_rows()) == 10 * 4
+    bench.keep = 15 * DAY
+    bench.run_ok()
+    assert len(bench.aito_rows()) == 15 * 4
+    bench.keep = 12 * DAY
+    report = bench.run_ok()
+    assert (report.purged, report.uploaded) == (3 * 4, 0)
+    assert report.fetched < 6
+    bench.keep = 15 * DAY
+    bench.run_ok()
+    assert len(bench.aito_rows()) == 15 * 4
     bench.keep = 5 * DAY
     for report in planned_and_done(bench):
         assert (report.status, report.code) == ("failed", "PurgeRefused")
@@ -191,12 +206,14 @@ def test_deletes_over_their_share(stack: Stack) -> None:
     bench.put([row(f"k{i:03}", bench.now - 60 - i * 4 * HOUR) for i in range(40)])
     bench.run_ok()
     bench.table = {"where": "id < 'k025'"}
-    for action, warnings in (("sync", []), ("reconcile", ["refresh_pending"])):
-        for report in planned_and_done(bench, action=action):
-            assert (report.status, report.code) == ("failed", "DeleteRefused")
-            assert "15 of 40 rows are gone from the source within a week" in (report.error or "")
-            codes = [each.code for each in report.warnings]
-            assert (report.deleted, codes) == (0, warnings), "nothing is deleted then"
+    (of_reconcile,) = bench.run(action="reconcile", dry_run=True).tables
+    assert [each.code for each in of_reconcile.warnings] == ["refresh_pending"]
+    planned, done = planned_and_done(bench)
+    assert planned.warnings == done.warnings == []
+    for report in (of_reconcile, planned, done):
+        assert (report.status, report.code) == ("failed", "DeleteRefused")
+        assert "15 of 40 rows are gone from the source within a week" in (report.error or "")
+        assert report.deleted == 0, "nothing is deleted then"
     bench.keep = 2 * DAY
     (planned,) = bench.run(dry_run=True).tables
     assert planned.code == "PurgeRefused", "the rows that are gone are older than keep"

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from local.stack import Stack
 from tests.variations import slow
-from tests.workbench import DAY, HOUR, NOW, Row, Workbench, iso, row, table
+from tests.workbench import NOW, Row, Workbench, iso, table
 
 SOURCE = {"id": "STRING", "ts": "TIMESTAMP", "n": "INT64"}
 ROWS = [{"id": f"k{i:02}", "ts": iso(NOW - 100 + i), "n": 2**40 + i} for i in range(30)]
@@ -99,26 +98,6 @@ def test_a_renamed_table(bench: Workbench, mode: str) -> None:
         f"Aito keeps its 30 rows until `./aito-sync reset {bench.name}` drops" in warning["message"]
     )
     assert (report.status, report.tables[0].uploaded) == ("ok", 30)
-
-
-def test_a_keep_that_changes(stack: Stack) -> None:
-    """A shorter one only purges, and is no refresh. A longer one loads the rows that are older than
-    the former one, also those that were purged in between.
-    """
-    bench = Workbench(stack, "state_keep", keep=10 * DAY)
-    bench.put([row(f"k{i:03}", bench.now - 60 - i * 6 * HOUR) for i in range(15 * 4)])
-    bench.run_ok()
-    assert len(bench.aito_rows()) == 10 * 4
-    bench.keep = 15 * DAY
-    bench.run_ok()
-    assert len(bench.aito_rows()) == 15 * 4
-    bench.keep = 12 * DAY
-    report = bench.run_ok()
-    assert (report.purged, report.uploaded) == (3 * 4, 0)
-    assert report.fetched < 6
-    bench.keep = 15 * DAY
-    bench.run_ok()
-    assert len(bench.aito_rows()) == 15 * 4
 
 
 def test_a_reconcile_before_the_refresh(bench: Workbench) -> None:
