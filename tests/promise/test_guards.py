@@ -162,6 +162,7 @@ def test_a_reject_deletes_outdated_rows_once(stack: Stack, monkeypatch: pytest.M
 def test_a_reject_belongs_to_one_slice(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reject at the edge of two slices is missing in one of them: nothing is counted anew."""
     limit_slices(monkeypatch, 1)
+    monkeypatch.setattr(Stages, "can_hold", lambda *_: False)
     bench = Workbench(stack, "guard_edge", table={"rejects": {"max_share": 1}})
     edge = bench.now - bench.now % HOUR - 5 * HOUR
     bench.put([row("a", edge - HOUR), row("bad", edge, BAD), row("c", edge + HOUR)])
@@ -181,6 +182,7 @@ def test_a_part_of_a_second_is_not_gone_through(
     bench.put([row(f"k{i:02}", bench.now - 60) for i in range(12)])
     bench.run_ok()
     limit_slices(monkeypatch, 5)
+    monkeypatch.setattr(Stages, "can_hold", lambda *_: False)
     for each in bench.source_rows:
         each["value"] = "new"
     bench.sql(f"UPDATE `{bench.source}` SET value = 'new' WHERE TRUE")
