@@ -90,7 +90,7 @@ def test_a_newer_row_of_the_key(stack: Stack) -> None:
     assert [each["key"] for each in bench.rejects() if each["closed_at"]] == ["k5"]
 
 
-@pytest.mark.parametrize("mode", ["append", "replace", *slow("merge")])
+@pytest.mark.parametrize("mode", ["append", *slow("merge", "replace")])
 def test_a_row_that_is_gone(stack: Stack, mode: str) -> None:
     """Its key left the source: the run that reads its place closes it."""
     bench = Workbench(stack, f"closed_gone_{mode}", mode, table=LOOSE)
