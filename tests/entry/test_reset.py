@@ -60,17 +60,16 @@ def test_another_type_is_reached_by_a_reset(bench: Workbench, inside: Inside) ->
     assert len(bench.aito_rows()) == 5
 
 
-@pytest.mark.parametrize(("typed", "status"), [("y\n", 0), ("n\n", 1), ("\n", 1), ("", 1)])
-def test_it_asks(
-    bench: Workbench, inside: Inside, monkeypatch: pytest.MonkeyPatch, typed: str, status: int
-) -> None:
+def test_it_asks(bench: Workbench, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without --yes it asks. Anything but yes, and no answer at all, changes nothing."""
-    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
-    done = inside(bench.environment(), "reset", bench.name)
-    assert done.returncode == status
-    assert f"Reset {bench.name}? [y/N]" in done.stderr
-    assert (bench.name in bench.aito.schema()) == (status == 1)
-    assert ("nothing was changed" in done.stderr) == (status == 1)
+    environ = bench.environment()
+    for typed, status in (("n\n", 1), ("\n", 1), ("", 1), ("y\n", 0)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        done = inside(environ, "reset", bench.name)
+        assert done.returncode == status, typed
+        assert f"Reset {bench.name}? [y/N]" in done.stderr, typed
+        assert (bench.name in bench.aito.schema()) == (status == 1), typed
+        assert ("nothing was changed" in done.stderr) == (status == 1), typed
 
 
 def test_json(bench: Workbench, inside: Inside) -> None:
