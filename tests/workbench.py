@@ -455,12 +455,17 @@ class Workbench:
         return [lease["state"] for lease in self.ledger_rows("leases")]
 
     def start_over(self, aito_rows: Iterable[Row]) -> None:
-        """Make these the rows in Aito, and delete the ledger's rows."""
+        """Make these the rows in Aito, and delete the ledger's rows.
+
+        The lease of the own table is as an earlier run left it, unless no run has had it.
+        """
         if self.name in self.aito.schema():
             self.aito.delete_rows(self.name, {})
             self.aito.insert(self.name, list(aito_rows))
-        for kind in ("runs", "rejects", "leases", "checkpoints"):
-            self.sql(f"DELETE FROM `{self.ledger}.{kind}` WHERE TRUE")
+        bigquery.empty(self.client, self.ledger)
+        if not self.first:
+            self._leased.clear()
+            self._give_leases_back({self.name})
 
     def _reject_reasons(self) -> list[str]:
         with suppress(NotFound):

@@ -54,8 +54,11 @@ def test_a_log_of_changes(bench: Workbench, mode: str) -> None:
     start = bench.now - 10 * DAY
     log(bench, *(change(f"k{i:02}", "INSERT", start + i * HOUR) for i in range(40)))
     log(bench, change("gone", "INSERT", start), change("gone", "DELETE", start + 60, None))
+    log(bench, change(None, "DELETE", start + 90))
     first = bench.run_ok(asked)
-    assert (first.fetched, first.uploaded, first.deleted) == (42, 40, 0)
+    assert (first.fetched, first.uploaded, first.deleted) == (43, 40, 0)
+    assert first.rejected == 1, "nothing says what a deletion without a key deletes"
+    assert [each.code for each in first.warnings] == ["rows_without_key", "rejects"]
     assert held(bench, name) == {f"k{i:02}": "INSERT" for i in range(40)}
 
     bench.now += DAY
@@ -86,26 +89,13 @@ def test_a_log_of_changes(bench: Workbench, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["merge", *slow("append")])
-def test_a_delete_that_comes_before_its_row(bench: Workbench, mode: str) -> None:
-    """The row reaches BigQuery a night later, but it is older: it stays away."""
-    name = f"deletes_before_{mode}"
-    asked = changes_of(bench, name, mode)
-    at = bench.now - HOUR
-    log(bench, change("a", "INSERT", at), change("late", "DELETE", at + 60, None))
-    bench.run_ok(asked)
-    bench.now += 600
-    log(bench, change("late", "INSERT", at + 30))
-    log(bench, change("b", "INSERT", bench.now - 60))
-    report = bench.run_ok(asked)
-    assert (report.uploaded, report.deleted) == (1, 0)
-    assert held(bench, name).keys() == {"a", "b"}
-    settle(bench, asked)
+def test_the_order_of_rows_and_deletions(bench: Workbench, mode: str) -> None:
+    """Within a second fractions count. At the same moment the deletion is the last.
 
-
-@pytest.mark.parametrize("mode", ["append", *slow("merge")])
-def test_order_within_a_second(bench: Workbench, mode: str) -> None:
-    """Fractions count. At the same moment the deletion is the last."""
-    name = f"deletes_second_{mode}"
+    A deletion may come before its row, which reaches BigQuery a night later, but is older: it stays
+    away.
+    """
+    name = f"deletes_order_{mode}"
     asked = changes_of(bench, name, mode)
     at = bench.now - HOUR
     log(
@@ -116,9 +106,16 @@ def test_order_within_a_second(bench: Workbench, mode: str) -> None:
         change("goes", "DELETE", at + 0.7, None),
         change("ties", "INSERT", at + 0.5, "z"),
         change("ties", "DELETE", at + 0.5, "a"),
+        change("late", "DELETE", at + 60, None),
     )
     assert bench.run_ok(asked).uploaded == 1
     assert held(bench, name).keys() == {"stays"}
+    bench.now += 600
+    log(bench, change("late", "INSERT", at + 30))
+    log(bench, change("b", "INSERT", bench.now - 60))
+    report = bench.run_ok(asked)
+    assert (report.uploaded, report.deleted) == (1, 0)
+    assert held(bench, name).keys() == {"stays", "b"}
     settle(bench, asked)
 
 
@@ -257,16 +254,6 @@ def test_all_rows_are_deleted(bench: Workbench) -> None:
     assert bench.aito.rows("deletes_all") == []
     report = bench.run_ok(asked)
     assert (report.uploaded, report.deleted, report.watermark_after) == (0, 0, None)
-
-
-def test_a_deletion_without_a_key(bench: Workbench) -> None:
-    """Nothing says what it deletes: it is rejected like any row without a key."""
-    asked = changes_of(bench, "deletes_keyless", "append")
-    rows = [change(f"k{i}", "INSERT", bench.now - HOUR) for i in range(20)]
-    log(bench, *rows, change(None, "DELETE", bench.now - 60))
-    report = bench.run_ok(asked)
-    assert (report.uploaded, report.rejected, report.deleted) == (20, 1, 0)
-    assert "rows_without_key" in [each.code for each in report.warnings]
 
 
 def test_a_composite_key_is_deleted(bench: Workbench) -> None:

@@ -82,7 +82,8 @@ def test_a_table_that_was_made_anew(loaded: Workbench) -> None:
 def test_a_write_that_lands_two_runs_later(loaded: Workbench, what: str) -> None:
     """A lost insert is applied after the next run was ok. The run after that finds the doubles.
 
-    What was answered by 500, and by no row's fault, is one of them.
+    What was answered by 500, and by no row's fault, is one of them. So it is with a process that
+    was frozen, and writes once more after the run that took over ended ok.
     """
     loaded.put([row(f"n{i}", loaded.now - 9 - i) for i in range(5)])
     loaded.aito.fail(what, on="insert", apply="late")
@@ -94,13 +95,10 @@ def test_a_write_that_lands_two_runs_later(loaded: Workbench, what: str) -> None
     loaded.now += 24 * HOUR
     loaded.run_ok()
 
-
-def test_a_process_that_was_frozen_writes_once_more(loaded: Workbench) -> None:
-    """The run that took over ended ok. What the old process wrote then is found by the next."""
     loaded.hold_lease("frozen")
     loaded.expire_leases()
     loaded.now += 40 * HOUR
-    loaded.put([row("later", loaded.now - 5)])
+    loaded.put([row("last", loaded.now - 5)])
     loaded.run_ok()
-    loaded.aito.double_rows(loaded.name, {"id": "k39"})
+    loaded.aito.double_rows(loaded.name, {"id": "later"})
     loaded.run_ok()
