@@ -1,6 +1,8 @@
 """Small guards whose loss nobody would notice at once: each has a test of its own.
 
 `python -m tests.promise.mutants` removes each guard in a copy and shows that its test fails.
+
+The slow ones have a test in tests/unit, too, which fails without the guard.
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ def test_no_swap_without_a_lease(stack: Stack) -> None:
     bench.run_ok()
 
 
+@pytest.mark.slow
 def test_no_delete_without_a_lease(stack: Stack) -> None:
     """The lease ran out after the comparison: what is gone from the source stays for now."""
     settings = {"time_budget_seconds": 3000}
@@ -80,6 +83,7 @@ def test_no_delete_without_a_lease(stack: Stack) -> None:
     bench.run_ok(action="reconcile")
 
 
+@pytest.mark.slow
 def test_no_probe_without_a_lease(stack: Stack, server_errors: None) -> None:
     """The lease ran out while Aito failed on a row: no other row is written to test it."""
     settings = {"time_budget_seconds": 3000}
@@ -107,6 +111,7 @@ def test_no_probe_without_a_lease(stack: Stack, server_errors: None) -> None:
     bench.run_ok()
 
 
+@pytest.mark.slow
 def test_no_outdated_row_is_deleted_without_a_lease(stack: Stack) -> None:
     """The lease ran out while Aito refused a changed row: its old row in Aito stays for now."""
     settings = {"time_budget_seconds": 3000}
@@ -131,6 +136,7 @@ def test_no_outdated_row_is_deleted_without_a_lease(stack: Stack) -> None:
     stack.aito.refuse(None)
 
 
+@pytest.mark.slow
 def test_a_reject_deletes_outdated_rows_once(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """A good row of the rejected key arrives during the run. It is not deleted as outdated.
 
@@ -174,6 +180,7 @@ def test_a_reject_belongs_to_one_slice(stack: Stack, monkeypatch: pytest.MonkeyP
     assert len(counts) == 1
 
 
+@pytest.mark.slow
 def test_a_part_of_a_second_is_not_gone_through(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +199,7 @@ def test_a_part_of_a_second_is_not_gone_through(
     bench.run_ok(full_refresh=True)
 
 
+@pytest.mark.slow
 def test_a_heavy_second_is_not_held_in_memory(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
