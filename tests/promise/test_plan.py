@@ -94,8 +94,8 @@ def test_rows_restated_unfit_in_append(stack: Stack, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("mode", "action"),
     [
-        *(("append", "sync"), ("merge", "reconcile")),
-        *slow(("append", "reconcile"), ("merge", "sync")),
+        ("append", "sync"),
+        *slow(("append", "reconcile"), ("merge", "sync"), ("merge", "reconcile")),
     ],
 )
 def test_rows_restated_unfit_leave_aito(stack: Stack, mode: str, action: str) -> None:
