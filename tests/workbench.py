@@ -237,7 +237,7 @@ class Workbench:
         """Delete all rows of these keys from the own table."""
         gone = set(keys)
         self.source_rows = [each for each in self.source_rows if each["id"] not in gone]
-        listed = ", ".join(json.dumps(key) for key in gone)
+        listed = ", ".join(json.dumps(key) for key in sorted(gone, key=str))
         self.sql(f"DELETE FROM `{self.source}` WHERE id IN ({listed})")
 
     def load_source(
