@@ -121,7 +121,7 @@ def load_and_take_back(bench: Workbench, at: float) -> None:
     bench.put(
         [
             row("a", bench.now - 2 * DAY, "old"),
-            *(row(f"k{i}", bench.now - 60 * i - 60) for i in range(9)),
+            *(row(f"k{i}", bench.now - 60 * i - 60) for i in range(4)),
         ]
     )
     bench.run_ok()
@@ -138,7 +138,7 @@ def test_a_key_is_never_missing(stack: Stack, monkeypatch: pytest.MonkeyPatch) -
     A run that is stopped before that leaves it, and the next run replaces it.
     """
     bench = Workbench(stack, "merge_broken_off", "merge")
-    bench.put([row(f"o{i}", bench.now - 3 * DAY - HOUR * i) for i in range(5)])
+    bench.put([row(f"o{i}", bench.now - 3 * DAY - HOUR * i) for i in range(2)])
     load_and_take_back(bench, bench.now - 90)
     limit_slices(monkeypatch, 2)
     values: set[str] = set()
