@@ -424,6 +424,7 @@ def test_a_job_that_is_lost(launched: Workbench) -> None:
     assert "No such job" in reason(failing(launched, "lost"))
 
 
+@pytest.mark.slow  # tests/unit/test_evaluation_runs.py holds it in memory
 def test_a_result_that_has_expired(launched: Workbench) -> None:
     """The job is known and its result is gone: `lost`, and started again."""
     launched.aito.job_result_seconds = -1
@@ -574,6 +575,7 @@ def test_looks_that_are_not_answered(jobs: Workbench) -> None:
     assert states == ["finished", "finished", "finished", "started"]
 
 
+@pytest.mark.slow  # tests/unit/test_evaluation_runs.py holds it in memory
 def test_one_at_a_time(jobs: Workbench) -> None:
     """A sync starts one evaluation of the database. Each watch after its end starts the next."""
     jobs.load_source("pages", PAGES, pages(100, jobs.now))

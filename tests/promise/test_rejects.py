@@ -92,7 +92,7 @@ def test_too_many(stack: Stack) -> None:
     """Two per cent are past rejects.max_share: the table fails, says so, and is not purged;
     mended, it goes on.
     """
-    bench = Workbench(stack, "rejects_many", keep=10 * DAY)
+    bench = Workbench(stack, "rejects_many", keep=10 * DAY, settings=batches_of(50))
     bench.put(
         [row(f"k{i:05}", bench.now - 60 * i - 1, BAD if i % 50 == 3 else "v") for i in range(600)]
     )
@@ -343,7 +343,7 @@ def test_known_rejects_of_earlier_calls_stop_no_table(stack: Stack) -> None:
     bench.put(
         [
             row(f"k{i:02}", bench.now - 40 * HOUR + i * HOUR, BAD if i % 3 == 0 else "v")
-            for i in range(40)
+            for i in range(30)
         ]
     )
     reports: list[RunReport] = []
@@ -352,7 +352,7 @@ def test_known_rejects_of_earlier_calls_stop_no_table(stack: Stack) -> None:
         reports.append(bench.run(stopped=lambda: True))
     assert len(reports) > 2
     assert reports[-1].status == "ok", reports[-1].tables[0].error
-    assert sorted(r["key"] for r in bench.rejects()) == [f"k{i:02}" for i in range(0, 40, 3)]
+    assert sorted(r["key"] for r in bench.rejects()) == [f"k{i:02}" for i in range(0, 30, 3)]
     bench.assert_both_ends_equal()
 
 

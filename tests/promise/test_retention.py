@@ -152,6 +152,7 @@ def test_old_rows_mislead(jobs: Workbench) -> None:
     assert change["allow"] == "purge"
 
 
+@pytest.mark.slow  # tests/unit/test_retention_runs.py holds both in memory
 def test_continued_by_watches(jobs: Workbench) -> None:
     """Each watch collects a job and starts the next. An expired result is asked again once."""
     configured = loaded(jobs, days=35)
@@ -184,6 +185,7 @@ def test_a_second_call_goes_on(jobs: Workbench) -> None:
     assert retention(jobs, configured)["running"]["jobs_ended"] == 0
 
 
+@pytest.mark.slow  # tests/unit/test_retention_runs.py holds it in memory
 def test_a_night_comes_first(jobs: Workbench) -> None:
     """A sync waits for no study. Its evaluations are started before the study's next job."""
     configured = loaded(jobs, days=35)
@@ -209,13 +211,14 @@ def test_a_night_comes_first(jobs: Workbench) -> None:
 def test_another_definition_ends_it(jobs: Workbench) -> None:
     """A study under a definition that was changed is given up, and one that ended says so."""
     configured = loaded(jobs, days=35)
-    begun(jobs, configured, evaluations=("source",))
+    wanted: dict[str, Any] = {"evaluations": ("source",), "histories": (7 * DAY, 14 * DAY)}
+    begun(jobs, configured, **wanted)
     columns = {"id": {}, "source": {}, "path": {"sql": "LOWER(path)"}}
     changed = web(jobs, columns=columns)
     jobs.now += 600
     jobs.run(changed, action="watch")
     assert "was redefined while the study ran" in retention(jobs, changed)["given_up"]
-    begun(jobs, configured, evaluations=("source",))
+    begun(jobs, configured, **wanted)
     jobs.wait_for_study(configured, name=configured["name"], clock=waiting(jobs))
     assert retention(jobs, configured)["latest"]["outdated"] == []
     assert "another definition" in retention(jobs, changed)["latest"]["outdated"][0]
