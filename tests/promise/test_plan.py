@@ -71,10 +71,10 @@ def test_rows_restated_unfit_in_append(stack: Stack, monkeypatch: pytest.MonkeyP
 
     A slice with a new row is read, and its unfit rows leave Aito. The plan says so before the run.
     """
-    limit_slices(monkeypatch, 20)
     bench = Workbench(stack, "plan_restated")
     table = {**wide(bench, "append", 0), "rejects": {"max_share": 0.5}, "lookback": "1d"}
     bench.run_ok(table)
+    limit_slices(monkeypatch, 20)
     restate(bench, "id < 'k30'")
     for report in planned_and_done(bench, table):
         assert (report.status, report.rejected, report.deleted) == ("ok", 0, 0)
