@@ -56,7 +56,7 @@ def pages(count: int, now: int, *, shuffled: bool = False, seed: int = 1) -> lis
 def jobs(bench: Workbench) -> Iterator[Workbench]:
     """A bench whose jobs behave, before and after."""
     yield bench
-    bench.aito.job_seconds, bench.aito.job_result_seconds = 0, 3600
+    bench.aito.job_seconds, bench.aito.job_result_seconds = 0, 900
     bench.aito.lose_jobs()
     bench.aito.fail_jobs(0)
 
