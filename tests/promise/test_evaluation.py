@@ -55,6 +55,7 @@ def pages(count: int, now: int, *, shuffled: bool = False, seed: int = 1) -> lis
 @pytest.fixture
 def jobs(bench: Workbench) -> Iterator[Workbench]:
     """A bench whose jobs behave, before and after."""
+    bench.aito.job_seconds, bench.aito.job_result_seconds = 0, 900
     yield bench
     bench.aito.job_seconds, bench.aito.job_result_seconds = 0, 900
     bench.aito.lose_jobs()

@@ -46,6 +46,7 @@ def pages(days: int, now: int, *, changed: int = 0) -> list[dict[str, Any]]:
 @pytest.fixture
 def jobs(bench: Workbench) -> Iterator[Workbench]:
     """A bench whose jobs behave, before and after."""
+    bench.aito.job_seconds, bench.aito.job_result_seconds = 0, 900
     yield bench
     bench.aito.job_seconds, bench.aito.job_result_seconds = 0, 900
     bench.aito.lose_jobs()
