@@ -81,23 +81,28 @@ def test_a_table_is_taken_out_of_the_configuration(bench: Workbench) -> None:
     assert told == [["table_removed"], []]
 
 
-@pytest.mark.parametrize("mode", ["append", "replace"])
-def test_a_renamed_table(bench: Workbench, mode: str) -> None:
-    """It is recognised: the new one is loaded anew, and the old one stays in Aito."""
+def test_renamed_tables(bench: Workbench) -> None:
+    """They are recognised, also where a table is swapped: the new ones are loaded anew, and the old
+    ones stay in Aito.
+    """
     bench.load_source("numbers", SOURCE, ROWS)
-    old = numbers(bench, "Long", mode=mode)
-    if mode == "replace":
-        del old["cursor"]
-    new = {**old, "name": f"{bench.name}_renamed"}
-    bench.run_ok(old)
-    (warning,) = bench.run(new, dry_run=True).to_json()["warnings"]
-    assert f"If you have renamed the table: Aito makes {new['name']} as a new" in warning["message"]
-    report = bench.run(new)
-    (warning,) = report.to_json()["warnings"]
-    assert (
-        f"Aito keeps its 30 rows until `./aito-sync reset {bench.name}` drops" in warning["message"]
-    )
-    assert (report.status, report.tables[0].uploaded) == ("ok", 30)
+    kept_up = numbers(bench, "Long", mode="append")
+    swapped = {**numbers(bench, "Long", mode="replace"), "name": f"{bench.name}_swapped"}
+    del swapped["cursor"]
+    new = [{**old, "name": f"{old['name']}_new"} for old in (kept_up, swapped)]
+    bench.run_ok(kept_up, swapped)
+    planned = bench.run(*new, dry_run=True).to_json()["warnings"]
+    report = bench.run(*new)
+    done = report.to_json()["warnings"]
+    assert len(planned) == len(done) == 2
+    for old in (kept_up, swapped):
+        name = old["name"]
+        (before,) = [each["message"] for each in planned if each["message"].startswith(f"{name} ")]
+        assert f"If you have renamed the table: Aito makes {name}_new as a new" in before
+        (after,) = [each["message"] for each in done if each["message"].startswith(f"{name} ")]
+        assert f"Aito keeps its 30 rows until `./aito-sync reset {name}` drops" in after
+    assert report.status == "ok"
+    assert [each.uploaded for each in report.tables] == [30, 30]
 
 
 def test_a_reconcile_before_the_refresh(bench: Workbench) -> None:
