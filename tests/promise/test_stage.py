@@ -257,6 +257,27 @@ def test_stages_that_are_of_no_use(bench: Workbench, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_rows_that_come_while_a_stage_is_read(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """What was sent from a stage is compared, also when the load ends without the stage.
+
+    Their time lies where the stage was read already, and the stage does not hold them.
+    """
+    bench = Workbench(stack, f"stage_late_{mode}", mode, now=NOW, settings=batches_of(6))
+    limit_slices(monkeypatch, 14)
+    bench.put(rows())
+    for _ in range(2):
+        assert bench.run(stopped=lambda: True).status == "partial"
+    oldest = min(bench.source_rows, key=lambda each: each["at"])
+    bench.put([{**oldest, "id": "late"}])
+    for name in stages(bench):
+        bench.sql(f"DROP TABLE `{bench.ledger}.{name}`")
+    bench.run_until_ok()
+    assert "late" in bench.aito_keys()
+
+
 @pytest.mark.parametrize("mode", ["append", "replace"])
 def test_killed_at_every_step(stack: Stack, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     """A kill between any two requests loses no row. The next run leaves no stage."""
