@@ -14,7 +14,9 @@ SCHEMA = {"id": "STRING", "operation": "STRING", "value": "STRING", "ts": "TIMES
 DELETE = "operation = 'DELETE'"
 
 
-def change(key: str | None, operation: str, at: float, value: str | None = "v") -> dict[str, Any]:
+def change(
+    key: str | None, operation: str | None, at: float, value: str | None = "v"
+) -> dict[str, Any]:
     """A row of a log of changes. at: epoch seconds."""
     return {"id": key, "operation": operation, "value": value, "ts": iso(at)}
 
@@ -30,10 +32,10 @@ def log(bench: Workbench, *rows: dict[str, Any]) -> None:
     bench.load_source("changes", SCHEMA, rows)
 
 
-def held(bench: Workbench, name: str) -> dict[str, str]:
+def held(bench: Workbench, name: str) -> dict[str, str | None]:
     """Key -> operation of what Aito holds. Each key must be there once."""
     rows = bench.aito.rows(name)
-    found = {each["id"]: each["operation"] for each in rows}
+    found = {each["id"]: each.get("operation") for each in rows}
     assert len(found) == len(rows)
     return found
 
@@ -52,14 +54,15 @@ def test_a_log_of_changes(bench: Workbench, mode: str) -> None:
     name = f"deletes_{mode}"
     asked = changes_of(bench, name, mode)
     start = bench.now - 10 * DAY
-    log(bench, *(change(f"k{i:02}", "INSERT", start + i * HOUR) for i in range(40)))
+    log(bench, change("k00", None, start))  # a condition that is NULL deletes nothing
+    log(bench, *(change(f"k{i:02}", "INSERT", start + i * HOUR) for i in range(1, 40)))
     log(bench, change("gone", "INSERT", start), change("gone", "DELETE", start + 60, None))
     log(bench, change(None, "DELETE", start + 90))
     first = bench.run_ok(asked)
     assert (first.fetched, first.uploaded, first.deleted) == (43, 40, 0)
     assert first.rejected == 1, "nothing says what a deletion without a key deletes"
     assert [each.code for each in first.warnings] == ["rows_without_key", "rejects"]
-    assert held(bench, name) == {f"k{i:02}": "INSERT" for i in range(40)}
+    assert held(bench, name) == {"k00": None, **{f"k{i:02}": "INSERT" for i in range(1, 40)}}
 
     bench.now += DAY
     at = bench.now - 2 * HOUR
