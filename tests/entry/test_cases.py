@@ -42,7 +42,7 @@ ELSEWHERE = {
     "11, columns": "promise/test_columns_chosen.py::test_columns_that_come_and_go",
     "11, through the function": "entry/test_ok_means_it.py::a_column_is_added",
     "12, keys made anew": "promise/test_unstable_key.py::test_functions_in_the_text",
-    "12, behind views": "promise/test_unstable_key.py::test_a_view_over_views",
+    "12, behind views": "promise/test_unstable_key.py::test_views",
     "13, data is ready": "entry/test_triggers.py::test_data_is_ready",
     "15, certificates and proxies": "adapters/test_aito_wire.py::test_no_proxy_is_honoured",
     "17, queries": "promise/test_columns_chosen.py::test_a_query_as_people_write_it",

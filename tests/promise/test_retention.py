@@ -45,8 +45,9 @@ def pages(days: int, now: int, *, changed: int = 0) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def jobs(bench: Workbench) -> Iterator[Workbench]:
-    """A bench whose jobs behave, before and after."""
+    """A bench whose jobs behave, before and after. Jobs of other tests are not there."""
     bench.aito.job_seconds, bench.aito.job_result_seconds = 0, 900
+    bench.aito.lose_jobs()
     yield bench
     bench.aito.job_seconds, bench.aito.job_result_seconds = 0, 900
     bench.aito.lose_jobs()
