@@ -31,10 +31,10 @@ export PYTHONDONTWRITEBYTECODE :=
 # A process more than cores: while a test waits for a time limit or for a server to start, others run.
 PROCESSES ?= 3
 
-test: $(STAMP)  ## every test but the long ones; minutes
+test: $(STAMP)  ## every test but the long ones; 4 minutes
 	@$(PY) -m pytest -n $(PROCESSES) --dist worksteal -m 'not slow' $(ARGS)
 
-test-slow: $(STAMP)  ## the long ones: variations and stress of what the others hold; half an hour
+test-slow: $(STAMP)  ## the long ones: variations and stress of what the others hold; a quarter of an hour
 	@$(PY) -m pytest -n $(PROCESSES) --dist worksteal -m slow $(ARGS)
 
 test-unit: $(STAMP)  ## the tests that need no server; seconds
