@@ -159,6 +159,18 @@ def test_status_of_many_runs(records: Records) -> None:
     assert len([row for row in found.rows if row["table"] == "web"]) <= 90
 
 
+def test_when_a_table_was_served(records: Records) -> None:
+    """A reconcile and a failed sync serve a table, but neither is a sync that ended ok. A run that
+    had no time for the table leaves it waiting.
+    """
+    records.put("runs", run(3), run(2, action="reconcile"), run(1, status="failed"))
+    records.put("runs", run(0, status="partial"))
+    found = checkpoints.read_known(records.read, NOON)["web"]
+    assert found.ok_at == NOON - 3 * DAY
+    assert found.served_at == NOON - DAY
+    assert found.is_waiting
+
+
 def test_rejects_count_once(records: Records) -> None:
     """An open key counts under its last reason; rows without a key count each, once."""
     put_rejects(
