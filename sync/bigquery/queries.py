@@ -51,8 +51,7 @@ def _from(table: BigQueryTable) -> str:
     if table.path:
         return f"FROM {quoted(table.path)} AS sync_source"
     # On lines of its own, because it may end in a comment.
-    query = (table.settings.query or "").strip().rstrip(";")
-    return f"FROM (\n{query}\n) AS sync_source"
+    return f"FROM (\n{table.settings.query}\n) AS sync_source"
 
 
 def _expression(table: BigQueryTable, name: str) -> str:
